@@ -1,0 +1,85 @@
+"""Every complaint about shapes, types, NaN and lengths, in one voice."""
+
+import numbers
+
+import numpy as np
+
+
+def embeddings(values, *, name="embeddings", dim=None, nonzero=False):
+    """Return ``values`` as a finite float32 array of shape [num_examples, dim], or raise ValueError."""
+    array = np.asarray(values)
+    if array.dtype.kind not in "fiu":
+        raise ValueError(f"{name} must be numbers, got dtype {array.dtype}")
+    if array.ndim != 2 or array.shape[1] == 0:
+        hint = "; for one embedding pass embedding[None]" if array.ndim == 1 else ""
+        raise ValueError(f"{name} must have shape [num_examples, dim], got {array.shape}{hint}")
+    if dim is not None and array.shape[1] != dim:
+        raise ValueError(f"{name} must have dim {dim} like the index, got {array.shape[1]}")
+    with np.errstate(over="ignore"):
+        array = np.ascontiguousarray(array, dtype=np.float32)
+    bad = ~np.isfinite(array).all(axis=1)
+    if bad.any():
+        raise ValueError(
+            f"{name} must be finite, got NaN, infinity or values beyond float32 in "
+            f"{bad.sum()} of {len(array)} rows, first in row {bad.argmax()}"
+        )
+    if nonzero:
+        zero = ~array.any(axis=1)
+        if zero.any():
+            raise ValueError(
+                f"{name} must not be all zero under this distance, got {zero.sum()} zero rows, "
+                f"first row {zero.argmax()}"
+            )
+    return array
+
+
+def images(values, *, name="images"):
+    """Return ``values`` if it has shape [num_examples, height, width, channels], or raise ValueError."""
+    shape = getattr(values, "shape", None)
+    if shape is None:
+        values = np.asarray(values)
+        shape = values.shape
+    if len(shape) != 4:
+        hint = "; for one image pass image[None]" if len(shape) == 3 else ""
+        raise ValueError(
+            f"{name} must have shape [num_examples, height, width, channels], got {tuple(shape)}{hint}"
+        )
+    return values
+
+
+def labels(values, *, count=None, name="labels", of="embeddings"):
+    """Return ``values`` as int64 labels of shape [count], or raise ValueError."""
+    array = np.asarray(values)
+    if array.size == 0:
+        array = array.astype(np.int64)
+    if array.dtype.kind not in "iu":
+        raise ValueError(
+            f"{name} must be integers, got dtype {array.dtype}; "
+            "simnb.data.from_arrays turns strings into integers and keeps the class names"
+        )
+    if array.ndim != 1:
+        raise ValueError(f"{name} must have shape [num_examples], got {array.shape}")
+    if count is not None and len(array) != count:
+        raise ValueError(f"{name} and {of} must have the same length, got {len(array)} and {count}")
+    return array.astype(np.int64)
+
+
+def positive_int(value, *, name):
+    """Return ``value`` as an int of at least 1, or raise ValueError."""
+    if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < 1:
+        raise ValueError(f"{name} must be an integer of at least 1, got {value!r}")
+    return int(value)
+
+
+def one_of(value, choices, *, name):
+    """Return ``value`` if it is one of ``choices``, or raise ValueError."""
+    if not isinstance(value, str) or value not in choices:
+        raise ValueError(f"{name} must be one of {', '.join(sorted(choices))}; got {value!r}")
+    return value
+
+
+def not_empty(values, *, name):
+    """Return ``values`` if it has at least one element, or raise ValueError."""
+    if len(values) == 0:
+        raise ValueError(f"{name} must hold at least one example, got none")
+    return values

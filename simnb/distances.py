@@ -1,0 +1,95 @@
+"""Pairwise distances by name. Smaller is closer, for every one of them."""
+
+import numpy as np
+from scipy.spatial.distance import cdist
+
+from simnb import _checks
+
+__all__ = ["DISTANCES", "pairwise"]
+
+
+def _normalize(x, ops):
+    squared = ops.sum(x * x, axis=-1, keepdims=True)
+    return x / ops.sqrt(ops.maximum(squared, 1e-24))
+
+
+def _inner_product(a, b, ops):
+    return -ops.matmul(a, ops.transpose(b))
+
+
+def _cosine(a, b, ops):
+    return ops.maximum(1.0 + _inner_product(_normalize(a, ops), _normalize(b, ops), ops), 0.0)
+
+
+def _squared_euclidean(a, b, ops):
+    # Centred first: |a|^2 + |b|^2 - 2ab loses every digit in float32 when the data lie far from 0.
+    center = ops.mean(b, axis=0, keepdims=True)
+    a, b = a - center, b - center
+    squares = ops.sum(a * a, axis=1)[:, None] + ops.sum(b * b, axis=1)[None, :]
+    return ops.maximum(squares - 2.0 * ops.matmul(a, ops.transpose(b)), 0.0)
+
+
+def _euclidean(a, b, ops):
+    squared = _squared_euclidean(a, b, ops)
+    positive = squared > 0.0
+    # The inner where keeps the gradient of sqrt finite at 0.
+    return ops.where(positive, ops.sqrt(ops.where(positive, squared, 1.0)), 0.0)
+
+
+def _manhattan(a, b, ops):
+    if ops is np:
+        return cdist(a, b, "cityblock").astype(np.result_type(a, b))
+    return ops.sum(ops.abs(a[:, None, :] - b[None, :, :]), axis=-1)
+
+
+def _snr(a, b, ops):
+    # var(a - b) / var(a), over the dimensions: the squared distance of the rows less their own means.
+    a = a - ops.mean(a, axis=1, keepdims=True)
+    b = b - ops.mean(b, axis=1, keepdims=True)
+    power = ops.sum(a * a, axis=1)[:, None]
+    return _squared_euclidean(a, b, ops) / ops.maximum(power, 1e-12)
+
+
+_FORMULAS = {
+    "cosine": _cosine,
+    "euclidean": _euclidean,
+    "squared_euclidean": _squared_euclidean,
+    "manhattan": _manhattan,
+    "inner_product": _inner_product,
+    "snr": _snr,
+}
+
+#: Names of the distances.
+DISTANCES = tuple(_FORMULAS)
+
+
+def pairwise(a, b, distance="cosine", *, ops=np):
+    """Distance of every row of ``a`` to every row of ``b``.
+
+    Args:
+        a: Embeddings, shape [num_queries, dim].
+        b: Embeddings, shape [num_gallery, dim].
+        distance: ``cosine`` (1 - cosine similarity, 0 to 2), ``euclidean``,
+            ``squared_euclidean``, ``manhattan``, ``inner_product`` (the negated product, so that
+            smaller is closer) or ``snr`` (variance of a - b over the variance of a; not symmetric).
+        ops: The module whose functions compute it: ``numpy``, or ``keras.ops`` inside a loss.
+
+    Returns:
+        Distances, shape [num_queries, num_gallery].
+
+    Raises:
+        ValueError: If the name is unknown or, for NumPy arrays, if a shape is wrong or a value
+            is not finite.
+
+    References:
+        snr: Yuan et al., Signal-to-Noise Ratio, CVPR 2019. https://arxiv.org/abs/1904.02616
+    """
+    _checks.one_of(distance, DISTANCES, name="distance")
+    if ops is np:
+        a = _checks.embeddings(a, name="a")
+        b = _checks.embeddings(b, name="b")
+        if a.shape[1] != b.shape[1]:
+            raise ValueError(f"a and b must have the same dim, got {a.shape[1]} and {b.shape[1]}")
+        if 0 in (len(a), len(b)):
+            return np.zeros((len(a), len(b)), np.float32)
+    return _FORMULAS[distance](a, b, ops)

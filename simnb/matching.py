@@ -1,0 +1,93 @@
+"""From neighbors to an answer: a label for each query, or ``UNKNOWN`` beyond the threshold."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from simnb import _checks
+from simnb.index.protocol import UNKNOWN
+
+__all__ = ["UNKNOWN", "MATCHERS", "Matches", "match", "match_nearest", "match_majority_vote"]
+
+
+@dataclass(frozen=True, eq=False)
+class Matches:
+    """The answer to each query.
+
+    Attributes:
+        labels: Label of the match, shape [num_queries] int64; ``UNKNOWN`` where it was rejected.
+        distances: Distance of the neighbor that decided, shape [num_queries]; kept for rejected
+            queries too, ``inf`` where there was no neighbor.
+    """
+
+    labels: np.ndarray
+    distances: np.ndarray
+
+    @property
+    def accepted(self) -> np.ndarray:
+        """Whether each query got a label, shape [num_queries] bool."""
+        return self.labels != UNKNOWN
+
+    def __len__(self) -> int:
+        """How many queries."""
+        return len(self.labels)
+
+
+def match_nearest(neighbors, threshold=np.inf):
+    """Give each query the label of its nearest neighbor.
+
+    Args:
+        neighbors: ``Neighbors`` of the queries.
+        threshold: Largest distance that still matches (``distance <= threshold``), compared in the
+            dtype of the distances.
+
+    Returns:
+        ``Matches``.
+
+    Raises:
+        ValueError: If the threshold is NaN.
+    """
+    return _accept(neighbors.labels[:, 0], neighbors.distances[:, 0], threshold)
+
+
+def match_majority_vote(neighbors, threshold=np.inf):
+    """Give each query the label most of its k neighbors carry.
+
+    Ties go to the label whose nearest neighbor is closest. The distance that is compared with the
+    threshold is that of the nearest neighbor that carries the winning label.
+
+    Args:
+        neighbors: ``Neighbors`` of the queries; rows without a label do not vote.
+        threshold: Largest distance that still matches.
+
+    Returns:
+        ``Matches``.
+
+    Raises:
+        ValueError: If the threshold is NaN.
+    """
+    labels = neighbors.labels
+    votes = np.zeros(labels.shape, np.int64)
+    for column in range(neighbors.k):
+        votes += labels == labels[:, column : column + 1]
+    votes[labels == UNKNOWN] = 0
+    # argmax takes the first of equal counts, and neighbors are sorted by distance.
+    winner = votes.argmax(axis=1)
+    rows = np.arange(len(labels))
+    return _accept(labels[rows, winner], neighbors.distances[rows, winner], threshold)
+
+
+#: Matchers by the name that ``calibrate`` and ``SimilaritySearch`` take.
+MATCHERS = {"nearest": match_nearest, "majority_vote": match_majority_vote}
+
+
+def match(neighbors, threshold=np.inf, *, matcher="nearest"):
+    """Match with a matcher by name: ``nearest`` or ``majority_vote``."""
+    return MATCHERS[_checks.one_of(matcher, MATCHERS, name="matcher")](neighbors, threshold)
+
+
+def _accept(labels, distances, threshold):
+    threshold = np.asarray(threshold, dtype=distances.dtype)
+    if np.isnan(threshold):
+        raise ValueError("threshold must be a number, got NaN")
+    return Matches(np.where(distances <= threshold, labels, UNKNOWN), distances)

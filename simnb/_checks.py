@@ -83,3 +83,12 @@ def not_empty(values, *, name):
     if len(values) == 0:
         raise ValueError(f"{name} must hold at least one example, got none")
     return values
+
+
+def image_size(value, *, name="image_size"):
+    """Return ``value`` as (height, width), or raise ValueError."""
+    try:
+        height, width = value
+    except (TypeError, ValueError):
+        raise ValueError(f"{name} must be (height, width), got {value!r}") from None
+    return positive_int(height, name=f"height of {name}"), positive_int(width, name=f"width of {name}")

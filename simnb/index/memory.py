@@ -37,6 +37,16 @@ class MemoryIndex:
         """Length of an embedding; None until the first row is added."""
         return None if self._rows is None else self._rows.embeddings.shape[1]
 
+    @property
+    def ids(self):
+        """Id of every row, in the order they were added: shape [len] int64."""
+        return self._view().ids.copy()
+
+    @property
+    def labels(self):
+        """Label of every row, in the order they were added: shape [len] int64."""
+        return self._view().labels.copy()
+
     def __len__(self):
         """How many rows are indexed."""
         return self._count

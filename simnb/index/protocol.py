@@ -88,6 +88,14 @@ class Index(Protocol):
     def dim(self) -> int | None:
         """Length of an embedding; None until the first row is added."""
 
+    @property
+    def ids(self) -> np.ndarray:
+        """Id of every row, in the order they were added: shape [len] int64."""
+
+    @property
+    def labels(self) -> np.ndarray:
+        """Label of every row, in the order they were added: shape [len] int64."""
+
     def __len__(self) -> int:
         """How many rows are indexed."""
 

@@ -1,0 +1,54 @@
+# Every target sets itself up: it needs python3 (3.11 or newer), pip and make.
+PYTHON ?= python3
+VENV   := .venv
+PY     := $(VENV)/bin/python
+READY  := $(VENV)/.ready
+
+# CIFAR-10 prepared beside the checkout is used; TFDS_DATA_DIR from outside goes first.
+ifneq ($(wildcard ../shared/tensorflow_datasets),)
+TFDS_DATA_DIR ?= $(abspath ../shared/tensorflow_datasets)
+endif
+ifdef TFDS_DATA_DIR
+export TFDS_DATA_DIR
+endif
+
+.PHONY: help quickstart test lint unit nbval lab notebooks bench clean
+
+help: ## Say what there is
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
+
+quickstart: $(READY) ## Train, index, calibrate and search, without a browser
+	$(PY) notebooks/run.py --to build notebooks/01_quickstart.ipynb
+
+test: lint unit nbval ## Lint, unit tests, and every notebook executed and compared
+
+lint: $(READY)
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+
+unit: $(READY)
+	$(PY) -m pytest
+
+nbval: $(READY)
+	$(PY) -m pytest --nbval notebooks --nbval-cell-timeout=1200
+
+lab: $(READY) ## Open JupyterLab on the quickstart
+	$(VENV)/bin/jupyter lab notebooks/01_quickstart.ipynb
+
+notebooks: $(READY) ## Rebuild the committed notebooks from notebooks/py
+	$(PY) notebooks/run.py $(patsubst notebooks/py/%.py,notebooks/%.ipynb,$(wildcard notebooks/py/*.py))
+
+bench: $(READY) ## Measure speed and memory against the raw libraries
+	$(PY) -m tests.benchmarks
+
+clean: ## Remove the environment and everything built
+	rm -rf $(VENV) build dist .pytest_cache .ruff_cache .hypothesis
+	find simnb tests notebooks -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(READY): pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "simnb needs Python 3.11 or newer; choose one with: make PYTHON=python3.12"; exit 1; }
+	@$(PYTHON) -m venv $(VENV) || { $(PYTHON) -m pip install --quiet virtualenv && $(PYTHON) -m virtualenv $(VENV); }
+	@echo "Installing simnb and its test tools into $(VENV) (about 3 GB on disk, some minutes)"
+	$(PY) -m pip install --quiet --disable-pip-version-check --editable ".[test]"
+	@touch $@

@@ -1,0 +1,141 @@
+"""Execute notebooks without a browser, with a live line per stage.
+
+``python notebooks/run.py notebooks/01_quickstart.ipynb`` rebuilds a committed notebook from its pair in
+``notebooks/py``; ``--to build`` leaves the committed file alone and writes the executed notebook and its
+HTML page into a folder. A file is replaced once it is complete, never half-written.
+"""
+
+import argparse
+import base64
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import jupytext
+import nbformat
+from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError
+from nbconvert import HTMLExporter
+from nbconvert.preprocessors import CoalesceStreamsPreprocessor
+
+KERNEL = {
+    "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
+    "language_info": {"name": "python"},
+}
+CELL_TIMEOUT = 4 * 3600  # seconds; the tutorial's full schedule takes about an hour
+
+
+class LiveClient(NotebookClient):
+    """Executes a notebook, and prints its headings and what its cells print as they run."""
+
+    def stages_begin(self):
+        """Start the clock."""
+        self.stages = []
+        self.start = time.perf_counter()
+
+    def enter_stage(self, index):
+        """Print the heading that cell ``index`` stands under, if it is a new one."""
+        headings = [
+            line[3:]
+            for cell in self.nb.cells[:index]
+            if cell.cell_type == "markdown"
+            for line in cell.source.splitlines()
+            if line.startswith("## ")
+        ]
+        if headings and (not self.stages or self.stages[-1][0] != headings[-1]):
+            now = time.perf_counter() - self.start
+            self.stages.append((headings[-1], now))
+            print(f"[{now:5.0f} s] {headings[-1]}", flush=True)
+
+    def process_message(self, msg, cell, cell_index):
+        """Print what a cell prints, indented, while it runs."""
+        if msg["msg_type"] == "stream" and msg["content"]["name"] == "stdout":
+            for line in msg["content"]["text"].splitlines():
+                if line.strip():
+                    print(f"          {line}", flush=True)
+        return super().process_message(msg, cell, cell_index)
+
+    def report(self):
+        """Print how long each stage took."""
+        ends = [start for _, start in self.stages[1:]] + [time.perf_counter() - self.start]
+        print("\nSeconds a stage")
+        for (name, start), end in zip(self.stages, ends, strict=True):
+            print(f"{end - start:9.1f}  {name}")
+        print(f"{ends[-1]:9.1f}  together")
+
+
+def execute(path):
+    """Execute the text form of a notebook; return it with its outputs and fixed metadata."""
+    notebook = jupytext.read(path.parent / "py" / f"{path.stem}.py")
+    notebook.metadata = nbformat.from_dict(KERNEL)
+    # Cell ids from the position: the same notebook gives the same bytes.
+    for number, cell in enumerate(notebook.cells):
+        cell["id"] = f"cell-{number:02d}"
+    client = LiveClient(
+        notebook,
+        timeout=CELL_TIMEOUT,
+        kernel_name="python3",
+        resources={"metadata": {"path": str(path.parent)}},
+        record_timing=False,
+        extra_arguments=["--IPKernelApp.capture_fd_output=False"],
+    )
+    client.on_cell_start = lambda cell, cell_index: client.enter_stage(cell_index)
+    client.stages_begin()
+    # Bars are for people who watch: in a saved notebook they stand still at 0 %.
+    client.execute(stderr=subprocess.DEVNULL, env={**os.environ, "TQDM_DISABLE": "1"})
+    CoalesceStreamsPreprocessor().preprocess(notebook, {})
+    notebook.metadata = nbformat.from_dict(KERNEL)
+    for cell in notebook.cells:
+        cell.metadata = nbformat.from_dict({"tags": cell.metadata["tags"]} if "tags" in cell.metadata else {})
+    client.report()
+    return notebook
+
+
+def replace(path, text):
+    """Write a file beside itself, then put it in its place."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(f".{path.name}.part")
+    beside.write_text(text, encoding="utf-8")
+    os.replace(beside, path)
+
+
+def save_picture(notebook, path):
+    """Write the figure of the cell tagged ``picture`` beside the notebooks, for pages that show it."""
+    for cell in notebook.cells:
+        if "picture" in cell.metadata.get("tags", []):
+            png = next(o.data["image/png"] for o in cell.outputs if "image/png" in o.get("data", {}))
+            target = path.parent / "pictures" / f"{path.stem}.png"
+            target.parent.mkdir(exist_ok=True)
+            target.write_bytes(base64.b64decode(png))
+            print(f"Picture   {target}")
+
+
+def main():
+    """Run what the command line asks for."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("notebooks", nargs="+", type=Path, metavar="NOTEBOOK.ipynb")
+    parser.add_argument("--to", type=Path, metavar="FOLDER", help="write here, with an HTML page beside it")
+    options = parser.parse_args()
+    for path in options.notebooks:
+        print(f"\n{path}")
+        try:
+            notebook = execute(path)
+        except CellExecutionError as error:
+            sys.exit(f"{path} failed; nothing was written.\n{error}")
+        except KeyboardInterrupt:
+            sys.exit(f"\n{path} was interrupted; nothing was written.")
+        target = path if options.to is None else options.to / path.name
+        replace(target, nbformat.writes(notebook) + "\n")
+        print(f"\nNotebook  {target}")
+        if options.to is None:
+            save_picture(notebook, path)
+        else:
+            page, _ = HTMLExporter().from_notebook_node(notebook)
+            replace(target.with_suffix(".html"), page)
+            print(f"Page      {target.with_suffix('.html')}")
+
+
+if __name__ == "__main__":
+    main()

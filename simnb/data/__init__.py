@@ -1,0 +1,7 @@
+"""Where images come from: TFDS, folders of images, arrays; and disjoint splits of them."""
+
+from simnb.data.examples import Examples, Splits, from_arrays
+from simnb.data.folder import SkippedFiles, from_folder
+from simnb.data.loading import default_name, load
+
+__all__ = ["load", "default_name", "from_folder", "from_arrays", "Examples", "Splits", "SkippedFiles"]

@@ -1,0 +1,195 @@
+"""Folders of images, one sub-folder for each class."""
+
+import os
+import warnings
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+from tqdm.auto import tqdm
+
+from simnb import _checks
+from simnb.data.examples import Examples
+
+#: Suffixes, in lower case, of the files that are read.
+SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp"})
+# Whatever a file's suffix says, only these decoders see it.
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP")
+
+
+class SkippedFiles(UserWarning):
+    """Some files of a folder could not be read.
+
+    Attributes:
+        files: ``(path, reason)`` of each file that was skipped; also of each class folder that no image
+            is left of.
+
+    Example:
+        >>> import warnings
+        >>> with warnings.catch_warnings(record=True) as caught:  # doctest: +SKIP
+        ...     warnings.simplefilter("always")
+        ...     examples = data.from_folder("photos")
+        >>> skipped = [entry for warning in caught for entry in warning.message.files]  # doctest: +SKIP
+    """
+
+    def __init__(self, root, files, candidates):
+        """Say how many, and name the first."""
+        self.files = files
+        super().__init__(
+            f"{len(files)} of {candidates} skipped, could not be read: {_first_of(root, files)}; "
+            "all of them are in the files of this warning"
+        )
+
+
+def from_folder(path, *, image_size=(32, 32), max_pixels=50_000_000, workers=None, progress=True) -> Examples:
+    """Read a folder that holds one sub-folder of images for each class.
+
+    JPEG, PNG, WebP and BMP files count, at any depth below a class's folder; hidden and other files do
+    not. Images become RGB, upright as their EXIF data says, transparent parts on white, and are resized
+    to ``image_size`` without keeping their proportions. What cannot be read is skipped with a warning.
+
+    Args:
+        path: The folder.
+        image_size: ``(height, width)`` of the result.
+        max_pixels: Larger images are skipped before they are decoded: a small file can claim a size that
+            would fill the memory. Pillow's own limit holds too.
+        workers: Threads that decode; one for each processor when left out.
+        progress: Show a bar when it takes more than two seconds.
+
+    Returns:
+        ``Examples`` with uint8 images, shape [num_examples, height, width, 3]. Class names are the names of
+        the sub-folders, sorted, also of those without a readable image; ids are positions among all
+        image files, sorted, so that a file that cannot be read changes no other id.
+
+    Raises:
+        FileNotFoundError: If there is no such folder.
+        ValueError: If it is a file, has no class folders, or holds no image that can be read.
+
+    Warns:
+        SkippedFiles: If files were skipped; its ``files`` lists them with the reasons.
+    """
+    root = Path(path).expanduser()
+    height, width = _checks.image_size(image_size)
+    max_pixels = _checks.positive_int(max_pixels, name="max_pixels")
+    workers = _processors() if workers is None else _checks.positive_int(workers, name="workers")
+    class_folders = _class_folders(root)
+    found = [(file, label) for label, folder in enumerate(class_folders) for file in _image_files(folder)]
+    if not found:
+        raise ValueError(f"{root} must hold JPEG, PNG, WebP or BMP images in its class folders, found none")
+
+    files = [file for file, _ in found]
+    images = np.empty((len(files), height, width, 3), np.uint8)
+    reasons = _read_all(files, images, max_pixels, workers, progress)
+    skipped = [(file, reason) for file, reason in zip(files, reasons, strict=True) if reason]
+    if len(skipped) == len(files):
+        raise ValueError(f"{root} holds no image that can be read: {_first_of(root, skipped)}")
+
+    kept = np.flatnonzero([reason is None for reason in reasons])
+    labels = np.array([label for _, label in found])[kept]
+    for row in range(len(kept)):  # in place: a copy of what is kept could need twice the memory
+        if kept[row] != row:
+            images[row] = images[kept[row]]
+    for label in sorted(set(range(len(class_folders))) - set(labels.tolist())):
+        skipped.append((class_folders[label], "a class folder without an image that can be read"))
+    if skipped:
+        warnings.warn(SkippedFiles(root, skipped, f"{len(files)} files"), stacklevel=2)
+    return Examples(images[: len(kept)], labels, tuple(folder.name for folder in class_folders), kept)
+
+
+def _class_folders(root):
+    expected = "a folder that holds one sub-folder of images for each class"
+    if not root.exists():
+        raise FileNotFoundError(f"no folder {root}; expected {expected}")
+    if not root.is_dir():
+        raise ValueError(f"path must be {expected}, got the file {root}")
+    folders = [entry for entry in root.iterdir() if entry.is_dir() and not entry.name.startswith(".")]
+    if not folders:
+        raise ValueError(f"path must be {expected}, but {root} has no sub-folders")
+    return sorted(folders, key=lambda folder: folder.name)
+
+
+def _image_files(folder):
+    """Return the image files below a class's folder, in an order that is the same everywhere."""
+    files = []
+    for parent, folders, names in os.walk(folder):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        for name in names:
+            file = Path(parent, name)
+            # A pipe with the name of an image would block for ever; is_file leaves it out.
+            if not name.startswith(".") and file.suffix.lower() in SUFFIXES and file.is_file():
+                files.append(file)
+    return sorted(files, key=lambda file: file.relative_to(folder).parts)
+
+
+def _read_all(files, images, max_pixels, workers, progress):
+    """Fill ``images``; return why each file could not be read, or None."""
+
+    def read(row):
+        try:
+            images[row] = _read(files[row], images.shape[1:3], max_pixels)
+        except Exception as error:  # decoders raise whatever a damaged file leads them to
+            return _reason(error, files[row])
+        return None
+
+    with warnings.catch_warnings():
+        # Pillow warns of damaged EXIF data, odd palettes and large images; the last are refused here.
+        warnings.filterwarnings("ignore", module="PIL")
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+        pool = ThreadPoolExecutor(workers)
+        try:
+            rows = pool.map(read, range(len(files)))
+            bar = tqdm(
+                rows,
+                desc="Reading images",
+                total=len(files),
+                unit="image",
+                delay=2,
+                leave=False,
+                disable=not progress,
+            )
+            return list(bar)
+        finally:
+            pool.shutdown(cancel_futures=True)  # after Ctrl-C, only what is being decoded is waited for
+
+
+def _read(file, size, max_pixels):
+    """Return an image as an array, shape [height, width, 3] uint8."""
+    height, width = size
+    with Image.open(file, formats=FORMATS) as image:
+        if image.width * image.height > max_pixels:
+            raise ValueError(f"{image.width} x {image.height} pixels are more than max_pixels={max_pixels}")
+        # A JPEG can be decoded at 1/2, 1/4 or 1/8 of its size, which is faster; twice the result's
+        # size is left, so that the filter below still does the averaging.
+        image.draft(None, (2 * max(size), 2 * max(size)))
+        upright = _rgb(ImageOps.exif_transpose(image))
+        return np.asarray(upright.resize((width, height), Image.Resampling.BICUBIC, reducing_gap=3.0))
+
+
+def _rgb(image):
+    if image.mode.startswith("I"):  # 16 bits a pixel: Pillow's convert would cut off all above 255
+        values = np.clip(np.asarray(image).astype(np.int64), 0, 65535)
+        image = Image.fromarray(np.rint(values / 257).astype(np.uint8))
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
+    return image.convert("RGB")
+
+
+def _reason(error, file):
+    if isinstance(error, UnidentifiedImageError):
+        return "no JPEG, PNG, WebP or BMP image" if file.stat().st_size else "an empty file"
+    return getattr(error, "strerror", None) or str(error) or type(error).__name__
+
+
+def _first_of(root, files, count=3):
+    named = [f"{file.relative_to(root).as_posix()} ({reason})" for file, reason in files[:count]]
+    more = len(files) - len(named)
+    return ", ".join(named) + (f" and {more} more" if more else "")
+
+
+def _processors():
+    try:
+        return len(os.sched_getaffinity(0))
+    except AttributeError:  # not on macOS and Windows
+        return os.cpu_count() or 1

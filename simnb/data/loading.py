@@ -1,0 +1,85 @@
+"""Data sets by name, and the choice where none is named."""
+
+import os
+
+from simnb import _checks
+from simnb.data import tfds
+from simnb.data.digits import load_digits
+from simnb.data.examples import Examples
+
+# By folder, what load() without a name has settled on in this process.
+_chosen = {}
+
+
+def load(name=None, *, split="train", data_dir=None, image_size=None, progress=True) -> Examples:
+    """Load a data set of labeled images.
+
+    Args:
+        name: ``"digits"``, which comes with scikit-learn (1,797 handwritten digits, here as 32 x 32 x 3), or
+            an image data set of TFDS, such as ``"cifar10"`` or ``"name/config"``; it is downloaded where it
+            is not prepared. When left out, what ``default_name`` says.
+        split: ``"train"``, ``"test"`` or ``"all"``; of TFDS any split expression, such as
+            ``"train[:10%]+test"``.
+        data_dir: Folder of TFDS. When left out: ``TFDS_DATA_DIR``, else TFDS's own.
+        image_size: ``(height, width)`` to resize to; needed where images have different sizes.
+        progress: Show a bar when it takes more than two seconds.
+
+    Returns:
+        ``Examples``, in the order of the data set; ids are positions in all its splits one after the
+        other, so that no two splits share an id.
+
+    Raises:
+        ValueError: If there is no such data set or split, or it does not have one image and one label
+            for each example.
+        OSError: If it would have to be downloaded to a folder that cannot be written to; a
+            ConnectionError if it would have to be downloaded and its site does not answer.
+
+    Example:
+        >>> from simnb import data
+        >>> data.load("digits")
+        Examples(1438 images 32x32x3 uint8, 10 classes)
+    """
+    if name is None:
+        name = default_name(data_dir, progress=progress)
+    if not isinstance(name, str) or not name:
+        raise ValueError(f"name must be a string such as 'cifar10' or 'digits', got {name!r}")
+    if image_size is not None:
+        image_size = _checks.image_size(image_size)
+    if name == "digits":
+        return load_digits(split, image_size)
+    return tfds.load_tfds(name, split, data_dir=data_dir, image_size=image_size, progress=progress)
+
+
+def default_name(data_dir=None, *, progress=True) -> str:
+    """Say which data set ``load()`` uses, and see to it that it is there.
+
+    CIFAR-10 where it is prepared or can be downloaded, which is then done; else the bundled digits. The
+    first call prints the choice in one line, and it stays the same until the process ends.
+
+    Args:
+        data_dir: Folder of TFDS. When left out: ``TFDS_DATA_DIR``, else TFDS's own.
+        progress: Show a bar while downloading.
+
+    Returns:
+        ``"cifar10"`` or ``"digits"``.
+    """
+    folder = str(data_dir or os.environ.get("TFDS_DATA_DIR") or "")
+    if folder not in _chosen:
+        # The line is kept in notebooks: it must not differ between machines that made the same choice.
+        try:
+            tfds.prepare("cifar10", data_dir, progress=progress)
+        except Exception as error:
+            print(f"Data set: digits (bundled with scikit-learn), because {_why_not(error)}")
+            _chosen[folder] = "digits"
+        else:
+            print("Data set: cifar10 (from TFDS)")
+            _chosen[folder] = "cifar10"
+    return _chosen[folder]
+
+
+def _why_not(error):
+    if isinstance(error, ConnectionError):
+        return "cifar10 is not prepared and its site did not answer"
+    if isinstance(error, PermissionError | NotADirectoryError):
+        return "cifar10 is not prepared and the TFDS folder cannot be written to"
+    return f"cifar10 could not be prepared ({type(error).__name__})"

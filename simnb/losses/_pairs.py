@@ -1,0 +1,71 @@
+"""What losses over the pairs of a batch share."""
+
+from simnb._keras import keras, ops
+from simnb.distances import DISTANCES, pairwise
+
+# Stands for infinity where arithmetic goes on: finite, so that gradients stay finite.
+FAR = 1e9
+
+
+class PairLoss(keras.losses.Loss):
+    """A Keras loss around a function ``(labels, embeddings, **options) -> [batch]``."""
+
+    def __init__(self, function, options, *, name, reduction, dtype):
+        """Keep the function and the options it is called with."""
+        super().__init__(name=name, reduction=reduction, dtype=dtype or "float32")
+        self._function = function
+        self._options = options
+
+    def call(self, y_true, y_pred):
+        """Loss of each anchor, shape [batch]."""
+        return self._function(y_true, y_pred, **self._options)
+
+    def get_config(self):
+        """The options, so that a saved model can be loaded."""
+        return {**super().get_config(), **self._options}
+
+
+def check(labels, embeddings):
+    """Return labels [batch] and float32 embeddings [batch, dim], or raise ValueError."""
+    labels, embeddings = ops.convert_to_tensor(labels), ops.convert_to_tensor(embeddings)
+    if len(embeddings.shape) != 2:
+        raise ValueError(f"embeddings must have shape [batch, dim], got {tuple(embeddings.shape)}")
+    if len(labels.shape) == 2 and labels.shape[1] == 1:
+        labels = labels[:, 0]
+    if len(labels.shape) != 1:
+        raise ValueError(
+            f"labels must be integer classes of shape [batch], got {tuple(labels.shape)}; "
+            "one-hot labels become integers with argmax(axis=1)"
+        )
+    if None not in (labels.shape[0], embeddings.shape[0]) and labels.shape[0] != embeddings.shape[0]:
+        raise ValueError(
+            "labels and embeddings must have the same length, "
+            f"got {labels.shape[0]} and {embeddings.shape[0]}"
+        )
+    return labels, ops.cast(embeddings, "float32")
+
+
+def pairs(labels, embeddings, distance):
+    """Distances [batch, batch] and the masks of positive and of negative pairs, no example with itself."""
+    if distance not in DISTANCES:
+        raise ValueError(f"distance must be one of {', '.join(DISTANCES)}; got {distance!r}")
+    same = ops.equal(labels[:, None], labels[None, :])
+    itself = ops.eye(ops.shape(embeddings)[0], dtype="bool")
+    positives = ops.logical_and(same, ops.logical_not(itself))
+    return pairwise(embeddings, embeddings, distance, ops=ops), positives, ops.logical_not(same)
+
+
+def smallest(values, mask):
+    """Smallest value under the mask of each row, ``FAR`` where there is none: shape [batch]."""
+    return ops.min(ops.where(mask, values, FAR), axis=1)
+
+
+def largest(values, mask):
+    """Largest value under the mask of each row, ``-FAR`` where there is none: shape [batch]."""
+    return ops.max(ops.where(mask, values, -FAR), axis=1)
+
+
+def log1p_sum_exp(values, mask):
+    """log(1 + sum of exp over the mask) of each row, without overflow: shape [batch]."""
+    values = ops.where(mask, values, -FAR)
+    return ops.logsumexp(ops.concatenate([ops.zeros_like(values[:, :1]), values], axis=1), axis=1)

@@ -1,0 +1,17 @@
+"""Figures of images, neighbors, thresholds, mistakes and embeddings, drawn by matplotlib."""
+
+from simnb.plots.confusion import confusion_matrix
+from simnb.plots.curves import metric_curves, precision_recall, training_curves
+from simnb.plots.grids import image_grid, neighbor_grid, rejected_grid
+from simnb.plots.maps import embedding_map
+
+__all__ = [
+    "image_grid",
+    "training_curves",
+    "embedding_map",
+    "neighbor_grid",
+    "metric_curves",
+    "precision_recall",
+    "confusion_matrix",
+    "rejected_grid",
+]

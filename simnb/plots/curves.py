@@ -1,0 +1,221 @@
+"""Figures with lines: metrics against the threshold, precision against recall, training."""
+
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.ticker import MaxNLocator, PercentFormatter
+
+from simnb.plots import _style
+
+#: Colour and line style of each metric; Okabe and Ito's colours.
+_STYLES = {
+    "precision": ("#0072B2", "-"),
+    "recall": ("#D55E00", "--"),
+    "f1": ("#222222", "-"),
+    "accuracy": ("#009E73", "-."),
+    "coverage": ("#CC79A7", (0, (7, 1.6))),
+    "false_acceptance": ("#8a6d00", ":"),
+}
+_MOST_POINTS = 1_000
+
+
+def metric_curves(calibration, *, ax=None, title=None):
+    """Draw what every candidate threshold would do, and mark the one that was chosen.
+
+    "Reject everything" (``-inf``) is drawn at the left edge. Of many thresholds about a thousand are
+    drawn, the chosen one always among them.
+
+    Args:
+        calibration: A ``Calibration``.
+        ax: Axes to draw into; new ones when left out.
+        title: What to see; the chosen threshold when left out.
+
+    Returns:
+        The ``Axes``. The legend gives the rates at the cutpoint.
+
+    Raises:
+        ValueError: If the threshold is not among the candidates.
+    """
+    ax = _style.plain_axes(ax, (8.6, 4.2))
+    curves = calibration.curves
+    at = _cutpoint(calibration)
+    x, limits = _drawable(curves.distance)
+    keep = _thin(len(x), at)
+    for name, (color, style) in _STYLES.items():
+        rates = getattr(curves, name)
+        if np.isnan(rates).all():
+            continue
+        chosen = name == calibration.maximize
+        label = f"{rates[at]:6.1%}  {_metric_name(name)}{' (maximized)' if chosen else ''}"
+        # Candidates lie midway between distances, and the rates change at the distances; what rejecting
+        # everything gives holds up to the first of them.
+        ax.plot(
+            np.insert(x[keep], 1, x[1] if len(x) > 1 else limits[1]), np.insert(rates[keep], 1, rates[0]),
+            color=color, ls=style, lw=2.8 if chosen else 1.7, label=label,
+            drawstyle="steps-mid", gid=name,
+        )  # fmt: skip
+    ax.axvline(x[at], color=_style.INK, lw=1.2, ls=(0, (4, 3)), gid="cutpoint")
+    _label_cutpoint(ax, x[at], calibration.threshold, limits)
+    ax.set(xlim=limits, ylim=(-0.02, 1.03))
+    ax.set_xlabel(f"{_style.distance_name(calibration.distance)} up to which a neighbor matches")
+    ax.set_ylabel("rate on the calibration queries (%)")
+    ax.yaxis.set_major_formatter(PercentFormatter(1.0, symbol=""))
+    ax.grid(axis="y", color=_style.FAINT, lw=0.8)
+    legend = ax.legend(
+        title="at the cutpoint", loc="upper left", bbox_to_anchor=(1.01, 1.0), frameon=False,
+        fontsize=9, title_fontsize=9, alignment="left", handlelength=3.2,
+    )  # fmt: skip
+    legend.get_title().set_color(_style.MUTED)
+    _style.heading(ax, title or _curves_title(calibration), above=15)
+    return ax
+
+
+def precision_recall(calibration, *, ax=None, title=None):
+    """Draw precision against recall over all thresholds, and mark the one that was chosen.
+
+    Args:
+        calibration: A ``Calibration``.
+        ax: Axes to draw into; new ones when left out.
+        title: What to see; the rates at the cutpoint when left out.
+
+    Returns:
+        The ``Axes``.
+
+    Raises:
+        ValueError: If the threshold is not among the candidates.
+    """
+    ax = _style.plain_axes(ax, (5.6, 4.4))
+    curves = calibration.curves
+    at = _cutpoint(calibration)
+    keep = _thin(len(curves), at)
+    # Rejecting everything has a precision by convention only; it would draw a line to 100 %.
+    keep = keep[np.isfinite(curves.distance[keep])]
+    ax.plot(curves.recall[keep], curves.precision[keep], color=_STYLES["precision"][0], lw=2, gid="curve")
+    recall, precision = curves.recall[at], curves.precision[at]
+    ax.plot(
+        recall, precision, "o", color=_style.INK, ms=9, mfc="white", mew=2.2, gid="cutpoint", clip_on=False
+    )
+    side, dx = ("right", -10) if recall > 0.45 else ("left", 10)
+    up, dy = ("top", -12) if precision > 0.3 else ("bottom", 12)
+    ax.annotate(
+        _cutpoint_name(calibration.threshold),
+        (recall, precision), xytext=(dx, dy), textcoords="offset points", ha=side, va=up, fontsize=9,
+        bbox={"boxstyle": "round,pad=0.25", "fc": "white", "ec": "none", "alpha": 0.85},
+    )  # fmt: skip
+    ax.set(xlim=(0, 1.02), ylim=(0, 1.03))
+    ax.set_xlabel("recall: known queries answered rightly (%)")
+    ax.set_ylabel("precision: answers that are right (%)")
+    for axis in (ax.xaxis, ax.yaxis):
+        axis.set_major_formatter(PercentFormatter(1.0, symbol=""))
+    ax.grid(color=_style.FAINT, lw=0.8)
+    _style.heading(ax, title or f"Precision {precision:.1%} at recall {recall:.1%}")
+    return ax
+
+
+def training_curves(history, *, title=None):
+    """Draw what training recorded: losses in one panel, the other metrics in a second.
+
+    Args:
+        history: A dict of lists, one number an epoch, as in ``fit(...).history``; names that begin with
+            ``val_`` are dashed. A list that is shorter, as with ``validation_freq``, is spread evenly.
+            Learning rates are left out.
+        title: What to see; the number of epochs when left out.
+
+    Returns:
+        A ``Figure``.
+
+    Raises:
+        ValueError: If nothing was recorded.
+    """
+    series = {
+        name: np.asarray(values, dtype=float)
+        for name, values in getattr(history, "history", history).items()
+        if name not in ("lr", "learning_rate") and len(values)
+    }
+    if not series:
+        raise ValueError("history must hold at least one list of numbers, got none; has the model been fit?")
+    epochs = max(map(len, series.values()))
+    losses = {name: values for name, values in series.items() if "loss" in name}
+    others = {name: values for name, values in series.items() if "loss" not in name}
+    panels = [(label, panel) for label, panel in (("loss", losses), ("metric", others)) if panel]
+    figure, axes = plt.subplots(
+        1, len(panels), figsize=(4.3 * len(panels), 3.4), layout="constrained", squeeze=False
+    )
+    for ax, (label, panel) in zip(axes[0], panels, strict=True):
+        _style.plain_axes(ax, None)
+        _training_panel(ax, panel, epochs)
+        ax.set(xlabel="epoch", ylabel=label)
+    title = title or f"{_style.count(epochs, 'epoch')} of training"
+    figure.suptitle(title, x=0.01, ha="left", fontsize=11.5, fontweight="bold", color=_style.INK)
+    return figure
+
+
+def _training_panel(ax, panel, epochs):
+    base = list(dict.fromkeys(name.removeprefix("val_") for name in panel))
+    colors = [color for color, _ in _STYLES.values()]
+    for name, values in panel.items():
+        position = base.index(name.removeprefix("val_"))
+        validation = name.startswith("val_")
+        ax.plot(
+            np.arange(1, len(values) + 1) * epochs / len(values), values,
+            color=colors[position % len(colors)], ls="--" if validation else "-",
+            marker=_style.MARKERS[position % len(_style.MARKERS)], ms=4.5,
+            mfc="white" if validation else None, lw=1.7, label=name.replace("_", " "),
+        )  # fmt: skip
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+    ax.grid(axis="y", color=_style.FAINT, lw=0.8)
+    ax.legend(frameon=False, fontsize=9)
+
+
+def _cutpoint(calibration):
+    at = np.flatnonzero(calibration.curves.distance == calibration.threshold)
+    if not len(at):
+        raise ValueError(
+            f"calibration.threshold must be among its {len(calibration.curves)} candidates, "
+            f"got {calibration.threshold!r}; choose another one with simnb.calibration.calibrate"
+        )
+    return int(at[0])
+
+
+def _drawable(distances):
+    """Distances with infinities moved to the edges, and the edges."""
+    finite = distances[np.isfinite(distances)].astype(np.float64)
+    low, high = (finite.min(), finite.max()) if len(finite) else (0.0, 1.0)
+    edge = low - max(0.04 * (high - low), 1e-6 * max(abs(low), 1.0))
+    if low >= 0:
+        edge = 0.0 if low < 0.1 * high else max(edge, 0.0)
+    right = high if high > edge else edge + 1.0
+    return np.nan_to_num(distances.astype(np.float64), neginf=edge, posinf=right), (edge, right)
+
+
+def _thin(count, at):
+    """Positions to draw: all of a few; of many, more where few queries are accepted and rates jump."""
+    if count <= _MOST_POINTS:
+        return np.arange(count)
+    even = np.linspace(0, count - 1, _MOST_POINTS * 3 // 4)
+    early = np.geomspace(1, count - 1, _MOST_POINTS // 4)
+    return np.unique(np.concatenate([even, early, [at]]).round().astype(np.int64))
+
+
+def _label_cutpoint(ax, x, threshold, limits):
+    share = (x - limits[0]) / (limits[1] - limits[0])
+    side = "left" if share < 0.12 else "right" if share > 0.88 else "center"
+    ax.annotate(
+        _cutpoint_name(threshold), (x, 1), xycoords=("data", "axes fraction"), xytext=(0, 3),
+        textcoords="offset points", ha=side, va="bottom", fontsize=9, color=_style.INK,
+    )  # fmt: skip
+
+
+def _cutpoint_name(threshold):
+    return "reject everything" if threshold == -np.inf else f"cutpoint {_style.number(threshold)}"
+
+
+def _metric_name(name):
+    return "F1" if name == "f1" else name.replace("_", " ")
+
+
+def _curves_title(calibration):
+    name = _metric_name(calibration.maximize)
+    if calibration.threshold == -np.inf:
+        return f"Best {name}: reject every query"
+    best = f"{calibration.cutpoint[calibration.maximize]:.1%}"
+    return f"Best {name}: {best} at distance {_style.number(calibration.threshold)}"

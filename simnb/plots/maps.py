@@ -1,0 +1,204 @@
+"""A map of the embeddings in two dimensions."""
+
+import matplotlib.patheffects as effects
+import numpy as np
+
+from simnb import _checks
+from simnb.index.protocol import UNKNOWN
+from simnb.plots import _style
+from simnb.plots._canvas import displayable
+
+_AXES = {"tsne": "t-SNE", "pca": "principal component"}
+_MOST_IN_LEGEND = 20
+_THUMBNAIL = 0.058  # of the map's width
+
+
+def embedding_map(
+    embeddings,
+    labels,
+    *,
+    images=None,
+    class_names=None,
+    held_out=(),
+    method="tsne",
+    num_images=60,
+    seed=0,
+    ax=None,
+    title=None,
+):
+    """Draw embeddings as points on a plane, so that neighbors lie together.
+
+    Classes differ in colour and marker, and their names stand at the medians of their points.
+
+    Args:
+        embeddings: Shape [num_examples, dim].
+        labels: Class of each, shape [num_examples]; ``UNKNOWN`` is drawn as small grey dots.
+        images: Images of the same examples, shape [num_examples, height, width, channels]. Some of them
+            are drawn over their points, where they do not cover one another.
+        class_names: Name of each class; the labels themselves when left out.
+        held_out: Classes that training never saw; drawn hollow and named so.
+        method: ``tsne`` keeps neighbors together and takes about ten seconds for 2,000 examples; ``pca``
+            is immediate and keeps the two directions of largest variance.
+        num_images: Draw at most this many images.
+        seed: Seed of the choice of images, and of t-SNE, which starts from the principal components and so
+            hardly depends on it.
+        ax: Axes to draw into; new ones when left out.
+        title: What to see.
+
+    Returns:
+        The ``Axes``. Distances on a t-SNE map are not those between the embeddings, and its note says so.
+
+    Raises:
+        ValueError: If there is no embedding, lengths differ, a label has no name, the method is unknown,
+            or t-SNE is asked for fewer than 4 embeddings.
+    """
+    embeddings = _checks.not_empty(_checks.embeddings(embeddings), name="embeddings")
+    labels = _checks.labels(labels, count=len(embeddings))
+    _checks.one_of(method, _AXES, name="method")
+    if images is not None:
+        images = displayable(images)
+        if len(images) != len(embeddings):
+            raise ValueError(
+                f"images and embeddings must have the same length, got {len(images)} and {len(embeddings)}"
+            )
+    name = _style.class_namer(class_names, labels)
+    points = _to_unit_square(project(embeddings, method=method, seed=seed))
+    room = 7.0 if ax is None else None
+    ax = _style.plain_axes(ax, (7.9, 6.4))
+    ax.set(xlim=(-0.04, 1.04), ylim=(-0.04, 1.04), aspect="equal", xticks=[], yticks=[])
+    ax.set(xlabel=f"{_AXES[method]} 1", ylabel=f"{_AXES[method]} 2")
+    classes = np.unique(labels)
+    _draw_points(ax, points, labels, classes, set(held_out), name)
+    taken = _write_names(ax, points, labels, classes, set(held_out), name)
+    if images is not None:
+        order = np.random.default_rng(seed).permutation(len(images))
+        _draw_images(ax, points, images, order, num_images, taken)
+    note = "Far apart on this map need not be far apart in the embedding: t-SNE keeps only neighborhoods."
+    if method == "pca":
+        note = "Two directions out of many: what overlaps here may lie far apart in the embedding."
+    if len(held_out):
+        note += "\nHollow: held out of training."
+    shown = f"{_style.count(len(labels), 'embedding')} of {_style.count(len(classes), 'class')}"
+    _style.heading(ax, title or f"{shown}: does each class form a group?", note, inches=room)
+    return ax
+
+
+def project(embeddings, *, method, seed):
+    """Lay embeddings out on a plane; return positions of shape [num_examples, 2]."""
+    flat = _principal_components(embeddings)
+    if method == "pca":
+        return flat
+    if len(embeddings) < 4:
+        raise ValueError(f"tsne needs at least 4 embeddings, got {len(embeddings)}; pass method='pca'")
+    from sklearn.manifold import TSNE
+    from threadpoolctl import threadpool_limits  # comes with scikit-learn
+
+    spread = flat[:, 0].std()
+    if spread == 0:
+        return flat  # all the same: nothing to lay out
+    perplexity = min(30.0, (len(embeddings) - 1) / 3)
+    # What init="pca" does, without its demand for two dimensions.
+    start = (flat / spread * 1e-4).astype(np.float32)
+    # One thread: several gain little, and wait for one another for minutes where cores are shared.
+    with threadpool_limits(1, user_api="openmp"):
+        return TSNE(init=start, perplexity=perplexity, random_state=seed).fit_transform(embeddings)
+
+
+def _principal_components(embeddings):
+    centred = embeddings - embeddings.mean(axis=0, dtype=np.float64)
+    _, _, directions = np.linalg.svd(centred, full_matrices=False)
+    directions = directions[:2]
+    # The sign of a direction is arbitrary; make its largest entry positive on every machine.
+    largest = np.abs(directions).argmax(axis=1)
+    directions = directions * np.sign(directions[np.arange(len(directions)), largest])[:, None]
+    flat = centred @ directions.T
+    return np.pad(flat, ((0, 0), (0, 2 - flat.shape[1])))
+
+
+def _to_unit_square(points):
+    low, high = points.min(axis=0), points.max(axis=0)
+    span = max(float((high - low).max()), 1e-12)
+    return (points - (low + high) / 2) / span + 0.5
+
+
+def _draw_points(ax, points, labels, classes, held_out, name):
+    size = float(np.clip(24_000 / len(labels), 7, 42))
+    for label in classes:
+        color, marker = ("#9a9a9a", ".") if label == UNKNOWN else _style.class_style(label)
+        hollow = label in held_out
+        at = points[labels == label]
+        ax.scatter(
+            at[:, 0], at[:, 1], s=size * (1.5 if hollow else 1), marker=marker, gid=str(label),
+            facecolor="none" if hollow else color, edgecolor=color if hollow else "white",
+            linewidth=1.0 if hollow else 0.25, alpha=0.9, label=_legend_name(name(label), hollow),
+        )  # fmt: skip
+    if len(classes) <= _MOST_IN_LEGEND:
+        legend = ax.legend(
+            loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False, fontsize=9, handletextpad=0.2
+        )
+        for handle in legend.legend_handles:
+            handle.set_sizes([42])
+
+
+def _legend_name(name, hollow):
+    return _style.shorten(name, 1.4, 9) + (" (held out)" if hollow else "")
+
+
+def _write_names(ax, points, labels, classes, held_out, name):
+    """Write each name at the median of its points, or nearby; return the boxes they cover.
+
+    Of many classes, those whose name finds no room stay unnamed.
+    """
+    many = len(classes) > _MOST_IN_LEGEND
+    size, weight = (7.5, "normal") if many else (9, "bold")
+    extent = ax.get_window_extent()
+    # A typographic point, in units of the map.
+    point = 1.08 / (min(extent.width, extent.height) * 72 / ax.get_figure().dpi)
+    height, taken = 1.3 * size * point, []
+    counts = [(labels == label).sum() for label in classes]
+    for position in np.argsort(counts, kind="stable")[::-1]:
+        label = classes[position]
+        hollow = label in held_out and not many
+        text = _style.shorten(name(label), 1.0, size) if many else _legend_name(name(label), hollow)
+        x, y = np.median(points[labels == label], axis=0)
+        half = len(text) * size * point * (0.28 if many else 0.31)
+        x = float(np.clip(x, half, max(1 - half, half)))
+        # Above a few points rather than over them; of many classes only where it is clear which is meant.
+        steps = (1, -1) if many or counts[position] < 4 else (0, 1, -1, 2, -2, 3, -3)
+        free = [y + s * height for s in steps if _is_free((x, y + s * height, half, height / 2), taken)]
+        if not free and many:
+            continue
+        y = float(free[0] if free else y)
+        taken.append((x, y, half, height / 2))
+        ax.text(
+            x, y, text, ha="center", va="center", fontsize=size, fontweight=weight, color=_style.INK,
+            zorder=6, path_effects=[effects.withStroke(linewidth=2.5, foreground="white")],
+        )  # fmt: skip
+    return taken
+
+
+def _draw_images(ax, points, images, order, most, taken):
+    """Draw images over their points, skipping those that would cover a name or another image."""
+    scale = _THUMBNAIL / max(images.shape[1:3])
+    half = images.shape[2] * scale / 2, images.shape[1] * scale / 2
+    drawn = 0
+    for i in order:
+        x, y = points[i]
+        if drawn == most:
+            break
+        if not _is_free((x, y, *half), taken):
+            continue
+        taken.append((x, y, *half))
+        drawn += 1
+        gray = images.shape[-1] == 1
+        ax.imshow(
+            images[i, ..., 0] if gray else images[i],
+            extent=(x - half[0], x + half[0], y - half[1], y + half[1]),
+            cmap="gray" if gray else None, vmin=0, vmax=255, aspect="equal", zorder=4,
+            interpolation="nearest" if max(images.shape[1:3]) <= 64 else "auto",
+        )  # fmt: skip
+
+
+def _is_free(box, taken):
+    x, y, half_width, half_height = box
+    return all(abs(x - a) >= half_width + w or abs(y - b) >= half_height + h for a, b, w, h in taken)

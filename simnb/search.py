@@ -1,0 +1,169 @@
+"""Similarity search in four verbs: add, lookup, calibrate, match."""
+
+import numpy as np
+
+from simnb import _checks
+from simnb.calibration import calibrate
+from simnb.data import Examples
+from simnb.index import UNKNOWN, open_index
+from simnb.matching import match
+from simnb.models import embed
+
+__all__ = ["SimilaritySearch"]
+
+
+class SimilaritySearch:
+    """An embedder, the index of its embeddings, and a calibrated threshold.
+
+    Every verb takes images of shape [num_examples, height, width, channels], or ``Examples``, whose
+    labels and ids are then used.
+
+    Args:
+        model: A Keras model that gives embeddings, or any function that does.
+        distance: One of ``simnb.distances.DISTANCES``; for a new index.
+        index: An index to search in; a new one in memory when left out.
+        batch_size: Images embedded at a time.
+
+    Attributes:
+        model: The embedder.
+        index: The index.
+        calibration: The last ``Calibration``, or None.
+
+    Example:
+        >>> import numpy as np
+        >>> from simnb.search import SimilaritySearch
+        >>> flat = lambda images: images.reshape(len(images), -1)
+        >>> search = SimilaritySearch(flat)
+        >>> search.add(np.eye(3).reshape(3, 3, 1, 1), labels=[0, 1, 2])
+        array([0, 1, 2])
+        >>> search.match(np.array([0.0, 1.0, 0.1]).reshape(1, 3, 1, 1), threshold=0.1).labels
+        array([1])
+    """
+
+    def __init__(self, model, *, distance="cosine", index=None, batch_size=512):
+        """Start with an empty index, or the one given."""
+        self.model = model
+        self.index = open_index(distance=distance) if index is None else index
+        self.batch_size = batch_size
+        self.calibration = None
+
+    def __repr__(self):
+        """Size of the index and the threshold."""
+        threshold = (
+            "not calibrated" if self.calibration is None else f"threshold {self.calibration.threshold:.4f}"
+        )
+        return f"SimilaritySearch({self.index!r}, {threshold})"
+
+    def add(self, images, labels=None, *, ids=None):
+        """Embed images and index them.
+
+        Args:
+            images: Images, or ``Examples``.
+            labels: Integers, shape [num_examples]; those of the ``Examples`` when left out.
+            ids: Unique integers, shape [num_examples]; those of the ``Examples``, or the next free ones.
+
+        Returns:
+            The ids, shape [num_examples] int64.
+
+        Raises:
+            ValueError: If anything is malformed or an id is taken; the index is then unchanged.
+        """
+        labels = _from_examples(images, "labels", labels)
+        ids = _from_examples(images, "ids", ids)
+        return self.index.add(self.embed(images), labels, ids=ids)
+
+    def lookup(self, images, k=5):
+        """Find the k nearest indexed images of each query.
+
+        Args:
+            images: Images, or ``Examples``.
+            k: How many.
+
+        Returns:
+            ``Neighbors``, padded where the index holds fewer than k.
+
+        Raises:
+            ValueError: If the index is empty, the images are malformed or k is below 1.
+        """
+        self._check_not_empty("lookup")
+        k = _checks.positive_int(k, name="k")
+        return self.index.search(self.embed(images), k=k)
+
+    def calibrate(self, images, labels=None, *, k=1, matcher="nearest", maximize="f1"):
+        """Choose the distance threshold on images that were neither trained on nor indexed.
+
+        Queries of classes that the index does not hold count as unknown: they ought to be rejected.
+
+        Args:
+            images: Images, or ``Examples``.
+            labels: Integers, shape [num_examples]; those of the ``Examples`` when left out.
+            k: Neighbors the matcher sees.
+            matcher: ``nearest`` or ``majority_vote``.
+            maximize: What ``simnb.calibration.calibrate`` takes.
+
+        Returns:
+            The ``Calibration``, kept in ``self.calibration`` too.
+
+        Raises:
+            ValueError: If the index is empty or has no labels, a calibration image is indexed, or no
+                query is of a known class. The calibration there was is then kept.
+        """
+        self._check_not_empty("calibrate")
+        labels = _from_examples(images, "labels", labels)
+        if labels is None:
+            raise ValueError("calibrate needs the labels of the images, got none")
+        known = np.unique(self.index.labels)
+        known = known[known != UNKNOWN]
+        if len(known) == 0:
+            raise ValueError("calibrate needs a labelled index, but it was filled without labels")
+        self._check_not_indexed(images)
+        neighbors = self.lookup(images, k=k)
+        self.calibration = calibrate(
+            neighbors, labels, known_labels=known, matcher=matcher, maximize=maximize
+        )
+        return self.calibration
+
+    def match(self, images, *, threshold=None):
+        """Give each image the label of the class it matches, or ``UNKNOWN``.
+
+        Args:
+            images: Images, or ``Examples``.
+            threshold: Largest distance that matches; the calibrated one when left out.
+
+        Returns:
+            ``Matches``.
+
+        Raises:
+            ValueError: If there is neither a calibration nor a threshold, or the index is empty.
+        """
+        k, matcher = 1, "nearest"
+        if self.calibration is not None:
+            k, matcher = self.calibration.k, self.calibration.matcher
+        elif threshold is None:
+            raise ValueError("match needs a threshold: call calibrate(...) first, or pass threshold=...")
+        if threshold is None:
+            threshold = self.calibration.threshold
+        return match(self.lookup(images, k=k), threshold, matcher=matcher)
+
+    def embed(self, images):
+        """Embed images or ``Examples``: unit vectors, shape [num_examples, dim] float32."""
+        images = images.images if isinstance(images, Examples) else images
+        return embed(self.model, images, batch_size=self.batch_size)
+
+    def _check_not_empty(self, verb):
+        if len(self.index) == 0:
+            raise ValueError(f"{verb} needs indexed images, but the index is empty: call add(...) first")
+
+    def _check_not_indexed(self, images):
+        if not isinstance(images, Examples):
+            return
+        indexed = np.isin(images.ids, self.index.ids)
+        if indexed.any():
+            raise ValueError(
+                f"calibration images must not be indexed, but {indexed.sum()} of {len(images)} ids are in "
+                "the index; their nearest neighbor would be themselves"
+            )
+
+
+def _from_examples(images, name, given):
+    return getattr(images, name) if given is None and isinstance(images, Examples) else given

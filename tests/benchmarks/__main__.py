@@ -1,0 +1,126 @@
+"""Speed and memory, each against the raw library underneath or a stated limit, in one run.
+
+``make bench`` prints the table and writes ``build/bench.json``. Figures of one machine are not those of
+another: the ratios travel, the seconds do not.
+"""
+
+import json
+import platform
+import subprocess
+import sys
+import time
+import tracemalloc
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+
+from simnb import data
+from simnb.calibration import calibrate
+from simnb.index import Neighbors, open_index
+
+RESULT = Path("build/bench.json")
+
+
+def seconds(function, repeat=5):
+    """Median seconds of some runs, after one that is not counted."""
+    function()
+    times = []
+    for _ in range(repeat):
+        start = time.perf_counter()
+        function()
+        times.append(time.perf_counter() - start)
+    return float(np.median(times))
+
+
+def unit_vectors(count, dim, seed):
+    """Random directions, shape [count, dim] float32."""
+    vectors = np.random.default_rng(seed).normal(size=(count, dim)).astype("float32")
+    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+
+
+def import_time():
+    """Seconds to import simnb, above an empty Python process."""
+    ours = seconds(lambda: subprocess.run([sys.executable, "-c", "import simnb"], check=True))
+    bare = seconds(lambda: subprocess.run([sys.executable, "-c", ""], check=True))
+    return {"import simnb, s": (ours - bare, "<", 0.1)}
+
+
+def loading():
+    """Loading the 50,000 training images, against TFDS's own call."""
+    if data.default_name() != "cifar10":
+        return {}
+    import tensorflow_datasets as tfds
+
+    ours = seconds(lambda: data.load("cifar10", split="train"), repeat=3)
+    raw = seconds(lambda: tfds.as_numpy(tfds.load("cifar10", split="train", batch_size=-1)), repeat=3)
+    return {"load 50,000 images / TFDS": (ours / raw, "<=", 1.15)}
+
+
+def exact_search():
+    """10,000 queries x 50,000 x 256, against the bare blocked matrix product, and its memory."""
+    gallery, queries = unit_vectors(50_000, 256, 0), unit_vectors(10_000, 256, 1)
+    index = open_index()
+    index.add(gallery)
+    ours = seconds(lambda: index.search(queries, k=10), repeat=3)
+
+    def product():
+        for start in range(0, len(queries), 256):
+            queries[start : start + 256] @ gallery.T
+
+    raw = seconds(product, repeat=3)
+    tracemalloc.start()
+    index.search(queries, k=10)
+    peak = tracemalloc.get_traced_memory()[1] / 1e6
+    tracemalloc.stop()
+    whole = 4 * len(queries) * len(gallery) / 1e6
+    return {
+        "search 10,000 x 50,000 x 256 / matmul alone": (ours / raw, "", None),
+        "search: peak MB above the data": (peak, "<", whole / 4),
+    }
+
+
+def sampling():
+    """Building batches over 1,000,000 labels in 100,000 classes."""
+    from simnb.samplers import BalancedBatches
+
+    labels = np.random.default_rng(0).integers(0, 100_000, 1_000_000)
+    images = np.broadcast_to(np.uint8(0), (len(labels), 1))
+    options = {"classes_per_batch": 32, "examples_per_class": 2, "small_classes": "repeat"}
+    return {
+        "BalancedBatches, 100,000 classes, s": (
+            seconds(lambda: BalancedBatches(images, labels, **options)),
+            "<",
+            1.0,
+        )
+    }
+
+
+def calibration():
+    """Calibrating 50,000 queries x 10 neighbors."""
+    rng = np.random.default_rng(0)
+    distances = np.sort(rng.random((50_000, 10), dtype="float32"), axis=1)
+    found = rng.integers(0, 10, distances.shape)
+    neighbors, labels = Neighbors(distances, found, found), rng.integers(-1, 10, 50_000)
+    return {"calibrate 50,000 x 10, s": (seconds(lambda: calibrate(neighbors, labels)), "", None)}
+
+
+def main():
+    """Run every benchmark; exit with 1 where a limit is missed."""
+    figures = {}
+    for benchmark in (import_time, loading, exact_search, sampling, calibration):
+        for name, (value, sign, limit) in benchmark().items():
+            met = None if limit is None else value <= limit
+            figures[name] = {"value": value, "limit": limit, "met": met}
+            wanted = "" if limit is None else f"{sign} {limit:g}  {'met' if met else 'MISSED'}"
+            print(f"{name:48} {value:10.3f}  {wanted}", flush=True)
+    packages = {name: version(name) for name in ("numpy", "tensorflow", "keras", "tensorflow-datasets")}
+    RESULT.parent.mkdir(exist_ok=True)
+    where = {"date": time.strftime("%Y-%m-%d"), "python": platform.python_version(), **packages}
+    RESULT.write_text(json.dumps({"command": "make bench", **where, "figures": figures}, indent=1) + "\n")
+    print(f"Written to {RESULT}")
+    sys.exit(any(figure["met"] is False for figure in figures.values()))
+
+
+if __name__ == "__main__":
+    main()

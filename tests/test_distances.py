@@ -1,0 +1,97 @@
+import math
+
+import keras
+import numpy as np
+import pytest
+
+from simnb.distances import DISTANCES, pairwise
+
+
+def by_hand(a, b, distance):
+    """Each distance once more, for one pair of vectors, in plain Python floats."""
+    a, b = [float(x) for x in a], [float(x) for x in b]
+    pairs = list(zip(a, b, strict=True))
+    product = sum(x * y for x, y in pairs)
+    squared = sum((x - y) ** 2 for x, y in pairs)
+    if distance == "cosine":
+        return 1 - product / math.sqrt(sum(x * x for x in a)) / math.sqrt(sum(y * y for y in b))
+    if distance == "snr":
+        noise = [x - y for x, y in pairs]
+
+        def variance(v):
+            return sum((x - sum(v) / len(v)) ** 2 for x in v) / len(v)
+
+        return variance(noise) / variance(a)
+    return {
+        "euclidean": math.sqrt(squared),
+        "squared_euclidean": squared,
+        "manhattan": sum(abs(x - y) for x, y in pairs),
+        "inner_product": -product,
+    }[distance]
+
+
+def two_sets(seed=0, offset=0.5):
+    rng = np.random.default_rng(seed)
+    return rng.normal(offset, 1, (7, 5)).astype("float32"), rng.normal(0, 2, (4, 5)).astype("float32")
+
+
+@pytest.mark.parametrize("distance", DISTANCES)
+def test_every_distance_is_its_formula(distance):
+    a, b = two_sets()
+    expected = [[by_hand(x, y, distance) for y in b] for x in a]
+    np.testing.assert_allclose(pairwise(a, b, distance), expected, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("distance", DISTANCES)
+def test_keras_and_numpy_agree(distance):
+    a, b = two_sets(1)
+    in_keras = pairwise(
+        keras.ops.convert_to_tensor(a), keras.ops.convert_to_tensor(b), distance, ops=keras.ops
+    )
+    np.testing.assert_allclose(
+        keras.ops.convert_to_numpy(in_keras), pairwise(a, b, distance), rtol=1e-5, atol=1e-5
+    )
+
+
+def test_snr_is_not_symmetric():
+    a, b = two_sets()
+    assert not np.allclose(pairwise(a, b, "snr"), pairwise(b, a, "snr").T, rtol=0.1)
+
+
+# Values that TensorFlow Similarity's public tests expect, restated.
+def test_values_of_the_field_hold():
+    cosine = pairwise([[0.1, 0.3, 0.2]], [[0.0, 0.1, 0.5]], "cosine")
+    np.testing.assert_allclose(cosine, [[0.31861484]], atol=1e-6)
+    euclidean = pairwise([[0, 1], [0, 1], [1, 1]], [[2, 1], [1, 1]], "euclidean")
+    np.testing.assert_allclose(euclidean, [[2, 1], [2, 1], [1, 0]], atol=1e-6)
+    manhattan = pairwise([[0, 0], [0, 1], [1, 1], [3, 0]], [[0, 1], [1, 1], [3, 0]], "manhattan")
+    np.testing.assert_allclose(manhattan, [[1, 2, 3], [0, 1, 4], [1, 0, 3], [4, 3, 0]])
+
+
+def test_euclidean_distance_survives_data_far_from_zero():
+    a, b = two_sets()
+    near, far = pairwise(a, b, "euclidean"), pairwise(a + 1000, b + 1000, "euclidean")
+    np.testing.assert_allclose(far, near, rtol=1e-3)
+
+
+@pytest.mark.parametrize("distance", ["cosine", "euclidean", "squared_euclidean", "manhattan"])
+def test_the_distance_to_itself_is_zero_and_never_negative(distance):
+    a, _ = two_sets()
+    distances = pairwise(a, a, distance)
+    assert distances.min() >= 0
+    np.testing.assert_allclose(np.diag(distances), 0, atol=2e-3 if distance == "euclidean" else 1e-5)
+
+
+def test_an_empty_side_gives_an_empty_matrix():
+    assert pairwise(np.zeros((0, 3)), np.ones((2, 3))).shape == (0, 2)
+
+
+def test_bad_input_is_named():
+    with pytest.raises(ValueError, match=r"distance must be one of cosine, .*; got 'cos'"):
+        pairwise(np.eye(2), np.eye(2), "cos")
+    with pytest.raises(ValueError, match=r"a and b must have the same dim, got 2 and 3"):
+        pairwise(np.eye(2), np.eye(3))
+    with pytest.raises(ValueError, match=r"a must have shape \[num_examples, dim\], got \(2,\); for one"):
+        pairwise(np.ones(2), np.eye(2))
+    with pytest.raises(ValueError, match=r"b must be finite, got NaN.* in 1 of 2 rows, first in row 1"):
+        pairwise(np.eye(2), [[0, 1], [np.nan, 0]])

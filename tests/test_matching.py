@@ -1,0 +1,60 @@
+import numpy as np
+import pytest
+
+from simnb.index import UNKNOWN, Neighbors
+from simnb.matching import match, match_majority_vote, match_nearest
+
+
+def neighbors_of(labels, distances, dtype="float32"):
+    labels = np.array(labels)
+    return Neighbors(np.array(distances, dtype), np.arange(labels.size).reshape(labels.shape), labels)
+
+
+def test_nearest_takes_the_first_label_up_to_and_including_the_threshold():
+    neighbors = neighbors_of([[4, 9], [5, 9], [6, 9]], [[0.1, 1], [0.2, 1], [0.3, 1]])
+    matches = match_nearest(neighbors, 0.2)
+    assert matches.labels.tolist() == [4, 5, UNKNOWN]
+    assert matches.accepted.tolist() == [True, True, False]
+    np.testing.assert_array_equal(matches.distances, np.array([0.1, 0.2, 0.3], "float32"))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_a_threshold_is_compared_in_the_dtype_of_the_distances(dtype):
+    # 0.1 as float32 lies above 0.1 as float64.
+    assert match_nearest(neighbors_of([[1]], [[0.1]], dtype), 0.1).labels.tolist() == [1]
+
+
+# The labels and distances that TensorFlow Similarity's public tests vote on.
+def test_majority_vote_takes_the_most_frequent_label_and_the_nearest_of_equals():
+    neighbors = neighbors_of(
+        [[10, 12, 10, 12, 10], [20, 13, 13, 20, 30]], [[1.0, 1.1, 1.2, 1.3, 1.4], [2.0, 2.1, 2.2, 2.3, 2.4]]
+    )
+    assert match_majority_vote(neighbors).labels.tolist() == [10, 20]
+
+
+def test_majority_vote_measures_to_the_nearest_neighbor_of_the_winning_label():
+    matches = match_majority_vote(neighbors_of([[3, 8, 8]], [[0.1, 0.4, 0.5]]), 0.3)
+    assert matches.labels.tolist() == [UNKNOWN]
+    np.testing.assert_allclose(matches.distances, [0.4])
+    assert match_majority_vote(neighbors_of([[3, 8, 8]], [[0.1, 0.4, 0.5]]), 0.4).labels.tolist() == [8]
+
+
+def test_neighbors_without_a_label_do_not_vote():
+    assert match_majority_vote(neighbors_of([[UNKNOWN, UNKNOWN, 2]], [[0.1, 0.2, 0.3]])).labels.tolist() == [
+        2
+    ]
+    none = match_majority_vote(neighbors_of([[UNKNOWN, UNKNOWN]], [[np.inf, np.inf]]))
+    assert none.labels.tolist() == [UNKNOWN]
+
+
+def test_matchers_go_by_name():
+    neighbors = neighbors_of([[3, 8, 8]], [[0.1, 0.4, 0.5]])
+    assert match(neighbors).labels.tolist() == [3]
+    assert match(neighbors, matcher="majority_vote").labels.tolist() == [8]
+    with pytest.raises(ValueError, match="matcher must be one of majority_vote, nearest; got 'vote'"):
+        match(neighbors, matcher="vote")
+
+
+def test_a_nan_threshold_is_refused():
+    with pytest.raises(ValueError, match="threshold must be a number, got NaN"):
+        match_nearest(neighbors_of([[1]], [[0.5]]), np.nan)

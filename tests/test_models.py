@@ -1,0 +1,83 @@
+import keras
+import numpy as np
+import pytest
+
+from simnb.models import embed, tutorial_convnet
+
+
+@pytest.fixture(scope="module")
+def convnet():
+    return tutorial_convnet()
+
+
+def images_of(count, seed=0):
+    return np.random.default_rng(seed).integers(0, 256, (count, 32, 32, 3), dtype=np.uint8)
+
+
+def test_the_convnet_is_the_tutorials(convnet):
+    assert convnet.count_params() == 1_028_480
+    assert sum(int(np.prod(w.shape)) for w in convnet.trainable_weights) == 1_027_584
+    names = [type(layer).__name__ for layer in convnet.layers]
+    conv = ["Conv2D", "BatchNormalization"]
+    assert names == [
+        "InputLayer",
+        "Rescaling",
+        *conv,
+        *conv,
+        "MaxPooling2D",
+        *conv,
+        "Conv2D",
+        "GlobalMaxPooling2D",
+        "MetricEmbedding",
+    ]
+
+
+def test_the_same_seed_gives_the_same_weights(convnet):
+    same, other = tutorial_convnet(), tutorial_convnet(seed=1)
+    for ours, theirs in zip(convnet.get_weights(), same.get_weights(), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    assert not np.array_equal(convnet.get_weights()[0], other.get_weights()[0])
+
+
+def test_embeddings_are_unit_float32_and_do_not_depend_on_the_batch_size(convnet):
+    images = images_of(7)
+    embeddings = embed(convnet, images, batch_size=7)
+    assert (embeddings.shape, embeddings.dtype) == ((7, 256), np.float32)
+    np.testing.assert_allclose(np.linalg.norm(embeddings, axis=1), 1, rtol=1e-6)
+    np.testing.assert_allclose(embed(convnet, images, batch_size=3), embeddings, atol=1e-5)
+    np.testing.assert_allclose(embed(convnet, images[::-1], batch_size=2)[::-1], embeddings, atol=1e-5)
+
+
+def test_any_function_and_any_sliceable_images_do(tmp_path):
+    mapped = np.memmap(tmp_path / "images", mode="w+", shape=(5, 2, 2, 1), dtype="float32")
+    mapped[:] = np.random.default_rng(0).random(mapped.shape)
+    embeddings = embed(lambda batch: batch.reshape(len(batch), -1), mapped, batch_size=2, progress=False)
+    flat = mapped.reshape(5, 4)
+    np.testing.assert_allclose(embeddings, flat / np.linalg.norm(flat, axis=1, keepdims=True), rtol=1e-6)
+
+
+def test_bad_input_is_named(convnet):
+    with pytest.raises(
+        ValueError, match=r"images must have shape .* got \(32, 32, 3\); for one image pass image\[None\]"
+    ):
+        embed(convnet, images_of(1)[0])
+    with pytest.raises(ValueError, match="images must hold at least one example, got none"):
+        embed(convnet, images_of(0))
+    with pytest.raises(ValueError, match=r"\[num_examples, 32, 32, 3\] for this model, got \(2, 28, 28, 3\)"):
+        embed(convnet, np.zeros((2, 28, 28, 3)))
+    with pytest.raises(ValueError, match="batch_size must be an integer of at least 1, got 0"):
+        embed(convnet, images_of(2), batch_size=0)
+    with pytest.raises(ValueError, match=r"the model's output must be finite, .* in 2 of 2 rows"):
+        embed(lambda batch: np.full((len(batch), 3), np.nan), images_of(2))
+    with pytest.raises(ValueError, match="the model's output must not be all zero"):
+        embed(lambda batch: np.zeros((len(batch), 3)), images_of(2))
+    with pytest.raises(ValueError, match=r"at least 24 pixels a side, got \(16, 16, 3\)"):
+        tutorial_convnet((16, 16, 3))
+
+
+def test_mixed_precision_models_embed_in_float32():
+    inputs = keras.Input((4, 4, 1))
+    model = keras.Model(inputs, keras.layers.Dense(3, dtype="mixed_bfloat16")(keras.layers.Flatten()(inputs)))
+    embeddings = embed(model, np.random.default_rng(0).random((3, 4, 4, 1)))
+    assert embeddings.dtype == np.float32
+    np.testing.assert_allclose(np.linalg.norm(embeddings, axis=1), 1, rtol=1e-6)

@@ -1,0 +1,80 @@
+"""The committed notebooks: paired with their text, executed, clean and small; nbval compares outputs."""
+
+import json
+import re
+from pathlib import Path
+
+import jupytext
+import nbformat
+import pytest
+
+NOTEBOOKS = Path(__file__).parents[1] / "notebooks"
+PATHS = sorted(NOTEBOOKS.glob("*.ipynb"))
+TAGS = {"nbval-ignore-output", "picture", "raises-exception"}
+
+each_notebook = pytest.mark.parametrize("path", PATHS, ids=lambda path: path.stem)
+
+
+def cells_of(path):
+    return nbformat.read(path, 4).cells
+
+
+def test_every_notebook_has_its_text_and_every_text_its_notebook():
+    assert PATHS
+    assert {p.stem for p in PATHS} == {p.stem for p in (NOTEBOOKS / "py").glob("*.py")}
+
+
+@each_notebook
+def test_a_notebook_and_its_text_say_the_same(path):
+    def essence(cells):
+        return [(c.cell_type, c.source, c.metadata.get("tags", [])) for c in cells]
+
+    text = jupytext.read(NOTEBOOKS / "py" / f"{path.stem}.py")
+    assert essence(cells_of(path)) == essence(text.cells), "run: make notebooks"
+
+
+@each_notebook
+def test_a_notebook_ran_from_top_to_bottom(path):
+    # nbval compares nothing in a cell without a stored execution count.
+    counts = [c.execution_count for c in cells_of(path) if c.cell_type == "code"]
+    assert counts == list(range(1, len(counts) + 1))
+
+
+@each_notebook
+def test_outputs_hold_no_error_no_stderr_and_no_path_of_a_machine(path):
+    for cell in cells_of(path):
+        for output in cell.get("outputs", []):
+            assert output.output_type != "error"
+            assert output.get("name") != "stderr", output.get("text")
+            text = json.dumps({k: v for k, v in output.get("data", {}).items() if k != "image/png"})
+            assert not re.search(r"/(home|root|tmp|work|Users)/", text + str(output.get("text", "")))
+
+
+@each_notebook
+def test_metadata_is_what_the_runner_writes(path):
+    notebook = nbformat.read(path, 4)
+    assert set(notebook.metadata) == {"kernelspec", "language_info"}
+    assert notebook.metadata.kernelspec.name == "python3"
+    for cell in notebook.cells:
+        assert set(cell.metadata) <= {"tags"}
+        assert set(cell.metadata.get("tags", [])) <= TAGS
+
+
+@each_notebook
+def test_a_notebook_is_small(path):
+    assert path.stat().st_size < 1_000_000
+
+
+@each_notebook
+def test_cells_are_short_and_use_public_names(path):
+    for cell in cells_of(path):
+        if cell.cell_type == "code":
+            assert len(cell.source.splitlines()) <= 20, cell.source
+            assert not re.search(r"\bsimnb\._|\._[a-z]|!pip|%pip|sys\.path", cell.source), cell.source
+
+
+@each_notebook
+def test_a_notebook_claims_and_checks(path):
+    sources = [c.source for c in cells_of(path) if c.cell_type == "code"]
+    assert sum(source.startswith("# Check") for source in sources) >= 3
+    assert sum("assert " in source for source in sources) >= 3

@@ -1,0 +1,111 @@
+import numpy as np
+import pytest
+
+from simnb.data import from_arrays
+from simnb.index import UNKNOWN, open_index
+from simnb.search import SimilaritySearch
+
+
+def flat(images):
+    return images.reshape(len(images), -1)
+
+
+def examples(directions, labels, first_id=0):
+    """Images of one pixel and two channels, in the given directions (degrees)."""
+    angles = np.radians(directions)
+    images = np.stack([np.cos(angles), np.sin(angles)], axis=1).reshape(-1, 1, 1, 2)
+    ids = np.arange(first_id, first_id + len(labels))
+    return from_arrays(images.astype("float32"), labels, class_names=["a", "b", "c"], ids=ids)
+
+
+GALLERY = examples([0, 10, 90, 100], [0, 0, 1, 1])
+CALIBRATION = examples([2, 12, 88, 104, 45, 50], [0, 0, 1, 1, 2, 2], first_id=10)
+QUERY = examples([5, 95, 47], [0, 1, 2], first_id=20)
+
+
+@pytest.fixture
+def search():
+    search = SimilaritySearch(flat)
+    search.add(GALLERY)
+    return search
+
+
+def test_the_four_verbs_in_a_row(search):
+    calibration = search.calibrate(CALIBRATION)
+    assert (calibration.num_known, calibration.num_unknown) == (4, 2)
+    assert calibration.cutpoint["accuracy"] == 1.0
+    assert search.match(QUERY).labels.tolist() == [0, 1, UNKNOWN]
+    neighbors = search.lookup(QUERY, k=2)
+    assert [set(row) for row in neighbors.ids.tolist()] == [{0, 1}, {2, 3}, {1, 2}]
+    assert neighbors.labels[:, 0].tolist() == [0, 1, 0]
+    assert repr(search).startswith(
+        "SimilaritySearch(MemoryIndex(4 rows, dim=2, distance='cosine'), threshold 0."
+    )
+
+
+def test_examples_bring_their_ids_and_arrays_may():
+    search = SimilaritySearch(flat)
+    assert search.add(CALIBRATION).tolist() == [10, 11, 12, 13, 14, 15]
+    assert search.add(QUERY.images, QUERY.labels).tolist() == [16, 17, 18]
+    assert search.add(QUERY, ids=[1, 2, 3]).tolist() == [1, 2, 3]
+    assert search.index.labels.tolist() == [0, 0, 1, 1, 2, 2, 0, 1, 2, 0, 1, 2]
+
+
+def test_an_index_of_ones_own_is_used():
+    index = open_index(distance="euclidean")
+    search = SimilaritySearch(flat, index=index)
+    search.add(GALLERY)
+    assert len(index) == 4
+    assert search.lookup(QUERY, k=1).distance == "euclidean"
+
+
+def test_match_uses_the_matcher_and_k_that_were_calibrated(search):
+    search.add(examples([44], [2], first_id=30))
+    search.calibrate(CALIBRATION, k=5, matcher="majority_vote", maximize="coverage")
+    # The nearest neighbor of 47 degrees is of class 2, most of its five neighbors are not.
+    assert search.match(QUERY, threshold=2.0).labels.tolist()[2] != 2
+    search.calibrate(CALIBRATION)
+    assert search.match(QUERY, threshold=2.0).labels.tolist()[2] == 2
+
+
+def test_a_threshold_given_goes_before_the_calibrated_one(search):
+    search.calibrate(CALIBRATION)
+    assert search.match(QUERY, threshold=2.0).accepted.all()
+    assert not search.match(QUERY, threshold=0.0).accepted.any()
+
+
+def test_what_is_missing_is_named():
+    empty = SimilaritySearch(flat)
+    with pytest.raises(ValueError, match=r"lookup needs indexed images, but the index is empty: call add"):
+        empty.lookup(QUERY)
+    with pytest.raises(ValueError, match="calibrate needs indexed images"):
+        empty.calibrate(CALIBRATION)
+    with pytest.raises(ValueError, match=r"match needs a threshold: call calibrate\(\.\.\.\) first"):
+        empty.match(QUERY)
+    with pytest.raises(ValueError, match="lookup needs indexed images"):
+        empty.match(QUERY, threshold=0.1)
+    unlabelled = SimilaritySearch(flat)
+    unlabelled.add(GALLERY.images)
+    with pytest.raises(ValueError, match="calibrate needs a labelled index"):
+        unlabelled.calibrate(CALIBRATION)
+    with pytest.raises(ValueError, match="calibrate needs the labels of the images"):
+        unlabelled.calibrate(CALIBRATION.images)
+
+
+def test_calibrating_on_indexed_images_is_refused_and_the_old_calibration_kept(search):
+    calibration = search.calibrate(CALIBRATION)
+    with pytest.raises(ValueError, match="calibration images must not be indexed, but 4 of 4 ids are"):
+        search.calibrate(GALLERY)
+    with pytest.raises(ValueError, match=r"at least one query of a known class, got none \(2 unknown"):
+        search.calibrate(CALIBRATION.only("c"))
+    assert search.calibration is calibration
+
+
+def test_a_bad_add_leaves_the_index_as_it_was(search):
+    with pytest.raises(ValueError, match="ids must be new, but the index already holds id 0"):
+        search.add(GALLERY)
+    with pytest.raises(ValueError, match="labels and embeddings must have the same length, got 2 and 3"):
+        search.add(QUERY.images, [0, 1])
+    with pytest.raises(ValueError, match=r"images must have shape .* got \(1, 1, 2\); for one image"):
+        search.add(QUERY.images[0], [0])
+    assert len(search.index) == 4

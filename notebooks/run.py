@@ -7,6 +7,7 @@ HTML page into a folder. A file is replaced once it is complete, never half-writ
 
 import argparse
 import base64
+import io
 import os
 import subprocess
 import sys
@@ -19,6 +20,7 @@ from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 from nbconvert import HTMLExporter
 from nbconvert.preprocessors import CoalesceStreamsPreprocessor
+from PIL import Image
 
 KERNEL = {
     "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
@@ -58,7 +60,10 @@ class LiveClient(NotebookClient):
         return super().process_message(msg, cell, cell_index)
 
     def report(self):
-        """Print how long each stage took."""
+        """Print the cell tagged ``summary`` once more, and how long each stage took."""
+        for cell in self.nb.cells:
+            if "summary" in cell.metadata.get("tags", []):
+                print("\nSummary\n" + "".join(output.get("text", "") for output in cell.outputs).rstrip())
         ends = [start for _, start in self.stages[1:]] + [time.perf_counter() - self.start]
         print("\nSeconds a stage")
         for (name, start), end in zip(self.stages, ends, strict=True):
@@ -89,8 +94,20 @@ def execute(path):
     notebook.metadata = nbformat.from_dict(KERNEL)
     for cell in notebook.cells:
         cell.metadata = nbformat.from_dict({"tags": cell.metadata["tags"]} if "tags" in cell.metadata else {})
+    shrink(notebook)
     client.report()
     return notebook
+
+
+def shrink(notebook):
+    """Store figures with 256 colours: a third of the size, and hardly a difference to see."""
+    for cell in notebook.cells:
+        for output in cell.get("outputs", []):
+            if "image/png" in output.get("data", {}):
+                figure = Image.open(io.BytesIO(base64.b64decode(output.data["image/png"]))).convert("RGB")
+                small = io.BytesIO()
+                figure.quantize(256, dither=Image.Dither.NONE).save(small, "PNG", optimize=True)
+                output.data["image/png"] = base64.b64encode(small.getvalue()).decode()
 
 
 def replace(path, text):

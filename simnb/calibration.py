@@ -87,12 +87,12 @@ class Calibration:
 
     def _cells(self):
         rates = ((name, _percent(rate)) for name, rate in self.cutpoint.items())
-        return [("threshold", f"{self.threshold:.4f}"), *rates]
+        return [("threshold", f"{self.threshold:.4g}"), *rates]
 
     def _caption(self) -> str:
         distance = f"{self.distance} distance" if self.distance else "distance"
         return (
-            f"Match where {distance} <= {self.threshold:.4f}: best {self.maximize} on "
+            f"Match where {distance} <= {self.threshold:.4g}: best {self.maximize} on "
             f"{self.num_known} known and {self.num_unknown} unknown queries ({self.matcher}, k={self.k})"
         )
 

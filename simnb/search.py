@@ -50,7 +50,7 @@ class SimilaritySearch:
     def __repr__(self):
         """Size of the index and the threshold."""
         threshold = (
-            "not calibrated" if self.calibration is None else f"threshold {self.calibration.threshold:.4f}"
+            "not calibrated" if self.calibration is None else f"threshold {self.calibration.threshold:.4g}"
         )
         return f"SimilaritySearch({self.index!r}, {threshold})"
 

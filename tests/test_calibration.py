@@ -133,7 +133,7 @@ def test_it_prints_and_displays_as_a_small_table():
     calibration = calibrate(*small(), known_labels=[0, 1])
     lines = repr(calibration).splitlines()
     assert lines[0] == (
-        "Match where cosine distance <= 0.2500: best f1 on 3 known and 2 unknown queries (nearest, k=1)"
+        "Match where cosine distance <= 0.25: best f1 on 3 known and 2 unknown queries (nearest, k=1)"
     )
     assert lines[1].split() == [
         "threshold",
@@ -144,9 +144,9 @@ def test_it_prints_and_displays_as_a_small_table():
         "coverage",
         "false_acceptance",
     ]
-    assert lines[2].split() == ["0.2500", "100.0%", "66.7%", "80.0%", "80.0%", "66.7%", "0.0%"]
+    assert lines[2].split() == ["0.25", "100.0%", "66.7%", "80.0%", "80.0%", "66.7%", "0.0%"]
     html = calibration._repr_html_()
-    assert "cosine distance &lt;= 0.2500" in html
+    assert "cosine distance &lt;= 0.25" in html
     assert html.count("<td>") == html.count("<th>") == 7
 
 

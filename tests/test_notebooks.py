@@ -10,7 +10,7 @@ import pytest
 
 NOTEBOOKS = Path(__file__).parents[1] / "notebooks"
 PATHS = sorted(NOTEBOOKS.glob("*.ipynb"))
-TAGS = {"nbval-ignore-output", "picture", "raises-exception"}
+TAGS = {"nbval-ignore-output", "picture", "summary", "raises-exception"}
 
 each_notebook = pytest.mark.parametrize("path", PATHS, ids=lambda path: path.stem)
 

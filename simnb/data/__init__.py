@@ -1,6 +1,7 @@
 """Where images come from: TFDS, folders of images, arrays; and disjoint splits of them."""
 
-from simnb.data.examples import Examples, Splits, from_arrays
+from simnb.data.arrays import from_arrays
+from simnb.data.examples import Examples, Splits
 from simnb.data.folder import SkippedFiles, from_folder
 from simnb.data.loading import default_name, load
 

@@ -19,27 +19,29 @@ FORMATS = ("JPEG", "PNG", "WEBP", "BMP")
 
 
 class SkippedFiles(UserWarning):
-    """Some files of a folder could not be read.
+    """Something in a folder of images is left out.
 
     Attributes:
-        files: ``(path, reason)`` of each file that was skipped; also of each class folder that no image
-            is left of.
+        files: ``(path, reason)`` of each file that could not be read.
+        empty_classes: Names of the class folders without an image that could be read.
 
     Example:
-        >>> import warnings
         >>> with warnings.catch_warnings(record=True) as caught:  # doctest: +SKIP
         ...     warnings.simplefilter("always")
         ...     examples = data.from_folder("photos")
-        >>> skipped = [entry for warning in caught for entry in warning.message.files]  # doctest: +SKIP
+        >>> for path, reason in caught[0].message.files:  # doctest: +SKIP
+        ...     print(path, reason)
     """
 
-    def __init__(self, root, files, candidates):
+    def __init__(self, root, files, empty_classes, candidates):
         """Say how many, and name the first."""
-        self.files = files
-        super().__init__(
-            f"{len(files)} of {candidates} skipped, could not be read: {_first_of(root, files)}; "
-            "all of them are in the files of this warning"
-        )
+        self.files, self.empty_classes = files, empty_classes
+        messages = []
+        if files:
+            messages.append(f"{len(files)} of {candidates} files could not be read: {_first_of(root, files)}")
+        if empty_classes:
+            messages.append(f"no image in the class folders {', '.join(empty_classes)}")
+        super().__init__("; ".join(messages))
 
 
 def from_folder(path, *, image_size=(32, 32), max_pixels=50_000_000, workers=None, progress=True) -> Examples:
@@ -67,7 +69,7 @@ def from_folder(path, *, image_size=(32, 32), max_pixels=50_000_000, workers=Non
         ValueError: If it is a file, has no class folders, or holds no image that can be read.
 
     Warns:
-        SkippedFiles: If files were skipped; its ``files`` lists them with the reasons.
+        SkippedFiles: If files could not be read or a class has no image; its ``files`` gives the reasons.
     """
     root = Path(path).expanduser()
     height, width = _checks.image_size(image_size)
@@ -81,7 +83,7 @@ def from_folder(path, *, image_size=(32, 32), max_pixels=50_000_000, workers=Non
     files = [file for file, _ in found]
     images = np.empty((len(files), height, width, 3), np.uint8)
     reasons = _read_all(files, images, max_pixels, workers, progress)
-    skipped = [(file, reason) for file, reason in zip(files, reasons, strict=True) if reason]
+    skipped = [(file, reason) for file, reason in zip(files, reasons, strict=True) if reason is not None]
     if len(skipped) == len(files):
         raise ValueError(f"{root} holds no image that can be read: {_first_of(root, skipped)}")
 
@@ -90,11 +92,11 @@ def from_folder(path, *, image_size=(32, 32), max_pixels=50_000_000, workers=Non
     for row in range(len(kept)):  # in place: a copy of what is kept could need twice the memory
         if kept[row] != row:
             images[row] = images[kept[row]]
-    for label in sorted(set(range(len(class_folders))) - set(labels.tolist())):
-        skipped.append((class_folders[label], "a class folder without an image that can be read"))
-    if skipped:
-        warnings.warn(SkippedFiles(root, skipped, f"{len(files)} files"), stacklevel=2)
-    return Examples(images[: len(kept)], labels, tuple(folder.name for folder in class_folders), kept)
+    names = tuple(folder.name for folder in class_folders)
+    empty = tuple(name for label, name in enumerate(names) if label not in labels)
+    if skipped or empty:
+        warnings.warn(SkippedFiles(root, skipped, empty, len(files)), stacklevel=2)
+    return Examples(images[: len(kept)], labels, names, kept)
 
 
 def _class_folders(root):

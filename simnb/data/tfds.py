@@ -99,8 +99,8 @@ def _check_reachable(builder, name):
     url = next((url for url in builder.url_infos or () if url.startswith(("http://", "https://"))), None)
     if url is not None and not _answers(url, PROBE_SECONDS):
         raise ConnectionError(
-            f"{name!r} is not prepared in {builder.data_dir_root}, and {url} did not answer within "
-            f"{PROBE_SECONDS:g} seconds. Run `python -m simnb.data {name}` on a machine with a network, copy "
+            f"{name!r} is not prepared in {builder.data_dir_root}, and {url} did not answer. "
+            f"Run `python -m simnb.data {name}` on a machine with a network, copy "
             'the folder it names and set TFDS_DATA_DIR; or use simnb.data.load("digits"), which needs none'
         )
 
@@ -133,7 +133,7 @@ def _features(builder):
     features = dict(features.items()) if isinstance(features, tfds.features.FeaturesDict) else {"": features}
     image, label = features.get("image"), features.get("label")
     if not isinstance(image, tfds.features.Image) or not isinstance(label, tfds.features.ClassLabel):
-        there = ", ".join(f"{key} ({type(feature).__name__})" for key, feature in features.items())
+        there = ", ".join(f"{key} ({type(feature).__name__})" for key, feature in sorted(features.items()))
         raise ValueError(
             f"{builder.name!r} must have the features image (Image) and label (ClassLabel), it has {there}"
         )

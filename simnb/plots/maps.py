@@ -63,9 +63,11 @@ def embedding_map(
             )
     name = _style.class_namer(class_names, labels)
     points = _to_unit_square(project(embeddings, method=method, seed=seed))
+    height = max(float(np.ptp(points[:, 1])), 0.4) + 0.08
     room = 7.0 if ax is None else None
-    ax = _style.plain_axes(ax, (7.9, 6.4))
-    ax.set(xlim=(-0.04, 1.04), ylim=(-0.04, 1.04), aspect="equal", xticks=[], yticks=[])
+    ax = _style.plain_axes(ax, (7.9, 1.1 + 5.3 * height))
+    bottom = (points[:, 1].min() + points[:, 1].max() - height) / 2
+    ax.set(xlim=(-0.04, 1.04), ylim=(bottom, bottom + height), aspect="equal", xticks=[], yticks=[])
     ax.set(xlabel=f"{_AXES[method]} 1", ylabel=f"{_AXES[method]} 2")
     classes = np.unique(labels)
     _draw_points(ax, points, labels, classes, set(held_out), name)
@@ -91,7 +93,7 @@ def project(embeddings, *, method, seed):
     if len(embeddings) < 4:
         raise ValueError(f"tsne needs at least 4 embeddings, got {len(embeddings)}; pass method='pca'")
     from sklearn.manifold import TSNE
-    from threadpoolctl import threadpool_limits  # comes with scikit-learn
+    from threadpoolctl import threadpool_limits
 
     spread = flat[:, 0].std()
     if spread == 0:
@@ -101,7 +103,9 @@ def project(embeddings, *, method, seed):
     start = (flat / spread * 1e-4).astype(np.float32)
     # One thread: several gain little, and wait for one another for minutes where cores are shared.
     with threadpool_limits(1, user_api="openmp"):
-        return TSNE(init=start, perplexity=perplexity, random_state=seed).fit_transform(embeddings)
+        points = TSNE(init=start, perplexity=perplexity, random_state=seed).fit_transform(embeddings)
+    # Its axes mean nothing: the longer one lies flat.
+    return points[:, ::-1] if np.ptp(points[:, 1]) > np.ptp(points[:, 0]) else points
 
 
 def _principal_components(embeddings):
@@ -153,7 +157,8 @@ def _write_names(ax, points, labels, classes, held_out, name):
     size, weight = (7.5, "normal") if many else (9, "bold")
     extent = ax.get_window_extent()
     # A typographic point, in units of the map.
-    point = 1.08 / (min(extent.width, extent.height) * 72 / ax.get_figure().dpi)
+    scale = max(np.ptp(ax.get_xlim()) / extent.width, np.ptp(ax.get_ylim()) / extent.height)
+    point = scale * ax.get_figure().dpi / 72
     height, taken = 1.3 * size * point, []
     counts = [(labels == label).sum() for label in classes]
     for position in np.argsort(counts, kind="stable")[::-1]:

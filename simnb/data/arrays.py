@@ -1,0 +1,106 @@
+"""Examples made of the arrays people have."""
+
+import numpy as np
+
+from simnb import _checks
+from simnb.data.examples import Examples, _is_integer, _some
+
+
+def from_arrays(images, labels, *, class_names=None, ids=None) -> Examples:
+    """Make examples of arrays.
+
+    Args:
+        images: Shape [num_examples, height, width, channels]; a list of images of one size will do.
+        labels: Integers from 0, or strings, shape [num_examples].
+        class_names: Name of each class. When left out: the strings, sorted, or ``"0"``, ``"1"``, ...
+        ids: Unique integers, shape [num_examples]; 0, 1, ... when left out.
+
+    Returns:
+        ``Examples``.
+
+    Raises:
+        ValueError: If anything is malformed; the message says what to do.
+
+    Example:
+        >>> import numpy as np
+        >>> from simnb import data
+        >>> data.from_arrays(np.zeros((2, 8, 8, 3), np.uint8), ["dog", "cat"]).class_names
+        ('cat', 'dog')
+    """
+    images = _images(images)
+    if class_names is not None and not isinstance(class_names, str):
+        class_names = tuple(class_names)
+    labels, class_names = _labels(labels, class_names)
+    return Examples(images, labels, class_names, np.arange(len(images)) if ids is None else ids)
+
+
+def _images(images):
+    if not hasattr(images, "shape"):
+        try:
+            images = np.asarray(images)
+        except ValueError:
+            raise ValueError(
+                "images must all have one shape [height, width, channels], got several; resize them, or use "
+                "simnb.data.from_folder, which does"
+            ) from None
+    if len(images.shape) == 3:
+        raise ValueError(
+            "images must have shape [num_examples, height, width, channels], got "
+            f"{tuple(images.shape)}; for grayscale images pass images[..., None], for one image images[None]"
+        )
+    return _checks.not_empty(_checks.images(images), name="images")
+
+
+def _labels(labels, class_names):
+    """Return integer labels and the names of their classes."""
+    array = np.asarray(labels, dtype=None if hasattr(labels, "dtype") else object)
+    if array.ndim != 1:
+        hint = ""
+        if array.ndim == 2:
+            hint = (
+                "; pass labels[:, 0]" if array.shape[1] == 1 else "; for one-hot pass labels.argmax(axis=1)"
+            )
+        raise ValueError(f"labels must have shape [num_examples], got {array.shape}{hint}")
+    if array.dtype.kind in "OSTU":
+        array = _unboxed(array)
+    if array.dtype.kind == "U":
+        return _numbered(array, class_names)
+    if array.dtype.kind not in "iu":
+        nan = " with NaN" if array.dtype.kind == "f" and np.isnan(array).any() else ""
+        raise ValueError(
+            f"labels must be integers or strings, got dtype {array.dtype}{nan}; if they are whole numbers, "
+            "pass labels.astype(int)"
+        )
+    if len(array) and array.min() < 0:
+        raise ValueError(
+            f"labels must be 0 or above, got {array.min()} in row {array.argmin()}; leave out the examples "
+            "without a class, or pass the names as strings"
+        )
+    if class_names is None:
+        class_names = tuple(map(str, range(int(array.max()) + 1))) if len(array) else ()
+    return array, class_names
+
+
+def _unboxed(array):
+    """Return an array of str, bytes or objects as one of str or int64."""
+    values = [value.decode() if isinstance(value, bytes) else value for value in array.tolist()]
+    if all(isinstance(value, str) for value in values):
+        return np.array(values, dtype=str)
+    if all(map(_is_integer, values)):
+        return np.array(values, dtype=np.int64)
+    kinds = sorted({type(value).__name__ for value in values})
+    hint = "pass labels of one kind" if len(kinds) > 1 else "if they are whole numbers, make them int"
+    if any(value is None or (isinstance(value, float) and np.isnan(value)) for value in values):
+        hint = "leave out the rows without a label"
+    raise ValueError(f"labels must be integers or strings, got {', '.join(kinds)}; {hint}")
+
+
+def _numbered(names, class_names):
+    if class_names is None:
+        found, labels = np.unique(names, return_inverse=True)
+        return labels, tuple(found.tolist())
+    numbers_of = {name: label for label, name in enumerate(class_names)}
+    strange = [name for name in names.tolist() if name not in numbers_of]
+    if strange:
+        raise ValueError(f"labels must be among class_names {_some(class_names)}; got {strange[0]!r}")
+    return np.array([numbers_of[name] for name in names.tolist()], np.int64), class_names

@@ -9,6 +9,7 @@ import argparse
 import base64
 import io
 import os
+import resource
 import subprocess
 import sys
 import time
@@ -69,6 +70,9 @@ class LiveClient(NotebookClient):
         for (name, start), end in zip(self.stages, ends, strict=True):
             print(f"{end - start:9.1f}  {name}")
         print(f"{ends[-1]:9.1f}  together")
+        unit = 1e6 if sys.platform == "darwin" else 1e3  # bytes there, kilobytes elsewhere
+        peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / unit
+        print(f"{peak:9.0f}  MB, the most memory the kernel held")
 
 
 def execute(path):

@@ -1,10 +1,10 @@
 """Embedders, and the function that embeds images with any of them."""
 
 import numpy as np
-from tqdm.auto import tqdm
 
 from simnb import _checks
 from simnb._keras import keras
+from simnb._terminal import progress_bar
 from simnb.layers import MetricEmbedding
 
 __all__ = ["embed", "tutorial_convnet"]
@@ -51,15 +51,15 @@ def tutorial_convnet(input_shape=(32, 32, 3), embedding_size=256, *, seed=0):
     return keras.Model(inputs, outputs, name="tutorial_convnet")
 
 
-def embed(model, images, *, batch_size=512, progress=True):
+def embed(model, images, *, batch_size=128, progress=True):
     """Embed images.
 
     Args:
         model: A Keras model or any function from a batch of images to a batch of vectors.
         images: Shape [num_examples, height, width, channels]: an array, a memory map, or anything else
             that can be sliced.
-        batch_size: Images at a time.
-        progress: Show a progress bar when it takes more than two seconds.
+        batch_size: Images at a time. More take more memory, and on a CPU are no faster.
+        progress: Show a progress bar when it takes more than five seconds.
 
     Returns:
         Unit vectors, shape [num_examples, dim] float32.
@@ -74,9 +74,7 @@ def embed(model, images, *, batch_size=512, progress=True):
     forward = _forward(model)
     result = None
     starts = range(0, len(images), batch_size)
-    # Left out rather than False where a bar is wanted, so that TQDM_DISABLE in the environment counts.
-    quiet = {} if progress else {"disable": True}
-    for start in tqdm(starts, "embed", unit="batch", delay=2, leave=False, **quiet):
+    for start in progress_bar(starts, desc="Embedding", unit="batch", shown=progress):
         batch = np.asarray(images[start : start + batch_size])
         vectors = _unit(forward(batch))
         if result is None:

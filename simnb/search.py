@@ -40,7 +40,7 @@ class SimilaritySearch:
         array([1])
     """
 
-    def __init__(self, model, *, distance="cosine", index=None, batch_size=512):
+    def __init__(self, model, *, distance="cosine", index=None, batch_size=128):
         """Start with an empty index, or the one given."""
         self.model = model
         self.index = open_index(distance=distance) if index is None else index

@@ -11,8 +11,8 @@ import simnb
 
 PACKAGE = Path(simnb.__file__).parent
 FLOORS = [
-    {"_checks", "_keras"},
-    {"distances", "data"},
+    {"_checks", "_terminal"},
+    {"_keras", "distances", "data"},
     {"index", "losses", "layers", "samplers", "metrics"},
     {"models", "matching"},
     {"calibration", "training"},

@@ -17,7 +17,7 @@
 # - what recall, precision, coverage and false acceptance say about a search;
 # - what happens to images of a class nobody told the search about.
 #
-# **You need** Python and a little Keras; about 4 minutes with CIFAR-10 (a download of 163 MB, once) or one
+# **You need** Python and a little Keras; about 4 minutes with CIFAR-10 (a download of 162 MiB, once) or one
 # minute with the digits that are used where CIFAR-10 cannot be had.
 #
 # This is the story of the Keras example
@@ -42,9 +42,9 @@ from simnb import data, losses, matching, metrics, models, plots, samplers, trai
 from simnb.search import SimilaritySearch
 
 SEED = 0
-SCHEDULE = "quick"  # "tutorial" is the full schedule of the Keras example: about half an hour on two cores
+SCHEDULE = "quick"  # "tutorial": the full schedule of the Keras example, ten times as many steps
 SCHEDULES = {
-    "quick": {"epochs": 3, "steps": 500, "learning_rate": 0.002, "classes": 9, "unknown": [6]},
+    "quick": {"epochs": 3, "steps": 400, "learning_rate": 0.002, "classes": 9, "unknown": [6]},
     "tutorial": {"epochs": 3, "steps": 4000, "learning_rate": 0.002, "classes": 10, "unknown": []},
 }
 schedule = SCHEDULES[SCHEDULE]
@@ -146,8 +146,8 @@ print(f"{model.count_params():,} parameters, embeddings of length {model.output_
 # `MultiSimilarityLoss` keeps the informative pairs of each image (images of its class that lie too far,
 # images of other classes that lie too near) and weighs them by how wrong they are. Its value depends on what
 # the batch is made of: **losses of different batch shapes cannot be compared**, and a falling loss is no
-# proof of a better search. So a `RetrievalMonitor` searches after every epoch, with a thousand calibration
-# images as queries and some of the gallery to find them in:
+# proof of a better search. So a `RetrievalMonitor` searches after every epoch, with up to a
+# thousand calibration images as queries and some of the gallery to find them in:
 #
 # - **R@1**, recall at 1: how often the nearest neighbor is of the query's class;
 # - **MAP@R**: how well the *whole* class ranks before all others; 1 only if every image of the class does.

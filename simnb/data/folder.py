@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
-from tqdm.auto import tqdm
 
 from simnb import _checks
+from simnb._terminal import progress_bar
 from simnb.data.examples import Examples
 
 #: Suffixes, in lower case, of the files that are read.
@@ -57,7 +57,7 @@ def from_folder(path, *, image_size=(32, 32), max_pixels=50_000_000, workers=Non
         max_pixels: Larger images are skipped before they are decoded: a small file can claim a size that
             would fill the memory. Pillow's own limit holds too.
         workers: Threads that decode; one for each processor when left out.
-        progress: Show a bar when it takes more than two seconds.
+        progress: Show a bar when it takes more than five seconds.
 
     Returns:
         ``Examples`` with uint8 images, shape [num_examples, height, width, 3]. Class names are the names of
@@ -135,22 +135,14 @@ def _read_all(files, images, max_pixels, workers, progress):
         return None
 
     with warnings.catch_warnings():
-        # Pillow warns of damaged EXIF data, odd palettes and large images; the last are refused here.
+        # Pillow warns of damaged EXIF data, odd palettes and of large images before they are refused.
         warnings.filterwarnings("ignore", module="PIL")
-        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
         pool = ThreadPoolExecutor(workers)
         try:
             rows = pool.map(read, range(len(files)))
-            bar = tqdm(
-                rows,
-                desc="Reading images",
-                total=len(files),
-                unit="image",
-                delay=2,
-                leave=False,
-                disable=not progress,
+            return list(
+                progress_bar(rows, desc="Reading images", total=len(files), unit="image", shown=progress)
             )
-            return list(bar)
         finally:
             pool.shutdown(cancel_futures=True)  # after Ctrl-C, only what is being decoded is waited for
 

@@ -22,7 +22,7 @@ def load(name=None, *, split="train", data_dir=None, image_size=None, progress=T
             ``"train[:10%]+test"``.
         data_dir: Folder of TFDS. When left out: ``TFDS_DATA_DIR``, else TFDS's own.
         image_size: ``(height, width)`` to resize to; needed where images have different sizes.
-        progress: Show a bar when it takes more than two seconds.
+        progress: Show a bar when it takes more than five seconds.
 
     Returns:
         ``Examples``, in the order of the data set; ids are positions in all its splits one after the

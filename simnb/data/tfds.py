@@ -5,16 +5,15 @@ import difflib
 import itertools
 import logging
 import os
-import sys
 import threading
 import urllib.error
 import urllib.request
 from pathlib import Path
 
 import numpy as np
-from tqdm.auto import tqdm
 
 from simnb import _checks
+from simnb._terminal import progress_bar, quiet_stderr
 from simnb.data.examples import Examples
 
 #: Seconds within which a data set's site must answer before anything is downloaded from it.
@@ -164,10 +163,10 @@ def _read(builder, split, image_size, count, progress):
     shape = (*(image_size or feature.shape[:2]), feature.shape[2])
     images, labels = np.empty((count, *shape), feature.np_dtype), np.empty(count, np.int64)
     read = 0
-    with _quiet_stderr():  # until TensorFlow has started all that writes a line when it starts
+    with quiet_stderr():  # until TensorFlow has started all that writes a line when it starts
         batches = _batches(builder, split, image_size, images[:1])
         batches = itertools.chain([next(batches)], batches)
-    bar = tqdm(total=count, desc=f"Reading {builder.name}", delay=2, leave=False, disable=not progress)
+    bar = progress_bar(total=count, desc=f"Reading {builder.name}", unit="image", shown=progress)
     with bar:
         for image_batch, label_batch in batches:
             rows = slice(read, read + len(label_batch))
@@ -228,22 +227,3 @@ def _quiet_absl():
         yield
     finally:
         logger.setLevel(level)
-
-
-@contextlib.contextmanager
-def _quiet_stderr():
-    """Keep TensorFlow's start from writing lines about processors that no setting turns off."""
-    try:
-        sys.stderr.flush()
-        kept = os.dup(2)
-    except (AttributeError, OSError, ValueError):  # there is no stderr
-        yield
-        return
-    nothing = os.open(os.devnull, os.O_WRONLY)
-    try:
-        os.dup2(nothing, 2)
-        yield
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)
-        os.close(nothing)

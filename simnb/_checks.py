@@ -7,7 +7,9 @@ import numpy as np
 
 def embeddings(values, *, name="embeddings", dim=None, nonzero=False):
     """Return ``values`` as a finite float32 array of shape [num_examples, dim], or raise ValueError."""
-    array = np.asarray(values)
+    array = _array(values, name)
+    if array.dtype.name == "bfloat16":
+        array = array.astype(np.float32)
     if array.dtype.kind not in "fiu":
         raise ValueError(f"{name} must be numbers, got dtype {array.dtype}")
     if array.ndim != 2 or array.shape[1] == 0:
@@ -17,10 +19,11 @@ def embeddings(values, *, name="embeddings", dim=None, nonzero=False):
         raise ValueError(f"{name} must have dim {dim} like the index, got {array.shape[1]}")
     with np.errstate(over="ignore"):
         array = np.ascontiguousarray(array, dtype=np.float32)
-    bad = ~np.isfinite(array).all(axis=1)
+    # Not (<=) rather than (>): NaN is neither. The square of a larger value does not fit float32.
+    bad = ~(np.abs(array) <= 1e18).all(axis=1)
     if bad.any():
         raise ValueError(
-            f"{name} must be finite, got NaN, infinity or values beyond float32 in "
+            f"{name} must be finite, got NaN, infinity or values beyond 1e18 in "
             f"{bad.sum()} of {len(array)} rows, first in row {bad.argmax()}"
         )
     if nonzero:
@@ -49,19 +52,27 @@ def images(values, *, name="images"):
 
 def labels(values, *, count=None, name="labels", of="embeddings"):
     """Return ``values`` as int64 labels of shape [count], or raise ValueError."""
-    array = np.asarray(values)
+    array = _array(values, name)
     if array.size == 0:
         array = array.astype(np.int64)
     if array.dtype.kind not in "iu":
-        raise ValueError(
-            f"{name} must be integers, got dtype {array.dtype}; "
-            "simnb.data.from_arrays turns strings into integers and keeps the class names"
-        )
+        strings = array.dtype.kind in "SU" or (array.ndim and isinstance(array.flat[0], str))
+        hint = "; simnb.data.from_arrays turns strings into integers and keeps the class names"
+        raise ValueError(f"{name} must be integers, got dtype {array.dtype}{hint if strings else ''}")
     if array.ndim != 1:
         raise ValueError(f"{name} must have shape [num_examples], got {array.shape}")
     if count is not None and len(array) != count:
         raise ValueError(f"{name} and {of} must have the same length, got {len(array)} and {count}")
+    if array.dtype.kind == "u" and array.max(initial=0) > np.iinfo(np.int64).max:
+        raise ValueError(f"{name} must fit int64, got {array.max()}")
     return array.astype(np.int64)
+
+
+def seed(value):
+    """Return ``value`` if it is an integer of at least 0, or raise ValueError."""
+    if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < 0:
+        raise ValueError(f"seed must be an integer of at least 0, got {value!r}")
+    return int(value)
 
 
 def positive_int(value, *, name):
@@ -92,3 +103,10 @@ def image_size(value, *, name="image_size"):
     except (TypeError, ValueError):
         raise ValueError(f"{name} must be (height, width), got {value!r}") from None
     return positive_int(height, name=f"height of {name}"), positive_int(width, name=f"width of {name}")
+
+
+def _array(values, name):
+    try:
+        return np.asarray(values)
+    except ValueError:
+        raise ValueError(f"{name} must be an array, got a list whose parts differ in length") from None

@@ -2,10 +2,16 @@
 
 import contextlib
 import os
+import re
 import sys
 import tempfile
 
 from tqdm.auto import tqdm
+
+# "I0000 00:00:1795 port.cc:153] ...", the line that announces those, and the second line of one.
+_LOG_LINE = re.compile(
+    rb"[IWE]\d{4} |WARNING: All log messages before absl|To enable the following instr|\s*$"
+)
 
 
 def progress_bar(iterable=None, *, shown=True, **options):
@@ -20,10 +26,10 @@ def progress_bar(iterable=None, *, shown=True, **options):
 
 @contextlib.contextmanager
 def quiet_stderr():
-    """Hold back what is written to the terminal's stderr; show it only if something goes wrong.
+    """Leave TensorFlow's log out of what is written to the terminal's stderr, unless something goes wrong.
 
-    TensorFlow writes about ten lines there as it starts, whatever its log level, and notebooks keep them
-    as a red block.
+    It writes about ten lines there as it starts, whatever its log level, and notebooks keep them as a red
+    block. Other lines are shown afterwards.
     """
     try:
         sys.stderr.flush()
@@ -33,12 +39,12 @@ def quiet_stderr():
         return
     with tempfile.TemporaryFile() as held:
         os.dup2(held.fileno(), 2)
+        failed = True
         try:
             yield
-        except BaseException:
-            held.seek(0)
-            os.write(stderr, held.read())
-            raise
+            failed = False
         finally:
             os.dup2(stderr, 2)
+            held.seek(0)
+            os.write(stderr, b"".join(line for line in held if failed or not _LOG_LINE.match(line)))
             os.close(stderr)

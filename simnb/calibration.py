@@ -110,12 +110,17 @@ class Calibration:
         Raises:
             ValueError: If the text is not such a calibration, or from a newer version.
         """
-        fields = json.loads(text)
-        if not isinstance(fields, dict) or fields.pop("format", None) != 1:
-            raise ValueError("the text is not a calibration of format 1, as Calibration.to_json writes it")
-        curves = {name: _numbers(values) for name, values in fields.pop("curves").items()}
-        fields["threshold"] = float(fields["threshold"])
-        return cls(**fields, curves=Curves(**curves))
+        try:
+            fields = json.loads(text)
+            if fields.pop("format") != 1:
+                raise KeyError("format")
+            curves = {name: _numbers(values) for name, values in fields.pop("curves").items()}
+            fields["threshold"] = float(fields["threshold"])
+            return cls(**fields, curves=Curves(**curves))
+        except (KeyError, TypeError, AttributeError, ValueError) as error:
+            raise ValueError(
+                "the text is not a calibration of format 1, as Calibration.to_json writes it"
+            ) from error
 
 
 def calibrate(neighbors, labels, *, known_labels=None, matcher="nearest", maximize="f1"):
@@ -130,7 +135,8 @@ def calibrate(neighbors, labels, *, known_labels=None, matcher="nearest", maximi
         known_labels: The classes of the gallery; queries of any other class are unknown and ought to
             be rejected. When left out, only queries labelled ``UNKNOWN`` are.
         matcher: ``nearest`` or ``majority_vote``.
-        maximize: ``f1``, ``precision``, ``recall``, ``accuracy`` or ``coverage``.
+        maximize: ``f1``, ``precision``, ``recall``, ``accuracy`` or ``coverage``. Precision alone may be
+            best where hardly anything is answered, or nothing.
 
     Returns:
         A ``Calibration``. Where no query finds its own class at any distance, every F1 is 0 and the

@@ -9,6 +9,8 @@ __all__ = ["DISTANCES", "pairwise"]
 
 
 def _normalize(x, ops):
+    # By the largest entry first: the squares of small and of large ones do not fit float32.
+    x = x / ops.maximum(ops.max(ops.abs(x), axis=-1, keepdims=True), 1e-30)
     squared = ops.sum(x * x, axis=-1, keepdims=True)
     return x / ops.sqrt(ops.maximum(squared, 1e-24))
 

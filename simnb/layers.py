@@ -1,5 +1,6 @@
 """Layers that end an embedder."""
 
+from simnb import _checks
 from simnb._keras import keras
 
 __all__ = ["MetricEmbedding"]
@@ -22,7 +23,7 @@ class MetricEmbedding(keras.layers.Layer):
         [batch, features].
 
     Output shape:
-        [batch, dim], unit norm; all zero where the dense layer gives all zero.
+        [batch, dim], unit norm; shorter where the dense layer gives (nearly) nothing but zeros.
 
     Raises:
         ValueError: If dim is below 1.
@@ -32,11 +33,9 @@ class MetricEmbedding(keras.layers.Layer):
         """Make the dense layer."""
         kwargs.setdefault("dtype", "float32")
         super().__init__(**kwargs)
-        if not isinstance(dim, int) or dim < 1:
-            raise ValueError(f"dim must be an integer of at least 1, got {dim!r}")
-        self.dim = dim
+        self.dim = _checks.positive_int(dim, name="dim")
         self.dense = keras.layers.Dense(
-            dim,
+            self.dim,
             kernel_initializer=kernel_initializer,
             use_bias=use_bias,
             dtype=self.dtype_policy,

@@ -1,5 +1,6 @@
 """From neighbors to an answer: a label for each query, or ``UNKNOWN`` beyond the threshold."""
 
+import numbers
 from dataclasses import dataclass
 
 import numpy as np
@@ -45,7 +46,7 @@ def match_nearest(neighbors, threshold=np.inf):
         ``Matches``.
 
     Raises:
-        ValueError: If the threshold is NaN.
+        ValueError: If the threshold is not one number.
     """
     return _accept(neighbors.labels[:, 0], neighbors.distances[:, 0], threshold)
 
@@ -64,7 +65,7 @@ def match_majority_vote(neighbors, threshold=np.inf):
         ``Matches``.
 
     Raises:
-        ValueError: If the threshold is NaN.
+        ValueError: If the threshold is not one number.
     """
     labels = neighbors.labels
     votes = np.zeros(labels.shape, np.int64)
@@ -87,7 +88,8 @@ def match(neighbors, threshold=np.inf, *, matcher="nearest"):
 
 
 def _accept(labels, distances, threshold):
-    threshold = np.asarray(threshold, dtype=distances.dtype)
-    if np.isnan(threshold):
-        raise ValueError("threshold must be a number, got NaN")
+    if not isinstance(threshold, numbers.Real | np.ndarray) or np.ndim(threshold) or np.isnan(threshold):
+        raise ValueError(f"threshold must be one number, got {threshold!r}")
+    with np.errstate(over="ignore"):  # what lies beyond the dtype accepts everything, as it ought to
+        threshold = np.asarray(threshold).astype(distances.dtype)
     return Matches(np.where(distances <= threshold, labels, UNKNOWN), distances)

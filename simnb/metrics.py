@@ -95,7 +95,8 @@ def match_rates(accepted_right, accepted_wrong, rejected, accepted_unknown, reje
     with np.errstate(invalid="ignore", divide="ignore"):
         precision = np.where(a + w + u > 0, a / (a + w + u), 1.0)
         recall = a / (a + w + r)
-        f1 = np.where(a > 0, 2 * precision * recall / (precision + recall), recall * 0.0)
+        # One division of whole numbers, so that equal scores are equal to the last bit.
+        f1 = np.where(a + w + r > 0, 2 * a / (2 * a + 2 * w + u + r), np.nan)
         return {
             "precision": precision,
             "recall": recall,
@@ -133,7 +134,9 @@ def evaluate_matches(predicted, labels, *, known_labels=None):
 def known_queries(labels, known_labels=None):
     """Whether each label is of a known class: in ``known_labels``, or not ``UNKNOWN`` without them."""
     known = labels != UNKNOWN
-    return known if known_labels is None else known & np.isin(labels, np.asarray(known_labels))
+    if known_labels is None:
+        return known
+    return known & np.isin(labels, _checks.labels(list(known_labels), name="known_labels"))
 
 
 def _relevant(neighbors, labels, k):

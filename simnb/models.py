@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from simnb import _checks
+from simnb import _checks, losses  # noqa: F401  so that models compiled with our losses can be loaded
 from simnb._keras import keras
 from simnb._terminal import progress_bar
 from simnb.layers import MetricEmbedding
@@ -77,6 +77,8 @@ def embed(model, images, *, batch_size=128, progress=True):
     for start in progress_bar(starts, desc="Embedding", unit="batch", shown=progress):
         batch = np.asarray(images[start : start + batch_size])
         vectors = _unit(forward(batch))
+        if len(vectors) != len(batch):
+            raise ValueError(f"the model must give one vector an image, got {len(vectors)} for {len(batch)}")
         if result is None:
             result = np.empty((len(images), vectors.shape[1]), np.float32)
         result[start : start + len(batch)] = vectors
@@ -108,4 +110,5 @@ def _float32(vectors):
 
 def _unit(vectors):
     vectors = _checks.embeddings(_float32(vectors), name="the model's output", nonzero=True)
-    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    norms = np.linalg.norm(vectors.astype(np.float64), axis=1, keepdims=True)
+    return (vectors / norms).astype(np.float32)

@@ -24,7 +24,8 @@ class BalancedBatches(keras.utils.PyDataset):
         labels: Integer class of each, shape [num_examples].
         classes_per_batch: C, how many classes a batch holds.
         examples_per_class: K, how many examples of each; 2 or more, or no pair is alike.
-        steps_per_epoch: Batches in an epoch; when left out, as many as use about every example once.
+        steps_per_epoch: Batches in an epoch; when left out, as many as fit without using an
+            example twice. Set it here rather than in ``fit``, which would cut epochs short.
         classes: Labels to draw from; all of them when left out.
         small_classes: What to do with classes of fewer than K examples: ``"error"``, ``"drop"`` them (a
             warning says which) or ``"repeat"`` their examples within a batch.
@@ -67,12 +68,14 @@ class BalancedBatches(keras.utils.PyDataset):
         super().__init__(**kwargs)
         self.classes_per_batch = _checks.positive_int(classes_per_batch, name="classes_per_batch")
         self.examples_per_class = _checks.positive_int(examples_per_class, name="examples_per_class")
-        self._images = images
-        self._labels = _checks.labels(labels, count=len(images), of="images")
+        # Anything with fancy indexing stays what it is; lists and tensors have none.
+        plain = isinstance(images, list | tuple) or keras.ops.is_tensor(images)
+        self._images = np.asarray(images) if plain else images
+        self._labels = _checks.labels(labels, count=len(self._images), of="images")
         _checks.not_empty(self._labels, name="labels")
         self._augment = augment
-        self._seed = seed
-        self._rng = np.random.default_rng(seed)
+        self._seed = _checks.seed(seed)
+        self._rng = np.random.default_rng(self._seed)
         self._lock = threading.Lock()
 
         self._examples, num_examples = self._by_class(classes, small_classes)
@@ -85,7 +88,7 @@ class BalancedBatches(keras.utils.PyDataset):
         self._class_deck = _Decks(self._rng.permutation(num_classes), [num_classes])
         batch_size = self.classes_per_batch * self.examples_per_class
         if steps_per_epoch is None:
-            steps_per_epoch = max(1, round(num_examples / batch_size))
+            steps_per_epoch = max(1, num_examples // batch_size)
         self._steps = _checks.positive_int(steps_per_epoch, name="steps_per_epoch")
         self.epoch = 0
         self._begun = False
@@ -176,8 +179,6 @@ class BalancedBatches(keras.utils.PyDataset):
                 warnings.warn(f"dropped: {report}", stacklevel=3)
                 kept, sizes = kept[np.repeat(~small, sizes)], sizes[~small]
         num_examples = len(kept)
-        if (sizes < self.examples_per_class).any():
-            kept, sizes = _repeat_small(kept, sizes, self.examples_per_class)
         return _Decks(kept, sizes), num_examples
 
     def __getstate__(self):
@@ -204,8 +205,15 @@ class _Decks:
         return len(self._ends)
 
     def deal(self, deck, count, rng):
-        """Deal ``count`` different cards of a deck; it is shuffled again as it runs out."""
+        """Deal ``count`` different cards of a deck; it is shuffled again as it runs out.
+
+        Of a deck with fewer cards every card is dealt as often as it fits, and then some.
+        """
         cards = self._cards[self._starts[deck] : self._ends[deck]]
+        if count > len(cards):
+            times, more = divmod(count, len(cards))
+            hand = np.tile(cards, times)
+            return np.concatenate([hand, self.deal(deck, more, rng)]) if more else hand
         start = self._next[deck]
         end = start + count
         if end <= len(cards):
@@ -218,9 +226,3 @@ class _Decks:
         cards[missing:] = rng.permutation(np.concatenate([used[missing:], left]))
         self._next[deck] = missing
         return np.concatenate([left, cards[:missing]])
-
-
-def _repeat_small(cards, sizes, count):
-    """Repeat the cards of decks below ``count`` until they hold that many."""
-    times = np.where(sizes < count, -(-count // sizes), 1)
-    return np.repeat(cards, np.repeat(times, sizes)), sizes * times

@@ -20,7 +20,7 @@ class SimilaritySearch:
 
     Args:
         model: A Keras model that gives embeddings, or any function that does.
-        distance: One of ``simnb.distances.DISTANCES``; for a new index.
+        distance: One of ``simnb.distances.DISTANCES``, for a new index; cosine when left out.
         index: An index to search in; a new one in memory when left out.
         batch_size: Images embedded at a time.
 
@@ -40,10 +40,13 @@ class SimilaritySearch:
         array([1])
     """
 
-    def __init__(self, model, *, distance="cosine", index=None, batch_size=128):
+    def __init__(self, model, *, distance=None, index=None, batch_size=128):
         """Start with an empty index, or the one given."""
+        if index is not None and distance not in (None, index.distance):
+            raise ValueError(f"distance must be that of the index, {index.distance!r}, got {distance!r}")
         self.model = model
-        self.index = open_index(distance=distance) if index is None else index
+        self.index = open_index(distance=distance or "cosine") if index is None else index
+        self._indexed_examples = set()  # ids that came from Examples, and so name images
         self.batch_size = batch_size
         self.calibration = None
 
@@ -69,8 +72,11 @@ class SimilaritySearch:
             ValueError: If anything is malformed or an id is taken; the index is then unchanged.
         """
         labels = _from_examples(images, "labels", labels)
-        ids = _from_examples(images, "ids", ids)
-        return self.index.add(self.embed(images), labels, ids=ids)
+        own_ids = ids is None and isinstance(images, Examples)
+        ids = self.index.add(self.embed(images), labels, ids=images.ids if own_ids else ids)
+        if own_ids:
+            self._indexed_examples.update(ids.tolist())
+        return ids
 
     def lookup(self, images, k=5):
         """Find the k nearest indexed images of each query.
@@ -157,11 +163,11 @@ class SimilaritySearch:
     def _check_not_indexed(self, images):
         if not isinstance(images, Examples):
             return
-        indexed = np.isin(images.ids, self.index.ids)
-        if indexed.any():
+        indexed = self._indexed_examples.intersection(images.ids.tolist(), self.index.ids.tolist())
+        if indexed:
             raise ValueError(
-                f"calibration images must not be indexed, but {indexed.sum()} of {len(images)} ids are in "
-                "the index; their nearest neighbor would be themselves"
+                f"calibration images must not be indexed, but {len(indexed)} of {len(images)} are, by their "
+                "ids; their nearest neighbor would be themselves"
             )
 
 

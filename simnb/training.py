@@ -1,5 +1,7 @@
 """The recipe: compile, fit with a schedule, and watch retrieval rather than the loss."""
 
+import numpy as np
+
 from simnb import _checks
 from simnb._keras import keras
 from simnb.index import open_index
@@ -51,7 +53,8 @@ class RetrievalMonitor(keras.callbacks.Callback):
         options = {"batch_size": self.batch_size, "progress": False}
         index = open_index(distance=self.distance)
         index.add(embed(model, self.gallery.images, **options), self.gallery.labels)
-        neighbors = index.search(embed(model, self.queries.images, **options), k=len(index))
+        largest_class = int(np.unique(self.gallery.labels, return_counts=True)[1].max())
+        neighbors = index.search(embed(model, self.queries.images, **options), k=largest_class)
         labels = self.queries.labels
         return {
             "recall_at_1": recall_at_k(neighbors, labels, 1),
@@ -127,20 +130,25 @@ def fit(
         The ``keras.callbacks.History``.
 
     Raises:
-        ValueError: If a name is unknown or epochs is below 1.
+        ValueError: If a name is unknown, epochs is below 1 or batches are no data set.
         KeyboardInterrupt: When interrupted. The model then keeps the weights of its last step, and
             ``model.history.history`` the epochs that were finished.
     """
     epochs = _checks.positive_int(epochs, name="epochs")
+    if isinstance(batches, tuple | list | np.ndarray) or not hasattr(batches, "__len__"):
+        raise ValueError(
+            f"batches must be BalancedBatches or another PyDataset, got {type(batches).__name__}; "
+            "simnb.samplers.BalancedBatches(images, labels, ...) makes them"
+        )
     _checks.one_of(schedule, ("one_cycle", "constant"), name="schedule")
     if optimizer is None:
         steps = epochs * len(batches)
         rate = one_cycle(learning_rate, steps) if schedule == "one_cycle" else learning_rate
         optimizer = keras.optimizers.Adam(rate)
-    _seed_layers(model, seed)
+    _seed_layers(model, _checks.seed(seed))
     loss = MultiSimilarityLoss() if loss is None else loss
     model.compile(optimizer=optimizer, loss=loss, jit_compile=_jit_compile())
-    callbacks = [*([] if monitor is None else [monitor]), *callbacks]
+    callbacks = [*([] if monitor is None else [monitor]), *(callbacks or ())]
     try:
         return model.fit(batches, epochs=epochs, callbacks=callbacks, verbose=verbose, shuffle=False)
     except KeyboardInterrupt:

@@ -166,8 +166,15 @@ def test_json_is_strict_and_comes_back_whole():
             np.testing.assert_array_equal(getattr(copy.curves, name), getattr(calibration.curves, name))
 
 
+@pytest.mark.parametrize("maximize", METRICS)
+def test_the_result_says_what_was_maximized(maximize):
+    calibration = calibrate(*small(), known_labels={0, 1}, maximize=maximize)
+    assert calibration.maximize == maximize
+    assert f"best {maximize} on 3 known and 2 unknown" in repr(calibration)
+
+
 def test_json_of_another_version_is_refused():
-    for text in ("[]", "{}", '{"format": 2}'):
+    for text in ("[]", "{}", '{"format": 2}', '{"format": 1}', '{"format": 1, "curves": {}}', "1", "no"):
         with pytest.raises(ValueError, match="the text is not a calibration of format 1"):
             Calibration.from_json(text)
 

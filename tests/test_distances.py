@@ -95,3 +95,14 @@ def test_bad_input_is_named():
         pairwise(np.ones(2), np.eye(2))
     with pytest.raises(ValueError, match=r"b must be finite, got NaN.* in 1 of 2 rows, first in row 1"):
         pairwise(np.eye(2), [[0, 1], [np.nan, 0]])
+
+
+@pytest.mark.parametrize("scale", [1e-20, 1e-13, 1e17])
+def test_cosine_does_not_depend_on_length(scale):
+    a, b = two_sets()
+    np.testing.assert_allclose(pairwise(a * scale, b, "cosine"), pairwise(a, b, "cosine"), atol=1e-6)
+
+
+def test_zero_rows_stay_finite():
+    assert np.isfinite(pairwise(np.zeros((1, 3)), np.eye(3), "cosine")).all()
+    assert np.isfinite(pairwise(np.zeros((1, 3)), np.eye(3), "snr")).all()

@@ -64,6 +64,41 @@ def test_equal_distances_come_in_the_order_of_the_rows():
     assert index.search([[1.0, 0.0]], k=5).ids.tolist() == [[4, 3, 9, 1, 7]]
 
 
+@pytest.mark.parametrize("distance", DISTANCES)
+def test_few_neighbors_are_the_first_of_all_of_them_even_among_ties(distance):
+    rows = np.random.default_rng(0).integers(0, 3, (3000, 5)).astype("float32") + np.arange(5)
+    search = exact.ExactSearch(rows, distance)
+    distances, positions = search(rows[:30], 3000)
+    few_distances, few = search(rows[:30], 3)
+    np.testing.assert_array_equal(few, positions[:, :3])
+    np.testing.assert_array_equal(few_distances, distances[:, :3])
+
+
+@pytest.mark.parametrize("distance", ["cosine", "euclidean", "inner_product", "snr"])
+def test_a_distance_does_not_depend_on_what_is_searched_with_it(distance):
+    search, queries = exact.ExactSearch(vectors(3000, 64), distance), vectors(40, 64, seed=1)
+    together = search(queries, 4)[0]
+    alone = [search(query[None], 4)[0][0] for query in queries]
+    np.testing.assert_array_equal(together, alone)
+
+
+def test_data_far_from_zero_are_centered_before_they_are_ranked():
+    gallery, queries = vectors(2000, 8, offset=3000.0), vectors(30, 8, seed=1, offset=3000.0)
+    expected = np.argsort(pairwise(queries - 3000, gallery - 3000, "euclidean"), axis=1)[:, 0]
+    # Without centring the expansion rounds by about 4 here, as much as the distances themselves.
+    assert (exact.ExactSearch(gallery, "euclidean")(queries, 1)[1][:, 0] == expected).all()
+    positions = exact.ExactSearch(gallery, "euclidean")._candidates(
+        queries - gallery.mean(axis=0), 1, np.empty((30, 2000), "float32")
+    )
+    assert (positions[:, 0] == expected).mean() > 0.95
+
+
+def test_cosine_measures_rows_that_are_nearly_of_unit_length():
+    index = open_index()
+    index.add([[0.995, 0.0]])
+    assert index.search([[1.0, 0.0]], k=1).distances.tolist() == [[0.0]]
+
+
 def test_cosine_ignores_length_and_reports_zero_for_the_same_direction():
     index = open_index(distance="cosine")
     index.add([[3.0, 0.0], [0.0, 0.1]])
@@ -100,6 +135,27 @@ def test_ids_are_the_next_free_ones_and_never_used_again():
     index.remove([10])
     assert index.add(vectors(2)).tolist() == [11, 12]
     assert index.ids.tolist() == [0, 1, 11, 12]
+
+
+def test_a_small_id_given_later_does_not_set_the_next_ones_back():
+    index = open_index()
+    index.add(vectors(10), ids=range(100, 110))
+    index.add(vectors(1), ids=[1])
+    assert index.add(vectors(1)).tolist() == [110]
+
+
+def test_ids_and_labels_are_copies():
+    index = open_index()
+    index.add(vectors(3), [1, 2, 3])
+    index.ids[:] = 0
+    index.labels[:] = 0
+    assert (index.ids.tolist(), index.labels.tolist()) == ([0, 1, 2], [1, 2, 3])
+
+
+def test_one_id_may_be_given_as_a_number():
+    index = open_index()
+    index.add(np.eye(3))
+    assert index.get(2).ids.tolist() == [2]
 
 
 def test_get_returns_what_was_added_not_what_is_searched():
@@ -150,16 +206,19 @@ def test_float64_and_strided_input_is_taken():
 BAD_ROWS = [
     (dict(embeddings=np.ones(3)), r"embeddings must have shape \[num_examples, dim\], got \(3,\)"),
     (dict(embeddings=np.ones((2, 4))), "embeddings must have dim 3 like the index, got 4"),
-    (dict(embeddings=[[np.inf, 0, 0]]), "embeddings must be finite, got .* in 1 of 1 rows"),
-    (dict(embeddings=[[1e300, 0, 0]]), "beyond float32 in 1 of 1 rows"),
+    (dict(embeddings=[[np.inf, 0, 0]]), r"embeddings must be finite, got .* in 1 of 1 rows"),
+    (dict(embeddings=[[1e300, 0, 0]]), "beyond 1e18 in 1 of 1 rows"),
     (dict(embeddings=[[1.0, 0, 0], [0, 0, 0]]), "must not be all zero .* first row 1"),
     (dict(embeddings=[["a", "b", "c"]]), "embeddings must be numbers"),
     (dict(labels=[1]), "labels and embeddings must have the same length, got 1 and 2"),
     (dict(labels=["cat", "dog"]), "labels must be integers, .*from_arrays turns strings into integers"),
-    (dict(labels=[0.0, 1.0]), "labels must be integers, got dtype float64"),
+    (dict(labels=[0.0, 1.0]), "labels must be integers, got dtype float64$"),
+    (dict(labels=[True, False]), "labels must be integers, got dtype bool$"),
+    (dict(labels=np.array([0, 2**64 - 1], np.uint64)), "labels must fit int64, got 18446744073709551615"),
+    (dict(embeddings=np.ones((2, 3), bool)), "embeddings must be numbers, got dtype bool"),
     (dict(ids=[1]), "ids and embeddings must have the same length"),
     (dict(ids=[3, 3]), "ids must be unique, got 3 more than once"),
-    (dict(ids=[-1, 3]), "ids must not be negative"),
+    (dict(ids=[-1, 3]), r"ids must be from 0 to 2\*\*62 - 1, got -1 to 3"),
     (dict(ids=[0, 3]), "ids must be new, but the index already holds id 0"),
 ]
 
@@ -183,6 +242,10 @@ def test_a_bad_search_says_why():
             index.search(np.eye(3), k=k)
     with pytest.raises(ValueError, match="queries must have dim 3 like the index, got 2"):
         index.search(np.eye(2))
+    with pytest.raises(ValueError, match="queries must not be all zero under this distance, got 1 zero rows"):
+        index.search([[0.0, 0, 0]])
+    with pytest.raises(ValueError, match="embeddings must be an array, got a list whose parts differ"):
+        index.add([[1.0, 2], [3]])
     with pytest.raises(ValueError, match="queries must be finite"):
         index.search([[np.nan, 0, 0]])
 

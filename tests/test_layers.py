@@ -24,10 +24,15 @@ def test_value_of_the_field_holds():
 
 @pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
 def test_the_output_is_float32_under_mixed_precision(policy):
-    inputs = keras.Input((3,))
-    hidden = keras.layers.Dense(3, dtype=policy)(inputs)
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(policy)
+    try:
+        hidden = keras.layers.Dense(3)(keras.Input((3,)))
+        outputs = MetricEmbedding(2)(hidden)
+    finally:
+        keras.config.set_dtype_policy(before)
     assert keras.backend.standardize_dtype(hidden.dtype) != "float32"
-    assert keras.backend.standardize_dtype(MetricEmbedding(2)(hidden).dtype) == "float32"
+    assert keras.backend.standardize_dtype(outputs.dtype) == "float32"
 
 
 def test_a_zero_vector_stays_finite():
@@ -46,5 +51,7 @@ def test_a_saved_model_gives_the_same_embeddings(tmp_path):
 
 
 def test_a_bad_dim_is_named():
-    with pytest.raises(ValueError, match="dim must be an integer of at least 1, got 0"):
-        MetricEmbedding(0)
+    for dim in (0, True, 2.5):
+        with pytest.raises(ValueError, match=f"dim must be an integer of at least 1, got {dim}"):
+            MetricEmbedding(dim)
+    assert MetricEmbedding(np.int64(4)).get_config()["dim"] == 4

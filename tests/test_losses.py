@@ -235,3 +235,40 @@ def test_bad_input_is_named():
         TripletLoss(margin=-1)
     with pytest.raises(ValueError, match="alpha and beta must be above 0, got 0 and 40"):
         MultiSimilarityLoss(alpha=0, beta=40)
+
+
+@pytest.mark.parametrize("make", [MultiSimilarityLoss, TripletLoss])
+def test_large_labels_do_not_run_together_in_float32(make):
+    expected = float(make()(LABELS, EMBEDDINGS))
+    for offset in (2**24, 2**40):
+        assert float(make()(LABELS + offset, EMBEDDINGS)) == pytest.approx(expected, rel=1e-6)
+        assert float(make()(LABELS[:, None] + offset, EMBEDDINGS)) == pytest.approx(expected, rel=1e-6)
+
+
+def test_distances_beyond_a_billion_are_compared_rightly():
+    embeddings = (1e5 * np.random.default_rng(0).normal(size=(6, 3))).astype("float32")
+    labels = [0, 0, 1, 1, 2, 2]
+    distances = pairwise(embeddings, embeddings, "squared_euclidean")
+    expected = triplet_by_hand(labels, distances, 0.2, "hard", "hard")
+    loss = triplet_loss(np.array(labels), embeddings, negative_mining="hard", distance="squared_euclidean")
+    np.testing.assert_allclose(values(loss), expected, rtol=1e-4)
+    assert max(expected) > 1e9
+
+
+def test_reduction_and_sample_weights_are_those_of_keras():
+    each = values(triplet_loss(LABELS, EMBEDDINGS))
+    loss = TripletLoss(reduction=None)
+    np.testing.assert_allclose(values(loss(LABELS, EMBEDDINGS)), each)
+    assert loss.get_config()["reduction"] is None
+    weights = np.arange(12.0)
+    weighted = values(loss(LABELS, EMBEDDINGS, sample_weight=weights))
+    np.testing.assert_allclose(weighted, each * weights, rtol=1e-6)
+
+
+def test_a_graph_of_unknown_batch_size_is_traced():
+    import tensorflow as tf
+
+    loss = MultiSimilarityLoss()
+    signature = [tf.TensorSpec([None], tf.int64), tf.TensorSpec([None, None], tf.float32)]
+    graph = tf.function(lambda labels, embeddings: loss(labels, embeddings), input_signature=signature)
+    assert float(graph(LABELS, EMBEDDINGS)) == pytest.approx(float(loss(LABELS, EMBEDDINGS)), rel=1e-5)

@@ -55,6 +55,16 @@ def test_matchers_go_by_name():
         match(neighbors, matcher="vote")
 
 
+def test_a_threshold_beyond_the_dtype_accepts_everything():
+    assert match_nearest(neighbors_of([[1]], [[0.5]]), 1e300).labels.tolist() == [1]
+
+
+@pytest.mark.parametrize("threshold", [np.array([0.1, 0.2]), "0.1", None])
+def test_a_threshold_is_one_number(threshold):
+    with pytest.raises(ValueError, match="threshold must be one number, got"):
+        match_nearest(neighbors_of([[1]], [[0.5]]), threshold)
+
+
 def test_a_nan_threshold_is_refused():
-    with pytest.raises(ValueError, match="threshold must be a number, got NaN"):
+    with pytest.raises(ValueError, match="threshold must be one number, got nan"):
         match_nearest(neighbors_of([[1]], [[0.5]]), np.nan)

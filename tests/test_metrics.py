@@ -162,3 +162,27 @@ def test_evaluate_matches_counts_known_and_unknown_queries_apart():
     assert measured == pytest.approx({name: float(rate) for name, rate in expected.items()})
     # Without known_labels, class 7 counts as known.
     assert evaluate_matches(predicted, labels)["recall"] == pytest.approx(1 / 5)
+
+
+def test_neighbors_must_reach_as_far_as_the_largest_class():
+    # Classes of 1 and 3: with k=2 the figure of the second class would be wrong.
+    with pytest.raises(ValueError, match="neighbors must have k >= 3, the largest class, got k=2"):
+        map_at_r(neighbors_of([[0, 1], [1, 1]]), [0, 1], [0, 1, 1, 1])
+
+
+def test_known_labels_may_be_any_collection_of_integers():
+    for known in ({0, 1}, [0, 1], np.array([1, 0]), range(2)):
+        assert evaluate_matches([0, 1, -1], [0, 1, 5], known_labels=known)["accuracy"] == 1.0
+    with pytest.raises(ValueError, match="known_labels must be integers"):
+        evaluate_matches([0], [0], known_labels=["cat"])
+    # UNKNOWN is never a known class, whatever the list says.
+    assert evaluate_matches([-1], [-1], known_labels=[-1, 0])["accuracy"] == 1.0
+
+
+def test_rows_without_a_label_are_no_class_of_the_gallery():
+    assert r_precision(neighbors_of([[0, -1, -1]]), [0], [0, -1, -1]) == 1.0
+
+
+def test_equal_f1_scores_are_equal_to_the_last_bit():
+    # 2 * 14 / (28 + 2 * 20 + 2 + 30) = 2 * 14 / (28 + 2 * 30 + 5 + 7) = 28 / 100
+    assert match_rates(14, 20, 30, 2, 0)["f1"] == match_rates(14, 30, 7, 5, 0)["f1"] == 0.28

@@ -1,7 +1,12 @@
+import subprocess
+import sys
+
 import keras
 import numpy as np
 import pytest
 
+from simnb.layers import MetricEmbedding
+from simnb.losses import TripletLoss
 from simnb.models import embed, tutorial_convnet
 
 
@@ -30,6 +35,37 @@ def test_the_convnet_is_the_tutorials(convnet):
         "GlobalMaxPooling2D",
         "MetricEmbedding",
     ]
+
+
+def test_the_convnet_rescales_activates_and_pools_as_the_tutorials_does(convnet):
+    layers = {layer.name: layer.get_config() for layer in convnet.layers}
+    assert next(c for n, c in layers.items() if "rescaling" in n)["scale"] == pytest.approx(1 / 255)
+    assert next(c for n, c in layers.items() if "max_pooling2d" in n)["strides"] == (4, 4)
+    convs = [c for n, c in layers.items() if "conv2d" in n]
+    assert [(c["filters"], c["kernel_size"], c["activation"], c["padding"]) for c in convs] == [
+        (filters, (3, 3), "relu", "valid") for filters in (64, 128, 256, 256)
+    ]
+
+
+def test_a_model_trained_with_our_loss_loads_where_only_search_was_imported(tmp_path):
+    inputs = keras.Input((2, 2, 1))
+    model = keras.Model(inputs, MetricEmbedding(3)(keras.layers.Flatten()(inputs)))
+    model.compile(loss=TripletLoss(margin=0.7))
+    model.save(tmp_path / "model.keras")
+    code = (
+        "import sys; from simnb.search import SimilaritySearch; import keras; "
+        "print(keras.models.load_model(sys.argv[1]).loss.get_config()['margin'])"
+    )
+    command = [sys.executable, "-c", code, str(tmp_path / "model.keras")]
+    assert subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip() == "0.7"
+
+
+@pytest.mark.parametrize("scale", [1e-17, 1e16])
+def test_very_short_and_very_long_outputs_become_unit_vectors(scale):
+    def long(batch):
+        return scale * (1.0 + np.arange(len(batch) * 3, dtype="float32").reshape(-1, 3))
+
+    np.testing.assert_allclose(np.linalg.norm(embed(long, images_of(4)), axis=1), 1, rtol=1e-6)
 
 
 def test_the_same_seed_gives_the_same_weights(convnet):
@@ -71,6 +107,8 @@ def test_bad_input_is_named(convnet):
         embed(lambda batch: np.full((len(batch), 3), np.nan), images_of(2))
     with pytest.raises(ValueError, match="the model's output must not be all zero"):
         embed(lambda batch: np.zeros((len(batch), 3)), images_of(2))
+    with pytest.raises(ValueError, match="must give one vector an image, got 1 for 3"):
+        embed(lambda batch: np.ones((1, 3)), images_of(3))
     with pytest.raises(ValueError, match=r"at least 24 pixels a side, got \(16, 16, 3\)"):
         tutorial_convnet((16, 16, 3))
 

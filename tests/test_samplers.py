@@ -80,6 +80,8 @@ def test_images_and_labels_belong_together():
 def test_an_epoch_uses_about_every_example_once_by_default():
     batches = balanced([10, 10, 12])
     assert len(batches) == 8
+    assert len(balanced([3, 3])) == 1
+    assert len(balanced([2, 2], examples_per_class=2)) == 1
     assert len(balanced([10, 10], steps_per_epoch=3)) == 3
 
 
@@ -186,6 +188,24 @@ def test_small_classes_are_an_error_unless_a_policy_is_chosen():
     assert all(np.unique(row, return_counts=True)[1].tolist() == [3, 3] for row in rows)
 
 
+def test_repeating_uses_every_example_of_a_small_class():
+    images, labels = labelled([4, 20])
+    batches = BalancedBatches(
+        images, labels, classes_per_batch=2, examples_per_class=10, steps_per_epoch=40, small_classes="repeat"
+    )
+    for row in epochs(batches):
+        counts = np.unique(row[labels[row] == 10], return_counts=True)[1]
+        assert sorted(counts.tolist()) == [2, 2, 3, 3]
+
+
+def test_lists_and_tensors_are_taken_too():
+    images, labels = labelled([6, 6])
+    expected = balanced([6, 6]).batch(0)[0]
+    for listed in (images.tolist(), keras.ops.convert_to_tensor(images)):
+        batches = BalancedBatches(listed, labels, classes_per_batch=2, examples_per_class=2)
+        np.testing.assert_array_equal(batches.batch(0)[0], expected)
+
+
 def test_augment_gets_a_generator_of_its_own():
     images, labels = labelled([6, 6])
     draws = []
@@ -240,5 +260,8 @@ def test_bad_input_is_named():
         balanced([6, 6], classes=[10, 77])
     with pytest.raises(ValueError, match="small_classes must be one of drop, error, repeat; got 'skip'"):
         balanced([6, 6], small_classes="skip")
+    for seed in (None, -1, 1.5):
+        with pytest.raises(ValueError, match=f"seed must be an integer of at least 0, got {seed}"):
+            balanced([6, 6], seed=seed)
     with pytest.raises(IndexError, match="batch must be 0 to 2, got 3"):
         balanced([6, 6]).batch(3)

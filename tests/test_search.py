@@ -59,6 +59,21 @@ def test_an_index_of_ones_own_is_used():
     assert search.lookup(QUERY, k=1).distance == "euclidean"
 
 
+def test_the_distance_is_that_of_the_index():
+    index = open_index(distance="euclidean")
+    assert SimilaritySearch(flat, distance="euclidean", index=index).index is index
+    assert SimilaritySearch(flat, distance="snr").index.distance == "snr"
+    with pytest.raises(ValueError, match="distance must be that of the index, 'euclidean', got 'cosine'"):
+        SimilaritySearch(flat, distance="cosine", index=index)
+
+
+def test_ids_that_the_index_made_up_are_not_taken_for_images():
+    search = SimilaritySearch(flat)
+    search.add(GALLERY.images, GALLERY.labels)  # ids 0 to 3, whatever the images
+    search.calibrate(examples([2, 12, 88, 104], [0, 0, 1, 1], first_id=0))
+    assert search.calibration.cutpoint["recall"] == 1.0
+
+
 def test_match_uses_the_matcher_and_k_that_were_calibrated(search):
     search.add(examples([44], [2], first_id=30))
     search.calibrate(CALIBRATION, k=5, matcher="majority_vote", maximize="coverage")
@@ -94,7 +109,7 @@ def test_what_is_missing_is_named():
 
 def test_calibrating_on_indexed_images_is_refused_and_the_old_calibration_kept(search):
     calibration = search.calibrate(CALIBRATION)
-    with pytest.raises(ValueError, match="calibration images must not be indexed, but 4 of 4 ids are"):
+    with pytest.raises(ValueError, match="calibration images must not be indexed, but 4 of 4 are"):
         search.calibrate(GALLERY)
     with pytest.raises(ValueError, match=r"at least one query of a known class, got none \(2 unknown"):
         search.calibrate(CALIBRATION.only("c"))

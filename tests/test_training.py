@@ -111,7 +111,7 @@ def test_loss_and_optimizer_can_be_chosen():
 def test_an_interrupted_fit_keeps_the_weights_of_its_last_step(capsys):
     class Interrupt(keras.callbacks.Callback):
         def on_train_batch_end(self, batch, logs=None):
-            if self.model.optimizer.iterations == 40:
+            if self.model.optimizer.iterations == 70:
                 raise KeyboardInterrupt
 
     model, whole = small_model(), small_model()
@@ -119,10 +119,11 @@ def test_an_interrupted_fit_keeps_the_weights_of_its_last_step(capsys):
     options = {"epochs": 4, "verbose": 0, "schedule": "constant"}
     with pytest.raises(KeyboardInterrupt):
         fit(model, batches_of(blobs()), callbacks=[Interrupt()], **options)
-    assert "Interrupted after 1 of 4 epochs. The model keeps the weights" in capsys.readouterr().out
-    assert len(model.history.history["loss"]) == 1
+    assert "Interrupted after 2 of 4 epochs. The model keeps the weights" in capsys.readouterr().out
+    assert len(model.history.history["loss"]) == 2
     assert not np.array_equal(model.get_weights()[0], start)
-    fit(whole, batches_of(blobs(), steps_per_epoch=40), **{**options, "epochs": 1})
+    batches = batches_of(blobs(), steps_per_epoch=70)
+    fit(whole, batches, **{**options, "epochs": 1})
     np.testing.assert_allclose(model.get_weights()[0], whole.get_weights()[0], atol=1e-4)
     fit(model, batches_of(blobs()), verbose=0)
 
@@ -151,6 +152,10 @@ def test_bad_input_is_named():
         RetrievalMonitor(other[:0], examples)
     with pytest.raises(ValueError, match="epochs must be an integer of at least 1, got 0"):
         fit(small_model(), batches_of(examples), epochs=0)
+    with pytest.raises(ValueError, match="batches must be BalancedBatches or another PyDataset, got tuple"):
+        fit(small_model(), (examples.images, examples.labels))
+    with pytest.raises(ValueError, match="seed must be an integer of at least 0, got None"):
+        fit(small_model(), batches_of(examples), seed=None)
     with pytest.raises(ValueError, match="schedule must be one of constant, one_cycle; got 'cosine'"):
         fit(small_model(), batches_of(examples), schedule="cosine")
     with pytest.raises(ValueError, match="warmup must be at least 0 and below 1, got 1"):

@@ -9,15 +9,17 @@ from simnb.distances import DISTANCES
 QUERY_BLOCK = 256
 GALLERY_BLOCK = 32_768
 _FOLD = 64  # columns that share one minimum, see smallest()
-_REFINE_VALUES = 4_000_000  # differences held at once while the k best are measured again
+_SPARE = 32  # candidates beyond the k best, since ranking rounds before the distance is measured
+_MEASURED_VALUES = 4_000_000  # differences held at once while candidates are measured
 
 
 class ExactSearch:
     """Gallery rows made ready for one distance, then searched any number of times.
 
     Ranking needs no full distance: nearest by cosine is the largest product of unit rows, nearest by
-    Euclidean distance the smallest ``|g|^2 / 2 - q.g``. What is reported is turned into the distance
-    itself for the k rows that won.
+    Euclidean distance the smallest ``|g|^2 / 2 - q.g``. These round, and by how much depends on the
+    block; so 32 more than k candidates are kept, and their distances are measured one by one: a distance
+    does not depend on what else is searched with it.
 
     Args:
         gallery: Shape [num_gallery, dim] float32, checked by the caller; not copied where it can be
@@ -50,30 +52,40 @@ class ExactSearch:
             and positions [num_queries, k] int64.
         """
         queries = self._ready(queries)
-        values = np.full((len(queries), k), np.inf, np.float32)
-        positions = np.full((len(queries), k), len(self), np.int64)
+        distances = np.empty((len(queries), k), np.float32)
+        positions = np.empty((len(queries), k), np.int64)
         buffer = np.empty((min(len(queries), QUERY_BLOCK), min(len(self), GALLERY_BLOCK)), np.float32)
-        for first in range(0, len(self), GALLERY_BLOCK):
-            for start in range(0, len(queries), QUERY_BLOCK):
-                rows = slice(start, start + QUERY_BLOCK)
-                block = self._rank(queries[rows], slice(first, first + GALLERY_BLOCK), buffer)
-                columns = smallest(block, min(k, block.shape[1]))
-                found = np.take_along_axis(block, columns, axis=1)
-                values[rows], positions[rows] = _merge(
-                    values[rows], positions[rows], found, columns + first, k
-                )
-        values = self._distances(queries, values, positions)
-        order = np.lexsort((positions, values), axis=1)
-        return np.take_along_axis(values, order, axis=1), np.take_along_axis(positions, order, axis=1)
+        for start in range(0, len(queries), QUERY_BLOCK):
+            rows = slice(start, start + QUERY_BLOCK)
+            candidates = self._candidates(queries[rows], min(len(self), k + _SPARE), buffer)
+            measured = self._measure(queries[rows], candidates)
+            order = np.lexsort((candidates, measured), axis=1)[:, :k]
+            distances[rows] = np.take_along_axis(measured, order, axis=1)
+            positions[rows] = np.take_along_axis(candidates, order, axis=1)
+        return distances, positions
 
     def _ready(self, rows):
         if self.distance == "cosine":
             norms = np.sqrt(np.einsum("nd,nd->n", rows, rows, dtype=np.float64))[:, None]
-            unit = np.abs(norms - 1.0).max(initial=0.0) < 1e-6
-            return rows if unit else (rows / np.maximum(norms, 1e-30)).astype(np.float32)
+            unit = np.abs(norms - 1.0).max(initial=0.0) < 3e-7
+            return rows if unit else (rows / np.maximum(norms, 1e-300)).astype(np.float32)
         if self.distance == "snr":
             return rows - rows.mean(axis=1, keepdims=True)
         return rows if self._center is None else rows - self._center
+
+    def _candidates(self, queries, count, buffer):
+        """Positions of the rows that rank first: shape [num_queries, count]."""
+        values = np.empty((len(queries), 0), np.float32)
+        positions = np.empty((len(queries), 0), np.int64)
+        for first in range(0, len(self), GALLERY_BLOCK):
+            block = self._rank(queries, slice(first, first + GALLERY_BLOCK), buffer)
+            columns = smallest(block, min(count, block.shape[1]))
+            values = np.concatenate([values, np.take_along_axis(block, columns, axis=1)], axis=1)
+            positions = np.concatenate([positions, columns + first], axis=1)
+            kept = np.lexsort((positions, values), axis=1)[:, :count]
+            values = np.take_along_axis(values, kept, axis=1)
+            positions = np.take_along_axis(positions, kept, axis=1)
+        return positions
 
     def _rank(self, queries, rows, buffer):
         gallery = self._rows[rows]
@@ -86,21 +98,26 @@ class ExactSearch:
             block += self._bias[rows]
         return block
 
-    def _distances(self, queries, values, positions):
-        if self.distance == "cosine":
-            return np.maximum(1.0 + values, 0.0)
-        if self._bias is None:
-            return values
-        # The ranking values round; the distance that is reported is measured from the difference.
-        squared = np.empty_like(values)
-        step = max(1, _REFINE_VALUES // (positions.shape[1] * queries.shape[1]))
+    def _measure(self, queries, positions):
+        distances = np.empty(positions.shape, np.float32)
+        step = max(1, _MEASURED_VALUES // (positions.shape[1] * queries.shape[1]))
         for start in range(0, len(queries), step):
             rows = slice(start, start + step)
-            difference = queries[rows, None, :] - self._rows[positions[rows]]
-            squared[rows] = np.einsum("qkd,qkd->qk", difference, difference)
+            distances[rows] = self._measure_pairs(queries[rows, None, :], self._rows[positions[rows]])
+        return distances
+
+    def _measure_pairs(self, queries, rows):
+        """Distances of [num_queries, 1, dim] to [num_queries, count, dim]."""
+        if self.distance == "inner_product":
+            return -np.einsum("qkd,qkd->qk", np.broadcast_to(queries, rows.shape), rows)
+        difference = rows - queries
+        if self.distance == "manhattan":
+            return np.abs(difference, out=difference).sum(axis=2)
+        squared = np.einsum("qkd,qkd->qk", difference, difference)
+        if self.distance == "cosine":
+            return 0.5 * squared  # of unit vectors
         if self.distance == "snr":
-            power = np.einsum("qd,qd->q", queries, queries)[:, None]
-            return squared / np.maximum(power, 1e-12)
+            return squared / np.maximum(np.einsum("qkd,qkd->qk", queries, queries), 1e-12)
         return np.sqrt(squared) if self.distance == "euclidean" else squared
 
 
@@ -111,25 +128,19 @@ def _center(gallery):
     return mean.astype(np.float32) if mean @ mean > spread else None
 
 
-def _merge(values, positions, new_values, new_positions, k):
-    values = np.concatenate([values, new_values], axis=1)
-    positions = np.concatenate([positions, new_positions], axis=1)
-    kept = np.argpartition(values, k - 1, axis=1)[:, :k]
-    return np.take_along_axis(values, kept, axis=1), np.take_along_axis(positions, kept, axis=1)
-
-
 def smallest(values, k):
     """Columns of the k smallest values of each row, in no order: shape [num_rows, k].
 
-    The row is folded into strips of 64 columns first. Whatever is among the k smallest lies in one
-    of the k strips with the smallest minimum, so that about 64 k columns are left to partition.
+    Of equal values at the edge the first columns are taken. The row is folded into strips of 64 columns:
+    whatever is among the k smallest lies in one of the k strips with the smallest minimum, so that about
+    64 k columns are left to partition.
     """
     num_rows, num_columns = values.shape
     if k == num_columns:
-        return np.broadcast_to(np.arange(num_columns), values.shape)
+        return np.tile(np.arange(num_columns), (num_rows, 1))
     strips = num_columns // _FOLD
     if strips <= 2 * k:
-        return np.argpartition(values, k - 1, axis=1)[:, :k]
+        return _first_of_equals(values, np.argpartition(values, k - 1, axis=1)[:, :k])
     folded = strips * _FOLD
     minima = values[:, :folded].reshape(num_rows, _FOLD, strips).min(axis=1)
     best = np.argpartition(minima, k - 1, axis=1)[:, :k]
@@ -137,4 +148,14 @@ def smallest(values, k):
     rest = np.broadcast_to(np.arange(folded, num_columns), (num_rows, num_columns - folded))
     columns = np.concatenate([columns, rest], axis=1)
     picked = np.argpartition(np.take_along_axis(values, columns, axis=1), k - 1, axis=1)[:, :k]
-    return np.take_along_axis(columns, picked, axis=1)
+    return _first_of_equals(values, np.take_along_axis(columns, picked, axis=1))
+
+
+def _first_of_equals(values, columns):
+    """Choose again in the rows where more than k values are as small as the largest that was chosen."""
+    k = columns.shape[1]
+    edge = np.take_along_axis(values, columns, axis=1).max(axis=1, keepdims=True)
+    for row in np.flatnonzero(np.count_nonzero(values <= edge, axis=1) > k):
+        as_small = np.flatnonzero(values[row] <= edge[row])
+        columns[row] = as_small[np.argsort(values[row, as_small], kind="stable")[:k]]
+    return columns

@@ -121,8 +121,8 @@ def check_new_rows(embeddings, labels, ids, *, index, next_id):
     if ids is None:
         return embeddings, labels, np.arange(next_id, next_id + count, dtype=np.int64)
     ids = _checks.labels(ids, count=count, name="ids")
-    if (ids < 0).any():
-        raise ValueError(f"ids must not be negative, got {ids.min()}")
+    if ((ids < 0) | (ids >= 2**62)).any():
+        raise ValueError(f"ids must be from 0 to 2**62 - 1, got {ids.min()} to {ids.max()}")
     unique, counts = np.unique(ids, return_counts=True)
     if len(unique) < count:
         raise ValueError(f"ids must be unique, got {unique[counts > 1][0]} more than once")

@@ -4,7 +4,7 @@ from simnb._keras import keras, ops
 from simnb.distances import DISTANCES, pairwise
 
 # Stands for infinity where arithmetic goes on: finite, so that gradients stay finite.
-FAR = 1e9
+FAR = 1e38
 
 
 class PairLoss(keras.losses.Loss):
@@ -15,6 +15,14 @@ class PairLoss(keras.losses.Loss):
         super().__init__(name=name, reduction=reduction, dtype=dtype or "float32")
         self._function = function
         self._options = options
+
+    def __call__(self, y_true, y_pred, sample_weight=None):
+        """Loss of the batch, reduced."""
+        # Keras casts y_true to float32, where labels above 2**24 run together. What counts is which
+        # examples are of one class: the position of the first example of the class says that too.
+        labels, y_pred = check(y_true, y_pred)
+        same = ops.cast(ops.equal(labels[:, None], labels[None, :]), "int32")
+        return super().__call__(ops.argmax(same, axis=1), y_pred, sample_weight)
 
     def call(self, y_true, y_pred):
         """Loss of each anchor, shape [batch]."""

@@ -51,7 +51,7 @@ def tutorial_convnet(input_shape=(32, 32, 3), embedding_size=256, *, seed=0):
     return keras.Model(inputs, outputs, name="tutorial_convnet")
 
 
-def embed(model, images, *, batch_size=128, progress=True):
+def embed(model, images, *, batch_size=64, progress=True):
     """Embed images.
 
     Args:

@@ -40,7 +40,7 @@ class SimilaritySearch:
         array([1])
     """
 
-    def __init__(self, model, *, distance=None, index=None, batch_size=128):
+    def __init__(self, model, *, distance=None, index=None, batch_size=64):
         """Start with an empty index, or the one given."""
         if index is not None and distance not in (None, index.distance):
             raise ValueError(f"distance must be that of the index, {index.distance!r}, got {distance!r}")

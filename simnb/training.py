@@ -29,7 +29,7 @@ class RetrievalMonitor(keras.callbacks.Callback):
         ValueError: If a query is in the gallery too, either is empty, or a class is missing there.
     """
 
-    def __init__(self, queries, gallery, *, distance="cosine", batch_size=128):
+    def __init__(self, queries, gallery, *, distance="cosine", batch_size=64):
         """Keep the images."""
         super().__init__()
         _checks.not_empty(queries, name="queries")

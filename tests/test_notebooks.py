@@ -60,6 +60,18 @@ def test_metadata_is_what_the_runner_writes(path):
         assert set(cell.metadata.get("tags", [])) <= TAGS
 
 
+def test_the_figures_of_the_readme_are_those_of_the_committed_quickstart():
+    readme = (NOTEBOOKS.parent / "README.md").read_text()
+    figures = re.findall(r"`([A-Za-z@1 ]+ 0\.\d+)`", readme)
+    (summary,) = [
+        "".join(output.text for output in cell.outputs)
+        for cell in cells_of(NOTEBOOKS / "01_quickstart.ipynb")
+        if "summary" in cell.metadata.get("tags", [])
+    ]
+    assert len(figures) >= 6
+    assert [figure for figure in figures if figure not in summary] == []
+
+
 @each_notebook
 def test_a_notebook_is_small(path):
     assert path.stat().st_size < 1_000_000

@@ -1,0 +1,83 @@
+"""The command that executes notebooks without a browser."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import pytest
+
+RUN = Path(__file__).parents[1] / "notebooks" / "run.py"
+
+TEXT = """# %% [markdown]
+# # Title
+#
+# ## 1. First
+
+# %%
+import sys
+
+for i in range(3):
+    print("step", i, end="\\r" if i < 2 else "\\n")
+
+# %% [markdown]
+# ## 2. Second
+
+# %% tags=["nbval-ignore-output", "summary"]
+import matplotlib.pyplot as plt
+
+print("the result is", 6 * 7)
+plt.plot([1, 2])
+plt.show()
+{last}
+"""
+
+
+@pytest.fixture
+def notebook(tmp_path):
+    (tmp_path / "py").mkdir()
+    return tmp_path / "small.ipynb"
+
+
+def run(notebook, *options, last=""):
+    (notebook.parent / "py" / "small.py").write_text(TEXT.format(last=last))
+    command = [sys.executable, str(RUN), str(notebook), *map(str, options)]
+    return subprocess.run(command, capture_output=True, text=True)
+
+
+def test_it_prints_stages_and_writes_a_clean_notebook_that_is_the_same_every_time(notebook):
+    done = run(notebook)
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    first, second = (
+        next(i for i, line in enumerate(lines) if line.endswith(n)) for n in ("1. First", "2. Second")
+    )
+    assert first < second < lines.index("          the result is 42") < lines.index("Summary")
+    assert lines[lines.index("Summary") + 1] == "the result is 42"
+    written = nbformat.read(notebook, 4)
+    assert [cell.get("execution_count") for cell in written.cells] == [None, 1, None, 2]
+    assert written.cells[1].outputs[0].text == "step 2\n"
+    assert written.cells[3].metadata == {"tags": ["nbval-ignore-output", "summary"]}
+    before = notebook.read_bytes()
+    run(notebook)
+    assert notebook.read_bytes() == before
+
+
+def test_a_folder_gets_the_notebook_and_its_page_and_the_committed_one_stays(notebook, tmp_path):
+    notebook.write_text("committed")
+    done = run(notebook, "--to", tmp_path / "built")
+    assert done.returncode == 0, done.stderr
+    assert notebook.read_text() == "committed"
+    assert (tmp_path / "built" / "small.ipynb").exists()
+    assert "the result is 42" in (tmp_path / "built" / "small.html").read_text()
+    assert done.stdout.count(str(tmp_path / "built" / "small.")) == 2
+
+
+def test_a_notebook_that_fails_is_not_written(notebook):
+    notebook.write_text("what there was")
+    done = run(notebook, last="assert False, 'this claim is wrong'")
+    assert done.returncode == 1
+    assert "nothing was written" in done.stderr
+    assert "this claim is wrong" in done.stderr
+    assert notebook.read_text() == "what there was"
+    assert [p.name for p in notebook.parent.iterdir() if p.suffix == ".part"] == []

@@ -25,12 +25,13 @@ class SkippedFiles(UserWarning):
         files: ``(path, reason)`` of each file that could not be read.
         empty_classes: Names of the class folders without an image that could be read.
 
-    Example:
-        >>> with warnings.catch_warnings(record=True) as caught:  # doctest: +SKIP
-        ...     warnings.simplefilter("always")
-        ...     examples = data.from_folder("photos")
-        >>> for path, reason in caught[0].message.files:  # doctest: +SKIP
-        ...     print(path, reason)
+    To have the lists, catch the warning::
+
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            examples = data.from_folder("photos")
+        for path, reason in caught[0].message.files:
+            print(path, reason)
     """
 
     def __init__(self, root, files, empty_classes, candidates):

@@ -145,7 +145,7 @@ def main():
             notebook = execute(path)
         except CellExecutionError as error:
             sys.exit(f"{path} failed; nothing was written.\n{error}")
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, AssertionError):  # nbclient ends an interrupted run with the latter
             sys.exit(f"\n{path} was interrupted; nothing was written.")
         target = path if options.to is None else options.to / path.name
         replace(target, nbformat.writes(notebook) + "\n")

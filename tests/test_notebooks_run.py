@@ -1,5 +1,7 @@
 """The command that executes notebooks without a browser."""
 
+import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -81,3 +83,21 @@ def test_a_notebook_that_fails_is_not_written(notebook):
     assert "this claim is wrong" in done.stderr
     assert notebook.read_text() == "what there was"
     assert [p.name for p in notebook.parent.iterdir() if p.suffix == ".part"] == []
+
+
+def test_an_interrupted_run_writes_nothing_and_leaves_no_kernel_behind(notebook):
+    notebook.write_text("what there was")
+    (notebook.parent / "py" / "small.py").write_text(
+        "# %%\nimport os, time\n\nprint('kernel', os.getpid(), flush=True)\ntime.sleep(60)\n"
+    )
+    command = [sys.executable, "-u", str(RUN), str(notebook)]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "start_new_session": True}
+    with subprocess.Popen(command, **pipes) as running:
+        kernel = next(int(line.split()[1]) for line in running.stdout if "kernel" in line)
+        os.killpg(running.pid, signal.SIGINT)
+        _, errors = running.communicate(timeout=30)
+    assert running.returncode == 1
+    assert errors.strip().endswith("was interrupted; nothing was written.")
+    assert notebook.read_text() == "what there was"
+    with pytest.raises(ProcessLookupError):
+        os.kill(kernel, 0)

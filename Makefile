@@ -33,7 +33,8 @@ nbval: $(READY)
 	$(PY) -m pytest --nbval notebooks --nbval-cell-timeout=1200
 
 lab: $(READY) ## Open JupyterLab on the quickstart
-	$(VENV)/bin/jupyter lab $(if $(filter 0,$(shell id -u)),--allow-root) notebooks/01_quickstart.ipynb
+	$(VENV)/bin/jupyter lab $(if $(filter 0,$(shell id -u)),--allow-root) \
+		--ServerApp.root_dir="$(CURDIR)" --LabApp.default_url=/lab/tree/notebooks/01_quickstart.ipynb
 
 notebooks: $(READY) ## Rebuild the committed notebooks from notebooks/py
 	$(PY) notebooks/run.py $(patsubst notebooks/py/%.py,notebooks/%.ipynb,$(wildcard notebooks/py/*.py))

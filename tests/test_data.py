@@ -300,7 +300,7 @@ def test_a_split_that_cannot_be_is_refused(arguments, message):
 
 def test_fractions_that_add_up_to_one_in_floats_are_accepted():
     fractions = dict(zip(PARTS, (0.2, 0.4, 0.3, 0.1), strict=True))
-    assert sum(fractions.values()) > 1
+    assert np.cumsum(list(fractions.values()))[-1] > 1  # Python's own sum does not round since 3.12
     assert sum(map(len, make(np.arange(400) % 4).split(**fractions))) == 400
 
 

@@ -27,7 +27,7 @@ KERNEL = {
     "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
     "language_info": {"name": "python"},
 }
-CELL_TIMEOUT = 4 * 3600  # seconds; the tutorial's full schedule takes about an hour
+CELL_TIMEOUT = 4 * 3600  # seconds; the tutorial's full schedule takes long
 
 
 class LiveClient(NotebookClient):
@@ -90,7 +90,7 @@ def execute(path):
         record_timing=False,
         extra_arguments=["--IPKernelApp.capture_fd_output=False"],
     )
-    client.on_cell_start = lambda cell, cell_index: client.enter_stage(cell_index)
+    client.on_cell_execute = lambda cell, cell_index: client.enter_stage(cell_index)  # code cells only
     client.stages_begin()
     # Bars are for people who watch: in a saved notebook they stand still at 0 %.
     client.execute(stderr=subprocess.DEVNULL, env={**os.environ, "TQDM_DISABLE": "1"})
@@ -104,7 +104,7 @@ def execute(path):
 
 
 def shrink(notebook):
-    """Store figures with 256 colours: a third of the size, and hardly a difference to see."""
+    """Store figures with 256 colours: smaller, and hardly a difference to see."""
     for cell in notebook.cells:
         for output in cell.get("outputs", []):
             if "image/png" in output.get("data", {}):

@@ -1,6 +1,6 @@
 """Metric learning for image similarity search: a small library behind runnable notebooks.
 
-Import the rooms you need, for example ``from simnb import data, losses, samplers``. Importing
+Import the modules you need, for example ``from simnb import data, losses, samplers``. Importing
 ``simnb`` itself loads neither TensorFlow nor Keras.
 """
 

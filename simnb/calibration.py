@@ -23,7 +23,7 @@ class Curves:
 
     The first candidate is ``-inf`` (reject everything), the last the largest distance that was seen
     (accept every calibration query); the others lie midway between consecutive distances.
-    ``simnb.metrics.match_rates`` defines the metrics.
+    ``distance`` holds the thresholds; ``simnb.metrics.match_rates`` defines the metrics.
     """
 
     distance: np.ndarray

@@ -58,7 +58,7 @@ def embed(model, images, *, batch_size=64, progress=True):
         model: A Keras model or any function from a batch of images to a batch of vectors.
         images: Shape [num_examples, height, width, channels]: an array, a memory map, or anything else
             that can be sliced.
-        batch_size: Images at a time. More take more memory, and on a CPU are no faster.
+        batch_size: Images at a time; more take more memory.
         progress: Show a progress bar when it takes more than five seconds.
 
     Returns:

@@ -23,7 +23,7 @@ class BalancedBatches(keras.utils.PyDataset):
             ``images[array_of_positions]`` can index.
         labels: Integer class of each, shape [num_examples].
         classes_per_batch: C, how many classes a batch holds.
-        examples_per_class: K, how many examples of each; 2 or more, or no pair is alike.
+        examples_per_class: K, how many examples of each; 2 or more, or no batch has a pair of one class.
         steps_per_epoch: Batches in an epoch; when left out, as many as fit without using an
             example twice. Set it here rather than in ``fit``, which would cut epochs short.
         classes: Labels to draw from; all of them when left out.

@@ -158,7 +158,7 @@ def fit(
 
 
 def _jit_compile():
-    # XLA, Keras's choice wherever it can run, made a step of the tutorial's network a quarter slower on CPU.
+    # XLA, Keras's choice wherever it can run, made a step of the tutorial's network slower on CPU.
     on_cpu = keras.backend.backend() == "tensorflow" and not keras.distribution.list_devices("gpu")
     return False if on_cpu else "auto"
 

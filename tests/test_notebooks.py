@@ -68,6 +68,7 @@ def test_the_figures_of_the_readme_are_those_of_the_committed_quickstart():
         for cell in cells_of(NOTEBOOKS / "01_quickstart.ipynb")
         if "summary" in cell.metadata.get("tags", [])
     ]
+    assert "cifar10, quick schedule" in summary, "commit outputs from CIFAR-10: make notebooks"
     assert len(figures) >= 6
     assert [figure for figure in figures if figure not in summary] == []
 

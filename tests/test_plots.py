@@ -272,13 +272,16 @@ def test_rejections_are_told_apart_into_right_ones_and_losses():
     ax = figure.axes[0]
     verdicts = [text for text in texts(ax) if text[0] in "✓✗"]
     assert verdicts == [
-        "✓ right: nearest is wrong",
-        "✓ right: class not in gallery",
-        "✗ loss: nearest was right",
+        "✓ spared: nearest is wrong",
+        "✓ spared: class not in gallery",
+        "✗ lost: nearest was right",
     ]
     assert shown_ids(ax) == [51, 40, 52, 30, 50, 20]
     assert [b.get_linestyle() in ("-", "solid") for b in borders(ax)] == [True, True, False]
-    assert ax.get_title(loc="left") == "3 of 3 queries rejected: 2 rightly, 1 lost"
+    assert (
+        " ".join(ax.get_title(loc="left").split())
+        == "3 of 3 queries rejected: 2 spared a wrong label, 1 lost the right one"
+    )
     paint(figure)
 
 
@@ -289,7 +292,7 @@ def test_only_rejected_queries_are_drawn_and_only_so_many():
     assert shown_ids(ax) == [51, 40, 52, 30]
     ax = plots.rejected_grid(queries, neighbors, matches, gallery, num_queries=1).axes[0]
     assert shown_ids(ax) == [51, 40]
-    assert any("Shown: 1 of the right, 0 of the lost" in text.replace("\n", " ") for text in texts(ax))
+    assert any("Shown: 1 spared, 0 lost" in text.replace("\n", " ") for text in texts(ax))
 
 
 def test_half_of_the_shown_rejections_are_losses_where_there_are_enough():
@@ -319,7 +322,7 @@ def test_a_rejected_query_without_any_neighbor_stands_alone():
     neighbors = Neighbors(np.full((3, 1), np.inf), np.full((3, 1), -1), np.full((3, 1), UNKNOWN))
     figure = plots.rejected_grid(queries, neighbors, match(neighbors, 0.1), gallery)
     assert shown_ids(figure.axes[0]) == [50, 51, 52]
-    assert texts(figure.axes[0]).count("✓ right: no neighbor") == 2
+    assert texts(figure.axes[0]).count("✓ spared: no neighbor") == 2
     paint(figure)
 
 
@@ -455,7 +458,7 @@ def test_training_splits_losses_from_metrics_and_spreads_short_lists():
     assert [line.get_label() for line in losses.lines] == ["loss", "val loss"]
     assert losses.lines[1].get_xdata().tolist() == [2, 4]
     assert losses.lines[1].get_linestyle() == "--"
-    assert [line.get_label() for line in metrics.lines] == ["recall at 1"]
+    assert [line.get_label() for line in metrics.lines] == ["R@1"]
     assert figure.get_suptitle() == "4 epochs of training"
     paint(figure)
 

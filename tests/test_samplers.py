@@ -85,6 +85,19 @@ def test_an_epoch_uses_about_every_example_once_by_default():
     assert len(balanced([10, 10], steps_per_epoch=3)) == 3
 
 
+def test_every_round_comes_in_another_order():
+    rows = epochs(balanced([7, 7], examples_per_class=1, steps_per_epoch=70))
+    rounds = rows.ravel().reshape(10, 14)
+    _, labels = labelled([7, 7])
+    orders = {tuple(r[labels[r] == 10]) for r in rounds}
+    assert len(orders) == 10
+    # With hands of 3 of 7 a round begins in the middle of one; what was left over must not stay in front.
+    rows = epochs(balanced([7, 7], examples_per_class=3, steps_per_epoch=70))
+    own = rows.ravel()[labels[rows.ravel()] == 10].reshape(30, 7)
+    assert len({tuple(r) for r in own}) == 30
+    assert len({tuple(a) == tuple(b) for a, b in zip(own[:, -1:], own[1:, -1:], strict=False)}) == 2
+
+
 def test_epochs_differ_and_looking_does_not_change_them():
     batches = balanced([8, 8, 8])
     first = epochs(batches)
@@ -214,10 +227,11 @@ def test_augment_gets_a_generator_of_its_own():
         draws.append(rng.random())
         return batch * 0 - 1
 
-    def make():
-        return BalancedBatches(images, labels, classes_per_batch=2, examples_per_class=2, augment=augment)
+    def make(seed):
+        options = {"classes_per_batch": 2, "examples_per_class": 2, "augment": augment, "seed": seed}
+        return BalancedBatches(images, labels, **options)
 
-    batches = make()
+    batches = make(0)
     assert (batches.batch(0)[0] == -1).all()
     batches.batch(1)
     batches.batch(0)
@@ -225,8 +239,10 @@ def test_augment_gets_a_generator_of_its_own():
     batches.batch(0)
     assert draws[0] == draws[2]
     assert len(set(draws)) == 3
-    make().batch(1)
+    make(0).batch(1)
     assert draws[-1] == draws[1]
+    make(1).batch(1)
+    assert draws[-1] != draws[1]
 
 
 def test_a_hundred_thousand_classes_take_memory_in_proportion_to_the_labels():

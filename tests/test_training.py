@@ -104,6 +104,7 @@ def test_loss_and_optimizer_can_be_chosen():
     optimizer = keras.optimizers.SGD(0.5)
     fit(model, batches_of(blobs()), loss=TripletLoss(margin=0.5), optimizer=optimizer, verbose=0)
     assert model.optimizer is optimizer
+    assert model.jit_compile is bool(keras.distribution.list_devices("gpu"))
     assert isinstance(model.loss, TripletLoss)
     assert float(model.optimizer.learning_rate) == 0.5
 

@@ -60,7 +60,7 @@ def confusion_matrix(
     _name_axes(ax, rows, columns, held_out, name)
     share = counts[np.arange(len(rows)), right].sum() / len(labels)
     answers = _style.count(len(labels), "answer")
-    _style.heading(ax, title or f"{share:.1%} of {answers} are right (outlined)", inches=room)
+    _style.heading(ax, title or f"{share:.1%} of {answers} are handled rightly (outlined)", inches=room)
     return ax
 
 

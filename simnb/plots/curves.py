@@ -111,6 +111,10 @@ def precision_recall(calibration, *, ax=None, title=None):
     return ax
 
 
+#: What ``simnb.training.RetrievalMonitor`` records, as the field writes it.
+_FIELD_NAMES = {"recall_at_1": "R@1", "map_at_r": "MAP@R"}
+
+
 def training_curves(history, *, title=None):
     """Draw what training recorded: losses in one panel, the other metrics in a second.
 
@@ -159,7 +163,7 @@ def _training_panel(ax, panel, epochs):
             np.arange(1, len(values) + 1) * epochs / len(values), values,
             color=colors[position % len(colors)], ls="--" if validation else "-",
             marker=_style.MARKERS[position % len(_style.MARKERS)], ms=4.5,
-            mfc="white" if validation else None, lw=1.7, label=name.replace("_", " "),
+            mfc="white" if validation else None, lw=1.7, label=_FIELD_NAMES.get(name, name.replace("_", " ")),
         )  # fmt: skip
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     ax.grid(axis="y", color=_style.FAINT, lw=0.8)

@@ -102,22 +102,22 @@ def neighbor_grid(queries, neighbors, gallery, *, num_queries=5, threshold=None,
             label, distance = neighbor_name(neighbors.labels[row, column]), neighbors.distances[row, column]
             image, ok = found[places[row, column]], right[row, column]
             _draw_neighbor(ax, image, beside, label, distance, right=ok, threshold=threshold)
-    return _headed_neighbors(ax, neighbors, right[: len(rows)], threshold, title)
+    return _headed_neighbors(ax, neighbors, right[: len(rows)], known[: len(rows)], threshold, title)
 
 
 def rejected_grid(queries, neighbors, matches, gallery, *, num_queries=8, title=None):
-    """Draw queries that were rejected, each beside its nearest neighbor, and say whether that was right.
+    """Draw queries that were rejected, each beside its nearest neighbor, and say what that did.
 
-    Rejecting was right (✓, solid blue border) where the gallery lacks the query's class or the nearest
-    neighbor is of another one, and a loss (✗, dashed vermilion border) where the nearest was right.
+    A query was spared a wrong label (✓, solid blue border) where the gallery lacks its class or the nearest
+    neighbor is of another one, and lost the right one (✗, dashed vermilion border) otherwise.
 
     Args:
         queries: ``Examples`` that were searched.
         neighbors: ``Neighbors`` of these queries.
         matches: ``Matches`` of these neighbors.
         gallery: ``Examples`` that were indexed.
-        num_queries: Draw this many rejected queries: the first that were rejected rightly, then the first
-            losses, half and half where there are enough of each.
+        num_queries: Draw this many rejected queries: the first that were spared, then the first that
+            were lost, half and half where there are enough of each.
         title: What to see; counted over all rejected queries when left out.
 
     Returns:
@@ -204,10 +204,10 @@ def _some_of_each(rejected, lost, most):
 
 def _reason(ok, held_out, place):
     if not ok:
-        return "loss: nearest was right"
+        return "lost: nearest was right"
     if held_out:
-        return "right: class not in gallery"
-    return "right: nearest is wrong" if place >= 0 else "right: no neighbor"
+        return "spared: class not in gallery"
+    return "spared: nearest is wrong" if place >= 0 else "spared: no neighbor"
 
 
 def _grid_title(labels, count, by_row):
@@ -218,7 +218,7 @@ def _grid_title(labels, count, by_row):
     return f"{classes}, {images}: each row shows one class" if by_row else f"{images} of {classes}"
 
 
-def _headed_neighbors(ax, neighbors, right, threshold, title):
+def _headed_neighbors(ax, neighbors, right, known, threshold, title):
     top = LINE / cell_of(ax)
     caption(ax, "query", (0, top, 1, 0), above=True, weight="bold")
     for column in range(neighbors.k):
@@ -228,8 +228,10 @@ def _headed_neighbors(ax, neighbors, right, threshold, title):
     note = f"✓ solid: the query's class    ✗ dashed: another class    number: {number}"
     if threshold is not None:
         note += f"    faded: beyond the threshold {_style.number(threshold)}"
-    found = f"{right[:, 0].sum()} of {_style.count(len(right), 'query')}"
-    return headed(ax, title or f"{found} found their own class nearest", note)
+    found = f"{right[:, 0].sum()} of {_style.count(int(known.sum()), 'query')} found their own class nearest"
+    if not known.all():
+        found += f"; {(~known).sum()} of no indexed class"
+    return headed(ax, title or found, note)
 
 
 def _headed_rejected(ax, lost, lost_shown, neighbors, title):
@@ -240,6 +242,6 @@ def _headed_rejected(ax, lost, lost_shown, neighbors, title):
     number = _style.distance_name(neighbors.distance)
     note = f"Left: the query. Right: its nearest neighbor and their {number}."
     if len(lost_shown) < len(lost):
-        note += f" Shown: {(~lost_shown).sum()} of the right, {lost_shown.sum()} of the lost."
-    counts = f"{(~lost).sum():,} rightly, {lost.sum():,} lost"
+        note += f" Shown: {(~lost_shown).sum()} spared, {lost_shown.sum()} lost."
+    counts = f"{(~lost).sum():,} spared a wrong label, {lost.sum():,} lost the right one"
     return headed(ax, title or f"{len(lost):,} of {total} rejected: {counts}", note)

@@ -43,12 +43,13 @@ def import_time():
     """Seconds to import simnb, above an empty Python process."""
     ours = seconds(lambda: subprocess.run([sys.executable, "-c", "import simnb"], check=True))
     bare = seconds(lambda: subprocess.run([sys.executable, "-c", ""], check=True))
-    return {"import simnb, s": (ours - bare, "<", 0.1)}
+    return {"import simnb, s": (ours - bare, "<=", 0.1)}
 
 
 def loading():
     """Loading the 50,000 training images, against TFDS's own call."""
     if data.default_name() != "cifar10":
+        print("load 50,000 images / TFDS: not measured, since cifar10 is not there")
         return {}
     import tensorflow_datasets as tfds
 
@@ -76,7 +77,7 @@ def exact_search():
     whole = 4 * len(queries) * len(gallery) / 1e6
     return {
         "search 10,000 x 50,000 x 256 / matmul alone": (ours / raw, "", None),
-        "search: peak MB above the data": (peak, "<", whole / 4),
+        "search: peak MB above the data": (peak, "<=", whole / 4),
     }
 
 
@@ -90,7 +91,7 @@ def sampling():
     return {
         "BalancedBatches, 100,000 classes, s": (
             seconds(lambda: BalancedBatches(images, labels, **options)),
-            "<",
+            "<=",
             1.0,
         )
     }

@@ -27,6 +27,8 @@ KERNEL = {
     "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
     "language_info": {"name": "python"},
 }
+# The kernels inherit it. Bars are for people who watch: in a saved notebook they stand still.
+os.environ["TQDM_DISABLE"] = "1"
 CELL_TIMEOUT = 4 * 3600  # seconds; the tutorial's full schedule takes long
 
 
@@ -92,8 +94,7 @@ def execute(path):
     )
     client.on_cell_execute = lambda cell, cell_index: client.enter_stage(cell_index)  # code cells only
     client.stages_begin()
-    # Bars are for people who watch: in a saved notebook they stand still at 0 %.
-    client.execute(stderr=subprocess.DEVNULL, env={**os.environ, "TQDM_DISABLE": "1"})
+    client.execute(stderr=subprocess.DEVNULL)
     CoalesceStreamsPreprocessor().preprocess(notebook, {})
     notebook.metadata = nbformat.from_dict(KERNEL)
     for cell in notebook.cells:

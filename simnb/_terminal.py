@@ -14,14 +14,14 @@ _LOG_LINE = re.compile(
 )
 
 
-def progress_bar(iterable=None, *, shown=True, **options):
-    """A tqdm bar that appears where something takes more than five seconds, and leaves no trace.
+def progress_bar(iterable=None, *, shown=True, delay=5, **options):
+    """A tqdm bar that appears where something takes more than ``delay`` seconds, and leaves no trace.
 
     ``TQDM_DISABLE=1`` in the environment switches all of them off.
     """
-    # Left out rather than False where a bar is wanted: only then does tqdm look into the environment.
-    quiet = {} if shown else {"disable": True}
-    return tqdm(iterable, delay=5, leave=False, **quiet, **options)
+    # In notebooks tqdm does not look into the environment itself.
+    off = not shown or os.environ.get("TQDM_DISABLE", "") not in ("", "0")
+    return tqdm(iterable, delay=delay, leave=False, disable=off, **options)
 
 
 @contextlib.contextmanager

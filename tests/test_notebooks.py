@@ -41,11 +41,13 @@ def test_a_notebook_ran_from_top_to_bottom(path):
 
 
 @each_notebook
-def test_outputs_hold_no_error_no_stderr_and_no_path_of_a_machine(path):
+def test_outputs_hold_no_error_no_stderr_no_bar_and_no_path_of_a_machine(path):
     for cell in cells_of(path):
         for output in cell.get("outputs", []):
             assert output.output_type != "error"
             assert output.get("name") != "stderr", output.get("text")
+            # A progress bar or another widget without a picture: dead for whoever reads the file.
+            assert "application/vnd.jupyter.widget-view+json" not in output.get("data", {})
             text = json.dumps({k: v for k, v in output.get("data", {}).items() if k != "image/png"})
             assert not re.search(r"/(home|root|tmp|work|Users)/", text + str(output.get("text", "")))
 

@@ -28,6 +28,12 @@ for i in range(3):
 # %% tags=["nbval-ignore-output", "summary"]
 import matplotlib.pyplot as plt
 
+import time
+
+from simnb._terminal import progress_bar
+
+for _ in progress_bar(range(3), delay=0):
+    time.sleep(0.1)
 print("the result is", 6 * 7)
 plt.plot([1, 2])
 plt.show()

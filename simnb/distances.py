@@ -33,9 +33,9 @@ def _squared_euclidean(a, b, ops):
 
 def _euclidean(a, b, ops):
     squared = _squared_euclidean(a, b, ops)
-    positive = squared > 0.0
+    zero = squared <= 0.0  # false for NaN, which stays NaN
     # The inner where keeps the gradient of sqrt finite at 0.
-    return ops.where(positive, ops.sqrt(ops.where(positive, squared, 1.0)), 0.0)
+    return ops.where(zero, 0.0, ops.sqrt(ops.where(zero, 1.0, squared)))
 
 
 def _manhattan(a, b, ops):

@@ -255,6 +255,28 @@ def test_distances_beyond_a_billion_are_compared_rightly():
     assert max(expected) > 1e9
 
 
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+@pytest.mark.parametrize("positive_mining", MINING)
+@pytest.mark.parametrize("distance", ["cosine", "euclidean"])
+def test_an_embedding_that_is_not_finite_is_never_a_loss_of_zero(bad, positive_mining, distance):
+    one, every = EMBEDDINGS.copy(), np.full_like(EMBEDDINGS, bad)
+    one[3, 2] = bad
+    triplet = {"positive_mining": positive_mining, "distance": distance}
+    for embeddings, rows in ((one, [3]), (every, np.arange(12))):
+        assert np.isnan(values(multi_similarity_loss(LABELS, embeddings)))[rows].all()
+        assert np.isnan(values(triplet_loss(LABELS, embeddings, **triplet)))[rows].all()
+    assert np.isnan(MultiSimilarityLoss()(LABELS, one))
+
+
+@pytest.mark.parametrize("make", [MultiSimilarityLoss, TripletLoss])
+def test_a_dtype_that_cannot_tell_labels_apart_is_refused(make):
+    for dtype in ("float16", "bfloat16", "mixed_bfloat16"):
+        with pytest.raises(ValueError, match="dtype must be float32 or float64, got '"):
+            make(dtype=dtype)
+    expected = float(make()(LABELS, EMBEDDINGS))
+    assert float(make(dtype="float64")(LABELS, EMBEDDINGS)) == pytest.approx(expected)
+
+
 def test_reduction_and_sample_weights_are_those_of_keras():
     each = values(triplet_loss(LABELS, EMBEDDINGS))
     loss = TripletLoss(reduction=None)

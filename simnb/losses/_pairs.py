@@ -12,7 +12,13 @@ class PairLoss(keras.losses.Loss):
 
     def __init__(self, function, options, *, name, reduction, dtype):
         """Keep the function and the options it is called with."""
-        super().__init__(name=name, reduction=reduction, dtype=dtype or "float32")
+        dtype = keras.dtype_policies.get(dtype or "float32").compute_dtype
+        if dtype not in ("float32", "float64"):
+            raise ValueError(
+                f"dtype must be float32 or float64, got {dtype!r}: the loss computes in float32 whatever "
+                "the embeddings are, since distances are small differences"
+            )
+        super().__init__(name=name, reduction=reduction, dtype=dtype)
         self._function = function
         self._options = options
 
@@ -61,6 +67,15 @@ def pairs(labels, embeddings, distance):
     itself = ops.eye(ops.shape(embeddings)[0], dtype="bool")
     positives = ops.logical_and(same, ops.logical_not(itself))
     return pairwise(embeddings, embeddings, distance, ops=ops), positives, ops.logical_not(same)
+
+
+def nan_where_not_finite(loss, embeddings):
+    """The loss [batch], NaN for embeddings that are not finite.
+
+    Comparisons with NaN are false: without this, mining would keep no pair, and a model whose weights have
+    become NaN would report a loss of 0.
+    """
+    return ops.where(ops.all(ops.isfinite(embeddings), axis=1), loss, float("nan"))
 
 
 def smallest(values, mask):

@@ -21,7 +21,7 @@ def multi_similarity_loss(labels, embeddings, *, alpha=2.0, beta=40.0, epsilon=0
 
     Returns:
         Loss of each anchor, shape [batch]; 0 for an anchor without a kept pair, and so, with mining, for
-        one without a positive or without a negative.
+        one without a positive or without a negative; NaN for an embedding that is not finite.
 
     Raises:
         ValueError: If a shape is wrong or the lengths differ.
@@ -40,7 +40,7 @@ def multi_similarity_loss(labels, embeddings, *, alpha=2.0, beta=40.0, epsilon=0
         negatives = ops.logical_and(negatives, similarity > hardest_positive - epsilon)
     pull = _pairs.log1p_sum_exp(-alpha * (similarity - lam), positives) / alpha
     push = _pairs.log1p_sum_exp(beta * (similarity - lam), negatives) / beta
-    return pull + push
+    return _pairs.nan_where_not_finite(pull + push, embeddings)
 
 
 @keras.saving.register_keras_serializable(package="simnb")
@@ -54,7 +54,7 @@ class MultiSimilarityLoss(_pairs.PairLoss):
         lam: The paper's lambda.
         name: Name of the loss.
         reduction: As in ``keras.losses.Loss``.
-        dtype: As in ``keras.losses.Loss``.
+        dtype: float32, or float64; it computes in float32.
     """
 
     def __init__(

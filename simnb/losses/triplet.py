@@ -35,7 +35,8 @@ def triplet_loss(
         distance: One of ``simnb.distances.DISTANCES``.
 
     Returns:
-        Loss of each anchor, shape [batch]; 0 for an anchor without a positive or a negative.
+        Loss of each anchor, shape [batch]; 0 for an anchor without a positive or a negative; NaN for an
+        embedding that is not finite.
 
     Raises:
         ValueError: If a shape is wrong, the lengths differ or a name is unknown.
@@ -56,7 +57,7 @@ def triplet_loss(
     complete = ops.logical_and(ops.any(positives, axis=1), ops.any(negatives, axis=1))
     gap = ops.where(complete, positive - negative, 0.0)
     loss = ops.softplus(gap) if margin is None else ops.relu(gap + margin)
-    return ops.where(complete, loss, 0.0)
+    return _pairs.nan_where_not_finite(ops.where(complete, loss, 0.0), embeddings)
 
 
 def _mine_positive(distances, positives, negatives, mining):
@@ -90,7 +91,7 @@ class TripletLoss(_pairs.PairLoss):
         distance: One of ``simnb.distances.DISTANCES``.
         name: Name of the loss.
         reduction: As in ``keras.losses.Loss``.
-        dtype: As in ``keras.losses.Loss``.
+        dtype: float32, or float64; it computes in float32.
     """
 
     def __init__(

@@ -8,17 +8,19 @@ HTML page into a folder. A file is replaced once it is complete, never half-writ
 import argparse
 import base64
 import io
+import itertools
 import os
 import resource
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
 import jupytext
 import nbformat
 from nbclient import NotebookClient
-from nbclient.exceptions import CellExecutionError
+from nbclient.exceptions import CellExecutionError, DeadKernelError
 from nbconvert import HTMLExporter
 from nbconvert.preprocessors import CoalesceStreamsPreprocessor
 from PIL import Image
@@ -67,11 +69,11 @@ class LiveClient(NotebookClient):
         for cell in self.nb.cells:
             if "summary" in cell.metadata.get("tags", []):
                 print("\nSummary\n" + "".join(output.get("text", "") for output in cell.outputs).rstrip())
-        ends = [start for _, start in self.stages[1:]] + [time.perf_counter() - self.start]
+        end = time.perf_counter() - self.start
         print("\nSeconds a stage")
-        for (name, start), end in zip(self.stages, ends, strict=True):
-            print(f"{end - start:9.1f}  {name}")
-        print(f"{ends[-1]:9.1f}  together")
+        for (name, begun), (_, ended) in itertools.pairwise([*self.stages, ("", end)]):
+            print(f"{ended - begun:9.1f}  {name}")
+        print(f"{end:9.1f}  together")
         unit = 1e6 if sys.platform == "darwin" else 1e3  # bytes there, kilobytes elsewhere
         peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / unit
         print(f"{peak:9.0f}  MB, the most memory the kernel held")
@@ -140,12 +142,21 @@ def main():
     parser.add_argument("notebooks", nargs="+", type=Path, metavar="NOTEBOOK.ipynb")
     parser.add_argument("--to", type=Path, metavar="FOLDER", help="write here, with an HTML page beside it")
     options = parser.parse_args()
+    folders = {path.parent for path in options.notebooks} if options.to is None else {options.to}
+    for folder in folders:  # now, not after minutes of training
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            tempfile.TemporaryFile(dir=folder).close()
+        except OSError as error:
+            sys.exit(f"nothing can be written into {folder}: {error.strerror}")
     for path in options.notebooks:
         print(f"\n{path}")
         try:
             notebook = execute(path)
         except CellExecutionError as error:
             sys.exit(f"{path} failed; nothing was written.\n{error}")
+        except DeadKernelError:
+            sys.exit(f"The kernel of {path} died, perhaps for want of memory; nothing was written.")
         except (KeyboardInterrupt, AssertionError):  # nbclient ends an interrupted run with the latter
             sys.exit(f"\n{path} was interrupted; nothing was written.")
         target = path if options.to is None else options.to / path.name

@@ -39,6 +39,10 @@ def embeddings(values, *, name="embeddings", dim=None, nonzero=False):
 def images(values, *, name="images"):
     """Return ``values`` if it has shape [num_examples, height, width, channels], or raise ValueError."""
     shape = getattr(values, "shape", None)
+    if shape is None and hasattr(values, "images"):
+        raise ValueError(
+            f"{name} must be an array, got {type(values).__name__}; pass its images: {name}=examples.images"
+        )
     if shape is None:
         values = np.asarray(values)
         shape = values.shape
@@ -70,15 +74,20 @@ def labels(values, *, count=None, name="labels", of="embeddings"):
 
 def seed(value):
     """Return ``value`` if it is an integer of at least 0, or raise ValueError."""
-    if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < 0:
-        raise ValueError(f"seed must be an integer of at least 0, got {value!r}")
-    return int(value)
+    return not_negative_int(value, name="seed")
 
 
 def positive_int(value, *, name):
     """Return ``value`` as an int of at least 1, or raise ValueError."""
     if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < 1:
         raise ValueError(f"{name} must be an integer of at least 1, got {value!r}")
+    return int(value)
+
+
+def not_negative_int(value, *, name):
+    """Return ``value`` as an int of at least 0, or raise ValueError."""
+    if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < 0:
+        raise ValueError(f"{name} must be an integer of at least 0, got {value!r}")
     return int(value)
 
 
@@ -103,6 +112,21 @@ def image_size(value, *, name="image_size"):
     except (TypeError, ValueError):
         raise ValueError(f"{name} must be (height, width), got {value!r}") from None
     return positive_int(height, name=f"height of {name}"), positive_int(width, name=f"width of {name}")
+
+
+def same_class_names(one, other, *, of):
+    """Raise ValueError where two tuples of class names differ: labels would not mean the same."""
+    if tuple(one) != tuple(other):
+        raise ValueError(
+            f"{of} must have the same class names, got {listed(one)} and {listed(other)}; "
+            "pass class_names=... where they are read"
+        )
+
+
+def listed(names):
+    """Names as messages print them: all of a few, the first of many."""
+    names = list(names)
+    return ", ".join(map(repr, names[:20])) + (f", ... ({len(names)} in all)" if len(names) > 20 else "")
 
 
 def _array(values, name):

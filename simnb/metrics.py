@@ -1,5 +1,7 @@
 """How good the retrieval is, and how good the answers are."""
 
+import numbers
+
 import numpy as np
 
 from simnb import _checks
@@ -136,7 +138,9 @@ def known_queries(labels, known_labels=None):
     known = labels != UNKNOWN
     if known_labels is None:
         return known
-    return known & np.isin(labels, _checks.labels(list(known_labels), name="known_labels"))
+    single = isinstance(known_labels, numbers.Integral)
+    known_labels = [known_labels] if single else list(known_labels)
+    return known & np.isin(labels, _checks.labels(known_labels, name="known_labels"))
 
 
 def _relevant(neighbors, labels, k):

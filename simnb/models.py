@@ -23,7 +23,8 @@ def tutorial_convnet(input_shape=(32, 32, 3), embedding_size=256, *, seed=0):
         the default arguments it has 1,028,480 parameters, of which 1,027,584 are trained.
 
     Raises:
-        ValueError: If the images are smaller than 24 pixels a side or embedding_size is below 1.
+        ValueError: If the images are smaller than 24 pixels a side, embedding_size is below 1 or the seed
+            is no integer of at least 0.
 
     References:
         https://keras.io/examples/vision/metric_learning_tf_similarity/
@@ -33,6 +34,7 @@ def tutorial_convnet(input_shape=(32, 32, 3), embedding_size=256, *, seed=0):
             "input_shape must be (height, width, channels) of at least 24 pixels a side, "
             f"got {tuple(input_shape)}"
         )
+    seed = _checks.seed(seed)
     layers, seeds = keras.layers, iter(range(seed, seed + 5))
 
     def conv(x, filters):

@@ -47,6 +47,7 @@ class SimilaritySearch:
         self.model = model
         self.index = open_index(distance=distance or "cosine") if index is None else index
         self._indexed_examples = set()  # ids that came from Examples, and so name images
+        self._class_names = None  # of the first Examples that were indexed with their labels
         self.batch_size = batch_size
         self.calibration = None
 
@@ -69,13 +70,19 @@ class SimilaritySearch:
             The ids, shape [num_examples] int64.
 
         Raises:
-            ValueError: If anything is malformed or an id is taken; the index is then unchanged.
+            ValueError: If anything is malformed, an id is taken or class names differ from those of the
+                examples indexed before; the index is then unchanged.
         """
+        own_labels = labels is None and isinstance(images, Examples)
+        if own_labels:
+            self._check_class_names(images)
         labels = _from_examples(images, "labels", labels)
         own_ids = ids is None and isinstance(images, Examples)
         ids = self.index.add(self.embed(images), labels, ids=images.ids if own_ids else ids)
         if own_ids:
             self._indexed_examples.update(ids.tolist())
+        if own_labels:
+            self._class_names = images.class_names
         return ids
 
     def lookup(self, images, k=5):
@@ -111,10 +118,13 @@ class SimilaritySearch:
             The ``Calibration``, kept in ``self.calibration`` too.
 
         Raises:
-            ValueError: If the index is empty or has no labels, a calibration image is indexed, or no
-                query is of a known class. The calibration there was is then kept.
+            ValueError: If the index is empty or has no labels, a calibration image is indexed, class names
+                differ from those of the indexed examples, or no query is of a known class. The calibration
+                there was is then kept.
         """
         self._check_not_empty("calibrate")
+        if labels is None and isinstance(images, Examples):
+            self._check_class_names(images)
         labels = _from_examples(images, "labels", labels)
         if labels is None:
             raise ValueError("calibrate needs the labels of the images, got none")
@@ -167,8 +177,13 @@ class SimilaritySearch:
         if indexed:
             raise ValueError(
                 f"calibration images must not be indexed, but {len(indexed)} of {len(images)} are, by their "
-                "ids; their nearest neighbor would be themselves"
+                "ids; their nearest neighbor would be themselves. If they are other images that were "
+                "numbered alike, number them anew: from_folder(..., first_id=...), from_arrays(..., ids=...)"
             )
+
+    def _check_class_names(self, examples):
+        if self._class_names is not None:
+            _checks.same_class_names(examples.class_names, self._class_names, of="these and indexed examples")
 
 
 def _from_examples(images, name, given):

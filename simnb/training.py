@@ -26,7 +26,8 @@ class RetrievalMonitor(keras.callbacks.Callback):
         batch_size: Images embedded at a time.
 
     Raises:
-        ValueError: If a query is in the gallery too, either is empty, or a class is missing there.
+        ValueError: If a query is in the gallery too, either is empty, their class names differ or a class
+            is missing in the gallery.
     """
 
     def __init__(self, queries, gallery, *, distance="cosine", batch_size=64):
@@ -38,8 +39,10 @@ class RetrievalMonitor(keras.callbacks.Callback):
         if shared:
             raise ValueError(
                 f"queries must not be in the gallery, but {len(shared)} ids are in both, "
-                f"for example id {min(shared)}"
+                f"for example id {min(shared)}; if they are other images that were numbered alike, number "
+                "them anew: from_folder(..., first_id=...), from_arrays(..., ids=...)"
             )
+        _checks.same_class_names(queries.class_names, gallery.class_names, of="queries and gallery")
         absent = sorted(set(queries.labels.tolist()) - set(gallery.labels.tolist()))
         if absent:
             raise ValueError(f"gallery must hold every class of the queries, but lacks class {absent[0]}")
@@ -121,7 +124,7 @@ def fit(
         schedule: ``one_cycle`` or ``constant``.
         optimizer: A Keras optimizer with a learning rate of its own; Adam over the schedule when left out.
         monitor: A ``RetrievalMonitor``.
-        callbacks: Other Keras callbacks; they see the monitor's figures in their logs.
+        callbacks: Other Keras callbacks, or one; they see the monitor's figures in their logs.
         seed: Of dropout and of augmentation layers. Weights have theirs when the model is built, batches
             when they are; no global generator is touched.
         verbose: As in ``model.fit``: 0 silent, 1 a bar, 2 a line an epoch.
@@ -147,20 +150,16 @@ def fit(
         optimizer = keras.optimizers.Adam(rate)
     _seed_layers(model, _checks.seed(seed))
     loss = MultiSimilarityLoss() if loss is None else loss
-    model.compile(optimizer=optimizer, loss=loss, jit_compile=_jit_compile())
-    callbacks = [*([] if monitor is None else [monitor]), *(callbacks or ())]
+    model.compile(optimizer=optimizer, loss=loss)
+    callbacks = [callbacks] if isinstance(callbacks, keras.callbacks.Callback) else list(callbacks or ())
+    if monitor is not None:
+        callbacks.insert(0, monitor)
     try:
         return model.fit(batches, epochs=epochs, callbacks=callbacks, verbose=verbose, shuffle=False)
     except KeyboardInterrupt:
         done = len(getattr(model.history, "epoch", []))
         print(f"\nInterrupted after {done} of {epochs} epochs. The model keeps the weights of its last step.")
         raise
-
-
-def _jit_compile():
-    # XLA, Keras's choice wherever it can run, made a step of the tutorial's network slower on CPU.
-    on_cpu = keras.backend.backend() == "tensorflow" and not keras.distribution.list_devices("gpu")
-    return False if on_cpu else "auto"
 
 
 def _seed_layers(model, seed):

@@ -157,6 +157,14 @@ def test_take_per_class_follows_its_seed_and_leaves_the_global_generator_alone()
     assert first.tolist() != other.tolist()
 
 
+@pytest.mark.parametrize("seed", [None, -1, "a", 1.5])
+def test_a_seed_is_an_integer(seed):
+    examples = make([0, 0, 1, 1])
+    for draw in (lambda: examples.take_per_class(1, seed=seed), lambda: examples.split(seed=seed)):
+        with pytest.raises(ValueError, match=f"seed must be an integer of at least 0, got {seed!r}"):
+            draw()
+
+
 def test_take_per_class_says_which_class_is_too_small():
     with pytest.raises(ValueError, match=r"take_per_class\(3\) needs 3 examples .*'bee' has 2"):
         make([0, 0, 0, 1, 1]).take_per_class(3)
@@ -370,6 +378,7 @@ def test_images_are_kept_as_they_are_and_lists_are_stacked():
         (np.zeros((3, 1), int), r"got \(3, 1\); pass labels\[:, 0\]"),
         (np.eye(3), r"got \(3, 3\); for one-hot pass labels.argmax\(axis=1\)"),
         ("dog", r"labels must have shape \[num_examples\], got \(\)"),
+        ([0, 20240101, 1], "must number the classes from 0, got 20240101 among 3 labels; renumber them with"),
     ],
 )
 def test_labels_that_name_no_class_are_refused(labels, message):
@@ -575,6 +584,40 @@ def test_skipped_files_change_no_other_example(damaged):
     np.testing.assert_allclose(examples.images.mean(axis=(1, 2, 3)), [50, 150, 250], atol=2)
 
 
+def test_a_folder_that_cannot_be_read_is_listed(tmp_path, monkeypatch):
+    for name in ("a/1.png", "a/closed/2.png", "b/3.png"):
+        save(tmp_path / name, plain("red"))
+    scandir = os.scandir
+
+    def closed(path):  # root may read anything, so that no mode would do
+        if os.path.basename(path) in ("closed", "b"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", closed)
+    with pytest.warns(data.SkippedFiles, match="2 of 3 files could not be read: a/closed") as caught:
+        assert data.from_folder(tmp_path).ids.tolist() == [0]
+    assert caught[0].message.files == [
+        (tmp_path / "a" / "closed", "Permission denied"),
+        (tmp_path / "b", "Permission denied"),
+    ]
+    assert caught[0].message.empty_classes == ("b",)
+
+
+def test_two_folders_can_be_used_together(tmp_path):
+    for name in ("old/ant/1.png", "old/bee/1.png", "old/cat/1.png", "new/bee/1.png", "new/ant/1.png"):
+        save(tmp_path / name, plain("red"))
+    old = data.from_folder(tmp_path / "old")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # a class without a folder is no class without an image
+        new = data.from_folder(tmp_path / "new", class_names=["cat", *old.class_names[:2]], first_id=50)
+    assert new.class_names == ("cat", "ant", "bee")
+    assert new.labels.tolist() == [1, 2]
+    assert new.ids.tolist() == [50, 51]
+    with pytest.raises(ValueError, match="sub-folders must be among class_names 'bee'; got 'ant'"):
+        data.from_folder(tmp_path / "new", class_names=["bee"])
+
+
 def test_images_with_more_than_max_pixels_are_never_decoded(tmp_path, monkeypatch):
     save(tmp_path / "a/1.png", plain("red", (40, 30)))
     save(tmp_path / "a/2.png", plain("red", (41, 30)))
@@ -617,6 +660,8 @@ def test_a_folder_that_is_none_is_refused(tmp_path):
         ({"image_size": (32, 1.5)}, "width of image_size must be an integer"),
         ({"max_pixels": 0}, "max_pixels must be an integer of at least 1"),
         ({"workers": 0}, "workers must be an integer of at least 1"),
+        ({"first_id": -1}, "first_id must be an integer of at least 0, got -1"),
+        ({"class_names": "a"}, "class_names must be a sequence of strings, got 'a'"),
     ],
 )
 def test_options_of_a_folder_are_checked(tmp_path, options, message):

@@ -158,6 +158,7 @@ def test_evaluate_matches_counts_known_and_unknown_queries_apart():
     predicted = [0, 1, -1, 2, -1, 0]
     labels = [0, 0, 0, 7, 7, -1]
     measured = evaluate_matches(predicted, labels, known_labels=[0, 1, 2])
+    assert evaluate_matches(predicted, labels, known_labels={0, 1, 2}) == measured
     expected = match_rates(1, 1, 1, 2, 1)
     assert measured == pytest.approx({name: float(rate) for name, rate in expected.items()})
     # Without known_labels, class 7 counts as known.

@@ -5,6 +5,7 @@ import keras
 import numpy as np
 import pytest
 
+from simnb.data import from_arrays
 from simnb.layers import MetricEmbedding
 from simnb.losses import TripletLoss
 from simnb.models import embed, tutorial_convnet
@@ -97,6 +98,10 @@ def test_bad_input_is_named(convnet):
         ValueError, match=r"images must have shape .* got \(32, 32, 3\); for one image pass image\[None\]"
     ):
         embed(convnet, images_of(1)[0])
+    with pytest.raises(ValueError, match=r"images must be an array, got Examples; pass its images: images="):
+        embed(convnet, from_arrays(images_of(1), [0]))
+    with pytest.raises(ValueError, match="seed must be an integer of at least 0, got None"):
+        tutorial_convnet(seed=None)
     with pytest.raises(ValueError, match="images must hold at least one example, got none"):
         embed(convnet, images_of(0))
     with pytest.raises(ValueError, match=r"\[num_examples, 32, 32, 3\] for this model, got \(2, 28, 28, 3\)"):

@@ -91,6 +91,31 @@ def test_a_notebook_that_fails_is_not_written(notebook):
     assert [p.name for p in notebook.parent.iterdir() if p.suffix == ".part"] == []
 
 
+def test_a_kernel_that_dies_ends_in_a_sentence(notebook):
+    notebook.write_text("what there was")
+    done = run(notebook, last="import os; os._exit(9)")
+    assert done.returncode == 1
+    assert done.stderr.strip().endswith("died, perhaps for want of memory; nothing was written.")
+    assert "Traceback" not in done.stderr
+    assert notebook.read_text() == "what there was"
+
+
+def test_a_folder_that_cannot_be_written_to_is_known_before_anything_runs(notebook, tmp_path):
+    (tmp_path / "file").touch()
+    done = run(notebook, "--to", tmp_path / "file")
+    assert done.returncode == 1
+    assert done.stderr.strip().endswith(f"nothing can be written into {tmp_path / 'file'}: File exists")
+    assert done.stdout == ""
+
+
+def test_a_notebook_without_headings_runs_too(notebook, tmp_path):
+    (tmp_path / "py" / "small.py").write_text("# %%\nprint('no heading')\n")
+    done = subprocess.run([sys.executable, str(RUN), str(notebook)], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "together" in done.stdout
+    assert nbformat.read(notebook, 4).cells[0].outputs[0].text == "no heading\n"
+
+
 def test_an_interrupted_run_writes_nothing_and_leaves_no_kernel_behind(notebook):
     notebook.write_text("what there was")
     (notebook.parent / "py" / "small.py").write_text(

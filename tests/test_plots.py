@@ -515,6 +515,14 @@ def test_without_known_labels_every_class_is_known_and_unknown_has_a_column():
     np.testing.assert_array_equal(matrix(ax), [[0, 100, 0], [100, 0, 0]])
 
 
+@pytest.mark.parametrize(("count", "text"), [(1, "<1"), (2, "1"), (3, "2")])
+def test_no_cell_with_a_query_in_it_says_0(count, text):
+    ax = plots.confusion_matrix([0] * 200, [1] * count + [0] * (200 - count))
+    assert [t.get_text() for t in ax.texts] == [f"{100 - count / 2:.0f}", text]
+    counts = plots.confusion_matrix([0] * 200, [1] * count + [0] * (200 - count), normalize=False)
+    assert [t.get_text() for t in counts.texts] == [str(200 - count), str(count)]
+
+
 def test_numbers_are_light_on_dark_cells_and_dark_on_light_ones():
     ax = plots.confusion_matrix([0] * 10 + [1], [0] * 9 + [1, 1])
     colors = {text.get_text(): text.get_color() for text in ax.texts}

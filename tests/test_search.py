@@ -116,6 +116,23 @@ def test_calibrating_on_indexed_images_is_refused_and_the_old_calibration_kept(s
     assert search.calibration is calibration
 
 
+def test_labels_of_two_sources_must_mean_the_same(search):
+    other = from_arrays(QUERY.images, QUERY.labels, class_names=["b", "c", "d"], ids=[50, 51, 52])
+    message = (
+        "indexed examples must have the same class names, got 'b', 'c', 'd' and 'a', 'b', 'c'; pass class_"
+    )
+    for verb in (search.calibrate, search.add):
+        with pytest.raises(ValueError, match=message):
+            verb(other)
+        assert verb(other, other.labels) is not None  # whoever gives labels says what they mean
+
+
+def test_images_that_are_numbered_alike_are_told_how_to_differ(search):
+    message = r"If they are other images .*: from_folder\(..., first_id=...\), from_arrays\(..., ids=...\)"
+    with pytest.raises(ValueError, match=message):
+        search.calibrate(examples([2, 12, 88, 104], [0, 0, 1, 1], first_id=0))
+
+
 def test_a_bad_add_leaves_the_index_as_it_was(search):
     with pytest.raises(ValueError, match="ids must be new, but the index already holds id 0"):
         search.add(GALLERY)

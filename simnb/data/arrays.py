@@ -3,7 +3,10 @@
 import numpy as np
 
 from simnb import _checks
-from simnb.data.examples import Examples, _is_integer, _some
+from simnb.data.examples import Examples, _is_integer
+
+# Labels that are no small numbers, such as dates, would need a name for every number below them.
+_MOST_UNUSED_NAMES = 100_000
 
 
 def from_arrays(images, labels, *, class_names=None, ids=None) -> Examples:
@@ -77,7 +80,13 @@ def _labels(labels, class_names):
             "without a class, or pass the names as strings"
         )
     if class_names is None:
-        class_names = tuple(map(str, range(int(array.max()) + 1))) if len(array) else ()
+        highest = int(array.max()) if len(array) else -1
+        if highest >= max(_MOST_UNUSED_NAMES, 10 * len(array)):
+            raise ValueError(
+                f"labels must number the classes from 0, got {highest} among {len(array)} labels; renumber "
+                "them with numpy.unique(labels, return_inverse=True), or pass them as strings"
+            )
+        class_names = tuple(map(str, range(highest + 1)))
     return array, class_names
 
 
@@ -102,5 +111,7 @@ def _numbered(names, class_names):
     numbers_of = {name: label for label, name in enumerate(class_names)}
     strange = [name for name in names.tolist() if name not in numbers_of]
     if strange:
-        raise ValueError(f"labels must be among class_names {_some(class_names)}; got {strange[0]!r}")
+        raise ValueError(
+            f"labels must be among class_names {_checks.listed(class_names)}; got {strange[0]!r}"
+        )
     return np.array([numbers_of[name] for name in names.tolist()], np.int64), class_names

@@ -48,7 +48,7 @@ class Examples:
             raise ValueError(f"class_names must be a sequence of strings, got {self.class_names!r}")
         class_names = tuple(map(str, self.class_names))
         if len(set(class_names)) < len(class_names):
-            raise ValueError(f"class_names must be unique, got {_some(class_names)}")
+            raise ValueError(f"class_names must be unique, got {_checks.listed(class_names)}")
         outside = (labels < 0) | (labels >= len(class_names))
         if outside.any():
             raise ValueError(
@@ -100,7 +100,7 @@ class Examples:
             ValueError: If a class has examples, but fewer than ``n``.
         """
         n = _checks.positive_int(n, name="n")
-        rng = np.random.default_rng(seed)
+        rng = np.random.default_rng(_checks.seed(seed))
         drawn = []
         for label, positions in self._positions_by_class():
             if len(positions) < n:
@@ -151,7 +151,7 @@ class Examples:
         ends = np.cumsum(_fractions(fractions))
         _checks.not_empty(self, name="examples to split")
         held_out = self._labels_of(unknown, "unknown")
-        rng = np.random.default_rng(seed)
+        rng = np.random.default_rng(_checks.seed(seed))
         parts = {name: [np.empty(0, np.int64)] for name in fractions}
         by_class = [(label, rng.permutation(positions)) for label, positions in self._positions_by_class()]
         absent = np.setdiff1d(held_out, self.labels)
@@ -190,7 +190,7 @@ class Examples:
                 found.add(int(wanted))
             else:
                 raise ValueError(
-                    f"{name} must be among {_some(self.class_names)}, or their labels 0 to "
+                    f"{name} must be among {_checks.listed(self.class_names)}, or their labels 0 to "
                     f"{len(self.class_names) - 1}; got {wanted!r}"
                 )
         return sorted(found)
@@ -245,8 +245,3 @@ def _fractions(fractions):
 
 def _is_integer(value):
     return isinstance(value, numbers.Integral) and not isinstance(value, bool)
-
-
-def _some(names):
-    names = list(names)
-    return ", ".join(map(repr, names[:20])) + (f", ... ({len(names)} in all)" if len(names) > 20 else "")

@@ -22,7 +22,7 @@ class SkippedFiles(UserWarning):
     """Something in a folder of images is left out.
 
     Attributes:
-        files: ``(path, reason)`` of each file that could not be read.
+        files: ``(path, reason)`` of each file, or folder, that could not be read.
         empty_classes: Names of the class folders without an image that could be read.
 
     To have the lists, catch the warning::
@@ -45,7 +45,16 @@ class SkippedFiles(UserWarning):
         super().__init__("; ".join(messages))
 
 
-def from_folder(path, *, image_size=(32, 32), max_pixels=50_000_000, workers=None, progress=True) -> Examples:
+def from_folder(
+    path,
+    *,
+    image_size=(32, 32),
+    class_names=None,
+    first_id=0,
+    max_pixels=50_000_000,
+    workers=None,
+    progress=True,
+) -> Examples:
     """Read a folder that holds one sub-folder of images for each class.
 
     JPEG, PNG, WebP and BMP files count, at any depth below a class's folder; hidden and other files do
@@ -55,49 +64,59 @@ def from_folder(path, *, image_size=(32, 32), max_pixels=50_000_000, workers=Non
     Args:
         path: The folder.
         image_size: ``(height, width)`` of the result.
+        class_names: Name of each class, in the order of their labels; the names of the sub-folders, sorted,
+            when left out. With those of another folder, labels mean the same in both.
+        first_id: Id of the first image file. Images of two folders that are used together need ids that
+            differ, such as ``first_id=1_000_000`` for the second.
         max_pixels: Larger images are skipped before they are decoded: a small file can claim a size that
             would fill the memory. Pillow's own limit holds too.
         workers: Threads that decode; one for each processor when left out.
         progress: Show a bar when it takes more than five seconds.
 
     Returns:
-        ``Examples`` with uint8 images, shape [num_examples, height, width, 3]. Class names are the names of
-        the sub-folders, sorted, also of those without a readable image; ids are positions among all
-        image files, sorted, so that a file that cannot be read changes no other id.
+        ``Examples`` with uint8 images, shape [num_examples, height, width, 3]. Class names include those of
+        sub-folders without a readable image; ids are ``first_id`` plus positions among all image files,
+        sorted, so that a file that cannot be read changes no other id.
 
     Raises:
         FileNotFoundError: If there is no such folder.
-        ValueError: If it is a file, has no class folders, or holds no image that can be read.
+        ValueError: If it is a file, has no class folders, one that is not among ``class_names``, or holds
+            no image that can be read.
 
     Warns:
-        SkippedFiles: If files could not be read or a class has no image; its ``files`` gives the reasons.
+        SkippedFiles: If files or folders could not be read or a class has no image; its ``files`` gives
+            the reasons.
     """
     root = Path(path).expanduser()
     height, width = _checks.image_size(image_size)
+    first_id = _checks.not_negative_int(first_id, name="first_id")
     max_pixels = _checks.positive_int(max_pixels, name="max_pixels")
     workers = _processors() if workers is None else _checks.positive_int(workers, name="workers")
     class_folders = _class_folders(root)
-    found = [(file, label) for label, folder in enumerate(class_folders) for file in _image_files(folder)]
-    if not found:
+    names = _class_names(class_folders, class_names)
+    skipped = []
+    found = [
+        (file, names.index(folder.name)) for folder in class_folders for file in _image_files(folder, skipped)
+    ]
+    if not found and not skipped:
         raise ValueError(f"{root} must hold JPEG, PNG, WebP or BMP images in its class folders, found none")
 
     files = [file for file, _ in found]
     images = np.empty((len(files), height, width, 3), np.uint8)
     reasons = _read_all(files, images, max_pixels, workers, progress)
-    skipped = [(file, reason) for file, reason in zip(files, reasons, strict=True) if reason is not None]
-    if len(skipped) == len(files):
+    skipped += [(file, reason) for file, reason in zip(files, reasons, strict=True) if reason is not None]
+    kept = np.flatnonzero([reason is None for reason in reasons])
+    if len(kept) == 0:
         raise ValueError(f"{root} holds no image that can be read: {_first_of(root, skipped)}")
 
-    kept = np.flatnonzero([reason is None for reason in reasons])
     labels = np.array([label for _, label in found])[kept]
     for row in range(len(kept)):  # in place: a copy of what is kept could need twice the memory
         if kept[row] != row:
             images[row] = images[kept[row]]
-    names = tuple(folder.name for folder in class_folders)
-    empty = tuple(name for label, name in enumerate(names) if label not in labels)
+    empty = tuple(folder.name for folder in class_folders if names.index(folder.name) not in labels)
     if skipped or empty:
-        warnings.warn(SkippedFiles(root, skipped, empty, len(files)), stacklevel=2)
-    return Examples(images[: len(kept)], labels, names, kept)
+        warnings.warn(SkippedFiles(root, skipped, empty, len(kept) + len(skipped)), stacklevel=2)
+    return Examples(images[: len(kept)], labels, names, first_id + kept)
 
 
 def _class_folders(root):
@@ -112,10 +131,30 @@ def _class_folders(root):
     return sorted(folders, key=lambda folder: folder.name)
 
 
-def _image_files(folder):
-    """Return the image files below a class's folder, in an order that is the same everywhere."""
+def _class_names(class_folders, given):
+    """Return the names of the classes, in the order of their labels."""
+    names = [folder.name for folder in class_folders]
+    if given is None:
+        return tuple(names)
+    if isinstance(given, str):
+        raise ValueError(f"class_names must be a sequence of strings, got {given!r}")
+    strange = [name for name in names if name not in given]
+    if strange:
+        raise ValueError(f"sub-folders must be among class_names {_checks.listed(given)}; got {strange[0]!r}")
+    return tuple(given)
+
+
+def _image_files(folder, skipped):
+    """Return the image files below a class's folder, in an order that is the same everywhere.
+
+    Folders that cannot be read are added to ``skipped``.
+    """
     files = []
-    for parent, folders, names in os.walk(folder):
+
+    def leave_out(error):
+        skipped.append((Path(error.filename), error.strerror))
+
+    for parent, folders, names in os.walk(folder, onerror=leave_out):
         folders[:] = [name for name in folders if not name.startswith(".")]
         for name in names:
             file = Path(parent, name)

@@ -102,7 +102,7 @@ def _write_cells(ax, values, image, normalize):
     for (y, x), value in np.ndenumerate(values):
         if value == 0:
             continue
-        text = "<1" if value < 0.5 else f"{value:.0f}" if normalize else f"{value:,}"
+        text = ("<1" if value < 1 else f"{value:.0f}") if normalize else f"{value:,}"
         red, green, blue, _ = image.cmap(image.norm(value))
         dark = 0.299 * red + 0.587 * green + 0.114 * blue < 0.5
         ax.text(x, y, text, ha="center", va="center", fontsize=8.5, color="white" if dark else _style.INK)

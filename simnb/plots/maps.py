@@ -55,6 +55,7 @@ def embedding_map(
     embeddings = _checks.not_empty(_checks.embeddings(embeddings), name="embeddings")
     labels = _checks.labels(labels, count=len(embeddings))
     _checks.one_of(method, _AXES, name="method")
+    seed = _checks.seed(seed)
     if images is not None:
         images = displayable(images)
         if len(images) != len(embeddings):

@@ -90,10 +90,37 @@ def test_data_far_from_zero_are_centered_before_they_are_ranked():
     expected = np.argsort(pairwise(queries - 3000, gallery - 3000, "euclidean"), axis=1)[:, 0]
     # Without centring the expansion rounds by about 4 here, as much as the distances themselves.
     assert (exact.ExactSearch(gallery, "euclidean")(queries, 1)[1][:, 0] == expected).all()
-    positions = exact.ExactSearch(gallery, "euclidean")._candidates(
-        queries - gallery.mean(axis=0), 1, np.empty((30, 2000), "float32")
+    search = exact.ExactSearch(gallery, "euclidean")
+    positions, _ = search._candidates(
+        queries - gallery.mean(axis=0), 1, search._rank, np.empty((30, 2000), "float32")
     )
     assert (positions[:, 0] == expected).mean() > 0.95
+
+
+@pytest.mark.parametrize("distance", ["euclidean", "squared_euclidean", "snr"])
+@pytest.mark.parametrize(("apart", "twice"), [(0, False), (300, False), (3000, True)])
+def test_neighbors_within_clusters_that_lie_far_apart_are_found(distance, apart, twice, monkeypatch):
+    monkeypatch.setattr(exact, "GALLERY_BLOCK", 700)
+    rng = np.random.default_rng(0)
+    # Every row is one of two far points, and something of size 1 that decides which rows are neighbors.
+    far = apart * np.array([1, -1, 1, -1, 1, -1, 1, -1])
+    rows, queries = (
+        (rng.choice([-1, 1], (n, 1)) * far + rng.normal(size=(n, 8))).astype("float32") for n in (4000, 50)
+    )
+    ranked_again = []
+    again = exact.ExactSearch._rank_in_float64
+    monkeypatch.setattr(
+        exact.ExactSearch, "_rank_in_float64", lambda *args: ranked_again.append(args[1]) or again(*args)
+    )
+    index = open_index(distance=distance)
+    index.add(rows)
+    found = index.search(queries, k=3)
+    a, b = queries.astype(float), rows.astype(float)
+    if distance == "snr":
+        a, b = (x - x.mean(axis=1, keepdims=True) for x in (a, b))
+    squares = ((a[:, None, :] - b[None]) ** 2).sum(axis=2)
+    np.testing.assert_array_equal(found.ids, squares.argsort(axis=1)[:, :3])
+    assert bool(ranked_again) is twice  # where it is not needed, nothing is done twice
 
 
 def test_cosine_measures_rows_that_are_nearly_of_unit_length():

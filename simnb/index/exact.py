@@ -19,7 +19,8 @@ class ExactSearch:
     Ranking needs no full distance: nearest by cosine is the largest product of unit rows, nearest by
     Euclidean distance the smallest ``|g|^2 / 2 - q.g``. These round, and by how much depends on the
     block; so 32 more than k candidates are kept, and their distances are measured one by one: a distance
-    does not depend on what else is searched with it.
+    does not depend on what else is searched with it. Where rounding could have hidden a nearer row even so
+    (Euclidean distances between clusters that lie far apart), the query is ranked again in float64.
 
     Args:
         gallery: Shape [num_gallery, dim] float32, checked by the caller; not copied where it can be
@@ -35,6 +36,7 @@ class ExactSearch:
         self._bias = None
         if "euclidean" in distance or distance == "snr":
             self._bias = 0.5 * np.einsum("nd,nd->n", self._rows, self._rows)
+            self._longest = float(np.sqrt(2.0 * self._bias.max(initial=0.0)))
 
     def __len__(self):
         """How many rows are searched."""
@@ -57,12 +59,30 @@ class ExactSearch:
         buffer = np.empty((min(len(queries), QUERY_BLOCK), min(len(self), GALLERY_BLOCK)), np.float32)
         for start in range(0, len(queries), QUERY_BLOCK):
             rows = slice(start, start + QUERY_BLOCK)
-            candidates = self._candidates(queries[rows], min(len(self), k + _SPARE), buffer)
-            measured = self._measure(queries[rows], candidates)
-            order = np.lexsort((candidates, measured), axis=1)[:, :k]
-            distances[rows] = np.take_along_axis(measured, order, axis=1)
-            positions[rows] = np.take_along_axis(candidates, order, axis=1)
+            candidates, last = self._candidates(queries[rows], k, self._rank, buffer)
+            distances[rows], positions[rows] = self._nearest(queries[rows], candidates, k)
+            again = start + np.flatnonzero(self._unsure(queries[rows], distances[rows, -1], last))
+            if len(again):
+                candidates, _ = self._candidates(queries[again], k, self._rank_in_float64, buffer)
+                distances[again], positions[again] = self._nearest(queries[again], candidates, k)
         return distances, positions
+
+    def _nearest(self, queries, candidates, k):
+        measured = self._measure(queries, candidates)
+        order = np.lexsort((candidates, measured), axis=1)[:, :k]
+        return np.take_along_axis(measured, order, axis=1), np.take_along_axis(candidates, order, axis=1)
+
+    def _unsure(self, queries, kth, last):
+        """Whether a row that is no candidate may be nearer than the kth: its rank is at least ``last``."""
+        if self._bias is None:
+            return np.zeros(len(queries), bool)
+        squares = np.einsum("qd,qd->q", queries, queries, dtype=np.float64)
+        found = kth.astype(np.float64) ** 2 if self.distance == "euclidean" else kth.astype(np.float64)
+        if self.distance == "snr":
+            found = found * squares
+        size = self._longest * (np.sqrt(squares) + 0.5 * self._longest)
+        rounding = np.finfo(np.float32).eps * np.sqrt(queries.shape[1]) * size
+        return 0.5 * found > last + 0.5 * squares - rounding
 
     def _ready(self, rows):
         if self.distance == "cosine":
@@ -73,19 +93,24 @@ class ExactSearch:
             return rows - rows.mean(axis=1, keepdims=True)
         return rows if self._center is None else rows - self._center
 
-    def _candidates(self, queries, count, buffer):
-        """Positions of the rows that rank first: shape [num_queries, count]."""
+    def _candidates(self, queries, k, rank, buffer):
+        """Positions of the rows that rank first: shape [num_queries, k + spare]; and the last one's rank."""
+        count = min(len(self), k + _SPARE)
         values = np.empty((len(queries), 0), np.float32)
         positions = np.empty((len(queries), 0), np.int64)
         for first in range(0, len(self), GALLERY_BLOCK):
-            block = self._rank(queries, slice(first, first + GALLERY_BLOCK), buffer)
+            block = rank(queries, slice(first, first + GALLERY_BLOCK), buffer)
             columns = smallest(block, min(count, block.shape[1]))
             values = np.concatenate([values, np.take_along_axis(block, columns, axis=1)], axis=1)
             positions = np.concatenate([positions, columns + first], axis=1)
             kept = np.lexsort((positions, values), axis=1)[:, :count]
             values = np.take_along_axis(values, kept, axis=1)
             positions = np.take_along_axis(positions, kept, axis=1)
-        return positions
+        # Where every row is a candidate, none can be missing.
+        return positions, values[:, -1] if count < len(self) else np.full(len(queries), np.inf)
+
+    def _rank_in_float64(self, queries, rows, _):
+        return cdist(queries, self._rows[rows], "sqeuclidean")
 
     def _rank(self, queries, rows, buffer):
         gallery = self._rows[rows]

@@ -49,6 +49,8 @@ clean: ## Remove the environment and everything built
 $(READY): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "simnb needs Python 3.11 or newer; choose one with: make PYTHON=python3.12"; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info >= (3, 14))' || \
+		echo "TensorFlow may have no release for this Python yet; if none is found: make PYTHON=python3.13"
 	@$(PYTHON) -m venv $(VENV) || { $(PYTHON) -m pip install --quiet virtualenv && $(PYTHON) -m virtualenv $(VENV); }
 	@echo "Installing simnb and its test tools into $(VENV) (about 3 GB on disk, some minutes)"
 	$(PY) -m pip install --quiet --disable-pip-version-check --editable ".[test]"

@@ -29,8 +29,6 @@ KERNEL = {
     "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
     "language_info": {"name": "python"},
 }
-# The kernels inherit it. Bars are for people who watch: in a saved notebook they stand still.
-os.environ["TQDM_DISABLE"] = "1"
 CELL_TIMEOUT = 4 * 3600  # seconds; the tutorial's full schedule takes long
 
 
@@ -96,7 +94,8 @@ def execute(path):
     )
     client.on_cell_execute = lambda cell, cell_index: client.enter_stage(cell_index)  # code cells only
     client.stages_begin()
-    client.execute(stderr=subprocess.DEVNULL)
+    # Bars are for people who watch: in a saved notebook they stand still.
+    client.execute(stderr=subprocess.DEVNULL, env={**os.environ, "TQDM_DISABLE": "1"})
     CoalesceStreamsPreprocessor().preprocess(notebook, {})
     notebook.metadata = nbformat.from_dict(KERNEL)
     for cell in notebook.cells:

@@ -1,5 +1,6 @@
 """The command that executes notebooks without a browser."""
 
+import importlib.util
 import os
 import signal
 import subprocess
@@ -26,8 +27,6 @@ for i in range(3):
 # ## 2. Second
 
 # %% tags=["nbval-ignore-output", "summary"]
-import matplotlib.pyplot as plt
-
 import time
 
 from simnb._terminal import progress_bar
@@ -35,8 +34,6 @@ from simnb._terminal import progress_bar
 for _ in progress_bar(range(3), delay=0):
     time.sleep(0.1)
 print("the result is", 6 * 7)
-plt.plot([1, 2])
-plt.show()
 {last}
 """
 
@@ -54,7 +51,8 @@ def run(notebook, *options, last=""):
 
 
 def test_it_prints_stages_and_writes_a_clean_notebook_that_is_the_same_every_time(notebook):
-    done = run(notebook)
+    figure = "import matplotlib.pyplot as plt; plt.plot([1, 2]); plt.show()"
+    done = run(notebook, last=figure)
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
     first, second = (
@@ -66,8 +64,9 @@ def test_it_prints_stages_and_writes_a_clean_notebook_that_is_the_same_every_tim
     assert [cell.get("execution_count") for cell in written.cells] == [None, 1, None, 2]
     assert written.cells[1].outputs[0].text == "step 2\n"
     assert written.cells[3].metadata == {"tags": ["nbval-ignore-output", "summary"]}
+    assert "image/png" in written.cells[3].outputs[-1].data
     before = notebook.read_bytes()
-    run(notebook)
+    run(notebook, last=figure)
     assert notebook.read_bytes() == before
 
 
@@ -100,20 +99,32 @@ def test_a_kernel_that_dies_ends_in_a_sentence(notebook):
     assert notebook.read_text() == "what there was"
 
 
-def test_a_folder_that_cannot_be_written_to_is_known_before_anything_runs(notebook, tmp_path):
+@pytest.fixture
+def runner():
+    """The module, for what needs no kernel."""
+    spec = importlib.util.spec_from_file_location("run", RUN)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_a_folder_that_cannot_be_written_to_is_known_before_anything_runs(runner, tmp_path, monkeypatch):
     (tmp_path / "file").touch()
-    done = run(notebook, "--to", tmp_path / "file")
-    assert done.returncode == 1
-    assert done.stderr.strip().endswith(f"nothing can be written into {tmp_path / 'file'}: File exists")
-    assert done.stdout == ""
+    monkeypatch.setattr(runner, "execute", lambda path: pytest.fail("it ran"))
+    monkeypatch.setattr(sys, "argv", ["run.py", "small.ipynb", "--to", str(tmp_path / "file")])
+    with pytest.raises(SystemExit, match=r"nothing can be written into .*file: File exists"):
+        runner.main()
 
 
-def test_a_notebook_without_headings_runs_too(notebook, tmp_path):
-    (tmp_path / "py" / "small.py").write_text("# %%\nprint('no heading')\n")
-    done = subprocess.run([sys.executable, str(RUN), str(notebook)], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    assert "together" in done.stdout
-    assert nbformat.read(notebook, 4).cells[0].outputs[0].text == "no heading\n"
+def test_a_notebook_without_headings_is_reported_too(runner, capsys):
+    client = runner.LiveClient(nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("1")]))
+    client.stages_begin()
+    client.enter_stage(0)
+    client.report()
+    assert [line.split(maxsplit=1)[1] for line in capsys.readouterr().out.splitlines() if line][1:] == [
+        "together",
+        "MB, the most memory the kernel held",
+    ]
 
 
 def test_an_interrupted_run_writes_nothing_and_leaves_no_kernel_behind(notebook):

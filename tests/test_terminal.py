@@ -38,10 +38,6 @@ def test_nothing_is_needed_of_a_closed_stderr():
     assert (done.returncode, done.stdout) == (0, "inside\n")
 
 
-def test_importing_keras_prints_nothing():
-    assert stderr_of("from simnb import losses", PYTHONWARNINGS="default") == ""
-
-
 def test_a_bar_is_off_where_nobody_wants_it(monkeypatch):
     assert progress_bar(range(3), shown=False).disable
     assert not progress_bar(range(3)).disable

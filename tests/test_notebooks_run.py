@@ -50,7 +50,7 @@ def run(notebook, *options, last=""):
     return subprocess.run(command, capture_output=True, text=True)
 
 
-def test_it_prints_stages_and_writes_a_clean_notebook_that_is_the_same_every_time(notebook):
+def test_it_prints_stages_and_writes_a_clean_notebook_that_is_the_same_every_time(notebook, tmp_path):
     figure = "import matplotlib.pyplot as plt; plt.plot([1, 2]); plt.show()"
     done = run(notebook, last=figure)
     assert done.returncode == 0, done.stderr
@@ -66,16 +66,11 @@ def test_it_prints_stages_and_writes_a_clean_notebook_that_is_the_same_every_tim
     assert written.cells[3].metadata == {"tags": ["nbval-ignore-output", "summary"]}
     assert "image/png" in written.cells[3].outputs[-1].data
     before = notebook.read_bytes()
-    run(notebook, last=figure)
-    assert notebook.read_bytes() == before
-
-
-def test_a_folder_gets_the_notebook_and_its_page_and_the_committed_one_stays(notebook, tmp_path):
     notebook.write_text("committed")
-    done = run(notebook, "--to", tmp_path / "built")
+    done = run(notebook, "--to", tmp_path / "built", last=figure)
     assert done.returncode == 0, done.stderr
     assert notebook.read_text() == "committed"
-    assert (tmp_path / "built" / "small.ipynb").exists()
+    assert (tmp_path / "built" / "small.ipynb").read_bytes() == before
     assert "the result is 42" in (tmp_path / "built" / "small.html").read_text()
     assert done.stdout.count(str(tmp_path / "built" / "small.")) == 2
 

@@ -10,9 +10,11 @@ __all__ = ["DISTANCES", "pairwise"]
 
 def _normalize(x, ops):
     # By the largest entry first: the squares of small and of large ones do not fit float32.
-    x = x / ops.maximum(ops.max(ops.abs(x), axis=-1, keepdims=True), 1e-30)
+    largest = ops.max(ops.abs(x), axis=-1, keepdims=True)
+    x = x / ops.where(largest < 1e-30, 1.0, largest)
+    # Now 1 or more, but for a row of zeros: a floor of nearly 0 would make that row's gradient infinite.
     squared = ops.sum(x * x, axis=-1, keepdims=True)
-    return x / ops.sqrt(ops.maximum(squared, 1e-24))
+    return x / ops.sqrt(ops.maximum(squared, 0.5))
 
 
 def _inner_product(a, b, ops):

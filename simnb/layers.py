@@ -1,9 +1,11 @@
-"""Layers that end an embedder."""
+"""Layers that end an embedder: pooling, the embedding, and the proxies that some losses compare it with."""
+
+import math
 
 from simnb import _checks
-from simnb._keras import keras
+from simnb._keras import keras, ops
 
-__all__ = ["MetricEmbedding"]
+__all__ = ["GeneralizedMeanPooling1D", "GeneralizedMeanPooling2D", "MetricEmbedding", "Proxies"]
 
 
 @keras.saving.register_keras_serializable(package="simnb")
@@ -48,7 +50,7 @@ class MetricEmbedding(keras.layers.Layer):
 
     def call(self, inputs):
         """Embed: [batch, features] -> [batch, dim]."""
-        return keras.ops.normalize(self.dense(inputs), axis=-1, order=2)
+        return _unit(self.dense(inputs))
 
     def compute_output_shape(self, input_shape):
         """[batch, features] -> [batch, dim]."""
@@ -62,3 +64,206 @@ class MetricEmbedding(keras.layers.Layer):
             "kernel_initializer": keras.initializers.serialize(self.dense.kernel_initializer),
             "use_bias": self.dense.use_bias,
         }
+
+
+@keras.saving.register_keras_serializable(package="simnb")
+class Proxies(keras.layers.Layer):
+    """One trained vector a class, the proxy, and its cosine similarity to every embedding.
+
+    It stands behind an embedder while that is trained under one of the proxy losses. The embedder is used
+    without it afterwards: the proxies are only there for the loss. Computed and returned in float32 even
+    under a mixed precision policy.
+
+    Args:
+        num_classes: How many classes, and so proxies; labels are 0 to ``num_classes - 1``.
+        seed: Of the initial proxies, whose directions are random and whose norms are near 1.
+        **kwargs: ``name`` and the like, of ``keras.layers.Layer``; ``dtype`` is float32 unless given.
+
+    Input shape:
+        Embeddings, [batch, dim]; their norm does not matter.
+
+    Output shape:
+        Cosine similarities, [batch, num_classes], -1 to 1.
+
+    Raises:
+        ValueError: If num_classes is below 1, the seed no integer of at least 0 or the input not
+            [batch, dim].
+
+    References:
+        Movshovitz-Attias et al., No Fuss Distance Metric Learning using Proxies, ICCV 2017.
+        https://arxiv.org/abs/1703.07464
+
+    Example:
+        >>> import keras
+        >>> from simnb.layers import MetricEmbedding, Proxies
+        >>> from simnb.losses import NormalizedSoftmaxLoss
+        >>> inputs = keras.Input((8,))
+        >>> embedder = keras.Model(inputs, MetricEmbedding(4)(inputs))
+        >>> model = keras.Model(embedder.input, Proxies(10)(embedder.output))
+        >>> model.compile(loss=NormalizedSoftmaxLoss())
+        >>> model.output_shape, embedder.output_shape
+        ((None, 10), (None, 4))
+    """
+
+    def __init__(self, num_classes, *, seed=0, **kwargs):
+        """Keep the options; the proxies are made once dim is known."""
+        kwargs.setdefault("dtype", "float32")
+        super().__init__(**kwargs)
+        self.num_classes = _checks.positive_int(num_classes, name="num_classes")
+        self.seed = _checks.seed(seed)
+
+    def build(self, input_shape):
+        """Make the proxies, shape [num_classes, dim]."""
+        if len(input_shape) != 2 or input_shape[1] is None:
+            raise ValueError(f"embeddings must have shape [batch, dim], got {tuple(input_shape)}")
+        dim = input_shape[1]
+        self.proxies = self.add_weight(
+            shape=(self.num_classes, dim),
+            initializer=keras.initializers.RandomNormal(stddev=1.0 / math.sqrt(dim), seed=self.seed),
+            name="proxies",
+        )
+
+    def call(self, inputs):
+        """Compare: [batch, dim] -> [batch, num_classes]."""
+        return ops.matmul(_unit(inputs), ops.transpose(_unit(self.proxies)))
+
+    def compute_output_shape(self, input_shape):
+        """[batch, dim] -> [batch, num_classes]."""
+        return (input_shape[0], self.num_classes)
+
+    def get_config(self):
+        """The options, so that a saved model can be loaded."""
+        return {**super().get_config(), "num_classes": self.num_classes, "seed": self.seed}
+
+
+class _GeneralizedMeanPooling(keras.layers.Layer):
+    """What pooling over one and over two axes share; ``_rank`` is that of the input."""
+
+    def __init__(self, p=3.0, *, epsilon=1e-6, data_format=None, keepdims=False, **kwargs):
+        """Keep the options."""
+        kwargs.setdefault("dtype", "float32")
+        super().__init__(**kwargs)
+        # Not (>=) rather than (<): NaN is neither.
+        if not 1.0 <= p < math.inf:
+            raise ValueError(f"p must be at least 1 and finite, got {p}")
+        if not 0.0 < epsilon < math.inf:
+            raise ValueError(f"epsilon must be above 0 and finite, got {epsilon}")
+        data_format = data_format or keras.config.image_data_format()
+        self.data_format = _checks.one_of(
+            data_format, ("channels_first", "channels_last"), name="data_format"
+        )
+        self.initial_p = float(p)
+        self.epsilon = float(epsilon)
+        self.keepdims = bool(keepdims)
+        self.input_spec = keras.layers.InputSpec(ndim=self._rank)
+        first = 1 if self.data_format == "channels_last" else 2
+        self._axes = tuple(range(first, first + self._rank - 2))
+
+    def build(self, input_shape):
+        """Make the weight p, a scalar."""
+        self.p = self.add_weight(
+            shape=(),
+            initializer=keras.initializers.Constant(self.initial_p),
+            constraint=_at_least_one,
+            name="p",
+        )
+
+    def call(self, inputs):
+        """Pool the positions of each channel."""
+        # mean(x^p)^(1/p) in logarithms, where a large power neither overflows nor underflows. The largest
+        # term cancels out, and so does its gradient.
+        p = ops.convert_to_tensor(self.p)
+        powers = p * ops.log(ops.maximum(inputs, self.epsilon))
+        top = ops.stop_gradient(ops.max(powers, axis=self._axes, keepdims=True))
+        mean = ops.mean(ops.exp(powers - top), axis=self._axes, keepdims=True)
+        pooled = ops.exp((top + ops.log(mean)) / p)
+        return pooled if self.keepdims else ops.squeeze(pooled, axis=self._axes)
+
+    def compute_output_shape(self, input_shape):
+        """The input's shape without its positions, or with 1 for each if ``keepdims``."""
+        shape = [1 if axis in self._axes else size for axis, size in enumerate(input_shape)]
+        if self.keepdims:
+            return tuple(shape)
+        return tuple(size for axis, size in enumerate(shape) if axis not in self._axes)
+
+    def get_config(self):
+        """The options, so that a saved model can be loaded."""
+        return {
+            **super().get_config(),
+            "p": self.initial_p,
+            "epsilon": self.epsilon,
+            "data_format": self.data_format,
+            "keepdims": self.keepdims,
+        }
+
+
+@keras.saving.register_keras_serializable(package="simnb")
+class GeneralizedMeanPooling2D(_GeneralizedMeanPooling):
+    """Generalized-mean (GeM) pooling of feature maps: ``mean(max(x, epsilon)^p)^(1/p)`` of each channel.
+
+    ``p = 1`` is average pooling, and the larger p the nearer it comes to maximum pooling. One p for all
+    channels is trained with the network; after every step it is brought back to at least 1. Meant for
+    activations that are not negative, as after a ReLU: what is below ``epsilon`` counts as ``epsilon`` and
+    gets no gradient. Computed and returned in float32 even under a mixed precision policy.
+
+    Args:
+        p: The power to start from, at least 1.
+        epsilon: The least value an activation counts as, above 0.
+        data_format: ``channels_last`` or ``channels_first``; that of ``keras.json`` when left out.
+        keepdims: Whether the pooled axes stay, with length 1.
+        **kwargs: ``name`` and the like, of ``keras.layers.Layer``: ``trainable=False`` keeps p as it is,
+            ``dtype`` is float32 unless given.
+
+    Input shape:
+        [batch, height, width, channels], or [batch, channels, height, width].
+
+    Output shape:
+        [batch, channels]; with ``keepdims`` [batch, 1, 1, channels] or [batch, channels, 1, 1].
+
+    Raises:
+        ValueError: If p is below 1, epsilon is not above 0 or the data format is unknown.
+
+    References:
+        Radenovic et al., Fine-tuning CNN Image Retrieval with No Human Annotation, TPAMI 2019,
+        equation 3. https://arxiv.org/abs/1711.02512
+    """
+
+    _rank = 4
+
+
+@keras.saving.register_keras_serializable(package="simnb")
+class GeneralizedMeanPooling1D(_GeneralizedMeanPooling):
+    """``GeneralizedMeanPooling2D`` of sequences: over one axis instead of two.
+
+    Args:
+        p: The power to start from, at least 1.
+        epsilon: The least value an activation counts as, above 0.
+        data_format: ``channels_last`` or ``channels_first``; that of ``keras.json`` when left out.
+        keepdims: Whether the pooled axis stays, with length 1.
+        **kwargs: ``name`` and the like, of ``keras.layers.Layer``: ``trainable=False`` keeps p as it is,
+            ``dtype`` is float32 unless given.
+
+    Input shape:
+        [batch, steps, channels], or [batch, channels, steps].
+
+    Output shape:
+        [batch, channels]; with ``keepdims`` [batch, 1, channels] or [batch, channels, 1].
+
+    Raises:
+        ValueError: If p is below 1, epsilon is not above 0 or the data format is unknown.
+
+    References:
+        Radenovic et al., Fine-tuning CNN Image Retrieval with No Human Annotation, TPAMI 2019,
+        equation 3. https://arxiv.org/abs/1711.02512
+    """
+
+    _rank = 3
+
+
+def _at_least_one(p):
+    return ops.maximum(p, 1.0)
+
+
+def _unit(x):
+    # As keras.ops.normalize, whose gradient at a zero vector is NaN on the JAX and PyTorch backends.
+    return x * ops.rsqrt(ops.maximum(ops.sum(ops.square(x), axis=-1, keepdims=True), 1e-14))

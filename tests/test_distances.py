@@ -42,15 +42,44 @@ def test_every_distance_is_its_formula(distance):
     np.testing.assert_allclose(pairwise(a, b, distance), expected, rtol=1e-5, atol=1e-5)
 
 
+def zero_rows():
+    a, b = two_sets(2)
+    a[3], b[0] = 0, 0
+    return a, b
+
+
+# No two points coincide: there what is left of Euclidean distances is rounding, about 1e-3 in both.
+SETS = {
+    "asymmetric": two_sets(1),
+    "wide": np.split(np.random.default_rng(3).normal(size=(13, 128)).astype("float32"), [9]),
+    "far from zero": tuple(x + np.float32(1000) for x in two_sets(1)),
+    "zero rows": zero_rows(),
+    "one row": (two_sets(4)[0][:1], two_sets(4)[1]),
+}
+
+
 @pytest.mark.parametrize("distance", DISTANCES)
-def test_keras_and_numpy_agree(distance):
-    a, b = two_sets(1)
+@pytest.mark.parametrize("name", SETS)
+def test_keras_and_numpy_agree(distance, name):
+    a, b = SETS[name]
     in_keras = pairwise(
         keras.ops.convert_to_tensor(a), keras.ops.convert_to_tensor(b), distance, ops=keras.ops
     )
-    np.testing.assert_allclose(
-        keras.ops.convert_to_numpy(in_keras), pairwise(a, b, distance), rtol=1e-5, atol=1e-5
+    assert keras.backend.standardize_dtype(in_keras.dtype) == "float32"
+    in_numpy = pairwise(a, b, distance)
+    assert in_numpy.dtype == np.float32
+    assert np.isfinite(in_numpy).all()
+    np.testing.assert_allclose(keras.ops.convert_to_numpy(in_keras), in_numpy, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("distance", DISTANCES)
+def test_every_distance_is_its_formula_in_keras_too(distance):
+    a, b = two_sets()
+    in_keras = pairwise(
+        keras.ops.convert_to_tensor(a), keras.ops.convert_to_tensor(b), distance, ops=keras.ops
     )
+    expected = [[by_hand(x, y, distance) for y in b] for x in a]
+    np.testing.assert_allclose(keras.ops.convert_to_numpy(in_keras), expected, rtol=1e-5, atol=1e-5)
 
 
 def test_snr_is_not_symmetric():
@@ -104,5 +133,5 @@ def test_cosine_does_not_depend_on_length(scale):
 
 
 def test_zero_rows_stay_finite():
-    assert np.isfinite(pairwise(np.zeros((1, 3)), np.eye(3), "cosine")).all()
+    assert pairwise(np.zeros((1, 3)), np.eye(3), "cosine").tolist() == [[1.0, 1.0, 1.0]]
     assert np.isfinite(pairwise(np.zeros((1, 3)), np.eye(3), "snr")).all()

@@ -1,5 +1,8 @@
 """What losses over the pairs of a batch share."""
 
+import typing
+
+from simnb import _replicas
 from simnb._keras import keras, ops
 from simnb.distances import DISTANCES, pairwise
 
@@ -8,7 +11,10 @@ FAR = 1e38
 
 
 class PairLoss(keras.losses.Loss):
-    """A Keras loss around a function ``(labels, embeddings, **options) -> [batch]``."""
+    """A Keras loss around a function ``(labels, embeddings, **options) -> [batch]``.
+
+    Under ``tf.distribute`` it sees the pairs of the whole batch, on every replica.
+    """
 
     def __init__(self, function, options, *, name, reduction, dtype):
         """Keep the function and the options it is called with."""
@@ -23,12 +29,15 @@ class PairLoss(keras.losses.Loss):
         self._options = options
 
     def __call__(self, y_true, y_pred, sample_weight=None):
-        """Loss of the batch, reduced."""
+        """Loss of the batch, reduced: of the whole batch, on each of several replicas."""
+        _replicas.check()
+        labels, rows = check(y_true, y_pred)
+        labels, embeddings, sample_weight = _replicas.gather(labels, rows, sample_weight)
         # Keras casts y_true to float32, where labels above 2**24 run together. What counts is which
         # examples are of one class: the position of the first example of the class says that too.
-        labels, y_pred = check(y_true, y_pred)
         same = ops.cast(ops.equal(labels[:, None], labels[None, :]), "int32")
-        return super().__call__(ops.argmax(same, axis=1), y_pred, sample_weight)
+        loss = super().__call__(ops.argmax(same, axis=1), embeddings, sample_weight)
+        return _replicas.share(loss, rows, reduction=self.reduction)
 
     def call(self, y_true, y_pred):
         """Loss of each anchor, shape [batch]."""
@@ -39,8 +48,21 @@ class PairLoss(keras.losses.Loss):
         return {**super().get_config(), **self._options}
 
 
+class WithReferences(typing.NamedTuple):
+    """Labels for a function over pairs whose anchors are compared with more than their batch.
+
+    ``everyone`` begins with the anchors, as the embeddings do. Rows of distances and masks are anchors then,
+    and columns everyone. NaN is the label of a place that holds no example: it is in no pair.
+    """
+
+    anchors: typing.Any
+    everyone: typing.Any
+
+
 def check(labels, embeddings):
     """Return labels [batch] and float32 embeddings [batch, dim], or raise ValueError."""
+    if isinstance(labels, WithReferences):
+        return labels, ops.cast(embeddings, "float32")
     labels, embeddings = ops.convert_to_tensor(labels), ops.convert_to_tensor(embeddings)
     if len(embeddings.shape) != 2:
         raise ValueError(f"embeddings must have shape [batch, dim], got {tuple(embeddings.shape)}")
@@ -63,10 +85,14 @@ def pairs(labels, embeddings, distance):
     """Distances [batch, batch] and the masks of positive and of negative pairs, no example with itself."""
     if distance not in DISTANCES:
         raise ValueError(f"distance must be one of {', '.join(DISTANCES)}; got {distance!r}")
-    same = ops.equal(labels[:, None], labels[None, :])
-    itself = ops.eye(ops.shape(embeddings)[0], dtype="bool")
+    labels, everyone = labels if isinstance(labels, WithReferences) else (labels, labels)
+    rows = embeddings if labels is everyone else embeddings[: ops.shape(labels)[0]]
+    same = ops.equal(labels[:, None], everyone[None, :])
+    itself = ops.eye(ops.shape(rows)[0], ops.shape(embeddings)[0], dtype="bool")
     positives = ops.logical_and(same, ops.logical_not(itself))
-    return pairwise(embeddings, embeddings, distance, ops=ops), positives, ops.logical_not(same)
+    # NaN alone differs from itself.
+    negatives = ops.logical_and(ops.logical_not(same), ops.equal(everyone, everyone)[None, :])
+    return pairwise(rows, embeddings, distance, ops=ops), positives, negatives
 
 
 def nan_where_not_finite(loss, embeddings):
@@ -75,7 +101,8 @@ def nan_where_not_finite(loss, embeddings):
     Comparisons with NaN are false: without this, mining would keep no pair, and a model whose weights have
     become NaN would report a loss of 0.
     """
-    return ops.where(ops.all(ops.isfinite(embeddings), axis=1), loss, float("nan"))
+    finite = ops.all(ops.isfinite(embeddings[: ops.shape(loss)[0]]), axis=1)
+    return ops.where(finite, loss, float("nan"))
 
 
 def smallest(values, mask):
@@ -92,3 +119,50 @@ def log1p_sum_exp(values, mask):
     """log(1 + sum of exp over the mask) of each row, without overflow: shape [batch]."""
     values = ops.where(mask, values, -FAR)
     return ops.logsumexp(ops.concatenate([ops.zeros_like(values[:, :1]), values], axis=1), axis=1)
+
+
+def log_sum_exp(values, mask):
+    """log(sum of exp over the mask) of each row, about ``-FAR`` where there is none: shape [batch]."""
+    return ops.logsumexp(ops.where(mask, values, -FAR), axis=1)
+
+
+def mean(values, mask):
+    """Mean over the mask of each row, 0 where there is none: shape [batch]."""
+    count = ops.sum(ops.cast(mask, "float32"), axis=1)
+    return ops.sum(ops.where(mask, values, 0.0), axis=1) / ops.maximum(count, 1.0)
+
+
+def part_of_mean(values, mask, counted=None):
+    """What each anchor [batch] adds to the mean over every pair (or triplet) under the mask.
+
+    It is scaled so that the mean over the anchors that have a pair is the mean over all pairs of the batch:
+    an anchor with twice the pairs weighs twice as much. ``counted`` are the pairs that the mean divides by,
+    those under the mask unless given.
+    """
+    axes = tuple(range(1, len(values.shape)))
+    totals = ops.sum(ops.where(mask, values, 0.0), axis=axes)
+    anchors = ops.sum(ops.cast(ops.any(mask, axis=axes), "float32"))
+    count = ops.sum(ops.cast(mask if counted is None else counted, "float32"))
+    return totals * anchors / ops.maximum(count, 1.0)
+
+
+def cross_entropy(scores, negatives):
+    """log(1 + sum over the negatives of the row of exp(score - score of the pair)), for every pair.
+
+    The cross-entropy of telling the pair from the negatives of its anchor: shape [batch, batch].
+    """
+    return ops.softplus(log_sum_exp(scores, negatives)[:, None] - scores)
+
+
+def above_zero(value, *, name):
+    """Return ``value`` if it is above 0, or raise ValueError."""
+    if not value > 0:
+        raise ValueError(f"{name} must be above 0, got {value}")
+    return value
+
+
+def at_least_zero(value, *, name):
+    """Return ``value`` if it is at least 0, or raise ValueError."""
+    if not value >= 0:
+        raise ValueError(f"{name} must be at least 0, got {value}")
+    return value

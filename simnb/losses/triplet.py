@@ -2,9 +2,7 @@
 
 from simnb import _checks
 from simnb._keras import keras, ops
-from simnb.losses import _pairs
-
-MINING = ("easy", "semi-hard", "hard")
+from simnb.losses import _mining, _pairs
 
 
 def triplet_loss(
@@ -48,36 +46,20 @@ def triplet_loss(
         Xuan et al., Improved Embeddings with Easy Positive Triplet Mining, WACV 2020.
         https://arxiv.org/abs/1904.04370
     """
-    _checks.one_of(positive_mining, MINING, name="positive_mining")
-    _checks.one_of(negative_mining, MINING, name="negative_mining")
+    _mining.check_names(positive_mining, negative_mining)
     labels, embeddings = _pairs.check(labels, embeddings)
     distances, positives, negatives = _pairs.pairs(labels, embeddings, distance)
-    positive = _mine_positive(distances, positives, negatives, positive_mining)
-    negative = _mine_negative(distances, negatives, positive, negative_mining)
+    positive, negative = _mining.mine(
+        distances,
+        positives,
+        negatives,
+        positive_mining=positive_mining,
+        negative_mining=negative_mining,
+    )
     complete = ops.logical_and(ops.any(positives, axis=1), ops.any(negatives, axis=1))
-    gap = ops.where(complete, positive - negative, 0.0)
-    loss = ops.softplus(gap) if margin is None else ops.relu(gap + margin)
-    return _pairs.nan_where_not_finite(ops.where(complete, loss, 0.0), embeddings)
-
-
-def _mine_positive(distances, positives, negatives, mining):
-    if mining == "hard":
-        return _pairs.largest(distances, positives)
-    nearest = _pairs.smallest(distances, positives)
-    if mining == "easy":
-        return nearest
-    nearer = ops.logical_and(positives, distances < _pairs.smallest(distances, negatives)[:, None])
-    return ops.where(ops.any(nearer, axis=1), _pairs.largest(distances, nearer), nearest)
-
-
-def _mine_negative(distances, negatives, positive, mining):
-    if mining == "hard":
-        return _pairs.smallest(distances, negatives)
-    farthest = _pairs.largest(distances, negatives)
-    if mining == "easy":
-        return farthest
-    farther = ops.logical_and(negatives, distances > positive[:, None])
-    return ops.where(ops.any(farther, axis=1), _pairs.smallest(distances, farther), farthest)
+    gap = _mining.at(distances, positive) - _mining.at(distances, negative)
+    loss = ops.where(complete, _mining.hinge(gap, margin), 0.0)
+    return _pairs.nan_where_not_finite(loss, embeddings)
 
 
 @keras.saving.register_keras_serializable(package="simnb")
@@ -105,10 +87,8 @@ class TripletLoss(_pairs.PairLoss):
         dtype=None,
     ):
         """Check the options."""
-        if margin is not None and margin < 0:
-            raise ValueError(f"margin must be at least 0, or None for the soft margin; got {margin}")
-        _checks.one_of(positive_mining, MINING, name="positive_mining")
-        _checks.one_of(negative_mining, MINING, name="negative_mining")
+        _mining.check_margin(margin)
+        _mining.check_names(positive_mining, negative_mining)
         _checks.one_of(distance, _pairs.DISTANCES, name="distance")
         options = {
             "margin": margin,

@@ -992,7 +992,7 @@ def test_load_takes_cifar10_where_it_is_prepared(offline, capsys, monkeypatch):
     loaded = []
     monkeypatch.setattr(tfds, "prepare", lambda name, data_dir, progress: loaded.append((name, data_dir)))
     monkeypatch.setattr(tfds, "load_tfds", lambda name, split, **options: (name, split, options))
-    options = {"data_dir": "folder", "image_size": (8, 9), "progress": False}
+    options = {"data_dir": "folder", "image_size": (8, 9), "lazy": True, "progress": False}
     assert data.load(split="test", **options) == ("cifar10", "test", options)
     assert data.load(**options) == ("cifar10", "train", options)
     assert capsys.readouterr() == ("Data set: cifar10 (from TFDS)\n", "")

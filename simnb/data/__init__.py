@@ -3,6 +3,18 @@
 from simnb.data.arrays import from_arrays
 from simnb.data.examples import Examples, Splits
 from simnb.data.folder import SkippedFiles, from_folder
+from simnb.data.lazy import LazyImages
 from simnb.data.loading import default_name, load
+from simnb.data.source import from_source
 
-__all__ = ["load", "default_name", "from_folder", "from_arrays", "Examples", "Splits", "SkippedFiles"]
+__all__ = [
+    "load",
+    "default_name",
+    "from_folder",
+    "from_arrays",
+    "from_source",
+    "Examples",
+    "Splits",
+    "LazyImages",
+    "SkippedFiles",
+]

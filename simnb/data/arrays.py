@@ -4,12 +4,13 @@ import numpy as np
 
 from simnb import _checks
 from simnb.data.examples import Examples, _is_integer
+from simnb.data.lazy import lazily
 
 # Labels that are no small numbers, such as dates, would need a name for every number below them.
 _MOST_UNUSED_NAMES = 100_000
 
 
-def from_arrays(images, labels, *, class_names=None, ids=None) -> Examples:
+def from_arrays(images, labels, *, class_names=None, ids=None, lazy=False) -> Examples:
     """Make examples of arrays.
 
     Args:
@@ -17,6 +18,9 @@ def from_arrays(images, labels, *, class_names=None, ids=None) -> Examples:
         labels: Integers from 0, or strings, shape [num_examples].
         class_names: Name of each class. When left out: the strings, sorted, or ``"0"``, ``"1"``, ...
         ids: Unique integers, shape [num_examples]; 0, 1, ... when left out.
+        lazy: Copy nothing: parts of the examples, such as those of ``split``, keep positions in ``images``,
+            which are read when they are needed. For memory maps, and for whatever else has a ``shape`` and a
+            ``dtype`` and can be indexed with increasing positions, such as an HDF5 data set.
 
     Returns:
         ``Examples``.
@@ -34,7 +38,8 @@ def from_arrays(images, labels, *, class_names=None, ids=None) -> Examples:
     if class_names is not None and not isinstance(class_names, str):
         class_names = tuple(class_names)
     labels, class_names = _labels(labels, class_names)
-    return Examples(images, labels, class_names, np.arange(len(images)) if ids is None else ids)
+    ids = np.arange(len(images)) if ids is None else ids
+    return Examples(lazily(images) if lazy else images, labels, class_names, ids)
 
 
 def _images(images):

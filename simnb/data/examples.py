@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from simnb import _checks
+from simnb.data.lazy import part_of
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -17,7 +18,8 @@ class Examples:
 
     Attributes:
         images: Shape [num_examples, height, width, channels], usually uint8. Kept as it is: a memory map
-            is read when it is indexed, not before.
+            is read when it is indexed, not before. Parts of ``LazyImages`` are lazy too; those of a memory
+            map are views where they are slices, else copies.
         labels: Shape [num_examples] int64, from 0 to ``len(class_names) - 1``.
         class_names: ``class_names[label]`` is the name of a class. Parts keep all of them.
         ids: Unique, shape [num_examples] int64. Parts keep theirs.
@@ -75,7 +77,7 @@ class Examples:
             key = [position]
         if not isinstance(key, slice):
             key = _positions(key, len(self))
-        return Examples(self.images[key], self.labels[key], self.class_names, self.ids[key])
+        return Examples(part_of(self.images, key), self.labels[key], self.class_names, self.ids[key])
 
     def __repr__(self) -> str:
         """Counts, shape and dtype, short and stable."""

@@ -1,8 +1,8 @@
 """Folders of images, one sub-folder for each class."""
 
+import contextlib
 import os
 import warnings
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +10,9 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from simnb import _checks
 from simnb._terminal import progress_bar
+from simnb.data._threads import in_threads, processors
 from simnb.data.examples import Examples
+from simnb.data.lazy import LazyImages
 
 #: Suffixes, in lower case, of the files that are read.
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp"})
@@ -52,6 +54,7 @@ def from_folder(
     class_names=None,
     first_id=0,
     max_pixels=50_000_000,
+    lazy=False,
     workers=None,
     progress=True,
 ) -> Examples:
@@ -70,11 +73,15 @@ def from_folder(
             differ, such as ``first_id=1_000_000`` for the second.
         max_pixels: Larger images are skipped before they are decoded: a small file can claim a size that
             would fill the memory. Pillow's own limit holds too.
+        lazy: Decode images when they are indexed, and keep none in memory: ``examples.images`` is
+            ``LazyImages``. Only the head of each file is read now. A file that turns out to be damaged
+            behind it, or has gone, raises an OSError that names it when it is indexed.
         workers: Threads that decode; one for each processor when left out.
         progress: Show a bar when it takes more than five seconds.
 
     Returns:
-        ``Examples`` with uint8 images, shape [num_examples, height, width, 3]. Class names include those of
+        ``Examples`` with uint8 images, shape [num_examples, height, width, 3]; lazy ones have the same
+        pixels. Class names include those of
         sub-folders without a readable image; ids are ``first_id`` plus positions among all image files,
         sorted, so that a file that cannot be read changes no other id.
 
@@ -91,7 +98,7 @@ def from_folder(
     height, width = _checks.image_size(image_size)
     first_id = _checks.not_negative_int(first_id, name="first_id")
     max_pixels = _checks.positive_int(max_pixels, name="max_pixels")
-    workers = _processors() if workers is None else _checks.positive_int(workers, name="workers")
+    workers = processors() if workers is None else _checks.positive_int(workers, name="workers")
     class_folders = _class_folders(root)
     names = _class_names(class_folders, class_names)
     skipped = []
@@ -102,21 +109,18 @@ def from_folder(
         raise ValueError(f"{root} must hold JPEG, PNG, WebP or BMP images in its class folders, found none")
 
     files = [file for file, _ in found]
-    images = np.empty((len(files), height, width, 3), np.uint8)
-    reasons = _read_all(files, images, max_pixels, workers, progress)
+    read_all = _read_lazily if lazy else _read_all
+    images, reasons = read_all(files, (height, width), max_pixels, workers, progress)
     skipped += [(file, reason) for file, reason in zip(files, reasons, strict=True) if reason is not None]
     kept = np.flatnonzero([reason is None for reason in reasons])
     if len(kept) == 0:
         raise ValueError(f"{root} holds no image that can be read: {_first_of(root, skipped)}")
 
     labels = np.array([label for _, label in found])[kept]
-    for row in range(len(kept)):  # in place: a copy of what is kept could need twice the memory
-        if kept[row] != row:
-            images[row] = images[kept[row]]
     empty = tuple(folder.name for folder in class_folders if names.index(folder.name) not in labels)
     if skipped or empty:
         warnings.warn(SkippedFiles(root, skipped, empty, len(kept) + len(skipped)), stacklevel=2)
-    return Examples(images[: len(kept)], labels, names, first_id + kept)
+    return Examples(images, labels, names, first_id + kept)
 
 
 def _class_folders(root):
@@ -164,35 +168,84 @@ def _image_files(folder, skipped):
     return sorted(files, key=lambda file: file.relative_to(folder).parts)
 
 
-def _read_all(files, images, max_pixels, workers, progress):
-    """Fill ``images``; return why each file could not be read, or None."""
+def _read_all(files, size, max_pixels, workers, progress):
+    """Return the images that can be read, and why each file could not be, or None."""
+    images = np.empty((len(files), *size, 3), np.uint8)
 
     def read(row):
+        images[row] = _read(files[row], size, max_pixels)
+
+    reasons = _reasons(read, files, workers, progress)
+    kept = np.flatnonzero([reason is None for reason in reasons])
+    for row in range(len(kept)):  # in place: a copy of what is kept could need twice the memory
+        if kept[row] != row:
+            images[row] = images[kept[row]]
+    return images[: len(kept)], reasons
+
+
+def _read_lazily(files, size, max_pixels, workers, progress):
+    """Return lazy images of the files whose head can be read, and why each of the others could not be."""
+
+    def check(row):
+        with _opened(files[row], max_pixels):
+            pass
+
+    reasons = _reasons(check, files, workers, progress)
+    kept = [file for file, reason in zip(files, reasons, strict=True) if reason is None]
+    return LazyImages(_Files(kept, size, max_pixels, workers), len(kept), (*size, 3)), reasons
+
+
+class _Files:
+    """Reads images of a list of files."""
+
+    def __init__(self, files, size, max_pixels, workers):
+        self._files, self._size, self._max_pixels, self._workers = files, size, max_pixels, workers
+
+    def __call__(self, rows):
+        images = np.empty((len(rows), *self._size, 3), np.uint8)
+
+        def read(i):
+            file = self._files[rows[i]]
+            try:
+                images[i] = _read(file, self._size, self._max_pixels)
+            except Exception as error:  # decoders raise whatever a damaged file leads them to
+                raise OSError(f"{file} could not be read: {_reason(error, file)}") from error
+
+        with contextlib.closing(in_threads(read, len(rows), self._workers)) as done:
+            for _ in done:
+                pass
+        return images
+
+
+def _reasons(read, files, workers, progress):
+    """Why ``read(row)`` failed, or None, for each file."""
+
+    def reason(row):
         try:
-            images[row] = _read(files[row], images.shape[1:3], max_pixels)
+            read(row)
         except Exception as error:  # decoders raise whatever a damaged file leads them to
             return _reason(error, files[row])
         return None
 
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), contextlib.closing(in_threads(reason, len(files), workers)) as rows:
         # Pillow warns of damaged EXIF data, odd palettes and of large images before they are refused.
         warnings.filterwarnings("ignore", module="PIL")
-        pool = ThreadPoolExecutor(workers)
-        try:
-            rows = pool.map(read, range(len(files)))
-            return list(
-                progress_bar(rows, desc="Reading images", total=len(files), unit="image", shown=progress)
-            )
-        finally:
-            pool.shutdown(cancel_futures=True)  # after Ctrl-C, only what is being decoded is waited for
+        return list(progress_bar(rows, desc="Reading images", total=len(files), unit="image", shown=progress))
+
+
+@contextlib.contextmanager
+def _opened(file, max_pixels):
+    """An image of which only the head has been read."""
+    with Image.open(file, formats=FORMATS) as image:
+        if image.width * image.height > max_pixels:
+            raise ValueError(f"{image.width} x {image.height} pixels are more than max_pixels={max_pixels}")
+        yield image
 
 
 def _read(file, size, max_pixels):
     """Return an image as an array, shape [height, width, 3] uint8."""
     height, width = size
-    with Image.open(file, formats=FORMATS) as image:
-        if image.width * image.height > max_pixels:
-            raise ValueError(f"{image.width} x {image.height} pixels are more than max_pixels={max_pixels}")
+    with _opened(file, max_pixels) as image:
         # A JPEG can be decoded at 1/2, 1/4 or 1/8 of its size, which is faster; twice the result's
         # size is left, so that the filter below still does the averaging.
         image.draft(None, (2 * max(size), 2 * max(size)))
@@ -220,10 +273,3 @@ def _first_of(root, files, count=3):
     named = [f"{file.relative_to(root).as_posix()} ({reason})" for file, reason in files[:count]]
     more = len(files) - len(named)
     return ", ".join(named) + (f" and {more} more" if more else "")
-
-
-def _processors():
-    try:
-        return len(os.sched_getaffinity(0))
-    except AttributeError:  # not on macOS and Windows
-        return os.cpu_count() or 1

@@ -11,7 +11,7 @@ from simnb.data.examples import Examples
 _chosen = {}
 
 
-def load(name=None, *, split="train", data_dir=None, image_size=None, progress=True) -> Examples:
+def load(name=None, *, split="train", data_dir=None, image_size=None, lazy=False, progress=True) -> Examples:
     """Load a data set of labeled images.
 
     Args:
@@ -22,6 +22,10 @@ def load(name=None, *, split="train", data_dir=None, image_size=None, progress=T
             ``"train[:10%]+test"``.
         data_dir: Folder of TFDS. When left out: ``TFDS_DATA_DIR``, else TFDS's own.
         image_size: ``(height, width)`` to resize to; needed where images have different sizes.
+        lazy: Decode images when they are indexed, and keep none in memory: ``examples.images`` is
+            ``LazyImages`` with the same pixels. Labels are read now, which takes a pass over the files; both
+            tfrecord, in which TFDS prepares data sets by default, and array_record will do. Without effect
+            on ``"digits"``, which are in memory in any case.
         progress: Show a bar when it takes more than five seconds.
 
     Returns:
@@ -47,7 +51,7 @@ def load(name=None, *, split="train", data_dir=None, image_size=None, progress=T
         image_size = _checks.image_size(image_size)
     if name == "digits":
         return load_digits(split, image_size)
-    return tfds.load_tfds(name, split, data_dir=data_dir, image_size=image_size, progress=progress)
+    return tfds.load_tfds(name, split, data_dir=data_dir, image_size=image_size, lazy=lazy, progress=progress)
 
 
 def default_name(data_dir=None, *, progress=True) -> str:

@@ -14,6 +14,7 @@ import numpy as np
 
 from simnb import _checks
 from simnb._terminal import progress_bar, quiet_stderr
+from simnb.data import records
 from simnb.data.examples import Examples
 
 #: Seconds within which a data set's site must answer before anything is downloaded from it.
@@ -22,7 +23,7 @@ PROBE_SECONDS = 5.0
 BATCH_BYTES = 4_000_000
 
 
-def load_tfds(name, split, *, data_dir, image_size, progress):
+def load_tfds(name, split, *, data_dir, image_size, lazy, progress):
     """Return a split of a TFDS data set, preparing it first where that has not been done."""
     builder = prepare(name, data_dir, progress=progress)
     image, label = _features(builder)
@@ -33,7 +34,10 @@ def load_tfds(name, split, *, data_dir, image_size, progress):
         raise ValueError(
             f"images of {name!r} have different sizes; pass image_size=(height, width) to have them resized"
         )
-    images, labels = _read(builder, split, image_size, len(positions), progress)
+    if lazy:
+        images, labels = records.read_lazily(builder, split, image_size, progress)
+    else:
+        images, labels = _read(builder, split, image_size, len(positions), progress)
     return Examples(images, labels, tuple(label.names), positions)
 
 
@@ -159,12 +163,11 @@ def _positions(builder, split):
 
 def _read(builder, split, image_size, count, progress):
     """Return images and labels."""
-    feature = builder.info.features["image"]
-    shape = (*(image_size or feature.shape[:2]), feature.shape[2])
-    images, labels = np.empty((count, *shape), feature.np_dtype), np.empty(count, np.int64)
+    shape, dtype = records.image_shape(builder, image_size), builder.info.features["image"].np_dtype
+    images, labels = np.empty((count, *shape), dtype), np.empty(count, np.int64)
     read = 0
     with quiet_stderr():  # until TensorFlow has started all that writes a line when it starts
-        batches = _batches(builder, split, image_size, images[:1])
+        batches = _batches(builder, split, image_size, images[:1].nbytes)
         batches = itertools.chain([next(batches)], batches)
     bar = progress_bar(total=count, desc=f"Reading {builder.name}", unit="image", shown=progress)
     with bar:
@@ -176,35 +179,23 @@ def _read(builder, split, image_size, count, progress):
     return images, labels
 
 
-def _batches(builder, split, image_size, like):
+def _batches(builder, split, image_size, image_bytes):
     """Iterate over batches, parsed and decoded whole rather than one by one.
 
     Args:
         builder: Builder of a data set that is prepared.
         split: A split expression.
         image_size: (height, width), or None to leave images as they are.
-        like: One image as it will be, shape [1, height, width, channels].
+        image_bytes: Bytes of one image.
     """
     import tensorflow as tf
 
     file_format = builder.info.file_format.value
     if file_format != "tfrecord":
-        raise ValueError(f"{builder.name!r} must be prepared as tfrecord to be read here, got {file_format}")
-    feature = builder.info.features["image"]
-    signature = tf.TensorSpec(like.shape[1:], like.dtype)
-    columns = {"image": tf.io.FixedLenFeature((), tf.string), "label": tf.io.FixedLenFeature((), tf.int64)}
-
-    def decode(encoded):
-        image = feature.decode_example(encoded)
-        if image_size is not None:
-            image = tf.image.resize(image, image_size, method="bicubic", antialias=True)
-            image = tf.saturate_cast(image if signature.dtype.is_floating else tf.round(image), like.dtype)
-        return tf.ensure_shape(image, signature.shape)
-
-    def decode_batch(serialized):
-        parsed = tf.io.parse_example(serialized, columns)
-        return tf.map_fn(decode, parsed["image"], fn_output_signature=signature), parsed["label"]
-
+        hint = "; pass lazy=True to read it at random" if file_format == "array_record" else ""
+        raise ValueError(
+            f"{builder.name!r} must be prepared as tfrecord to be read here, got {file_format}{hint}"
+        )
     files = builder.info.splits[split].file_instructions
     parts = (
         [str(file.filename) for file in files],
@@ -213,8 +204,9 @@ def _batches(builder, split, image_size, like):
     )
     dataset = tf.data.Dataset.from_tensor_slices(parts)
     dataset = dataset.flat_map(lambda file, skip, take: tf.data.TFRecordDataset(file).skip(skip).take(take))
-    dataset = dataset.batch(int(np.clip(BATCH_BYTES // like.nbytes, 1, 1000)))
-    return dataset.map(decode_batch, num_parallel_calls=tf.data.AUTOTUNE).prefetch(2).as_numpy_iterator()
+    dataset = dataset.batch(int(np.clip(BATCH_BYTES // image_bytes, 1, 1000)))
+    decode = records.decoder(builder, image_size)
+    return dataset.map(decode, num_parallel_calls=tf.data.AUTOTUNE).prefetch(2).as_numpy_iterator()
 
 
 @contextlib.contextmanager

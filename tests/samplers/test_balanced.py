@@ -1,4 +1,3 @@
-import pickle
 from concurrent.futures import ThreadPoolExecutor
 
 import keras
@@ -129,36 +128,6 @@ def test_no_global_generator_is_touched():
     np.testing.assert_array_equal(np.random.get_state()[1], before)
 
 
-class Recorder(keras.Model):
-    """A model that keeps the batches it is trained on."""
-
-    def __init__(self):
-        super().__init__()
-        self.seen = []
-
-    def train_step(self, data):
-        self.seen.append(np.array(data[1]))
-        return {"loss": 0.0}
-
-
-@pytest.mark.parametrize("options", [{}, {"workers": 3}, {"workers": 2, "max_queue_size": 1}])
-def test_fit_sees_the_same_batches_with_any_number_of_workers(options):
-    images, labels = labelled([9, 9, 9])
-    sampling = {"classes_per_batch": 2, "examples_per_class": 3, "steps_per_epoch": 7, "seed": 1}
-    expected = labels[epochs(BalancedBatches(images, labels, **sampling), 3)]
-    model = Recorder()
-    model.compile(run_eagerly=True)
-    model.fit(BalancedBatches(images, labels, **sampling, **options), epochs=3, shuffle=False, verbose=0)
-    np.testing.assert_array_equal(model.seen, expected)
-
-
-def test_a_pickled_copy_goes_on_with_the_same_batches():
-    batches = balanced([9, 9, 9], seed=5)
-    batches.positions(1)
-    copy = pickle.loads(pickle.dumps(batches))
-    np.testing.assert_array_equal(epochs(copy, 2), epochs(batches, 2))
-
-
 def test_memory_maps_and_lists_of_positions_work(tmp_path):
     images, labels = labelled([6, 6])
     mapped = np.memmap(tmp_path / "images", mode="w+", shape=(12, 1), dtype="int64")
@@ -219,6 +188,46 @@ def test_lists_and_tensors_are_taken_too():
         np.testing.assert_array_equal(batches.batch(0)[0], expected)
 
 
+def test_only_the_images_of_a_batch_are_read_from_a_memory_map(tmp_path):
+    read = []
+
+    class Recorded(np.memmap):
+        def __getitem__(self, key):
+            read.append(np.array(key))
+            return super().__getitem__(key)
+
+    mapped = Recorded(tmp_path / "images", mode="w+", shape=(12, 4, 4, 1), dtype="uint8")
+    batches = BalancedBatches(
+        mapped, np.arange(12) % 3, classes_per_batch=2, examples_per_class=2, steps_per_epoch=9
+    )
+    assert read == []
+    batches.batch(5)
+    assert len(read) == 1
+    np.testing.assert_array_equal(read[0], batches.positions(5))
+
+
+def test_unknown_is_no_class_to_draw_from():
+    labels = np.array([0, 0, -1, 1, 1, -1])
+    options = {"classes_per_batch": 2, "examples_per_class": 2}
+    with pytest.raises(ValueError, match=r"labels must be 0 or above, got -1; -1 stands for unknown"):
+        BalancedBatches(np.zeros((6, 1)), labels, **options)
+    known = BalancedBatches(np.zeros((6, 1)), labels, classes=[0, 1], **options)
+    assert sorted(known.batch(0)[1].tolist()) == [0, 0, 1, 1]
+
+
+def test_a_single_class_and_single_examples_are_allowed():
+    images, labels = np.arange(5), np.full(5, 7)
+    rows = epochs(BalancedBatches(images, labels, classes_per_batch=1, examples_per_class=2), 5)
+    assert sorted(rows.ravel().tolist()) == sorted([0, 1, 2, 3, 4] * 4)
+    singles = BalancedBatches(images, np.arange(5), classes_per_batch=5, examples_per_class=1)
+    assert sorted(singles.batch(0)[1].tolist()) == [0, 1, 2, 3, 4]
+    with (
+        pytest.warns(UserWarning, match="dropped: 5 of 5 classes"),
+        pytest.raises(ValueError, match=", 0, got 1"),
+    ):
+        BalancedBatches(images, np.arange(5), classes_per_batch=1, examples_per_class=2, small_classes="drop")
+
+
 def test_augment_gets_a_generator_of_its_own():
     images, labels = labelled([6, 6])
     draws = []
@@ -276,6 +285,14 @@ def test_bad_input_is_named():
         balanced([6, 6], classes=[10, 77])
     with pytest.raises(ValueError, match="small_classes must be one of drop, error, repeat; got 'skip'"):
         balanced([6, 6], small_classes="skip")
+    with pytest.raises(ValueError, match=r"labels must be integers, got dtype <U\d+; simnb.data.from_arrays"):
+        BalancedBatches(images, labels.astype(str), **good)
+    with pytest.raises(ValueError, match="prefetch must be an integer of at least 0, got -1"):
+        balanced([6, 6], prefetch=-1)
+    with pytest.raises(ValueError, match="images must have a length and be indexable, got generator"):
+        BalancedBatches((image for image in images), labels, **good)
+    with pytest.raises(ValueError, match=r"augment must be a function .* list of Keras layers, got 'flip'"):
+        balanced([6, 6], augment="flip")
     for seed in (None, -1, 1.5):
         with pytest.raises(ValueError, match=f"seed must be an integer of at least 0, got {seed}"):
             balanced([6, 6], seed=seed)

@@ -1,0 +1,145 @@
+"""Images that are read when they are indexed."""
+
+import numpy as np
+
+from simnb import _checks
+
+
+class LazyImages:
+    """Images that are read when they are indexed, wherever they lie.
+
+    ``images[3]`` is one image, ``images[2:5]``, ``images[mask]`` and ``images[[7, 2]]`` are arrays of images:
+    exactly those are read. ``select`` chooses images without reading any, and so do the parts of
+    ``Examples`` that are made of them. ``numpy.asarray(images)`` reads all.
+
+    Args:
+        read: ``read(rows) -> images``: given different positions in increasing order, shape [n] int64, it
+            returns an array of shape [n, *image_shape]. It is called in several threads.
+        count: How many images there are.
+        image_shape: Height, width and channels.
+        dtype: Of the images.
+
+    Raises:
+        ValueError: If an argument is malformed.
+
+    Example:
+        >>> import numpy as np
+        >>> from simnb import data
+        >>> def read(rows):
+        ...     return np.stack([np.full((8, 8, 1), row, np.uint8) for row in rows])
+        >>> images = data.LazyImages(read, count=100, image_shape=(8, 8, 1))
+        >>> images[[7, 2]][:, 0, 0, 0]
+        array([7, 2], dtype=uint8)
+        >>> data.from_arrays(images, np.arange(100) % 2)[::2].images
+        LazyImages(50 images 8x8x1 uint8)
+    """
+
+    def __init__(self, read, count, image_shape, dtype="uint8"):
+        """Keep how images are read; nothing is read yet."""
+        if not callable(read):
+            raise ValueError(f"read must be a function of positions, got {type(read).__name__}")
+        count = _checks.not_negative_int(count, name="count")
+        if not isinstance(image_shape, tuple | list) or len(image_shape) != 3:
+            raise ValueError(f"image_shape must be (height, width, channels), got {image_shape!r}")
+        self._image_shape = tuple(_checks.positive_int(n, name="each of image_shape") for n in image_shape)
+        self._read = read
+        self._rows = np.arange(count)
+        self.dtype = np.dtype(dtype)
+
+    @property
+    def shape(self):
+        """``(num_examples, height, width, channels)``."""
+        return (len(self._rows), *self._image_shape)
+
+    @property
+    def ndim(self):
+        """4."""
+        return 4
+
+    def __len__(self):
+        """How many images."""
+        return len(self._rows)
+
+    def __getitem__(self, key):
+        """Read the image at an int, or the images at a slice, a mask or an array of positions."""
+        rows = self._rows_at(key)
+        if rows.ndim == 0:
+            return self._images(rows[None])[0]
+        return self._images(rows)
+
+    def select(self, key):
+        """Choose images without reading them.
+
+        Args:
+            key: A slice, a mask or an array of positions.
+
+        Returns:
+            ``LazyImages``.
+        """
+        rows = self._rows_at(key)
+        if rows.ndim == 0:
+            raise IndexError(f"select takes a slice, a mask or an array of positions, got {key!r}")
+        part = object.__new__(LazyImages)
+        part.__dict__.update(self.__dict__, _rows=rows)
+        return part
+
+    def __array__(self, dtype=None, copy=None):
+        """Read all of them."""
+        if copy is False:
+            raise ValueError("lazy images have to be read into a new array: copy=False is not possible")
+        images = self[:]
+        return images if dtype is None else images.astype(dtype, copy=False)
+
+    def __repr__(self):
+        """Count, size and dtype."""
+        size = "x".join(map(str, self._image_shape))
+        return f"LazyImages({len(self)} image{'s' * (len(self) != 1)} {size} {self.dtype})"
+
+    def _rows_at(self, key):
+        if isinstance(key, slice):
+            return self._rows[key]
+        at = np.asarray(key)
+        at = at.astype(np.int64) if at.size == 0 else at
+        right = (at.ndim == 0 and at.dtype.kind in "iu") or (at.ndim == 1 and at.dtype.kind in "iub")
+        if isinstance(key, tuple) or not right:
+            raise IndexError(
+                "lazy images take an int, a slice, a mask or an array of positions, as in "
+                f"images[:10][..., 0]; got {key!r}"
+            )
+        return np.asarray(self._rows[at])
+
+    def _images(self, rows):
+        """Read rows in increasing order and each once, as disks and HDF5 like it."""
+        unique, places = np.unique(rows, return_inverse=True)
+        images = np.empty((0, *self._image_shape), self.dtype)
+        if len(unique):
+            images = np.asarray(self._read(unique))
+        expected = (len(unique), *self._image_shape)
+        if images.shape != expected or images.dtype != self.dtype:
+            raise ValueError(
+                f"read must return images of shape {expected} and dtype {self.dtype}, "
+                f"got {images.shape} and {images.dtype}"
+            )
+        return images if np.array_equal(unique, rows) else images[places]
+
+
+def part_of(images, key):
+    """The images at a slice, a mask or an array of positions: of lazy images without reading them."""
+    return images.select(key) if isinstance(images, LazyImages) else images[key]
+
+
+class _Rows:
+    """Reads rows of an array-like."""
+
+    def __init__(self, images):
+        self._images = images
+
+    def __call__(self, rows):
+        return np.asarray(self._images[rows])
+
+
+def lazily(images):
+    """Lazy images over a memory map, an HDF5 data set or whatever else has a shape and can be indexed."""
+    if isinstance(images, LazyImages):
+        return images
+    return LazyImages(_Rows(images), len(images), tuple(images.shape[1:]), images.dtype)

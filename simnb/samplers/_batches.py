@@ -1,0 +1,172 @@
+"""What the samplers share: epochs, and batches that are made ahead."""
+
+import threading
+
+import numpy as np
+
+from simnb import _checks
+from simnb._keras import keras
+from simnb.samplers._ahead import Ahead
+from simnb.samplers._layers import as_augment
+
+
+class Batches(keras.utils.PyDataset):
+    """Batches of examples, dealt in an order that depends on the seed alone, for ``model.fit``.
+
+    A sampler says in ``_deal`` which examples are in the next batch, and in ``_make`` what a batch is.
+    """
+
+    def __init__(self, images, *, augment, prefetch, seed):
+        """Keep what batches are made of; ``_plan_for`` completes it."""
+        # Keras's own workers stay off: with JAX and PyTorch they deliver batches it only looked at, late.
+        super().__init__()
+        # Anything with fancy indexing stays what it is; lists and tensors have none.
+        plain = isinstance(images, list | tuple) or keras.ops.is_tensor(images)
+        self._images = np.asarray(images) if plain else images
+        if not hasattr(self._images, "__len__"):
+            raise ValueError(f"images must have a length and be indexable, got {type(images).__name__}")
+        self._augment = as_augment(augment)
+        self._prefetch = _checks.not_negative_int(prefetch, name="prefetch")
+        self._seed = _checks.seed(seed)
+        self._rng = np.random.default_rng(self._seed)
+        self._lock = threading.Lock()
+        self._ahead = Ahead(self._make, self._prefetch)
+        self.epoch = 0
+
+    def _plan_for(self, batch_size, num_examples, steps_per_epoch):
+        """Make room for the plan of an epoch: examples of each batch, shape [steps, batch_size]."""
+        if steps_per_epoch is None:
+            steps_per_epoch = max(1, num_examples // batch_size)
+        self._steps = _checks.positive_int(steps_per_epoch, name="steps_per_epoch")
+        self._plan = np.empty((self._steps, batch_size), np.int64)
+        self._dealt = 0
+        self._begun, self._asked, self._last = False, np.zeros(self._steps, bool), -1
+
+    def _deal(self):
+        """Positions of the examples of the next batch."""
+        raise NotImplementedError
+
+    def _make(self, epoch, i, positions):
+        """Images and labels of a batch; called in several threads."""
+        raise NotImplementedError
+
+    @property
+    def batch_size(self):
+        """Different examples in a batch; ``TwoViewBatches`` has two views of each."""
+        return self._plan.shape[1]
+
+    def __len__(self):
+        """Batches in an epoch."""
+        return self._steps
+
+    def __getitem__(self, i):
+        """Batch ``i`` of the epoch that is under way, as ``batch`` gives it.
+
+        Where batches are asked for in their order, the next ones are being made as this returns.
+        """
+        with self._lock:
+            in_order = i in (0, self._last + 1)
+            ahead = min(self._prefetch, self._steps - 1 - i) if in_order else 0
+            orders = [self._order(j) for j in range(i, i + 1 + ahead)]
+            self._asked[i], self._last = True, i
+        return self._ahead.get(orders[0], orders[1:])
+
+    def batch(self, i):
+        """Batch ``i`` of the epoch that is under way; asking for it has no effect on others.
+
+        Args:
+            i: 0 to ``len(self) - 1``.
+
+        Returns:
+            images [batch, ...], and labels [batch] int64.
+
+        Raises:
+            IndexError: If there is no such batch.
+        """
+        with self._lock:
+            order = self._order(i)
+        return self._make(*order)
+
+    def positions(self, i):
+        """Positions, in the data, of the examples of batch ``i`` of the epoch under way, int64."""
+        with self._lock:
+            return self._order(i)[2]
+
+    def next_epoch(self):
+        """Go on to the next epoch, as ``fit`` does by itself; for loops of your own."""
+        with self._lock:
+            self._go_on()
+
+    def on_epoch_begin(self):
+        """Keras calls this as an epoch begins."""
+        self._begun = True
+
+    def on_epoch_end(self):
+        """Keras calls this as an epoch ends, and where it has only looked at the data or was interrupted.
+
+        An epoch is over when each of its batches has been asked for; any other begins again. Of an epoch
+        of one batch JAX and PyTorch see that batch, which counts.
+        """
+        if self._begun and self._asked.all():
+            self.next_epoch()
+        elif not self._begun:  # batches were looked at before the first epoch: of a short one, all of them
+            self._asked[:] = False
+        self._begun = False
+
+    def to_tf_dataset(self):
+        """The batches as a ``tf.data.Dataset``, for pipelines and loops that take nothing else.
+
+        Each pass over it is an epoch, and goes on where the last whole pass has ended; a pass that is
+        broken off begins again. Shapes and dtypes are static, and batches are made ahead. They go through
+        one Python generator: nothing of it runs on another machine, and it cannot be saved. ``fit`` takes
+        the sampler itself just as well.
+
+        Returns:
+            A ``tf.data.Dataset`` of (images, labels).
+        """
+        import tensorflow as tf
+
+        signature = tuple(tf.TensorSpec(part.shape, part.dtype) for part in self.batch(0))
+        dataset = tf.data.Dataset.from_generator(self._one_epoch, output_signature=signature)
+        counted = tf.data.experimental.assert_cardinality(self._steps)
+        return dataset.apply(counted).prefetch(tf.data.AUTOTUNE)
+
+    def _one_epoch(self):
+        """The batches of the epoch under way, whatever else is asked for or begun meanwhile."""
+        with self._lock:
+            orders = [self._order(i) for i in range(self._steps)]
+        ahead = Ahead(self._make, self._prefetch)
+        for i, order in enumerate(orders):
+            yield ahead.get(order, orders[i + 1 : i + 1 + self._prefetch])
+        with self._lock:
+            if self.epoch == orders[0][0]:
+                self._go_on()
+
+    def _order(self, i):
+        """What ``_make`` needs for batch ``i``."""
+        if not 0 <= i < self._steps:
+            raise IndexError(f"batch must be 0 to {self._steps - 1}, got {i}")
+        self._deal_up_to(i)
+        return self.epoch, int(i), self._plan[i].copy()
+
+    def _deal_up_to(self, i):
+        # Batches are dealt in their order, whoever asks first: so threads do not change them.
+        while self._dealt <= i:
+            self._plan[self._dealt] = self._deal()
+            self._dealt += 1
+
+    def _go_on(self):
+        self._deal_up_to(self._steps - 1)
+        self._dealt = 0
+        self._asked[:] = False
+        self.epoch += 1
+
+    def __getstate__(self):
+        """Leave locks and threads behind: a copy has its own."""
+        return {name: value for name, value in self.__dict__.items() if name not in ("_lock", "_ahead")}
+
+    def __setstate__(self, state):
+        """Restore, with a new lock and nothing made ahead."""
+        self.__dict__.update(state)
+        self._lock = threading.Lock()
+        self._ahead = Ahead(self._make, self._prefetch)

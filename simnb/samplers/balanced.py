@@ -1,0 +1,137 @@
+"""Batches of the same number of examples of each of a few classes."""
+
+import warnings
+
+import numpy as np
+
+from simnb import _checks
+from simnb.samplers._batches import Batches
+from simnb.samplers._decks import Decks
+
+
+class BalancedBatches(Batches):
+    """Batches of exactly ``classes_per_batch`` x ``examples_per_class`` examples, for ``model.fit``.
+
+    A random batch of a data set with many classes holds few pairs of the same class, and the losses of
+    this library learn from pairs. Classes and the examples of a class are dealt like cards: all are used
+    once, in random order, before any comes again, and no example is twice in a batch.
+
+    Args:
+        images: Shape [num_examples, ...]: an array, a memory map, lazy images of ``simnb.data`` or anything
+            else with a length that ``images[array_of_positions]`` can index. Only what is in a batch is read.
+        labels: Integer class of each, 0 or above, shape [num_examples].
+        classes_per_batch: C, how many classes a batch holds. With 1, no batch has two examples of
+            different classes, which most losses need.
+        examples_per_class: K, how many examples of each. With 1, no batch has a pair of one class: right
+            for losses that compare with proxies, wrong for those that compare within the batch.
+        steps_per_epoch: Batches in an epoch; when left out, as many as fit without using an
+            example twice.
+        classes: Labels to draw from; all of them when left out.
+        small_classes: What to do with classes of fewer than K examples: ``"error"``, ``"drop"`` them (a
+            warning says which) or ``"repeat"`` their examples within a batch.
+        augment: ``augment(images, rng) -> images`` on each batch, such as ``simnb.augmentation.Augment()``,
+            ``rng`` being a NumPy generator that depends on the seed, the epoch and the batch alone; or a
+            Keras layer or a list of them, such as ``keras.layers.RandomRotation(0.1)``, whose generators are
+            set from it. It is called in several threads.
+        prefetch: Batches that are made, in threads, while one is trained on; 0 makes each when it is
+            asked for.
+        seed: The same seed gives the same batches, whatever is made ahead.
+
+    Raises:
+        ValueError: If lengths differ, a class is too small or missing, or there are too few classes.
+
+    Note:
+        Pass ``shuffle=False`` to ``fit``: the batches are random already, and Keras would shuffle their
+        order with Python's global generator, so that which is next cannot be known and made ahead.
+        ``simnb.training.fit`` does. A ``fit`` that is interrupted begins the epoch again when it goes on.
+        Keras's own AugMix layer draws from Python's global generator, and so is not repeatable.
+
+    Example:
+        >>> import numpy as np
+        >>> from simnb.samplers import BalancedBatches
+        >>> batches = BalancedBatches(np.zeros((6, 4, 4, 3)), [0, 0, 1, 1, 2, 2],
+        ...                           classes_per_batch=2, examples_per_class=2, seed=0)
+        >>> len(batches), batches.batch(0)[0].shape
+        (1, (4, 4, 4, 3))
+    """
+
+    def __init__(
+        self,
+        images,
+        labels,
+        *,
+        classes_per_batch,
+        examples_per_class,
+        steps_per_epoch=None,
+        classes=None,
+        small_classes="error",
+        augment=None,
+        prefetch=2,
+        seed=0,
+    ):
+        """Sort the examples by class; nothing is read from ``images`` yet."""
+        super().__init__(images, augment=augment, prefetch=prefetch, seed=seed)
+        self.classes_per_batch = _checks.positive_int(classes_per_batch, name="classes_per_batch")
+        self.examples_per_class = _checks.positive_int(examples_per_class, name="examples_per_class")
+        self._labels = _checks.labels(labels, count=len(self._images), of="images")
+        _checks.not_empty(self._labels, name="labels")
+        self._examples, num_examples = self._by_class(classes, small_classes)
+        num_classes = len(self._examples)
+        if num_classes < self.classes_per_batch:
+            raise ValueError(
+                f"classes_per_batch must be at most the number of classes, {num_classes}, "
+                f"got {self.classes_per_batch}"
+            )
+        self._class_deck = Decks(self._rng.permutation(num_classes), [num_classes])
+        self._plan_for(self.classes_per_batch * self.examples_per_class, num_examples, steps_per_epoch)
+
+    @property
+    def classes(self):
+        """The labels that batches are drawn from, ascending: shape [num_classes] int64."""
+        return np.unique(self._labels[self._examples.cards])
+
+    def _deal(self):
+        classes = self._class_deck.deal(0, self.classes_per_batch, self._rng)
+        hands = [self._examples.deal(c, self.examples_per_class, self._rng) for c in classes]
+        return np.concatenate(hands)
+
+    def _make(self, epoch, i, positions):
+        images = np.asarray(self._images[positions])
+        if self._augment is not None:
+            images = self._augment(images, np.random.default_rng([self._seed, epoch, i]))
+        return images, self._labels[positions]
+
+    def _by_class(self, classes, small_classes):
+        """Decks of positions, one a class, and how many examples they hold."""
+        _checks.one_of(small_classes, ("error", "drop", "repeat"), name="small_classes")
+        kept = np.arange(len(self._labels))
+        wanted = np.unique(self._labels if classes is None else _checks.labels(classes, name="classes"))
+        if classes is not None:
+            kept = kept[np.isin(self._labels, wanted)]
+        if wanted.min(initial=0) < 0:
+            raise ValueError(
+                f"labels must be 0 or above, got {wanted[0]}; -1 stands for unknown, which is no class: "
+                "leave such examples out, or name the others with classes=..."
+            )
+        kept = kept[self._rng.permutation(len(kept))]
+        kept = kept[np.argsort(self._labels[kept], kind="stable")]
+        sizes = np.bincount(np.searchsorted(wanted, self._labels[kept]), minlength=len(wanted))
+        if (sizes == 0).any():
+            raise ValueError(f"classes must have examples, but class {wanted[sizes == 0][0]} has none")
+        small = sizes < self.examples_per_class
+        if small.any():
+            report = _small_classes(wanted[small], sizes[small], len(wanted), self.examples_per_class)
+            if small_classes == "error":
+                raise ValueError(f'{report}; pass small_classes="drop" or "repeat"')
+            if small_classes == "drop":
+                warnings.warn(f"dropped: {report}", stacklevel=3)
+                kept, sizes = kept[np.repeat(~small, sizes)], sizes[~small]
+        return Decks(kept, sizes), len(kept)
+
+
+def _small_classes(classes, sizes, num_classes, examples_per_class):
+    names = ", ".join(f"{c} ({n})" for c, n in zip(classes[:5], sizes[:5], strict=True))
+    return (
+        f"{len(classes)} of {num_classes} classes have fewer than examples_per_class="
+        f"{examples_per_class} examples: {names}{', ...' if len(classes) > 5 else ''}"
+    )

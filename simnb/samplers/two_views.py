@@ -1,0 +1,73 @@
+"""Batches of two augmented views of each image."""
+
+import numpy as np
+
+from simnb import _checks
+from simnb.samplers._batches import Batches
+from simnb.samplers._decks import Decks
+
+
+class TwoViewBatches(Batches):
+    """Two views of each of ``batch_size`` images, each image being a class of its own, for ``model.fit``.
+
+    It is what contrastive learning without labels takes: the two views of an image are the only positive
+    pair, and views of different images are negatives. Images are dealt like cards: each comes once, in
+    random order, before any comes again.
+
+    Args:
+        images: Shape [num_examples, height, width, channels]: an array, a memory map, lazy images of
+            ``simnb.data`` or anything else with a length that ``images[array_of_positions]`` can index.
+            Each image of a batch is read once.
+        batch_size: N, how many images are in a batch, which then holds 2 N views.
+        augment: ``augment(images, rng) -> images``, such as ``simnb.augmentation.Augment(color=0.4)``; or a
+            Keras layer or a list of them. It is called once for each of the two views, with a generator
+            that depends on the seed, the epoch, the batch and the view alone, in several threads.
+        steps_per_epoch: Batches in an epoch; when left out, as many as fit without using an image twice.
+        prefetch: Batches that are made, in threads, while one is trained on; 0 makes each when it is
+            asked for.
+        seed: The same seed gives the same batches, whatever is made ahead.
+
+    Raises:
+        ValueError: If there are fewer images than ``batch_size``, or ``augment`` is None: two views would
+            be the same.
+
+    Note:
+        Pass ``shuffle=False`` to ``fit``, as for ``BalancedBatches``.
+
+    References:
+        Chen et al., SimCLR, 2020. https://arxiv.org/abs/2002.05709
+
+    Example:
+        >>> import numpy as np
+        >>> from simnb.augmentation import Augment
+        >>> from simnb.samplers import TwoViewBatches
+        >>> images = np.zeros((9, 32, 32, 3), np.uint8)
+        >>> views, labels = TwoViewBatches(images, batch_size=4, augment=Augment()).batch(0)
+        >>> views.shape, bool((labels[::2] == labels[1::2]).all())
+        ((8, 32, 32, 3), True)
+    """
+
+    def __init__(self, images, *, batch_size, augment, steps_per_epoch=None, prefetch=2, seed=0):
+        """Shuffle the positions; nothing is read from ``images`` yet."""
+        super().__init__(images, augment=augment, prefetch=prefetch, seed=seed)
+        if self._augment is None:
+            raise ValueError("augment must be given: without it the two views of an image are the same")
+        batch_size = _checks.positive_int(batch_size, name="batch_size")
+        count = len(_checks.not_empty(self._images, name="images"))
+        if batch_size > count:
+            raise ValueError(f"batch_size must be at most the number of images, {count}, got {batch_size}")
+        self._deck = Decks(self._rng.permutation(count), [count])
+        self._plan_for(batch_size, count, steps_per_epoch)
+
+    def _deal(self):
+        return self._deck.deal(0, self.batch_size, self._rng)
+
+    def _make(self, epoch, i, positions):
+        images = np.asarray(self._images[positions])
+        # Each view gets images of its own, in case augment changes them in place.
+        views = [
+            self._augment(images.copy(), np.random.default_rng([self._seed, epoch, i, view]))
+            for view in range(2)
+        ]
+        # The views of an image lie side by side, so that replicas that share a batch get whole pairs.
+        return np.stack(views, axis=1).reshape(-1, *views[0].shape[1:]), np.repeat(positions, 2)

@@ -1,0 +1,168 @@
+"""The networks of ``keras.applications``: their names, the pixels they expect, their weights."""
+
+import contextlib
+import difflib
+import os
+import random
+import warnings
+
+import numpy as np
+
+from simnb._keras import keras
+
+__all__ = ["FAMILIES", "ReverseChannels", "build", "find", "preprocessing"]
+
+# Each module of keras.applications: the mode of its preprocess_input, and its networks. "inside" is for
+# networks that begin with layers of their own that do it; their preprocess_input does nothing.
+FAMILIES = {
+    "convnext": ("inside", "ConvNeXtTiny ConvNeXtSmall ConvNeXtBase ConvNeXtLarge ConvNeXtXLarge"),
+    "densenet": ("torch", "DenseNet121 DenseNet169 DenseNet201"),
+    "efficientnet": (
+        "inside",
+        "EfficientNetB0 EfficientNetB1 EfficientNetB2 EfficientNetB3 "
+        "EfficientNetB4 EfficientNetB5 EfficientNetB6 EfficientNetB7",
+    ),
+    "efficientnet_v2": (
+        "inside",
+        "EfficientNetV2B0 EfficientNetV2B1 EfficientNetV2B2 EfficientNetV2B3 "
+        "EfficientNetV2S EfficientNetV2M EfficientNetV2L",
+    ),
+    "inception_resnet_v2": ("tf", "InceptionResNetV2"),
+    "inception_v3": ("tf", "InceptionV3"),
+    "mobilenet": ("tf", "MobileNet"),
+    "mobilenet_v2": ("tf", "MobileNetV2"),
+    "mobilenet_v3": ("inside", "MobileNetV3Small MobileNetV3Large"),
+    "nasnet": ("tf", "NASNetMobile NASNetLarge"),
+    "resnet": ("caffe", "ResNet50 ResNet101 ResNet152"),
+    "resnet_v2": ("tf", "ResNet50V2 ResNet101V2 ResNet152V2"),
+    "vgg16": ("caffe", "VGG16"),
+    "vgg19": ("caffe", "VGG19"),
+    "xception": ("tf", "Xception"),
+}
+_FAMILY = {name: family for family, (_, names) in FAMILIES.items() for name in names.split()}
+
+_MEAN = np.array([0.485, 0.456, 0.406])
+_STD = np.array([0.229, 0.224, 0.225])
+_MEAN_BGR = [103.939, 116.779, 123.68]
+
+
+@keras.saving.register_keras_serializable(package="simnb")
+class ReverseChannels(keras.layers.Layer):
+    """The channels in reverse order: RGB to BGR and back."""
+
+    def call(self, inputs):
+        """Reverse: [batch, height, width, channels] -> the same shape."""
+        return keras.ops.flip(inputs, axis=-1)
+
+    def compute_output_shape(self, input_shape):
+        """The shape of the input."""
+        return input_shape
+
+
+def find(name):
+    """The name of a network as ``keras.applications`` spells it, and its family; or raise ValueError."""
+    spelled = {known.lower(): known for known in _FAMILY}
+    lower = name.lower() if isinstance(name, str) else ""
+    if lower in spelled:
+        return spelled[lower], _FAMILY[spelled[lower]]
+    close = [spelled[match] for match in difflib.get_close_matches(lower, spelled)]
+    hint = f"did you mean {' or '.join(close)}?" if close else f"it has {', '.join(sorted(_FAMILY))}"
+    raise ValueError(f"name must be a network of keras.applications, got {name!r}; {hint}")
+
+
+def preprocessing(family):
+    """The layers that do what the ``preprocess_input`` of a family does, in float32."""
+    mode, _ = FAMILIES[family]
+    if mode == "tf":
+        return [keras.layers.Rescaling(1 / 127.5, offset=-1.0, dtype="float32")]
+    if mode == "torch":
+        mean, variance = (255 * _MEAN).tolist(), ((255 * _STD) ** 2).tolist()
+        return [keras.layers.Normalization(mean=mean, variance=variance, dtype="float32")]
+    if mode == "caffe":
+        centred = keras.layers.Normalization(mean=_MEAN_BGR, variance=[1.0] * 3, dtype="float32")
+        return [ReverseChannels(dtype="float32"), centred]
+    return []
+
+
+def build(name, family, *, input_shape, weights, seed):
+    """Build a network without its classifier.
+
+    Args:
+        name: As ``keras.applications`` spells it.
+        family: Its module in ``keras.applications``.
+        input_shape: Height, width and 3 channels.
+        weights: None, ``imagenet`` or the path of a file.
+        seed: Of the initial weights and of the dropout inside.
+
+    Returns:
+        A ``keras.Model``, preprocessed pixels to a map of features.
+
+    Raises:
+        ValueError: If the weights do not fit, or Keras refuses the input shape.
+        OSError: If the weights of ImageNet cannot be downloaded.
+    """
+    with _seeded(seed):
+        if weights == "imagenet":
+            return _with_imagenet_weights(name, input_shape)
+        network = _without_top(name, input_shape, weights=None)
+    if weights is not None:
+        _load(network, weights, name=name)
+        if family == "efficientnet":
+            _correct_variance(network)
+    return network
+
+
+def _without_top(name, input_shape, *, weights):
+    application = getattr(keras.applications, name)
+    return application(include_top=False, weights=weights, input_shape=input_shape)
+
+
+def _with_imagenet_weights(name, input_shape):
+    try:
+        return _without_top(name, input_shape, weights="imagenet")
+    except ValueError:
+        raise
+    # Keras raises a plain Exception where a download fails.
+    except Exception as error:
+        raise OSError(
+            f"the ImageNet weights of {name} could not be downloaded ({error}); download that file where "
+            "there is a network and pass weights=its path, or pass weights=None to start from random weights"
+        ) from error
+
+
+def _load(network, path, *, name):
+    if not os.path.isfile(path):
+        raise ValueError(f"weights must be None, 'imagenet' or the path of a file, got {os.fspath(path)!r}")
+    try:
+        with warnings.catch_warnings():
+            # The error that follows says more.
+            warnings.filterwarnings("ignore", "Skipping nested container", UserWarning)
+            network.load_weights(path)
+    except (ValueError, KeyError, OSError) as error:
+        reason = " ".join(str(error).partition("List of objects")[0].split())
+        raise ValueError(
+            f"weights must be a file of weights of {name} without its classifier ('notop'), but "
+            f"{os.fspath(path)} does not fit: {reason}"
+        ) from error
+
+
+def _correct_variance(network):
+    # The files that Keras publishes for EfficientNet hold the standard deviation of ImageNet where the
+    # layer wants the variance. Keras makes up for it, but only under weights="imagenet".
+    # https://github.com/tensorflow/tensorflow/issues/49930
+    layer = next(layer for layer in network.layers if isinstance(layer, keras.layers.Normalization))
+    mean, variance, count = layer.get_weights()
+    if np.allclose(variance, _STD, atol=1e-3):
+        layer.set_weights([mean, variance**2, count])
+        layer.finalize_state()
+
+
+@contextlib.contextmanager
+def _seeded(seed):
+    # Keras draws the seeds of initializers and dropout that have none from Python's global generator.
+    state = random.getstate()
+    random.seed(seed)
+    try:
+        yield
+    finally:
+        random.setstate(state)

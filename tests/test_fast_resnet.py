@@ -1,0 +1,106 @@
+import keras
+import numpy as np
+import pytest
+
+from simnb.models import fast_resnet, fastest_precision
+from simnb.models.fast import whitening_kernel
+from simnb.models.precision import PRECISIONS, precision_policy
+
+SMALL = {"input_shape": (12, 10, 3), "embedding_size": 5, "widths": (4, 6)}
+
+
+def images(count=40, seed=0):
+    """Smooth images: neighboring pixels are alike, as in photographs."""
+    rng = np.random.default_rng(seed)
+    coarse = rng.integers(0, 256, (count, 6, 5, 3))
+    return np.repeat(np.repeat(coarse, 2, axis=1), 2, axis=2).astype(np.uint8)
+
+
+def test_it_gives_unit_vectors_and_stays_below_a_million_and_a_half_parameters():
+    assert fast_resnet().count_params() < 1_500_000
+    vectors = keras.ops.convert_to_numpy(fast_resnet(**SMALL)(images(3)))
+    assert vectors.shape == (3, 5)
+    assert vectors.dtype == np.float32
+    np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-5)
+
+
+def test_the_same_seed_gives_the_same_weights():
+    one, same, other = (fast_resnet(**SMALL, seed=seed).get_weights() for seed in (3, 3, 4))
+    for a, b in zip(one, same, strict=True):
+        np.testing.assert_array_equal(a, b)
+    kernels = [(a, b) for a, b in zip(one, other, strict=True) if a.ndim > 1]
+    assert len(kernels) == 6
+    assert not any(np.allclose(a, b) for a, b in kernels)
+
+
+def test_whitened_patches_are_uncorrelated_and_frozen():
+    pictures = images(500).astype(np.float32) / 64 - 2
+    kernel = whitening_kernel(pictures, 2)
+    patches = np.lib.stride_tricks.sliding_window_view(pictures, (2, 2), axis=(1, 2))
+    outputs = np.einsum("nhwcij,ijcf->nhwf", patches, kernel).reshape(-1, 12)
+    moments = outputs.T @ outputs / len(outputs)
+    np.testing.assert_allclose(moments - np.diag(np.diag(moments)), 0, atol=1e-2)
+    assert np.diag(moments).max() <= 1.001
+    model = fast_resnet(**SMALL, whiten=images(500))
+    layer = model.get_layer("patches")
+    np.testing.assert_allclose(layer.get_weights()[0], np.concatenate([kernel, -kernel], -1), atol=1e-3)
+    assert not layer.trainable_variables
+    assert fast_resnet(**SMALL).get_layer("patches").trainable_variables
+
+
+def test_mixed_precision_gives_nearly_the_same_float32_embedding():
+    full = fast_resnet(**SMALL, precision="float32")
+    mixed = fast_resnet(**SMALL, precision="mixed_bfloat16")
+    a, b = (keras.ops.convert_to_numpy(model(images(4))) for model in (full, mixed))
+    assert b.dtype == np.float32
+    np.testing.assert_allclose(a, b, atol=0.1)
+    assert not np.array_equal(a, b)
+
+
+def test_the_precision_is_chosen_by_the_clock(monkeypatch):
+    def choice(full, half):
+        now = [0.0]
+        monkeypatch.setattr("simnb.models.precision.time.perf_counter", lambda: now[0])
+
+        def step(name):
+            def run():
+                now[0] += {"float32": full, "mixed_bfloat16": half}[name]
+
+            return run
+
+        monkeypatch.setattr("simnb.models.precision._training_step", step)
+        fastest_precision.cache_clear()
+        return fastest_precision()
+
+    assert choice(1.0, 0.5) == "mixed_bfloat16"
+    assert choice(1.0, 0.95) == "float32"
+    assert choice(1.0, 3.0) == "float32"
+    monkeypatch.undo()
+    fastest_precision.cache_clear()
+    assert fastest_precision() in PRECISIONS
+    assert precision_policy("auto").name == fastest_precision()
+
+
+def test_it_is_saved_and_loaded_with_its_frozen_layer(tmp_path):
+    model = fast_resnet(**SMALL, whiten=images())
+    model.save(tmp_path / "model.keras")
+    copy = keras.models.load_model(tmp_path / "model.keras")
+    np.testing.assert_allclose(copy(images(3)), model(images(3)), atol=1e-6)
+    assert not copy.get_layer("patches").trainable
+
+
+def test_bad_input_is_named():
+    with pytest.raises(ValueError, match=r"at least 9 pixels a side for 3 stages, got \(8, 32, 3\)"):
+        fast_resnet((8, 32, 3))
+    with pytest.raises(ValueError, match="each of widths must be an integer of at least 1, got 0"):
+        fast_resnet(widths=(8, 0))
+    with pytest.raises(ValueError, match="seed must be an integer of at least 0, got -1"):
+        fast_resnet(seed=-1)
+    with pytest.raises(ValueError, match=r"precision must be 'auto', 'float32', .* got 'half'"):
+        fast_resnet(**SMALL, precision="half")
+    with pytest.raises(
+        ValueError, match=r"whiten must hold images of shape \(12, 10, 3\), got \(12, 12, 3\)"
+    ):
+        fast_resnet(**SMALL, whiten=np.zeros((2, 12, 12, 3)))
+    with pytest.raises(ValueError, match="whiten must hold at least one example, got none"):
+        fast_resnet(**SMALL, whiten=np.zeros((0, 12, 10, 3)))

@@ -12,7 +12,7 @@ import simnb
 PACKAGE = Path(simnb.__file__).parent
 FLOORS = [
     {"_checks", "_terminal"},
-    {"_keras", "distances", "data"},
+    {"_keras", "_replicas", "augmentation", "distances", "data"},
     {"index", "losses", "layers", "samplers", "metrics"},
     {"models", "matching"},
     {"calibration", "training"},
@@ -20,9 +20,9 @@ FLOORS = [
     {"widgets", "tfsim"},
 ]
 FLOOR = {module: floor for floor, modules in enumerate(FLOORS) for module in modules}
-ARRAY_HALF = {"distances", "data", "index", "metrics", "matching", "calibration", "plots"}
-# metrics measures Neighbors, which index defines on the same floor.
-SAME_FLOOR = {("metrics", "index")}
+ARRAY_HALF = {"augmentation", "distances", "data", "index", "metrics", "matching", "calibration", "plots"}
+# metrics measures Neighbors, which index defines on the same floor; _replicas is about one backend of _keras.
+SAME_FLOOR = {("metrics", "index"), ("_replicas", "_keras")}
 
 
 def imports():

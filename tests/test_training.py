@@ -4,11 +4,11 @@ import pytest
 
 from simnb.data import from_arrays
 from simnb.layers import MetricEmbedding
-from simnb.losses import MultiSimilarityLoss, TripletLoss
+from simnb.losses import MultiSimilarityLoss, NormalizedSoftmaxLoss, TripletLoss
 from simnb.metrics import map_at_r, recall_at_k
 from simnb.samplers import BalancedBatches
 from simnb.search import SimilaritySearch
-from simnb.training import RetrievalMonitor, fit, one_cycle
+from simnb.training import MetricModel, RetrievalMonitor, fit, one_cycle
 
 
 def blobs(count=60, seed=0, first_id=0):
@@ -126,6 +126,163 @@ def test_an_interrupted_fit_keeps_the_weights_of_its_last_step(capsys):
     fit(model, batches_of(blobs()), verbose=0)
 
 
+MIX = [NormalizedSoftmaxLoss(temperature=0.1), MultiSimilarityLoss()]
+
+
+def test_a_mix_of_losses_trains_the_embedder_and_the_proxies(monitor):
+    model = small_model()
+    before = monitor.measure(model)
+    history = fit(
+        model,
+        batches_of(blobs()),
+        loss=MIX,
+        loss_weights=[1.0, 0.3],
+        epochs=3,
+        learning_rate=0.01,
+        monitor=monitor,
+        verbose=0,
+    )
+    assert history.history["recall_at_1"][-1] > max(0.7, before["recall_at_1"])
+    assert history.history["recall_at_1"][-1] == monitor.measure(model)["recall_at_1"]
+
+
+def test_a_metric_model_adds_its_weighted_losses_and_maps_labels_to_proxies():
+    examples, embedder = blobs(6), small_model()
+    labels = np.array([7, 40, 3, 7, 3, 40])
+    mixed = MetricModel(embedder, MIX, weights=[2.0, 0.5], classes=[40, 3, 7], seed=5)
+    embeddings = embedder(examples.images)
+    similarities = mixed.proxies(embeddings)
+    total = float(mixed.compute_loss(y=labels, y_pred=embeddings))
+    positions = np.array([1, 2, 0, 1, 0, 2])
+    expected = 2.0 * float(MIX[0](positions, similarities)) + 0.5 * float(MIX[1](labels, embeddings))
+    assert total == pytest.approx(expected, rel=1e-5)
+    np.testing.assert_allclose(mixed(examples.images), embeddings, atol=1e-6)
+    assert len(mixed.trainable_variables) == len(embedder.trainable_variables) + 1
+
+
+class Kill(keras.callbacks.Callback):
+    """Ends a training in the middle of an epoch, like a kill: nothing is caught or tidied up."""
+
+    def __init__(self, step):
+        super().__init__()
+        self.step = step
+
+    def on_train_batch_end(self, batch, logs=None):
+        if self.model.optimizer.iterations == self.step:
+            raise RuntimeError("killed")
+
+
+@pytest.mark.parametrize("extra", [{}, {"loss": MIX, "optimizer": "muon", "average": 0.9}])
+def test_a_killed_training_goes_on_to_the_same_end(tmp_path, extra, monitor):
+    def options(path):
+        return {"epochs": 4, "seed": 3, "verbose": 0, "checkpoint": path, "patience": 9, "monitor": monitor}
+
+    def run(path, **more):
+        model, batches = small_model(dropout=0.3), batches_of(blobs(), steps_per_epoch=10)
+        return model, fit(model, batches, **options(path), **extra, **more)
+
+    whole, whole_history = run(tmp_path / "whole.npz")
+    for step in (4, 25):  # in the first epoch, before there is a file, and in the third
+        with pytest.raises(RuntimeError, match="killed"):
+            run(tmp_path / "killed.npz", callbacks=Kill(step))
+    resumed, history = run(tmp_path / "killed.npz")
+    for a, b in zip(resumed.get_weights(), whole.get_weights(), strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-5)
+    assert history.epoch == [0, 1, 2, 3]
+    for name, figures in whole_history.history.items():
+        np.testing.assert_allclose(history.history[name], figures, rtol=1e-4)
+    again, history = run(tmp_path / "killed.npz", callbacks=Kill(1))
+    np.testing.assert_array_equal(again.get_weights()[0], resumed.get_weights()[0])
+    assert len(history.history["loss"]) == 4
+
+
+def test_a_checkpoint_is_replaced_whole_and_never_used_for_another_training(tmp_path, monkeypatch):
+    path = tmp_path / "new folder" / "run.npz"
+
+    def run(path, **options):
+        batches = batches_of(blobs(), steps_per_epoch=3)
+        fit(small_model(), batches, **{"epochs": 2, "verbose": 0, "checkpoint": path, **options})
+
+    run(path)
+    kept = path.read_bytes()
+    with pytest.raises(ValueError, match=r"run.npz is of another training: epochs differ; pass another path"):
+        run(path, epochs=3)
+    with pytest.raises(ValueError, match="is of another training: seed, variables differ"):
+        run(path, loss=MIX, seed=1)
+    assert path.read_bytes() == kept
+    path.write_bytes(kept[:500])
+    with pytest.raises(ValueError, match=r"run.npz cannot be read \(.*\); pass another path, or delete"):
+        run(path)
+    assert path.read_bytes() == kept[:500]
+
+    def full_disk(*names):
+        raise OSError("no space left")
+
+    path.write_bytes(kept)
+    other = path.with_name("other.npz")
+    monkeypatch.setattr("os.replace", full_disk)
+    with pytest.raises(OSError, match="no space left"):
+        run(other)
+    assert not other.exists()
+
+
+def test_a_training_that_no_longer_improves_ends_with_its_best_weights(monitor):
+    class Worse(RetrievalMonitor):
+        recalls = iter([0.3, 0.8, 0.5, 0.6, 0.7])
+
+        def measure(self, model):
+            return {"recall_at_1": next(self.recalls), "map_at_r": 0.0}
+
+    kept = []
+    keep = keras.callbacks.LambdaCallback(on_epoch_end=lambda e, logs: kept.append(model.get_weights()[0]))
+    model, falling = small_model(), Worse(monitor.queries, monitor.gallery)
+    batches = batches_of(blobs(), steps_per_epoch=5)
+    history = fit(model, batches, epochs=5, monitor=falling, patience=2, callbacks=keep, verbose=0)
+    assert history.history["recall_at_1"] == [0.3, 0.8, 0.5, 0.6]
+    np.testing.assert_array_equal(model.get_weights()[0], kept[1])
+    assert not np.array_equal(kept[3], kept[1])
+
+
+def test_a_loss_of_nan_ends_the_training_and_leaves_the_last_good_weights():
+    class Poison(keras.callbacks.Callback):
+        def on_train_batch_begin(self, batch, logs=None):
+            if self.model.optimizer.iterations == 12:
+                self.model.set_weights([np.full_like(w, np.nan) for w in self.model.get_weights()])
+
+    model = small_model()
+    start = model.get_weights()[0]
+    message = (
+        r"the loss became nan in step 13 at a learning rate of 0\.01; the model has the weights of step 0"
+    )
+    with pytest.raises(FloatingPointError, match=message):
+        fit(
+            model,
+            batches_of(blobs()),
+            schedule="constant",
+            learning_rate=0.01,
+            callbacks=Poison(),
+            verbose=0,
+        )
+    np.testing.assert_array_equal(model.get_weights()[0], start)
+
+
+def test_averaged_weights_are_what_the_monitor_measures_and_what_remains(monitor):
+    measured = []
+
+    class Recording(RetrievalMonitor):
+        def measure(self, model):
+            measured.append(model.get_weights()[0].copy())
+            return super().measure(model)
+
+    model, plain = small_model(), small_model()
+    watch = Recording(monitor.queries, monitor.gallery)
+    options = {"epochs": 2, "schedule": "constant", "learning_rate": 0.01, "verbose": 0}
+    fit(model, batches_of(blobs()), monitor=watch, average=0.9, **options)
+    fit(plain, batches_of(blobs()), **options)
+    np.testing.assert_array_equal(model.get_weights()[0], measured[-1])
+    assert not np.allclose(model.get_weights()[0], plain.get_weights()[0], atol=1e-4)
+
+
 def test_one_cycle_rises_to_its_peak_and_falls_to_zero():
     rate = one_cycle(0.5, 100, warmup=0.2)
     values = [float(rate(step)) for step in range(101)]
@@ -157,7 +314,21 @@ def test_bad_input_is_named():
         fit(small_model(), (examples.images, examples.labels))
     with pytest.raises(ValueError, match="seed must be an integer of at least 0, got None"):
         fit(small_model(), batches_of(examples), seed=None)
-    with pytest.raises(ValueError, match="schedule must be one of constant, one_cycle; got 'cosine'"):
-        fit(small_model(), batches_of(examples), schedule="cosine")
+    with pytest.raises(ValueError, match="schedule must be one of constant, cosine, one_cycle; got 'step'"):
+        fit(small_model(), batches_of(examples), schedule="step")
+    with pytest.raises(ValueError, match="optimizer must be one of adam, muon; got 'sgd'"):
+        fit(small_model(), batches_of(examples), optimizer="sgd")
+    with pytest.raises(ValueError, match="weight_decay must be set in the optimizer that was passed"):
+        fit(small_model(), batches_of(examples), optimizer=keras.optimizers.Adam(), weight_decay=0.1)
+    with pytest.raises(ValueError, match="patience needs a monitor"):
+        fit(small_model(), batches_of(examples), patience=2)
+    with pytest.raises(ValueError, match="average must be at least 0 and below 1, got 1"):
+        fit(small_model(), batches_of(examples), average=1)
+    with pytest.raises(ValueError, match="classes must be given for a proxy loss"):
+        MetricModel(small_model(), NormalizedSoftmaxLoss())
+    with pytest.raises(ValueError, match="weights must be one a loss, got 1 for 2 losses"):
+        MetricModel(small_model(), [TripletLoss(), TripletLoss()], weights=[1])
+    with pytest.raises(ValueError, match=r"losses must be losses of simnb.losses, got \['triplet'\]"):
+        MetricModel(small_model(), "triplet")
     with pytest.raises(ValueError, match="warmup must be at least 0 and below 1, got 1"):
         one_cycle(0.1, 10, warmup=1)

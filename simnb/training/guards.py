@@ -1,0 +1,88 @@
+"""Callbacks that end a training in time: it has stopped improving, or its loss is no number."""
+
+import math
+
+import numpy as np
+
+from simnb._keras import keras
+
+
+class StopWhenWorse(keras.callbacks.Callback):
+    """Ends a training when R@1 has not improved for some epochs, and keeps the weights of the best one.
+
+    Args:
+        patience: How many epochs without a better R@1 are waited for.
+    """
+
+    def __init__(self, patience):
+        """Nothing has been seen yet."""
+        super().__init__()
+        self.patience = patience
+        self.best = -1.0
+        self.waited = 0
+        self.weights = None
+
+    def on_epoch_end(self, epoch, logs=None):
+        """Compare with the best."""
+        recall = logs["recall_at_1"]
+        if recall > self.best:
+            self.best, self.waited, self.weights = recall, 0, self.model.get_weights()
+            return
+        self.waited += 1
+        if self.waited >= self.patience:
+            self.model.stop_training = True
+
+    def on_train_end(self, logs=None):
+        """Go back to the best weights."""
+        if self.weights is not None:
+            self.model.set_weights(self.weights)
+
+    def state(self):
+        """What a checkpoint must hold: a dict of arrays."""
+        weights = {f"weight_{i}": w for i, w in enumerate(self.weights or ())}
+        return {"best": np.array(self.best), "waited": np.array(self.waited), **weights}
+
+    def restore(self, arrays):
+        """Go on from what ``state`` gave."""
+        self.best, self.waited = float(arrays["best"]), int(arrays["waited"])
+        count = sum(name.startswith("weight_") for name in arrays)
+        self.weights = [arrays[f"weight_{i}"] for i in range(count)] or None
+
+
+class StopWhenNotFinite(keras.callbacks.Callback):
+    """Raises where the loss has become NaN or infinite, after going back to weights that gave a finite one.
+
+    A copy of the weights is taken every ``every`` steps, and counts as good once the loss of the step after
+    it, which these weights gave, is finite.
+    """
+
+    def __init__(self, every=100):
+        """No copy yet."""
+        super().__init__()
+        self.every = every
+        self._good = self._candidate = None
+        self._step = 0
+
+    def on_train_begin(self, logs=None):
+        """The weights to start from."""
+        self._candidate = (0, self.model.get_weights())
+
+    def on_train_batch_end(self, batch, logs=None):
+        """Look at the mean loss of the epoch: one that is not finite stays so."""
+        self._step += 1
+        if not math.isfinite(logs["loss"]):
+            self._stop(logs["loss"])
+        if self._candidate is not None:
+            self._good, self._candidate = self._candidate, None
+        if self._step % self.every == 0:
+            self._candidate = (self._step, self.model.get_weights())
+
+    def _stop(self, loss):
+        step, weights = self._good or self._candidate
+        self.model.set_weights(weights)
+        rate = float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate))
+        raise FloatingPointError(
+            f"the loss became {loss} in step {self._step} at a learning rate of {rate:.3g}; the model has "
+            f"the weights of step {step} again. Try a lower learning rate or clipnorm=1.0 in the optimizer, "
+            "and look whether the images hold NaN"
+        )

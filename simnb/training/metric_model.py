@@ -1,0 +1,81 @@
+"""An embedder together with what its losses need beside it."""
+
+import numpy as np
+
+from simnb import _checks, _replicas
+from simnb._keras import keras, ops
+from simnb.layers import Proxies
+from simnb.losses import CrossBatchMemory
+from simnb.losses._proxies import ProxyLoss
+
+
+class MetricModel(keras.Model):
+    """An embedder under one loss or a mix of several, for ``compile(optimizer)`` and ``fit``.
+
+    A loss over pairs needs the embeddings alone. A proxy loss needs a trained proxy a class, and cross-batch
+    memory has a state: both are held here, so that they are trained, saved and distributed with the model.
+    The embedder is trained in place; once that is done it is used without this. ``simnb.training.fit``
+    makes one where the losses call for it.
+
+    Args:
+        embedder: A Keras model that gives embeddings, [batch, ...] -> [batch, dim].
+        losses: A loss of ``simnb.losses``, or a list of them; their values are added.
+        weights: What each value is multiplied by; 1 when left out.
+        classes: The labels there are, any order; needed by proxy losses alone.
+        seed: Of the proxies' initial values.
+
+    Raises:
+        ValueError: If there is no loss, the lengths differ or a proxy loss comes without classes.
+    """
+
+    def __init__(self, embedder, losses, *, weights=None, classes=None, seed=0):
+        """Make the proxies where a loss needs them."""
+        super().__init__(name="metric_model")
+        losses = list(losses) if isinstance(losses, list | tuple) else [losses]
+        if not losses or not all(isinstance(loss, keras.losses.Loss) for loss in losses):
+            raise ValueError(f"losses must be losses of simnb.losses, got {losses!r}")
+        weights = [1.0] * len(losses) if weights is None else [float(w) for w in weights]
+        if len(weights) != len(losses):
+            raise ValueError(f"weights must be one a loss, got {len(weights)} for {len(losses)} losses")
+        self.embedder = embedder
+        self.proxies = None
+        if any(isinstance(loss, ProxyLoss) for loss in losses):
+            if classes is None:
+                raise ValueError("classes must be given for a proxy loss: the labels there are")
+            self._classes = np.unique(_checks.labels(classes, name="classes"))
+            self.proxies = Proxies(len(self._classes), seed=seed, name="proxies")
+            self.proxies.build(embedder.output_shape)
+        self.memories = [loss.memory for loss in losses if isinstance(loss, CrossBatchMemory)]
+        self._terms = list(zip(weights, losses, strict=True))
+        self.built = True
+
+    def call(self, images, training=False):
+        """Embed: [batch, ...] -> [batch, dim]."""
+        return self.embedder(images, training=training)
+
+    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+        """The weighted sum of the losses, and of what regularizers add."""
+        similarities = positions = None
+        if self.proxies is not None:
+            similarities = self.proxies(y_pred)
+            positions = self._position(y)
+        # Each replica adds its own: they must not count as often as there are replicas.
+        total = _replicas.share(sum(self.losses), None, reduction="sum") if self.losses else 0.0
+        for weight, loss in self._terms:
+            if isinstance(loss, ProxyLoss):
+                value = loss(positions, similarities, sample_weight)
+            elif isinstance(loss, CrossBatchMemory):
+                value = loss.compute_loss(y, y_pred, sample_weight, training=training)
+            else:
+                value = loss(y, y_pred, sample_weight)
+            total = total + weight * value
+        return total
+
+    def _position(self, labels):
+        """The position of each label among the classes, what a proxy loss calls a label; -1 for no class."""
+        labels = ops.reshape(_replicas.labels(labels), (-1,))
+        # In the labels' own dtype: JAX has no int64.
+        classes = ops.convert_to_tensor(self._classes.astype(keras.backend.standardize_dtype(labels.dtype)))
+        same = ops.equal(labels[:, None], classes[None, :])
+        position = ops.cast(ops.argmax(same, axis=1), "int32")
+        return ops.where(ops.any(same, axis=1), position, -1)

@@ -1,0 +1,67 @@
+"""Retrieval, measured while a model is trained."""
+
+import numpy as np
+
+from simnb import _checks
+from simnb._keras import keras
+from simnb.index import open_index
+from simnb.metrics import map_at_r, recall_at_k
+from simnb.models import embed
+
+
+class RetrievalMonitor(keras.callbacks.Callback):
+    """Measures R@1 and MAP@R at the end of each epoch, on images the model is not trained on.
+
+    A loss over pairs depends on the make-up of the batch, so that its value says little about progress
+    and cannot be compared between batch shapes; these two can. They are written into Keras's logs as
+    ``recall_at_1`` and ``map_at_r``, before other callbacks and the progress bar read them.
+
+    Args:
+        queries: ``Examples`` to search with.
+        gallery: ``Examples`` to search in; it must hold every class of the queries.
+        distance: One of ``simnb.distances.DISTANCES``.
+        batch_size: Images embedded at a time.
+
+    Raises:
+        ValueError: If a query is in the gallery too, either is empty, their class names differ or a class
+            is missing in the gallery.
+    """
+
+    def __init__(self, queries, gallery, *, distance="cosine", batch_size=64):
+        """Keep the images."""
+        super().__init__()
+        _checks.not_empty(queries, name="queries")
+        _checks.not_empty(gallery, name="gallery")
+        shared = set(queries.ids.tolist()) & set(gallery.ids.tolist())
+        if shared:
+            raise ValueError(
+                f"queries must not be in the gallery, but {len(shared)} ids are in both, "
+                f"for example id {min(shared)}; if they are other images that were numbered alike, number "
+                "them anew: from_folder(..., first_id=...), from_arrays(..., ids=...)"
+            )
+        _checks.same_class_names(queries.class_names, gallery.class_names, of="queries and gallery")
+        absent = sorted(set(queries.labels.tolist()) - set(gallery.labels.tolist()))
+        if absent:
+            raise ValueError(f"gallery must hold every class of the queries, but lacks class {absent[0]}")
+        self.queries = queries
+        self.gallery = gallery
+        self.distance = distance
+        self.batch_size = batch_size
+
+    def measure(self, model):
+        """R@1 and MAP@R of a model now, as a dict of floats."""
+        options = {"batch_size": self.batch_size, "progress": False}
+        index = open_index(distance=self.distance)
+        index.add(embed(model, self.gallery.images, **options), self.gallery.labels)
+        largest_class = int(np.unique(self.gallery.labels, return_counts=True)[1].max())
+        neighbors = index.search(embed(model, self.queries.images, **options), k=largest_class)
+        labels = self.queries.labels
+        return {
+            "recall_at_1": recall_at_k(neighbors, labels, 1),
+            "map_at_r": map_at_r(neighbors, labels, self.gallery.labels),
+        }
+
+    def on_epoch_end(self, epoch, logs=None):
+        """Measure, and add the figures to the logs."""
+        if logs is not None:
+            logs.update(self.measure(getattr(self.model, "embedder", self.model)))

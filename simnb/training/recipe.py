@@ -1,0 +1,193 @@
+"""The recipe: compile, fit with a schedule, watch retrieval rather than the loss, go on after a kill."""
+
+import numpy as np
+
+from simnb import _checks, _replicas
+from simnb._keras import keras
+from simnb.losses import CrossBatchMemory, MultiSimilarityLoss
+from simnb.losses._proxies import ProxyLoss
+from simnb.training.average import AverageWeights
+from simnb.training.checkpoint import Checkpoint
+from simnb.training.guards import StopWhenNotFinite, StopWhenWorse
+from simnb.training.metric_model import MetricModel
+from simnb.training.muon import Muon
+from simnb.training.schedules import SCHEDULES, one_cycle
+
+LEARNING_RATES = {"adam": 0.002, "muon": 0.3}
+
+
+def fit(
+    model,
+    batches,
+    *,
+    loss=None,
+    loss_weights=None,
+    epochs=1,
+    learning_rate=None,
+    schedule="one_cycle",
+    optimizer="adam",
+    weight_decay=None,
+    average=None,
+    monitor=None,
+    patience=None,
+    checkpoint=None,
+    callbacks=(),
+    seed=0,
+    verbose="auto",
+):
+    """Compile an embedder and train it.
+
+    It is ``compile`` and ``fit`` of Keras with the choices made; those two work just as well.
+
+    Args:
+        model: A Keras model that gives embeddings.
+        batches: ``BalancedBatches``, or any ``keras.utils.PyDataset`` of (images, labels).
+        loss: A loss of ``simnb.losses``, or a list of them whose values are added;
+            ``MultiSimilarityLoss()`` when left out. Proxies are made where a loss needs them.
+        loss_weights: What the value of each loss is multiplied by; 1 when left out.
+        epochs: How many times ``len(batches)`` steps.
+        learning_rate: The peak of the schedule; 0.002 for Adam and 0.3 for Muon when left out.
+        schedule: ``one_cycle`` (up, then down along a cosine), ``cosine`` (down only) or ``constant``.
+        optimizer: ``adam``, ``muon`` (fewer steps to the same quality for convolution networks), or a Keras
+            optimizer with a learning rate of its own.
+        weight_decay: Share of the weights that is taken away in a step, times the learning rate.
+        average: Decay, at each step, of a moving average of the weights, such as 0.99: it is what the monitor
+            measures and what the model has at the end. None for none.
+        monitor: A ``RetrievalMonitor``.
+        patience: End when R@1 has not improved for so many epochs, with the weights of the best one; needs
+            a monitor. None to train all epochs and keep the last weights.
+        checkpoint: Path of a file, ``.npz``, written after each epoch. Where it exists already the training
+            goes on from it, to the same end; a finished one is not trained again.
+        callbacks: Other Keras callbacks, or one; they see the monitor's figures in their logs.
+        seed: Of dropout, augmentation layers and proxies. Weights have theirs when the model is built,
+            batches when they are; no global generator is touched.
+        verbose: As in ``model.fit``: 0 silent, 1 a bar, 2 a line an epoch.
+
+    Returns:
+        The ``keras.callbacks.History``, of all epochs, those before a checkpoint included.
+
+    Raises:
+        ValueError: If a name is unknown, a number out of range, batches are no data set, or the checkpoint is
+            of another training.
+        FloatingPointError: If the loss becomes NaN or infinite: it says the step and the learning rate, and
+            the model has the last good weights.
+        KeyboardInterrupt: When interrupted. The model then keeps the weights of its last step, and
+            ``model.history.history`` the epochs that were finished.
+    """
+    epochs = _checks.positive_int(epochs, name="epochs")
+    _check_batches(batches)
+    _check_watching(monitor, patience, average)
+    _replicas.check_fit(model, getattr(batches, "batch_size", None))
+    with _replicas.scope(model):
+        learner = _learner(model, batches, loss, loss_weights, _checks.seed(seed))
+        steps = epochs * len(batches)
+        optimizer = _optimizer(optimizer, learning_rate, schedule, steps, weight_decay)
+        states = _seed_layers(learner, seed)
+        learner.compile(optimizer=optimizer, **_compiled_loss(learner, model, loss))
+    stopper = None if patience is None else StopWhenWorse(_checks.positive_int(patience, name="patience"))
+    averaging = None if average is None else AverageWeights(average)
+    saver = None
+    if checkpoint is not None:
+        keepers = {"average": averaging, "stopper": stopper}
+        saver = _checkpoint(checkpoint, learner, states, batches, keepers, {"epochs": epochs, "seed": seed})
+    listeners = [callbacks] if isinstance(callbacks, keras.callbacks.Callback) else list(callbacks or ())
+    # In this order: averaged weights are measured, the measure decides, and all of it is written.
+    inner = [c for c in (StopWhenNotFinite(), averaging, monitor, stopper) if c is not None]
+    outer = [] if saver is None else [saver]
+    try:
+        history = _train(learner, batches, epochs, [*inner, *listeners, *outer], saver, verbose)
+    except KeyboardInterrupt:
+        done = len(getattr(learner.history, "epoch", []))
+        print(f"\nInterrupted after {done} of {epochs} epochs. The model keeps the weights of its last step.")
+        raise
+    finally:
+        model.history = getattr(learner, "history", None)
+    return history
+
+
+def _train(learner, batches, epochs, callbacks, saver, verbose):
+    before = 0 if saver is None else saver.epochs
+    if saver is not None and (saver.done or before >= epochs):
+        history = keras.callbacks.History()
+        history.epoch, history.history = list(range(before)), saver.history
+        learner.history = history
+        return history
+    earlier = {} if saver is None else {name: list(values) for name, values in saver.history.items()}
+    history = learner.fit(
+        batches, initial_epoch=before, epochs=epochs, callbacks=callbacks, verbose=verbose, shuffle=False
+    )
+    history.epoch = list(range(before)) + history.epoch
+    history.history = {name: earlier.get(name, []) + values for name, values in history.history.items()}
+    return history
+
+
+def _learner(model, batches, loss, loss_weights, seed):
+    """The model itself where a loss over pairs is all it is trained by, else a MetricModel around it."""
+    if isinstance(model, MetricModel):
+        if loss is not None:
+            raise ValueError("a MetricModel has its losses already: leave loss out, or pass its embedder")
+        return model
+    losses = list(loss) if isinstance(loss, list | tuple) else [loss or MultiSimilarityLoss()]
+    special = any(isinstance(one, ProxyLoss | CrossBatchMemory) for one in losses)
+    if len(losses) == 1 and loss_weights is None and not special:
+        return model
+    classes = getattr(batches, "classes", None)
+    return MetricModel(model, losses, weights=loss_weights, classes=classes, seed=seed)
+
+
+def _compiled_loss(learner, model, loss):
+    if isinstance(learner, MetricModel):
+        return {}
+    if isinstance(loss, list | tuple):
+        (loss,) = loss
+    return {"loss": MultiSimilarityLoss() if loss is None else loss}
+
+
+def _optimizer(optimizer, learning_rate, schedule, steps, weight_decay):
+    if isinstance(optimizer, keras.optimizers.Optimizer):
+        given = {"learning_rate": learning_rate, "weight_decay": weight_decay}
+        named = [name for name, value in given.items() if value is not None]
+        if named:
+            raise ValueError(f"{' and '.join(named)} must be set in the optimizer that was passed")
+        return optimizer
+    _checks.one_of(optimizer, tuple(LEARNING_RATES), name="optimizer")
+    _checks.one_of(schedule, SCHEDULES, name="schedule")
+    rate = LEARNING_RATES[optimizer] if learning_rate is None else learning_rate
+    if schedule != "constant":
+        rate = one_cycle(rate, steps, warmup=0.2 if schedule == "one_cycle" else 0.0)
+    return {"adam": keras.optimizers.Adam, "muon": Muon}[optimizer](rate, weight_decay=weight_decay)
+
+
+def _checkpoint(path, learner, states, batches, keepers, settings):
+    learner.optimizer.build(learner.trainable_variables)
+    variables = [*learner.weights, *states, *learner.optimizer.variables]
+    keepers = {name: keeper for name, keeper in keepers.items() if keeper is not None}
+    settings |= {"steps_per_epoch": len(batches), "first_epoch": getattr(batches, "epoch", 0)}
+    saver = Checkpoint(path, variables, settings, keepers)
+    saver.restore()
+    for _ in range(saver.epochs):
+        batches.next_epoch()  # deals without reading an image
+    return saver
+
+
+def _check_batches(batches):
+    if isinstance(batches, tuple | list | np.ndarray) or not hasattr(batches, "__len__"):
+        raise ValueError(
+            f"batches must be BalancedBatches or another PyDataset, got {type(batches).__name__}; "
+            "simnb.samplers.BalancedBatches(images, labels, ...) makes them"
+        )
+
+
+def _check_watching(monitor, patience, average):
+    if patience is not None and monitor is None:
+        raise ValueError("patience needs a monitor: RetrievalMonitor(queries, gallery) measures R@1")
+    if average is not None and not 0 <= average < 1:
+        raise ValueError(f"average must be at least 0 and below 1, got {average}")
+
+
+def _seed_layers(model, seed):
+    """Set the state of the generators inside dropout and augmentation layers, and return these variables."""
+    states = [v for v in model.variables if v.path.endswith("seed_generator_state")]
+    for i, state in enumerate(states):
+        state.assign(keras.ops.cast([seed, i], state.dtype))
+    return states

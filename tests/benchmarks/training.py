@@ -47,13 +47,13 @@ RUNS = {
         "model": {"widths": (32, 64, 128)},
         "augment": {"crop": 2, "flip": True},
         "batches": {"examples_per_class": 25, "steps_per_epoch": 200},
-        "fit": {"epochs": 5, "optimizer": "muon", "loss_weights": [1, 0.5]},
+        "fit": {"epochs": 4, "optimizer": "muon", "loss_weights": [1, 0.5]},
     },
     "long": {
         "model": {"widths": (64, 192, 192)},
         "augment": {"crop": 2, "flip": True, "cutout": 8},
         "batches": {"examples_per_class": 25, "steps_per_epoch": 200},
-        "fit": {"epochs": 34, "optimizer": "muon", "loss_weights": [1, 0.5], "weight_decay": 0.02},
+        "fit": {"epochs": 24, "optimizer": "muon", "loss_weights": [1, 0.5], "weight_decay": 0.02},
     },
 }
 

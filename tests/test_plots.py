@@ -14,6 +14,7 @@ from matplotlib.patches import Rectangle
 
 from simnb import plots
 from simnb.calibration import Calibration, Curves, calibrate
+from simnb.data import LazyImages
 from simnb.index.protocol import UNKNOWN, Neighbors
 from simnb.matching import match
 from simnb.plots import _canvas, _style
@@ -66,6 +67,22 @@ def small_search():
         "cosine",
     )
     return queries, neighbors, gallery
+
+
+def test_only_the_images_that_are_drawn_are_read():
+    queries, neighbors, gallery = small_search()
+    read = []
+
+    def counted(part, name):
+        def rows(positions):
+            read.append((name, positions.tolist()))
+            return part.images[positions]
+
+        images = LazyImages(rows, len(part.labels), part.images.shape[1:], part.images.dtype)
+        return SimpleNamespace(**{**vars(part), "images": images})
+
+    plots.neighbor_grid(counted(queries, "query"), neighbors, counted(gallery, "gallery"), num_queries=1)
+    assert read == [("query", [0]), ("gallery", [2, 3])]
 
 
 def many_thresholds(count=20_000, at=12_345):

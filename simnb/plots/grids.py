@@ -182,7 +182,7 @@ def _pictures(examples, positions):
     positions = np.unique(positions[positions >= 0])
     if not len(positions):
         return {}
-    images = displayable(np.asarray(examples.images)[positions])
+    images = displayable(np.asarray(examples.images[positions]))
     return dict(zip(positions.tolist(), images, strict=True))
 
 

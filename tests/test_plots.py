@@ -724,6 +724,98 @@ def test_a_map_refuses_what_does_not_fit():
         plots.embedding_map(np.zeros((0, 3)), [])
 
 
+# spread, pair_distances
+
+
+def by_gid(ax, gid):
+    (line,) = [line for line in ax.get_lines() if line.get_gid() == gid]
+    return line
+
+
+def test_runs_are_dots_on_a_row_of_their_own_and_the_best_mean_is_on_top():
+    ax = plots.spread({"low": [0.1, 0.3], "high": [0.5], "$mid": [0.2, 0.3, 0.4]}, chance=0.1)
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["low", r"\$mid", "high"]
+    dots = by_gid(ax, "runs: $mid")
+    assert dots.get_xdata().tolist() == [0.2, 0.3, 0.4]
+    assert dots.get_ydata().tolist() == [1, 1, 1]
+    assert by_gid(ax, "mean: low").get_xdata() == pytest.approx([0.2])
+    assert by_gid(ax, "chance").get_xdata() == [0.1, 0.1]
+    assert ax.get_title(loc="left").startswith("high has the highest mean, 0.5")
+    paint(ax)
+
+
+def test_without_chance_there_is_no_line_and_titles_and_axes_can_be_given():
+    _, given = plt.subplots()
+    ax = plots.spread({"only": [0.25]}, metric="MAP@R", ax=given, title="One way")
+    assert ax is given
+    assert [line.get_gid() for line in ax.get_lines()] == ["runs: only", "mean: only"]
+    assert (ax.get_xlabel(), ax.get_title(loc="left").splitlines()[0]) == ("MAP@R", "One way")
+
+
+@pytest.mark.parametrize(
+    ("runs", "message"),
+    [
+        ({}, "at least one way with its values, got none"),
+        ({"a": [0.1], "b": []}, r"finite values, one or more, got \[\] for 'b'"),
+        ({"a": [0.1, np.nan]}, r"finite values, one or more, got \[0.1, nan\] for 'a'"),
+    ],
+)
+def test_runs_without_a_value_are_refused(runs, message):
+    with pytest.raises(ValueError, match=message):
+        plots.spread(runs)
+
+
+def bars(ax, name):
+    """Height of each bin of a histogram, read back from its outline, and the edges of the bins."""
+    (patch,) = [patch for patch in ax.patches if patch.get_gid() == name]
+    # Bottom left, then the top of each bin from its left to its right edge.
+    x, y = patch.get_xy().T
+    return np.append(x[1:101:2], x[100]), y[1:101:2]
+
+
+def test_each_histogram_holds_its_pairs_as_shares_of_them():
+    # Two classes at a right angle, the pairs of a class at distance 0.
+    embeddings = np.array([[1.0, 0.0], [1.0, 0.0], [0.0, 1.0], [0.0, 1.0], [0.0, 1.0]])
+    ax = plots.pair_distances(embeddings, [4, 4, 7, 7, 7], limits=(0, 2))
+    edges, same = bars(ax, "one class")
+    _, other = bars(ax, "two classes")
+    assert same.sum() == pytest.approx(100)
+    assert other.sum() == pytest.approx(100)
+    assert np.flatnonzero(same).tolist() == [0]
+    (at,) = np.flatnonzero(other)
+    assert edges[at] <= 1.0 <= edges[at + 1]
+    assert "one class 0.000" in ax.get_title(loc="left")
+    assert "two 1.0" in ax.get_title(loc="left")
+    assert ax.get_xlim()[0] <= 0 < 2 <= ax.get_xlim()[1]
+    paint(ax)
+
+
+def test_distances_beyond_the_limits_are_counted_in_the_outermost_bins():
+    embeddings = np.array([[1.0, 0.0], [1.0, 0.0], [-1.0, 0.0], [-1.0, 0.0]])
+    ax = plots.pair_distances(embeddings, [0, 0, 1, 1], limits=(0.5, 1.5))
+    assert np.flatnonzero(bars(ax, "one class")[1]).tolist() == [0]
+    assert np.flatnonzero(bars(ax, "two classes")[1]).tolist() == [49]
+
+
+def test_a_collapsed_embedding_is_drawn():
+    paint(plots.pair_distances(np.ones((4, 3)), [0, 0, 1, 1]))
+
+
+def test_pair_distances_refuse_what_has_no_pairs_or_limits():
+    embeddings = np.eye(4)
+    with pytest.raises(ValueError, match="must hold a pair of one class, got 4 labels"):
+        plots.pair_distances(embeddings, [0, 1, 2, 3])
+    with pytest.raises(ValueError, match="must hold a pair of two classes, got 4 labels"):
+        plots.pair_distances(embeddings, [1, 1, 1, 1])
+    for limits in [(1, 0), (0,), (0, np.inf), (0, np.nan)]:
+        with pytest.raises(ValueError, match="limits must be two ascending numbers, got"):
+            plots.pair_distances(embeddings, [0, 0, 1, 1], limits=limits)
+    with pytest.raises(ValueError, match="same length"):
+        plots.pair_distances(embeddings, [0, 1])
+    with pytest.raises(ValueError, match="distance must be one of"):
+        plots.pair_distances(embeddings, [0, 0, 1, 1], distance="far")
+
+
 # the look
 
 

@@ -2,12 +2,15 @@
 
 from simnb.plots.confusion import confusion_matrix
 from simnb.plots.curves import metric_curves, precision_recall, training_curves
+from simnb.plots.distributions import pair_distances, spread
 from simnb.plots.grids import image_grid, neighbor_grid, rejected_grid
 from simnb.plots.maps import embedding_map
 
 __all__ = [
     "image_grid",
     "training_curves",
+    "spread",
+    "pair_distances",
     "embedding_map",
     "neighbor_grid",
     "metric_curves",

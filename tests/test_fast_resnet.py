@@ -33,6 +33,19 @@ def test_the_same_seed_gives_the_same_weights():
     assert not any(np.allclose(a, b) for a, b in kernels)
 
 
+def test_a_residual_stage_adds_its_first_convolution_to_its_last():
+    model = fast_resnet(**SMALL, depth=3, residual=True)
+    assert sum(isinstance(layer, keras.layers.Conv2D) for layer in model.layers) == 1 + 2 * 3
+    add = next(layer for layer in model.layers if isinstance(layer, keras.layers.Add))
+    first, last = add.input
+    parts = keras.Model(model.input, [first, last, add.output])
+    outputs = [keras.ops.convert_to_numpy(part) for part in parts(images(3))]
+    assert (outputs[0] != outputs[1]).any()
+    np.testing.assert_allclose(outputs[0] + outputs[1], outputs[2], atol=1e-5)
+    for layers_after in (fast_resnet(**SMALL, depth=3), fast_resnet(**SMALL, depth=1, residual=True)):
+        assert not any(isinstance(layer, keras.layers.Add) for layer in layers_after.layers)
+
+
 def test_whitened_patches_are_uncorrelated_and_frozen():
     pictures = images(500).astype(np.float32) / 64 - 2
     kernel = whitening_kernel(pictures, 2)
@@ -94,6 +107,10 @@ def test_bad_input_is_named():
         fast_resnet((8, 32, 3))
     with pytest.raises(ValueError, match="each of widths must be an integer of at least 1, got 0"):
         fast_resnet(widths=(8, 0))
+    with pytest.raises(ValueError, match="depth must be an integer of at least 1, got 0"):
+        fast_resnet(depth=0)
+    with pytest.raises(ValueError, match="residual must be True or False, got 'yes'"):
+        fast_resnet(residual="yes")
     with pytest.raises(ValueError, match="seed must be an integer of at least 0, got -1"):
         fast_resnet(seed=-1)
     with pytest.raises(ValueError, match=r"precision must be 'auto', 'float32', .* got 'half'"):

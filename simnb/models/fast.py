@@ -1,5 +1,7 @@
 """A small convolution network made for speed on CPUs."""
 
+import itertools
+
 import numpy as np
 
 from simnb import _checks
@@ -16,20 +18,24 @@ def fast_resnet(
     embedding_size=128,
     *,
     widths=WIDTHS,
+    depth=2,
+    residual=False,
     whiten=None,
     precision=None,
     seed=0,
 ):
     """A network that learns small images well in minutes on two cores.
 
-    A first convolution of 2 x 2 patches, then one stage a width: convolution, pooling, batch
-    normalization, convolution, batch normalization. Pooling comes first because the layers after it then
-    have a quarter of the work. At the end the maximum of each channel, and the embedding.
+    A first convolution of 2 x 2 patches, then one stage for each width: convolution, pooling, batch
+    normalization, and more convolutions with batch normalization. Pooling comes first because the layers
+    after it then have a quarter of the work. At the end the maximum of each channel, and the embedding.
 
     Args:
         input_shape: Height, width and channels; pixels from 0 to 255, rescaled inside.
         embedding_size: Length of the embedding.
         widths: Channels of each stage; each halves height and width.
+        depth: Convolutions of a stage, 1 or more.
+        residual: Add what comes out of the first convolution of a stage to what comes out of its last.
         whiten: Training images, shape [num_examples, height, width, channels]. The first convolution is
             then set to the principal components of their patches, scaled to equal variance, and not
             trained: half of what it would have to learn is known from the images. Some thousands are enough;
@@ -58,8 +64,11 @@ def fast_resnet(
             f"input_shape must be (height, width, channels) of at least {smallest} pixels a side for "
             f"{len(widths)} stages, got {tuple(input_shape)}"
         )
+    depth = _checks.positive_int(depth, name="depth")
+    if not isinstance(residual, bool):
+        raise ValueError(f"residual must be True or False, got {residual!r}")
     seed = _checks.seed(seed)
-    seeds = iter(range(seed, seed + 2 * len(widths) + 2))
+    seeds = itertools.count(seed)
     layers = keras.layers
     policy = precision_policy(precision)
 
@@ -80,8 +89,11 @@ def fast_resnet(
     )
     x = layers.ReLU(dtype=policy)(patches(x))
     for width in widths:
-        x = normalize(layers.MaxPooling2D(2, dtype=policy)(conv(x, width)))
-        x = normalize(conv(x, width))
+        x = first = normalize(layers.MaxPooling2D(2, dtype=policy)(conv(x, width)))
+        for _ in range(depth - 1):
+            x = normalize(conv(x, width))
+        if residual and depth > 1:
+            x = layers.Add(dtype=policy)([first, x])
     x = layers.GlobalMaxPooling2D(dtype=policy)(x)
     start = keras.initializers.GlorotUniform(seed=next(seeds))
     embedding = MetricEmbedding(embedding_size, kernel_initializer=start, use_bias=False, name="embedding")

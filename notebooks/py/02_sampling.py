@@ -428,7 +428,7 @@ assert all((one != other).any() for one, other in zip(views[::2], views[1::2], s
 # PNG files, and put two things into it that real folders have: a file that is damaged, and one that is no image.
 # With images of your own, skip this cell and set `folder`.
 
-# %%
+# %% tags=["nbval-ignore-output"]
 temporary = tempfile.TemporaryDirectory()
 folder = Path(temporary.name) / "my_images"
 chosen = everything.only(range(5)).take_per_class(sizes["own"], seed=SEED)

@@ -798,7 +798,10 @@ def test_distances_beyond_the_limits_are_counted_in_the_outermost_bins():
 
 
 def test_a_collapsed_embedding_is_drawn():
-    paint(plots.pair_distances(np.ones((4, 3)), [0, 0, 1, 1]))
+    ax = plots.pair_distances(np.ones((4, 3)), [0, 0, 1, 1])
+    assert bars(ax, "one class")[1].sum() == pytest.approx(100)
+    assert bars(ax, "two classes")[1].sum() == pytest.approx(100)
+    paint(ax)
 
 
 def test_pair_distances_refuse_what_has_no_pairs_or_limits():

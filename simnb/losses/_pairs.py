@@ -18,13 +18,7 @@ class PairLoss(keras.losses.Loss):
 
     def __init__(self, function, options, *, name, reduction, dtype):
         """Keep the function and the options it is called with."""
-        dtype = keras.dtype_policies.get(dtype or "float32").compute_dtype
-        if dtype not in ("float32", "float64"):
-            raise ValueError(
-                f"dtype must be float32 or float64, got {dtype!r}: the loss computes in float32 whatever "
-                "the embeddings are, since distances are small differences"
-            )
-        super().__init__(name=name, reduction=reduction, dtype=dtype)
+        super().__init__(name=name, reduction=reduction, dtype=full_precision(dtype))
         self._function = function
         self._options = options
 
@@ -46,6 +40,17 @@ class PairLoss(keras.losses.Loss):
     def get_config(self):
         """The options, so that a saved model can be loaded."""
         return {**super().get_config(), **self._options}
+
+
+def full_precision(dtype):
+    """The dtype that a loss computes in, float32 or float64, or raise ValueError."""
+    dtype = keras.dtype_policies.get(dtype or "float32").compute_dtype
+    if dtype not in ("float32", "float64"):
+        raise ValueError(
+            f"dtype must be float32 or float64, got {dtype!r}: a loss computes in float32 whatever it is "
+            "given, since it takes small differences"
+        )
+    return dtype
 
 
 class WithReferences(typing.NamedTuple):

@@ -4,6 +4,7 @@ import numpy as np
 
 from simnb import _replicas
 from simnb._keras import keras, ops
+from simnb.losses._pairs import full_precision
 
 
 class ProxyLoss(keras.losses.Loss):
@@ -15,13 +16,7 @@ class ProxyLoss(keras.losses.Loss):
 
     def __init__(self, function, options, *, name, reduction, dtype):
         """Keep the function and the options it is called with."""
-        dtype = keras.dtype_policies.get(dtype or "float32").compute_dtype
-        if dtype not in ("float32", "float64"):
-            raise ValueError(
-                f"dtype must be float32 or float64, got {dtype!r}: the loss computes in float32 whatever "
-                "the similarities are, since it takes small differences of them"
-            )
-        super().__init__(name=name, reduction=reduction, dtype=dtype)
+        super().__init__(name=name, reduction=reduction, dtype=full_precision(dtype))
         self._function = function
         self._options = options
 

@@ -4,6 +4,7 @@ from simnb import losses  # noqa: F401  so that models compiled with our losses 
 from simnb.models.backbone import backbone, set_trainable
 from simnb.models.embedding import embed
 from simnb.models.fast import fast_resnet
+from simnb.models.mirrored import mirrored
 from simnb.models.precision import fastest_precision
 from simnb.models.tutorial import tutorial_convnet
 
@@ -11,6 +12,7 @@ __all__ = [
     "tutorial_convnet",
     "fast_resnet",
     "fastest_precision",
+    "mirrored",
     "backbone",
     "set_trainable",
     "embed",

@@ -2,6 +2,8 @@
 
 import typing
 
+import numpy as np
+
 from simnb import _replicas
 from simnb._keras import keras, ops
 from simnb.distances import DISTANCES, pairwise
@@ -25,7 +27,8 @@ class PairLoss(keras.losses.Loss):
     def __call__(self, y_true, y_pred, sample_weight=None):
         """Loss of the batch, reduced: of the whole batch, on each of several replicas."""
         _replicas.check()
-        labels, rows = check(y_true, y_pred)
+        labels, rows = check(_replicas.labels(y_true), y_pred)
+        check_values(labels)
         labels, embeddings, sample_weight = _replicas.gather(labels, rows, sample_weight)
         # Keras casts y_true to float32, where labels above 2**24 run together. What counts is which
         # examples are of one class: the position of the first example of the class says that too.
@@ -68,7 +71,9 @@ def check(labels, embeddings):
     """Return labels [batch] and float32 embeddings [batch, dim], or raise ValueError."""
     if isinstance(labels, WithReferences):
         return labels, ops.cast(embeddings, "float32")
-    labels, embeddings = ops.convert_to_tensor(labels), ops.convert_to_tensor(embeddings)
+    # Tensors may be what a loss class makes of labels, in float32, with NaN for places without an example.
+    given = None if ops.is_tensor(labels) else np.asarray(labels)
+    labels, embeddings = labels if given is None else given, ops.convert_to_tensor(embeddings)
     if len(embeddings.shape) != 2:
         raise ValueError(f"embeddings must have shape [batch, dim], got {tuple(embeddings.shape)}")
     if len(labels.shape) == 2 and labels.shape[1] == 1:
@@ -83,7 +88,34 @@ def check(labels, embeddings):
             "labels and embeddings must have the same length, "
             f"got {labels.shape[0]} and {embeddings.shape[0]}"
         )
-    return labels, ops.cast(embeddings, "float32")
+    if given is not None:
+        check_values(labels)
+    return ops.convert_to_tensor(labels), ops.cast(embeddings, "float32")
+
+
+def check_values(labels):
+    """Raise ValueError unless labels, a tensor or an array, are integers of at least 0.
+
+    While a graph is traced there are no values yet, and only the dtype is looked at.
+    """
+    dtype = str(getattr(labels.dtype, "name", labels.dtype)).removeprefix("torch.")
+    if not dtype.startswith(("int", "uint")):
+        hint = "" if "float" in dtype else "; simnb.data.from_arrays turns strings into integers"
+        raise ValueError(f"labels must be integers, got dtype {dtype}{hint}")
+    values = array_or_none(labels)
+    if values is not None and np.min(values, initial=0) < 0:
+        raise ValueError(
+            f"labels must be 0 or above, got {np.min(values)}; -1 stands for unknown, which is no class: "
+            "leave such examples out"
+        )
+
+
+def array_or_none(labels):
+    """The labels in NumPy, or None while a graph is traced."""
+    try:
+        return ops.convert_to_numpy(labels) if ops.is_tensor(labels) else np.asarray(labels)
+    except (NotImplementedError, TypeError):  # what TensorFlow and PyTorch raise, and JAX
+        return None
 
 
 def pairs(labels, embeddings, distance):

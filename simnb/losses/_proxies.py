@@ -1,10 +1,8 @@
 """What losses over the similarities of embeddings and proxies share."""
 
-import numpy as np
-
 from simnb import _replicas
 from simnb._keras import keras, ops
-from simnb.losses._pairs import full_precision
+from simnb.losses._pairs import array_or_none, full_precision
 
 
 class ProxyLoss(keras.losses.Loss):
@@ -89,7 +87,7 @@ def nan_without_proxy(loss, own):
 
 
 def _positions(labels, num_classes):
-    values = _values(labels)
+    values = array_or_none(labels)
     labels = ops.convert_to_tensor(labels if values is None else values)
     dtype = keras.backend.standardize_dtype(labels.dtype)
     if not dtype.startswith(("int", "uint")):
@@ -113,11 +111,3 @@ def _check_range(values, num_classes):
     outside = values[(values < 0) | (values >= num_classes)]
     if outside.size:
         raise ValueError(f"labels must be 0 to {num_classes - 1}, one a proxy, got {outside.flat[0]}")
-
-
-def _values(labels):
-    """The labels in NumPy, or None while a graph is traced."""
-    try:
-        return ops.convert_to_numpy(labels) if ops.is_tensor(labels) else np.asarray(labels)
-    except (NotImplementedError, TypeError):  # what TensorFlow and PyTorch raise, and JAX
-        return None

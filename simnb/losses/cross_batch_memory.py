@@ -107,9 +107,7 @@ class CrossBatchMemory(keras.losses.Loss):
 
     def _check(self, labels, embeddings):
         labels, embeddings = _pairs.check(_replicas.labels(labels), embeddings)
-        dtype = keras.backend.standardize_dtype(labels.dtype)
-        if not dtype.startswith(("int", "uint")):
-            raise ValueError(f"labels must be integers, got dtype {dtype}")
+        _pairs.check_values(labels)
         if embeddings.shape[1] not in (None, self.memory.dim):
             raise ValueError(
                 f"embeddings must have dim {self.memory.dim} like the memory, got {embeddings.shape[1]}"

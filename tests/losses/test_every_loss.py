@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from simnb import losses
+from simnb.losses._pairs import PairLoss
 
 values = keras.ops.convert_to_numpy
 
@@ -95,9 +96,10 @@ def test_every_option_is_kept(variant):
     assert config["name"] == variant.of_each.__name__
 
 
-def test_every_loss_is_tested(variant):
+def test_every_public_loss_over_pairs_is_tested_here(every_class):
     public = {getattr(losses, name) for name in losses.__all__}
-    assert {variant.make, variant.of_each} <= public
+    classes = {each for each in public if isinstance(each, type) and issubclass(each, PairLoss)}
+    assert set(every_class) == classes
 
 
 def test_the_defaults_of_class_and_function_agree(make, batch):
@@ -166,6 +168,32 @@ def test_bad_input_is_named(make, batch):
         function(np.eye(4)[labels], embeddings)
     with pytest.raises(ValueError, match="labels and embeddings must have the same length, got 3 and 12"):
         function(labels[:3], embeddings)
+
+
+@pytest.mark.parametrize(
+    ("convert", "complaint"),
+    [
+        (lambda labels: labels + 0.5, "labels must be integers, got dtype float64"),
+        (lambda labels: labels.astype("float32"), "labels must be integers, got dtype float32"),
+        (
+            lambda labels: [f"class {label}" for label in labels],
+            "integers, got dtype .*from_arrays turns strings",
+        ),
+        (lambda labels: labels - 1, "labels must be 0 or above, got -1; -1 stands for unknown"),
+    ],
+)
+def test_labels_that_are_no_classes_are_refused(make, batch, convert, complaint):
+    labels, embeddings = convert(batch[0]), batch[1]
+    with pytest.raises(ValueError, match=complaint):
+        make()(labels, embeddings)
+    with pytest.raises(ValueError, match=complaint):
+        getattr(losses, make().name)(labels, embeddings)
+
+
+def test_float_labels_are_refused_in_a_tensor_too(make, batch):
+    labels = keras.ops.convert_to_tensor(batch[0].astype("float32"))
+    with pytest.raises(ValueError, match="labels must be integers, got dtype float32"):
+        make()(labels, batch[1])
 
 
 @pytest.mark.parametrize(

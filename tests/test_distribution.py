@@ -82,6 +82,11 @@ def test_fit_over_two_devices_trains_proxies_and_fills_the_memory_as_one_device_
 
 
 @needs_tensorflow
+def test_a_killed_training_over_two_devices_goes_on_to_the_weights_of_one(mirrored):
+    assert_same(*mirrored["recipe"])
+
+
+@needs_tensorflow
 def test_every_device_remembers_the_whole_batches(mirrored):
     one, other, alone = mirrored["memory"][0]["memory"]
     assert one == other

@@ -1,3 +1,5 @@
+import random
+
 import keras
 import numpy as np
 import pytest
@@ -68,6 +70,13 @@ def test_mixed_precision_gives_nearly_the_same_float32_embedding():
     assert b.dtype == np.float32
     np.testing.assert_allclose(a, b, atol=0.1)
     assert not np.array_equal(a, b)
+
+
+def test_measuring_the_precision_touches_no_global_generator():
+    before, of_python = np.random.get_state()[1].copy(), random.getstate()
+    fastest_precision.__wrapped__()
+    np.testing.assert_array_equal(np.random.get_state()[1], before)
+    assert random.getstate() == of_python
 
 
 def test_the_precision_is_chosen_by_the_clock(monkeypatch):

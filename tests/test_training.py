@@ -1,10 +1,12 @@
+import random
+
 import keras
 import numpy as np
 import pytest
 
 from simnb.data import from_arrays
 from simnb.layers import MetricEmbedding
-from simnb.losses import MultiSimilarityLoss, NormalizedSoftmaxLoss, TripletLoss
+from simnb.losses import CrossBatchMemory, MultiSimilarityLoss, NormalizedSoftmaxLoss, TripletLoss
 from simnb.metrics import map_at_r, recall_at_k
 from simnb.samplers import BalancedBatches
 from simnb.search import SimilaritySearch
@@ -83,9 +85,10 @@ def test_the_same_seed_gives_the_same_weights():
 
 
 def test_no_global_generator_is_touched():
-    before = np.random.get_state()[1].copy()
-    fit(small_model(dropout=0.5), batches_of(blobs()), verbose=0)
+    before, of_python = np.random.get_state()[1].copy(), random.getstate()
+    fit(small_model(dropout=0.5), batches_of(blobs()), loss=MIX, verbose=0)
     np.testing.assert_array_equal(np.random.get_state()[1], before)
+    assert random.getstate() == of_python
 
 
 def test_plain_compile_and_fit_do_just_as_well():
@@ -174,14 +177,22 @@ class Kill(keras.callbacks.Callback):
             raise RuntimeError("killed")
 
 
-@pytest.mark.parametrize("extra", [{}, {"loss": MIX, "optimizer": "muon", "average": 0.9}])
+@pytest.mark.parametrize(
+    "extra",
+    [
+        dict,
+        lambda: {"loss": MIX, "optimizer": "muon", "average": 0.9},
+        lambda: {"loss": CrossBatchMemory(TripletLoss(), 50, 8)},
+    ],
+    ids=["defaults", "mix", "memory"],
+)
 def test_a_killed_training_goes_on_to_the_same_end(tmp_path, extra, monitor):
     def options(path):
         return {"epochs": 4, "seed": 3, "verbose": 0, "checkpoint": path, "patience": 9, "monitor": monitor}
 
     def run(path, **more):
         model, batches = small_model(dropout=0.3), batches_of(blobs(), steps_per_epoch=10)
-        return model, fit(model, batches, **options(path), **extra, **more)
+        return model, fit(model, batches, **options(path), **extra(), **more)
 
     whole, whole_history = run(tmp_path / "whole.npz")
     for step in (4, 25):  # in the first epoch, before there is a file, and in the third
@@ -198,6 +209,37 @@ def test_a_killed_training_goes_on_to_the_same_end(tmp_path, extra, monitor):
     assert len(history.history["loss"]) == 4
 
 
+class Alternating(keras.utils.PyDataset):
+    """A data set of one's own, whose batches depend on how many epochs are over."""
+
+    def __init__(self, examples):
+        super().__init__()
+        self.examples, self.over = examples, 0
+
+    def __len__(self):
+        return 4
+
+    def __getitem__(self, i):
+        part = slice(16 * i + self.over, 16 * (i + 1) + self.over)
+        return self.examples.images[part], self.examples.labels[part]
+
+    def on_epoch_end(self):
+        self.over += 1
+
+
+def test_a_data_set_of_ones_own_goes_on_too(tmp_path):
+    def run(name, **options):
+        model = small_model()
+        options |= {"epochs": 3, "verbose": 0, "checkpoint": tmp_path / name}
+        fit(model, Alternating(blobs(70)), loss=TripletLoss(), **options)
+        return model.get_weights()
+
+    with pytest.raises(RuntimeError, match="killed"):
+        run("killed", callbacks=Kill(10))
+    for resumed, whole in zip(run("killed"), run("whole"), strict=True):
+        np.testing.assert_allclose(resumed, whole, atol=1e-5)
+
+
 def test_a_checkpoint_is_replaced_whole_and_never_used_for_another_training(tmp_path, monkeypatch):
     path = tmp_path / "new folder" / "run.npz"
 
@@ -207,10 +249,20 @@ def test_a_checkpoint_is_replaced_whole_and_never_used_for_another_training(tmp_
 
     run(path)
     kept = path.read_bytes()
-    with pytest.raises(ValueError, match=r"run.npz is of another training: epochs differ; pass another path"):
+    with pytest.raises(
+        ValueError, match=r"run.npz is of another training: epochs, optimizer differ; pass another path"
+    ):
         run(path, epochs=3)
-    with pytest.raises(ValueError, match="is of another training: seed, variables differ"):
+    with pytest.raises(ValueError, match="is of another training: seed, losses, variables differ"):
         run(path, loss=MIX, seed=1)
+    with pytest.raises(ValueError, match="is of another training: losses, optimizer differ"):
+        run(path, loss=TripletLoss(), learning_rate=0.5)
+    with pytest.raises(ValueError, match="is of another training: losses differ"):
+        run(path, loss=MultiSimilarityLoss(alpha=3.0))
+    with pytest.raises(ValueError, match="is of another training: average differ"):
+        run(path, average=0.9)
+    with pytest.raises(ValueError, match="is of another training: batches differ"):
+        fit(small_model(), batches_of(blobs(), steps_per_epoch=3, seed=7), epochs=2, checkpoint=path)
     assert path.read_bytes() == kept
     path.write_bytes(kept[:500])
     with pytest.raises(ValueError, match=r"run.npz cannot be read \(.*\); pass another path, or delete"):
@@ -268,6 +320,23 @@ def test_a_loss_of_nan_ends_the_training_and_leaves_the_last_good_weights():
     np.testing.assert_array_equal(model.get_weights()[0], start)
 
 
+def test_the_step_of_a_loss_of_nan_is_counted_from_the_beginning_of_the_training(tmp_path):
+    class Poison(keras.callbacks.Callback):
+        def on_train_batch_begin(self, batch, logs=None):
+            if self.model.optimizer.iterations == 27:
+                self.model.set_weights([np.full_like(w, np.nan) for w in self.model.get_weights()])
+
+    def run(*callbacks):
+        batches = batches_of(blobs(), steps_per_epoch=10)
+        options = {"epochs": 4, "checkpoint": tmp_path / "run.npz", "verbose": 0}
+        fit(small_model(), batches, callbacks=callbacks, **options)
+
+    with pytest.raises(RuntimeError, match="killed"):
+        run(Kill(22))
+    with pytest.raises(FloatingPointError, match=r"in step 28 .* the weights of step 25 again"):
+        run(Poison())
+
+
 def test_averaged_weights_are_what_the_monitor_measures_and_what_remains(monitor):
     measured = []
 
@@ -297,6 +366,25 @@ def test_one_cycle_rises_to_its_peak_and_falls_to_zero():
     assert float(one_cycle(0.5, 100, warmup=0)(0)) == pytest.approx(0.5)
 
 
+@pytest.mark.parametrize(
+    ("option", "lack"),
+    [("examples_per_class", "pair of one class"), ("classes_per_batch", "pair of two classes")],
+)
+def test_batches_without_pairs_are_refused_for_losses_over_pairs_alone(option, lack):
+    batches = batches_of(blobs(), **{option: 1, "steps_per_epoch": 2})
+    with pytest.raises(
+        ValueError, match=f"{option} must be 2 or more for TripletLoss, .* there is no {lack}"
+    ):
+        fit(small_model(), batches, loss=[NormalizedSoftmaxLoss(), TripletLoss()])
+    with pytest.raises(ValueError, match=f"{option} must be 2 or more for MultiSimilarityLoss"):
+        fit(small_model(), batches)
+    for loss in (NormalizedSoftmaxLoss(), CrossBatchMemory(TripletLoss(), 30, 8)):
+        model = small_model()
+        before = model.get_weights()[0]
+        fit(model, batches, loss=loss, verbose=0)
+        assert not np.array_equal(model.get_weights()[0], before)
+
+
 def test_bad_input_is_named():
     examples, other = blobs(), blobs(30, 1, 1000)
     with pytest.raises(
@@ -322,6 +410,15 @@ def test_bad_input_is_named():
         fit(small_model(), batches_of(examples), optimizer="sgd")
     with pytest.raises(ValueError, match="weight_decay must be set in the optimizer that was passed"):
         fit(small_model(), batches_of(examples), optimizer=keras.optimizers.Adam(), weight_decay=0.1)
+    for rate in (-1.0, 0, float("nan"), "fast"):
+        with pytest.raises(ValueError, match="learning_rate must be a number above 0, got"):
+            fit(small_model(), batches_of(examples), learning_rate=rate)
+    with pytest.raises(
+        ValueError, match=r"loss must be a loss of simnb.losses, or a list of them, got 'mse'"
+    ):
+        fit(small_model(), batches_of(examples), loss=[TripletLoss(), "mse"])
+    with pytest.raises(ValueError, match=r"Alternating does not name: pass simnb\.training\.MetricModel"):
+        fit(small_model(), Alternating(examples), loss=NormalizedSoftmaxLoss())
     with pytest.raises(ValueError, match="patience needs a monitor"):
         fit(small_model(), batches_of(examples), patience=2)
     with pytest.raises(ValueError, match="average must be at least 0 and below 1, got 1"):

@@ -55,6 +55,15 @@ class Batches(keras.utils.PyDataset):
         """Different examples in a batch; ``TwoViewBatches`` has two views of each."""
         return self._plan.shape[1]
 
+    @property
+    def rows(self):
+        """Rows of a batch as ``fit`` gets it."""
+        return self.batch_size
+
+    def settings(self):
+        """What tells these batches from others: a dict of plain values, which a checkpoint holds."""
+        return {"seed": self._seed, "batch_size": self.batch_size, "num_examples": len(self._images)}
+
     def __len__(self):
         """Batches in an epoch."""
         return self._steps

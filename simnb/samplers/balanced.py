@@ -43,7 +43,9 @@ class BalancedBatches(Batches):
     Note:
         Pass ``shuffle=False`` to ``fit``: the batches are random already, and Keras would shuffle their
         order with Python's global generator, so that which is next cannot be known and made ahead.
-        ``simnb.training.fit`` does. A ``fit`` that is interrupted begins the epoch again when it goes on.
+        ``simnb.training.fit`` does. Under several replicas of ``tf.distribute`` Keras reads some batches
+        ahead before it begins: of an epoch of a few batches that may be all, and the training then starts
+        with the epoch after it. A ``fit`` that is interrupted begins the epoch again when it goes on.
         Keras's own AugMix layer draws from Python's global generator, and so is not repeatable.
 
     Example:
@@ -89,6 +91,10 @@ class BalancedBatches(Batches):
     def classes(self):
         """The labels that batches are drawn from, ascending: shape [num_classes] int64."""
         return np.unique(self._labels[self._examples.cards])
+
+    def settings(self):
+        """What tells these batches from others: a dict of plain values, which a checkpoint holds."""
+        return {**super().settings(), "examples_per_class": self.examples_per_class}
 
     def _deal(self):
         classes = self._class_deck.deal(0, self.classes_per_batch, self._rng)

@@ -59,6 +59,11 @@ class TwoViewBatches(Batches):
         self._deck = Decks(self._rng.permutation(count), [count])
         self._plan_for(batch_size, count, steps_per_epoch)
 
+    @property
+    def rows(self):
+        """Rows of a batch as ``fit`` gets it: two views of each image."""
+        return 2 * self.batch_size
+
     def _deal(self):
         return self._deck.deal(0, self.batch_size, self._rng)
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from simnb._keras import keras
 
-FORMAT = 1
+FORMAT = 2
 
 
 class Checkpoint(keras.callbacks.Callback):

@@ -56,7 +56,7 @@ class StopWhenNotFinite(keras.callbacks.Callback):
     it, which these weights gave, is finite.
     """
 
-    def __init__(self, every=100):
+    def __init__(self, every=25):
         """No copy yet."""
         super().__init__()
         self.every = every
@@ -64,8 +64,9 @@ class StopWhenNotFinite(keras.callbacks.Callback):
         self._step = 0
 
     def on_train_begin(self, logs=None):
-        """The weights to start from."""
-        self._candidate = (0, self.model.get_weights())
+        """The weights to start from, after as many steps as the optimizer has taken before."""
+        self._step = int(keras.ops.convert_to_numpy(self.model.optimizer.iterations))
+        self._candidate = (self._step, self.model.get_weights())
 
     def on_train_batch_end(self, batch, logs=None):
         """Look at the mean loss of the epoch: one that is not finite stays so."""
@@ -84,5 +85,5 @@ class StopWhenNotFinite(keras.callbacks.Callback):
         raise FloatingPointError(
             f"the loss became {loss} in step {self._step} at a learning rate of {rate:.3g}; the model has "
             f"the weights of step {step} again. Try a lower learning rate or clipnorm=1.0 in the optimizer, "
-            "and look whether the images hold NaN"
+            "and look whether the images hold NaN and every label is one of the classes"
         )

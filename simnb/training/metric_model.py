@@ -46,7 +46,7 @@ class MetricModel(keras.Model):
             self.proxies = Proxies(len(self._classes), seed=seed, name="proxies")
             self.proxies.build(embedder.output_shape)
         self.memories = [loss.memory for loss in losses if isinstance(loss, CrossBatchMemory)]
-        self._terms = list(zip(weights, losses, strict=True))
+        self.terms = list(zip(weights, losses, strict=True))
         self.built = True
 
     def call(self, images, training=False):
@@ -61,7 +61,7 @@ class MetricModel(keras.Model):
             positions = self._position(y)
         # Each replica adds its own: they must not count as often as there are replicas.
         total = _replicas.share(sum(self.losses), None, reduction="sum") if self.losses else 0.0
-        for weight, loss in self._terms:
+        for weight, loss in self.terms:
             if isinstance(loss, ProxyLoss):
                 value = loss(positions, similarities, sample_weight)
             elif isinstance(loss, CrossBatchMemory):

@@ -1,10 +1,15 @@
 """The recipe: compile, fit with a schedule, watch retrieval rather than the loss, go on after a kill."""
 
+import json
+import math
+import numbers
+
 import numpy as np
 
 from simnb import _checks, _replicas
 from simnb._keras import keras
 from simnb.losses import CrossBatchMemory, MultiSimilarityLoss
+from simnb.losses._pairs import PairLoss
 from simnb.losses._proxies import ProxyLoss
 from simnb.training.average import AverageWeights
 from simnb.training.checkpoint import Checkpoint
@@ -76,8 +81,9 @@ def fit(
     """
     epochs = _checks.positive_int(epochs, name="epochs")
     _check_batches(batches)
+    _check_losses(loss, batches)
     _check_watching(monitor, patience, average)
-    _replicas.check_fit(model, getattr(batches, "batch_size", None))
+    _replicas.check_fit(model, getattr(batches, "rows", None))
     with _replicas.scope(model):
         learner = _learner(model, batches, loss, loss_weights, _checks.seed(seed))
         steps = epochs * len(batches)
@@ -89,7 +95,9 @@ def fit(
     saver = None
     if checkpoint is not None:
         keepers = {"average": averaging, "stopper": stopper}
-        saver = _checkpoint(checkpoint, learner, states, batches, keepers, {"epochs": epochs, "seed": seed})
+        settings = {"epochs": epochs, "seed": seed, "average": average, **_losses_and_optimizer(learner)}
+        with _replicas.scope(model):
+            saver = _checkpoint(checkpoint, learner, states, batches, keepers, settings)
     listeners = [callbacks] if isinstance(callbacks, keras.callbacks.Callback) else list(callbacks or ())
     # In this order: averaged weights are measured, the measure decides, and all of it is written.
     inner = [c for c in (StopWhenNotFinite(), averaging, monitor, stopper) if c is not None]
@@ -132,6 +140,11 @@ def _learner(model, batches, loss, loss_weights, seed):
     if len(losses) == 1 and loss_weights is None and not special:
         return model
     classes = getattr(batches, "classes", None)
+    if classes is None and any(isinstance(one, ProxyLoss) for one in losses):
+        raise ValueError(
+            f"a proxy loss needs the classes, which {type(batches).__name__} does not name: pass "
+            "simnb.training.MetricModel(model, loss, classes=labels) as the model, and no loss"
+        )
     return MetricModel(model, losses, weights=loss_weights, classes=classes, seed=seed)
 
 
@@ -153,6 +166,8 @@ def _optimizer(optimizer, learning_rate, schedule, steps, weight_decay):
     _checks.one_of(optimizer, tuple(LEARNING_RATES), name="optimizer")
     _checks.one_of(schedule, SCHEDULES, name="schedule")
     rate = LEARNING_RATES[optimizer] if learning_rate is None else learning_rate
+    if not (isinstance(rate, numbers.Real) and 0 < rate < math.inf):
+        raise ValueError(f"learning_rate must be a number above 0, got {rate!r}")
     if schedule != "constant":
         rate = one_cycle(rate, steps, warmup=0.2 if schedule == "one_cycle" else 0.0)
     return {"adam": keras.optimizers.Adam, "muon": Muon}[optimizer](rate, weight_decay=weight_decay)
@@ -163,11 +178,26 @@ def _checkpoint(path, learner, states, batches, keepers, settings):
     variables = [*learner.weights, *states, *learner.optimizer.variables]
     keepers = {name: keeper for name, keeper in keepers.items() if keeper is not None}
     settings |= {"steps_per_epoch": len(batches), "first_epoch": getattr(batches, "epoch", 0)}
+    settings["batches"] = batches.settings() if hasattr(batches, "settings") else type(batches).__name__
     saver = Checkpoint(path, variables, settings, keepers)
     saver.restore()
-    for _ in range(saver.epochs):
-        batches.next_epoch()  # deals without reading an image
+    # Ours deal an epoch without reading an image; a data set of yours hears what Keras would have told it.
+    go_on = getattr(batches, "next_epoch", None) or getattr(batches, "on_epoch_end", None)
+    for _ in range(saver.epochs if go_on else 0):
+        go_on()
     return saver
+
+
+def _losses_and_optimizer(learner):
+    """What a training is, beside its data: plain values for the settings of a checkpoint."""
+    if isinstance(learner, MetricModel):
+        losses = [[weight, loss.name, loss.get_config()] for weight, loss in learner.terms]
+    else:
+        losses = [[1.0, learner.loss.name, learner.loss.get_config()]]
+    optimizer = {"class": type(learner.optimizer).__name__, **learner.optimizer.get_config()}
+    optimizer.pop("name", None)  # numbered through the life of a process
+    config = {"losses": losses, "optimizer": optimizer}
+    return json.loads(json.dumps(config, default=str))
 
 
 def _check_batches(batches):
@@ -176,6 +206,30 @@ def _check_batches(batches):
             f"batches must be BalancedBatches or another PyDataset, got {type(batches).__name__}; "
             "simnb.samplers.BalancedBatches(images, labels, ...) makes them"
         )
+    try:
+        len(batches)
+    except TypeError as error:  # a tf.data.Dataset without end, or whose end nobody knows
+        raise ValueError(
+            "batches must have a length, the steps of an epoch; a tf.data.Dataset gets one with "
+            ".take(steps).apply(tf.data.experimental.assert_cardinality(steps))"
+        ) from error
+
+
+def _check_losses(losses, batches):
+    for loss in losses if isinstance(losses, list | tuple) else [losses or MultiSimilarityLoss()]:
+        if not isinstance(loss, keras.losses.Loss):
+            raise ValueError(f"loss must be a loss of simnb.losses, or a list of them, got {loss!r}")
+        if not isinstance(loss, PairLoss):
+            continue
+        for option, lack in (
+            ("examples_per_class", "pair of one class"),
+            ("classes_per_batch", "pair of two classes"),
+        ):
+            if getattr(batches, option, 2) == 1:
+                raise ValueError(
+                    f"{option} must be 2 or more for {type(loss).__name__}, which compares the examples of a "
+                    f"batch: with 1 there is no {lack} in it, and nothing to learn"
+                )
 
 
 def _check_watching(monitor, patience, average):

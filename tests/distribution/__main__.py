@@ -3,13 +3,15 @@
 ``python tests/distribution mirrored | worker | sharded`` prints its results as one line of JSON.
 """
 
+import contextlib
 import json
 import sys
+import tempfile
 
 import keras
 import numpy as np
 
-from simnb import _replicas, layers, losses
+from simnb import _replicas, layers, losses, samplers, training
 
 DIM, CLASSES, RATE = 3, 5, 0.5
 
@@ -144,7 +146,41 @@ def refused(mirrored):
         except ValueError as error:
             said.append(str(error))
     _replicas.check_fit(model, 8)
+    batches = samplers.TwoViewBatches(
+        np.zeros((9, 4, 4, 3)), batch_size=3, augment=lambda images, rng: images
+    )
+    _replicas.check_fit(model, batches.rows)  # two views each
     return said
+
+
+class Kill(keras.callbacks.Callback):
+    """Ends a training in its second epoch."""
+
+    def on_train_batch_end(self, batch, logs=None):
+        if self.model.optimizer.iterations == 18:
+            raise RuntimeError("killed")
+
+
+def recipe(mirrored):
+    """The weights of ``simnb.training.fit``: over two devices, killed and gone on with, and on one."""
+    inputs, labels, _ = examples(60)
+
+    def weights(scope, **options):
+        with scope:
+            model = embedder()
+        batches = samplers.BalancedBatches(
+            inputs, labels, classes_per_batch=4, examples_per_class=4, steps_per_epoch=12
+        )
+        mix = [losses.NormalizedSoftmaxLoss(), losses.SupervisedContrastiveLoss()]
+        optimizer = keras.optimizers.SGD(0.05)
+        training.fit(model, batches, loss=mix, epochs=2, optimizer=optimizer, verbose=0, **options)
+        return flat(model.get_weights())
+
+    with tempfile.TemporaryDirectory() as folder:
+        path = f"{folder}/run.npz"
+        with contextlib.suppress(RuntimeError):
+            weights(mirrored.scope(), checkpoint=path, callbacks=Kill())
+        return [weights(mirrored.scope(), checkpoint=path), weights(contextlib.nullcontext())]
 
 
 def not_gathered(labels, rows, weights):
@@ -177,6 +213,7 @@ def mirrored():
         "memory": [remembers(strategy, 32, 32, 32, 17)],
         "pair reductions": runs(strategy, list, {**triplets, "not gathered": not_gathered}, [5, 2]),
         "proxy reductions": runs(strategy, proxies, softmax, [5, 2]),
+        "recipe": recipe(strategy),
         "refused": refused(strategy),
         "one example": runs(strategy, proxies, {"softmax": softmax["sum_over_batch_size"]}, [1, 0]),
     }

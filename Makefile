@@ -12,7 +12,7 @@ ifdef TFDS_DATA_DIR
 export TFDS_DATA_DIR
 endif
 
-.PHONY: help quickstart test lint unit backends nbval lab notebooks bench clean
+.PHONY: help quickstart test lint unit published backends nbval lab notebooks bench clean
 
 help: ## Say what there is
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -29,9 +29,12 @@ lint: $(READY)
 unit: $(READY)
 	$(PY) -m pytest
 
+published: $(READY) ## Measure the published figures of the weights in the package again
+	$(PY) -m pytest -m published tests/test_pretrained.py
+
 # What is written in keras.ops and Keras layers, as JAX and PyTorch run it.
 KERAS_HALF := tests/losses tests/samplers tests/test_layers.py tests/test_muon.py tests/test_training.py \
-	tests/test_fast_resnet.py tests/test_distribution.py
+	tests/test_fast_resnet.py tests/test_mirrored.py tests/test_distribution.py
 
 backends: $(READY) ## The Keras half on JAX and PyTorch, whichever are installed
 	@for backend in jax torch; do \

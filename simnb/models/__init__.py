@@ -6,6 +6,7 @@ from simnb.models.embedding import embed
 from simnb.models.fast import fast_resnet
 from simnb.models.mirrored import mirrored
 from simnb.models.precision import fastest_precision
+from simnb.models.pretrained import pretrained, provenance
 from simnb.models.tutorial import tutorial_convnet
 
 __all__ = [
@@ -15,5 +16,7 @@ __all__ = [
     "mirrored",
     "backbone",
     "set_trainable",
+    "pretrained",
+    "provenance",
     "embed",
 ]

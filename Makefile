@@ -33,8 +33,9 @@ published: $(READY) ## Measure the published figures of the weights in the packa
 	$(PY) -m pytest -m published tests/test_pretrained.py
 
 # What is written in keras.ops and Keras layers, as JAX and PyTorch run it.
-KERAS_HALF := tests/losses tests/samplers tests/test_layers.py tests/test_muon.py tests/test_training.py \
-	tests/test_fast_resnet.py tests/test_mirrored.py tests/test_distribution.py
+KERAS_HALF := tests/losses tests/samplers tests/test_layers.py tests/test_distances.py tests/test_muon.py \
+	tests/test_models.py tests/test_fast_resnet.py tests/test_backbone.py tests/test_mirrored.py \
+	tests/test_training.py tests/test_distribution.py
 
 backends: $(READY) ## The Keras half on JAX and PyTorch, whichever are installed
 	@for backend in jax torch; do \

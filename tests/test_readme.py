@@ -4,6 +4,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from simnb.models.pretrained import provenance
+from tests.benchmarks.training import kept_records
+
 README = Path(__file__).parents[1] / "README.md"
 
 
@@ -21,3 +24,13 @@ def test_the_example_of_the_readme_runs(tmp_path, monkeypatch, capsys):
     printed = capsys.readouterr().out
     assert "Match where cosine distance <= " in printed
     assert "8 known and 2 unknown queries" in printed
+
+
+def test_the_tables_of_trainings_say_what_the_runs_left_behind():
+    readme = README.read_text()
+    for name, record in kept_records().items():
+        figures = " | ".join(f"{record['figures'][key]:.3f}" for key in ("recall_at_1", "map_at_r"))
+        (row,) = [line for line in readme.splitlines() if line.startswith(f"| `{name}` |")]
+        assert row.endswith(f"| {figures} |")
+    plain = provenance("cifar10")["figures_without_mirror"]
+    assert f"R@1 {plain['recall_at_1']:.3f} and MAP@R {plain['map_at_r']:.3f}" in " ".join(readme.split())

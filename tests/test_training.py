@@ -378,11 +378,16 @@ def test_batches_without_pairs_are_refused_for_losses_over_pairs_alone(option, l
         fit(small_model(), batches, loss=[NormalizedSoftmaxLoss(), TripletLoss()])
     with pytest.raises(ValueError, match=f"{option} must be 2 or more for MultiSimilarityLoss"):
         fit(small_model(), batches)
+    with pytest.raises(ValueError, match=f"{option} must be 2 or more for TripletLoss"):
+        fit(MetricModel(small_model(), TripletLoss()), batches)
     for loss in (NormalizedSoftmaxLoss(), CrossBatchMemory(TripletLoss(), 30, 8)):
-        model = small_model()
-        before = model.get_weights()[0]
-        fit(model, batches, loss=loss, verbose=0)
-        assert not np.array_equal(model.get_weights()[0], before)
+        for learner, options in (
+            (small_model(), {"loss": loss}),
+            (MetricModel(small_model(), loss, classes=range(3)), {}),
+        ):
+            before = learner.get_weights()[0]
+            fit(learner, batches, verbose=0, **options)
+            assert not np.array_equal(learner.get_weights()[0], before)
 
 
 def test_bad_input_is_named():

@@ -24,6 +24,9 @@ class MetricModel(keras.Model):
         classes: The labels there are, any order; needed by proxy losses alone.
         seed: Of the proxies' initial values.
 
+    Attributes:
+        terms: The weight and the loss of each, a list of pairs.
+
     Raises:
         ValueError: If there is no loss, the lengths differ or a proxy loss comes without classes.
     """

@@ -72,8 +72,8 @@ def fit(
         The ``keras.callbacks.History``, of all epochs, those before a checkpoint included.
 
     Raises:
-        ValueError: If a name is unknown, a number out of range, batches are no data set, or the checkpoint is
-            of another training.
+        ValueError: If a name is unknown, a number out of range, batches are no data set or hold no pairs for
+            a loss over pairs, or the checkpoint is of another training.
         FloatingPointError: If the loss becomes NaN or infinite: it says the step and the learning rate, and
             the model has the last good weights.
         KeyboardInterrupt: When interrupted. The model then keeps the weights of its last step, and
@@ -81,7 +81,7 @@ def fit(
     """
     epochs = _checks.positive_int(epochs, name="epochs")
     _check_batches(batches)
-    _check_losses(loss, batches)
+    _check_losses(_losses(model, loss), batches)
     _check_watching(monitor, patience, average)
     _replicas.check_fit(model, getattr(batches, "rows", None))
     with _replicas.scope(model):
@@ -135,7 +135,7 @@ def _learner(model, batches, loss, loss_weights, seed):
         if loss is not None:
             raise ValueError("a MetricModel has its losses already: leave loss out, or pass its embedder")
         return model
-    losses = list(loss) if isinstance(loss, list | tuple) else [loss or MultiSimilarityLoss()]
+    losses = _losses(model, loss)
     special = any(isinstance(one, ProxyLoss | CrossBatchMemory) for one in losses)
     if len(losses) == 1 and loss_weights is None and not special:
         return model
@@ -190,10 +190,8 @@ def _checkpoint(path, learner, states, batches, keepers, settings):
 
 def _losses_and_optimizer(learner):
     """What a training is, beside its data: plain values for the settings of a checkpoint."""
-    if isinstance(learner, MetricModel):
-        losses = [[weight, loss.name, loss.get_config()] for weight, loss in learner.terms]
-    else:
-        losses = [[1.0, learner.loss.name, learner.loss.get_config()]]
+    terms = learner.terms if isinstance(learner, MetricModel) else [(1.0, learner.loss)]
+    losses = [[weight, loss.name, loss.get_config()] for weight, loss in terms]
     optimizer = {"class": type(learner.optimizer).__name__, **learner.optimizer.get_config()}
     optimizer.pop("name", None)  # numbered through the life of a process
     config = {"losses": losses, "optimizer": optimizer}
@@ -215,8 +213,15 @@ def _check_batches(batches):
         ) from error
 
 
+def _losses(model, loss):
+    """What the training will be by."""
+    if isinstance(model, MetricModel):
+        return [one for _, one in model.terms]
+    return list(loss) if isinstance(loss, list | tuple) else [loss or MultiSimilarityLoss()]
+
+
 def _check_losses(losses, batches):
-    for loss in losses if isinstance(losses, list | tuple) else [losses or MultiSimilarityLoss()]:
+    for loss in losses:
         if not isinstance(loss, keras.losses.Loss):
             raise ValueError(f"loss must be a loss of simnb.losses, or a list of them, got {loss!r}")
         if not isinstance(loss, PairLoss):

@@ -495,8 +495,8 @@ assert ratios[1] > 1.5 * ratios[0]
 # new to it. `models.provenance` says how it was made and what it reached: the R@1 there is of all test images among
 # the training images, and its MAP@R of the test images among themselves.
 #
-# It averages the embedding of each image with that of its mirror image (`models.mirrored`, for any embedder). The two
-# differ mostly by noise, and half of it goes, for twice the time. That is for photographs, not for text or digits,
+# It averages the embedding of each image with that of its mirror image (`models.mirrored`, for any embedder). What
+# differs between the two says little about the class, and part of it goes, for twice the time. That is for photographs, not for text or digits,
 # where left and right matter; and for the digits there are no weights, so that the network of section 6 stands in.
 
 # %% tags=["nbval-ignore-output"]

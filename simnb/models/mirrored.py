@@ -8,8 +8,8 @@ __all__ = ["mirrored"]
 def mirrored(model):
     """An embedder that averages the embedding of each image with that of its mirror image.
 
-    The differences between the two are mostly noise, and half of it goes. Nothing is trained, embedding takes
-    twice as long, and an image and its mirror image get the same embedding: not for images where left and
+    What differs between the two says little about the class, and averaging takes part of it away. Nothing is
+    trained, embedding takes twice as long, and an image and its mirror image get the same embedding: not for images where left and
     right matter, such as text.
 
     Args:

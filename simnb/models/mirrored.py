@@ -9,8 +9,8 @@ def mirrored(model):
     """An embedder that averages the embedding of each image with that of its mirror image.
 
     What differs between the two says little about the class, and averaging takes part of it away. Nothing is
-    trained, embedding takes twice as long, and an image and its mirror image get the same embedding: not for images where left and
-    right matter, such as text.
+    trained, embedding takes twice as long, and an image and its mirror image get the same embedding: not
+    for images where left and right matter, such as text.
 
     Args:
         model: An embedder, [batch, height, width, channels] -> [batch, dim] of unit norm. Its weights are

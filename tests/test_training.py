@@ -132,6 +132,33 @@ def test_an_interrupted_fit_keeps_the_weights_of_its_last_step(capsys):
 MIX = [NormalizedSoftmaxLoss(temperature=0.1), MultiSimilarityLoss()]
 
 
+class CountsTracing(TripletLoss):
+    """Python runs once each time that TensorFlow traces a step."""
+
+    traced = 0
+
+    def call(self, y_true, y_pred):
+        """Count."""
+        CountsTracing.traced += 1
+        return super().call(y_true, y_pred)
+
+
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="counts how often TensorFlow traces")
+def test_the_step_is_traced_once():
+    CountsTracing.traced = 0
+    fit(small_model(), batches_of(blobs(), steps_per_epoch=3), loss=CountsTracing(), epochs=2, verbose=0)
+    assert CountsTracing.traced == 1
+
+
+@pytest.mark.parametrize("loss", [TripletLoss(), NormalizedSoftmaxLoss()], ids=["pairs", "proxies"])
+def test_a_model_that_has_seen_no_image_is_built_first(loss, tmp_path):
+    model = keras.Sequential([keras.layers.Flatten(), MetricEmbedding(8)])
+    batches = batches_of(blobs(), steps_per_epoch=2)
+    history = fit(model, batches, loss=loss, verbose=0, checkpoint=tmp_path / "training.npz")
+    assert np.isfinite(history.history["loss"]).all()
+    assert model.output_shape == (None, 8)
+
+
 def test_a_mix_of_losses_trains_the_embedder_and_the_proxies(monitor):
     model = small_model()
     before = monitor.measure(model)

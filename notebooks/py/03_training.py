@@ -52,7 +52,7 @@ from simnb.augmentation import Augment
 SEED, SEEDS = 0, (0, 1)
 SIZES = {
     "cifar10": {"losses": 8, "steps": 120, "few": 50, "epochs": 4, "recipe": 100, "flip": True},
-    "digits": {"losses": 3, "steps": 24, "few": 10, "epochs": 3, "recipe": 8, "flip": False},
+    "digits": {"losses": 2, "steps": 24, "few": 10, "epochs": 3, "recipe": 8, "flip": False},
 }
 logging.getLogger("tensorflow").setLevel("ERROR")  # it warns of so many models in one process
 start = time.perf_counter()

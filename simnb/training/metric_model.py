@@ -47,7 +47,7 @@ class MetricModel(keras.Model):
                 raise ValueError("classes must be given for a proxy loss: the labels there are")
             self._classes = np.unique(_checks.labels(classes, name="classes"))
             self.proxies = Proxies(len(self._classes), seed=seed, name="proxies")
-            self.proxies.build(embedder.output_shape)
+            self.proxies.build(_output_shape(embedder))
         self.memories = [loss.memory for loss in losses if isinstance(loss, CrossBatchMemory)]
         self.terms = list(zip(weights, losses, strict=True))
         self.built = True
@@ -82,3 +82,13 @@ class MetricModel(keras.Model):
         same = ops.equal(labels[:, None], classes[None, :])
         position = ops.cast(ops.argmax(same, axis=1), "int32")
         return ops.where(ops.any(same, axis=1), position, -1)
+
+
+def _output_shape(embedder):
+    try:
+        return embedder.output_shape
+    except AttributeError:  # a Sequential that has seen no image, or a model with a call of its own
+        raise ValueError(
+            f"the output shape of {embedder.name!r} is not known: proxies need the length of its embeddings. "
+            "Begin it with keras.Input, or wrap it: keras.Model(inputs, model(inputs))"
+        ) from None

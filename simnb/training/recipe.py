@@ -85,11 +85,14 @@ def fit(
     _check_watching(monitor, patience, average)
     _replicas.check_fit(model, getattr(batches, "rows", None))
     with _replicas.scope(model):
+        _build(model, batches)
         learner = _learner(model, batches, loss, loss_weights, _checks.seed(seed))
         steps = epochs * len(batches)
         optimizer = _optimizer(optimizer, learning_rate, schedule, steps, weight_decay)
         states = _seed_layers(learner, seed)
         learner.compile(optimizer=optimizer, **_compiled_loss(learner, model, loss))
+        # TensorFlow would trace a step that makes variables, and then the same without: half of the start.
+        learner.optimizer.build(learner.trainable_variables)
     stopper = None if patience is None else StopWhenWorse(_checks.positive_int(patience, name="patience"))
     averaging = None if average is None else AverageWeights(average)
     saver = None
@@ -127,6 +130,16 @@ def _train(learner, batches, epochs, callbacks, saver, verbose):
     history.epoch = list(range(before)) + history.epoch
     history.history = {name: earlier.get(name, []) + values for name, values in history.history.items()}
     return history
+
+
+def _build(model, batches):
+    """Give a model that has seen no image its weights: proxies, optimizer and checkpoint start from them."""
+    if not model.built:
+        images, *_ = batches[0] if hasattr(batches, "__getitem__") else next(iter(batches))
+        if isinstance(model, keras.Sequential):
+            model.build((None, *images.shape[1:]))
+        else:
+            model(images[:1])
 
 
 def _learner(model, batches, loss, loss_weights, seed):
@@ -174,7 +187,6 @@ def _optimizer(optimizer, learning_rate, schedule, steps, weight_decay):
 
 
 def _checkpoint(path, learner, states, batches, keepers, settings):
-    learner.optimizer.build(learner.trainable_variables)
     variables = [*learner.weights, *states, *learner.optimizer.variables]
     keepers = {name: keeper for name, keeper in keepers.items() if keeper is not None}
     settings |= {"steps_per_epoch": len(batches), "first_epoch": getattr(batches, "epoch", 0)}

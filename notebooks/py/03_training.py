@@ -51,8 +51,8 @@ from simnb.augmentation import Augment
 
 SEED, SEEDS = 0, (0, 1)
 SIZES = {
-    "cifar10": {"losses": 8, "steps": 120, "few": 50, "epochs": 4, "recipe": 100, "flip": True},
-    "digits": {"losses": 2, "steps": 24, "few": 10, "epochs": 3, "recipe": 8, "flip": False},
+    "cifar10": {"losses": 8, "stages": 3, "steps": 120, "few": 50, "epochs": 4, "recipe": 100, "flip": True},
+    "digits": {"losses": 2, "stages": 2, "steps": 24, "few": 10, "epochs": 2, "recipe": 8, "flip": False},
 }
 logging.getLogger("tensorflow").setLevel("ERROR")  # it warns of so many models in one process
 start = time.perf_counter()
@@ -88,7 +88,8 @@ monitor = training.RetrievalMonitor(validation[:1000], gallery[:3000])
 
 def new_network(seed=SEED):
     """A small network, not trained."""
-    return models.fast_resnet(widths=(16, 32, 64), whiten=train.images[:1000], precision="auto", seed=seed)
+    widths = (16, 32, 64)[: sizes["stages"]]
+    return models.fast_resnet(widths=widths, whiten=train.images[:1000], precision="auto", seed=seed)
 
 
 def mean_distance(model):

@@ -105,6 +105,12 @@ def not_empty(values, *, name):
     return values
 
 
+def same_length(one, other, names):
+    """Raise ValueError where two things differ in length; ``names`` is like "labels and embeddings"."""
+    if len(one) != len(other):
+        raise ValueError(f"{names} must have the same length, got {len(one)} and {len(other)}")
+
+
 def image_size(value, *, name="image_size"):
     """Return ``value`` as (height, width), or raise ValueError."""
     try:

@@ -67,6 +67,10 @@ class ExactSearch:
                 distances[again], positions[again] = self._nearest(queries[again], candidates, k)
         return distances, positions
 
+    def nearest_of(self, queries, positions):
+        """The given rows of each query, shape [num_queries, k], by distance: what a call returns."""
+        return self._nearest(self._ready(queries), positions, positions.shape[1])
+
     def _nearest(self, queries, candidates, k):
         measured = self._measure(queries, candidates)
         order = np.lexsort((candidates, measured), axis=1)[:, :k]

@@ -1,11 +1,10 @@
 """What every index does, and the values it gives back."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
-
-from simnb import _checks
 
 #: Label of what belongs to no known class, and of a neighbor that does not exist.
 UNKNOWN = -1
@@ -20,12 +19,14 @@ class Neighbors:
         ids: Ids of the rows, shape [num_queries, k] int64; -1 where there was none.
         labels: Their labels, shape [num_queries, k] int64; ``UNKNOWN`` where there was none.
         distance: Name of the distance, where it is known.
+        class_names: Name of each label, where the index has names.
     """
 
     distances: np.ndarray
     ids: np.ndarray
     labels: np.ndarray
     distance: str | None = None
+    class_names: tuple[str, ...] | None = None
 
     def __post_init__(self):
         """Check shapes and dtypes; NaN distances are refused."""
@@ -51,6 +52,11 @@ class Neighbors:
         """How many neighbors each query has."""
         return self.distances.shape[1]
 
+    @property
+    def names(self) -> np.ndarray:
+        """Class name of each neighbor, shape [num_queries, k] object; None where there is none."""
+        return names_of(self.labels, self.class_names)
+
     def __len__(self) -> int:
         """How many queries."""
         return len(self.distances)
@@ -59,7 +65,8 @@ class Neighbors:
         """The neighbors of some queries: a slice, a mask or an array of positions."""
         if isinstance(rows, (int, np.integer)):
             rows = [rows]
-        return Neighbors(self.distances[rows], self.ids[rows], self.labels[rows], self.distance)
+        parts = (self.distances[rows], self.ids[rows], self.labels[rows])
+        return Neighbors(*parts, self.distance, self.class_names)
 
     def __repr__(self) -> str:
         """Name the shape rather than print the arrays."""
@@ -68,19 +75,51 @@ class Neighbors:
 
 @dataclass(frozen=True, eq=False)
 class Rows:
-    """Rows of an index: ids [n], embeddings [n, dim], labels [n]."""
+    """Rows of an index.
+
+    Attributes:
+        ids: Shape [n] int64.
+        embeddings: Shape [n, dim] float32, as they were added.
+        labels: Shape [n] int64; ``UNKNOWN`` where a row has none.
+        metadata: Shape [n] object: a dict for each row, empty where a row has none.
+        class_names: Name of each label, where the index has names.
+    """
 
     ids: np.ndarray
     embeddings: np.ndarray
     labels: np.ndarray
+    metadata: np.ndarray
+    class_names: tuple[str, ...] | None = None
+
+    @property
+    def names(self) -> np.ndarray:
+        """Class name of each row, shape [n] object; None where there is none."""
+        return names_of(self.labels, self.class_names)
 
     def __len__(self) -> int:
         """How many rows."""
         return len(self.ids)
 
+    def __repr__(self) -> str:
+        """Name the shape rather than print the arrays."""
+        return f"Rows({len(self)} rows, dim={self.embeddings.shape[1]})"
+
 
 class Index(Protocol):
-    """What every index offers, wherever its rows live."""
+    """What every index offers, wherever its rows live.
+
+    Ids are integers from 0 to 2**62 - 1, unique in an index. Labels are integers, or strings: then
+    ``class_names`` names them, and ``labels`` are positions in it. Metadata are a few plain values a row
+    (str, int, float, bool, bytes) under names such as ``source``.
+
+    ``where`` names conditions that all have to hold, on ``label``, ``id`` or a name of the metadata:
+    ``{"label": 3}`` equals, ``{"source": ["phone", "scan"]}`` is one of, ``{"year": {">=": 2019, "<": 2024}}``
+    lies within. Numbers, strings, booleans and bytes are never equal to one another, and a row that lacks
+    the value meets no condition on it.
+
+    Every method checks what it is given before anything is changed, and raises a ``ValueError`` that says
+    what came and what was expected; after it, or a failure to write (``OSError``), the index is as it was.
+    """
 
     distance: str
 
@@ -89,41 +128,48 @@ class Index(Protocol):
         """Length of an embedding; None until the first row is added."""
 
     @property
+    def class_names(self) -> tuple[str, ...] | None:
+        """Name of each label; None where labels are plain integers, or there are none yet."""
+
+    @property
     def ids(self) -> np.ndarray:
-        """Id of every row, in the order they were added: shape [len] int64."""
+        """Id of every row, in the order of ``blocks``: shape [len] int64."""
 
     @property
     def labels(self) -> np.ndarray:
-        """Label of every row, in the order they were added: shape [len] int64."""
+        """Label of every row, in the order of ``blocks``: shape [len] int64."""
 
     def __len__(self) -> int:
         """How many rows are indexed."""
 
-    def add(self, embeddings, labels=None, *, ids=None) -> np.ndarray:
-        """Add rows; return their ids, shape [num_examples] int64."""
+    def add(self, embeddings, labels=None, metadata=None, *, ids=None, existing="refuse") -> np.ndarray:
+        """Add rows, all of them or none; return their ids, shape [num_examples] int64."""
 
-    def search(self, embeddings, k=5) -> Neighbors:
-        """Find the k nearest rows of each query."""
+    def search(self, embeddings, k=5, *, where=None) -> Neighbors:
+        """Find the k nearest rows of each query, among those that meet all conditions of ``where``."""
 
     def get(self, ids=None) -> Rows:
-        """Return rows by id, or all of them in the order they were added."""
+        """Return rows by id, in the order of ``ids``, or all of them."""
+
+    def blocks(self, size=10_000) -> Iterator[Rows]:
+        """Go through all rows, ``size`` at a time."""
+
+    def update(self, ids, *, embeddings=None, labels=None, metadata=None) -> None:
+        """Change parts of rows, of all of them or none."""
 
     def remove(self, ids) -> None:
-        """Remove rows by id."""
+        """Remove rows, all of them or none."""
+
+    def save(self, path) -> None:
+        """Write all rows into one SQLite file that ``open_index`` opens."""
+
+    def close(self) -> None:
+        """Let go of files and connections; the index cannot be used afterwards."""
 
 
-def check_new_rows(embeddings, labels, ids, *, index, next_id):
-    """Check what is about to be added to ``index``; return float32 rows, int64 labels and ids."""
-    cosine = index.distance == "cosine"
-    embeddings = _checks.embeddings(embeddings, dim=index.dim, nonzero=cosine)
-    count = len(embeddings)
-    labels = np.full(count, UNKNOWN, np.int64) if labels is None else _checks.labels(labels, count=count)
-    if ids is None:
-        return embeddings, labels, np.arange(next_id, next_id + count, dtype=np.int64)
-    ids = _checks.labels(ids, count=count, name="ids")
-    if ((ids < 0) | (ids >= 2**62)).any():
-        raise ValueError(f"ids must be from 0 to 2**62 - 1, got {ids.min()} to {ids.max()}")
-    unique, counts = np.unique(ids, return_counts=True)
-    if len(unique) < count:
-        raise ValueError(f"ids must be unique, got {unique[counts > 1][0]} more than once")
-    return embeddings, labels, ids
+def names_of(labels, class_names):
+    """Class name of each label, an object array of the same shape; None for ``UNKNOWN``."""
+    if class_names is None:
+        raise ValueError("these labels are plain integers: the index was given no class names")
+    table = np.array([*class_names, None], object)  # UNKNOWN, -1, is the last
+    return table[labels]

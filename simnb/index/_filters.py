@@ -1,0 +1,133 @@
+"""Conditions on rows, ``where={...}``: read once, then met by arrays here and by other languages elsewhere."""
+
+import operator
+from dataclasses import dataclass
+
+import numpy as np
+
+from simnb import _checks
+from simnb.index._incoming import kind, plain
+
+COMPARISONS = {"<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge}
+
+
+@dataclass(frozen=True)
+class Condition:
+    """One condition: ``key`` is one of ``values``, or stands in ``comparison`` to its only value."""
+
+    key: str
+    values: tuple
+    comparison: str | None = None
+
+    def holds(self, value):
+        """Whether a value of metadata meets it."""
+        same = [wanted for wanted in self.values if kind(wanted) == kind(value)]
+        if self.comparison is None:
+            return value in same
+        return bool(same) and COMPARISONS[self.comparison](value, same[0])
+
+
+def conditions(where, class_names=None):
+    """Read ``where``.
+
+    Args:
+        where: A dict, or None for no condition.
+        class_names: Those of the index, for labels that come as names.
+
+    Returns:
+        A list of ``Condition``; labels are integers in it.
+
+    Raises:
+        ValueError: If it is no dict, a value has no plain type or a name of a class does not exist.
+    """
+    if where is None:
+        return []
+    if not hasattr(where, "items"):
+        raise ValueError(f'where must be a dict such as {{"label": 3}}, got {where!r}')
+    result = []
+    for key, wanted in where.items():
+        if not isinstance(key, str):
+            raise ValueError(f"where must have names as keys, got {key!r}")
+        if hasattr(wanted, "items"):
+            result += _ranges(key, wanted)
+        else:
+            result.append(Condition(key, _values(key, wanted, class_names)))
+    return result
+
+
+def mask(wanted, ids, labels, metadata):
+    """Which rows meet all conditions: shape [n] bool.
+
+    Args:
+        wanted: What ``conditions`` gave.
+        ids: Shape [n].
+        labels: Shape [n].
+        metadata: Shape [n] object: dicts.
+    """
+    result = np.ones(len(ids), bool)
+    for condition in wanted:
+        if condition.key in ("id", "label"):
+            result &= _column_mask(condition, ids if condition.key == "id" else labels)
+            continue
+        for i in np.flatnonzero(result):
+            value = metadata[i].get(condition.key)
+            result[i] = value is not None and condition.holds(value)
+    return result
+
+
+def check_keys(wanted, known):
+    """Raise ValueError where a condition is on a name that no row has: most likely it is misspelled."""
+    for condition in wanted:
+        if condition.key not in ("id", "label") and condition.key not in known:
+            names = _checks.listed(sorted(known)) or "none"
+            raise ValueError(
+                f"where must name id, label or metadata of the index ({names}), got {condition.key!r}"
+            )
+
+
+def _column_mask(condition, column):
+    if condition.comparison is None:
+        return np.isin(column, np.array(condition.values, np.int64))
+    return COMPARISONS[condition.comparison](column, condition.values[0])
+
+
+def _values(key, wanted, class_names):
+    several = isinstance(wanted, list | tuple | set | frozenset | np.ndarray)
+    values = tuple(plain(value, name=key) for value in (list(wanted) if several else [wanted]))
+    if None in values:
+        raise ValueError(f"where {key!r} must be a value, got None")
+    if key == "label":
+        values = tuple(_label(value, class_names) for value in values)
+    if key in ("id", "label"):
+        _whole(key, values)
+    return values
+
+
+def _label(value, class_names):
+    if not isinstance(value, str):
+        return value
+    if value not in (class_names or ()):
+        names = _checks.listed(class_names) if class_names else "none: labels are integers"
+        raise ValueError(f"where label must be one of the index's class names ({names}), got {value!r}")
+    return class_names.index(value)
+
+
+def _ranges(key, wanted):
+    if not wanted:
+        raise ValueError(f"where {key!r} must have at least one of {', '.join(COMPARISONS)}; got none")
+    result = []
+    for comparison, value in wanted.items():
+        _checks.one_of(comparison, tuple(COMPARISONS), name=f"comparison of {key!r}")
+        value = plain(value, name=key)
+        if kind(value) not in ("number", "str"):
+            raise ValueError(f"where {key!r} can be compared with a number or a string, got {value!r}")
+        if key in ("id", "label"):
+            _whole(key, (value,))
+        result.append(Condition(key, (value,), comparison))
+    return result
+
+
+def _whole(key, values):
+    wrong = [value for value in values if kind(value) != "number" or value != int(value)]
+    if wrong:
+        raise ValueError(f"where {key!r} must be an integer, got {wrong[0]!r}")

@@ -1,0 +1,180 @@
+"""What is checked of rows before any engine sees them: most engines take NaN and doubled ids silently."""
+
+import numbers
+import re
+
+import numpy as np
+
+from simnb import _checks
+from simnb.index.protocol import UNKNOWN
+
+EXISTING = ("refuse", "replace", "skip")
+RESERVED = ("id", "label", "embedding", "metadata")
+_KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
+
+
+def check_embeddings(embeddings, *, index, name="embeddings"):
+    """Finite float32 rows of the index's dim; not all zero under cosine."""
+    return _checks.embeddings(embeddings, name=name, dim=index.dim, nonzero=index.distance == "cosine")
+
+
+def check_ids(ids, *, count=None, unique=True):
+    """Int64 ids in range; one id may come as a number."""
+    ids = np.asarray(ids)
+    ids = _checks.labels(ids[None] if ids.ndim == 0 else ids, count=count, name="ids")
+    if ((ids < 0) | (ids >= 2**62)).any():
+        raise ValueError(f"ids must be from 0 to 2**62 - 1, got {ids.min()} to {ids.max()}")
+    values, counts = np.unique(ids, return_counts=True)
+    if unique and len(values) < len(ids):
+        raise ValueError(f"ids must be unique, got {values[counts > 1][0]} more than once")
+    return ids
+
+
+def encode_labels(labels, *, count, class_names, labelled):
+    """Labels as integers, and the class names after them.
+
+    Args:
+        labels: Integers, or strings (None for no label), shape [count]; None for no labels at all.
+        count: How many there must be.
+        class_names: Those of the index, or None.
+        labelled: Whether a row of the index has a label.
+
+    Returns:
+        Labels, shape [count] int64, and the class names: those of the index, new ones after them.
+    """
+    if labels is None:
+        return np.full(count, UNKNOWN, np.int64), class_names
+    strings = _strings(labels)
+    if strings is None:
+        labels = _checks.labels(labels, count=count)
+        beyond = (labels < UNKNOWN) | (labels >= len(class_names or ()))
+        if class_names is not None and beyond.any():
+            raise ValueError(
+                f"labels must be positions in the index's {len(class_names)} class names, or its names, "
+                f"got {labels[beyond][0]}"
+            )
+        return labels, class_names
+    if len(strings) != count:
+        raise ValueError(f"labels and embeddings must have the same length, got {len(strings)} and {count}")
+    if class_names is None and labelled:
+        raise ValueError("labels must be integers like those of the rows in the index, got strings")
+    known = list(class_names or ())
+    known += sorted(set(strings) - {None} - set(known))
+    position = {name: label for label, name in enumerate(known)} | {None: UNKNOWN}
+    return np.array([position[name] for name in strings], np.int64).reshape(-1), tuple(known)
+
+
+def check_class_names(names):
+    """Class names as a tuple of different strings, or None."""
+    if names is None:
+        return None
+    names = tuple(names)
+    if not all(isinstance(name, str) for name in names) or len(set(names)) < len(names):
+        raise ValueError(f"class_names must be different strings, got {_checks.listed(names)}")
+    return tuple(str(name) for name in names)
+
+
+def check_metadata(metadata, *, count, removing=False):
+    """Metadata as one dict a row, an object array; empty ones where there is none at all.
+
+    Args:
+        metadata: A list of dicts, one a row (None for an empty one), or a dict of columns of length ``count``.
+            A value of None stands for no value.
+        count: How many rows there must be.
+        removing: Keep values of None: they say that a value is to be removed.
+    """
+    result = np.empty(count, object)
+    if metadata is None:
+        result[:] = [{} for _ in range(count)]
+        return result
+    if hasattr(metadata, "items"):
+        columns = {_key(key): _column(key, values, count) for key, values in metadata.items()}
+        rows = [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
+        rows = rows or [{}] * count
+    else:
+        rows = [{} if row is None else row for row in metadata]
+    if len(rows) != count:
+        raise ValueError(f"metadata and embeddings must have the same length, got {len(rows)} and {count}")
+    for i, row in enumerate(rows):
+        if not hasattr(row, "items"):
+            raise ValueError(f"metadata must be a list of dicts or a dict of columns, got {type(row).__name__}")
+        pairs = ((_key(key), plain(value, name=key)) for key, value in row.items())
+        result[i] = {key: value for key, value in pairs if removing or value is not None}
+    return result
+
+
+def merged(old, new):
+    """Metadata after an update: new values over old ones, and without those that became None."""
+    result = np.empty(len(old), object)
+    for i, (before, after) in enumerate(zip(old, new, strict=True)):
+        result[i] = {key: value for key, value in {**before, **after}.items() if value is not None}
+    return result
+
+
+def plain(value, *, name):
+    """A value of metadata as Python's own type, or ValueError."""
+    if value is None or type(value) in (str, bool, bytes):
+        return value
+    if isinstance(value, bool | np.bool_):
+        return bool(value)
+    if isinstance(value, numbers.Integral):
+        if not -(2**63) <= value < 2**63:
+            raise ValueError(f"metadata {name!r} must fit 64 bits, got {value}")
+        return int(value)
+    if isinstance(value, numbers.Real):
+        if not np.isfinite(value):
+            raise ValueError(f"metadata {name!r} must be finite, got {value}; leave it out, or pass None")
+        return float(value)
+    if isinstance(value, str | bytes):
+        return str(value) if isinstance(value, str) else bytes(value)
+    raise ValueError(f"metadata {name!r} must be str, int, float, bool or bytes, got {type(value).__name__}")
+
+
+def kind(value):
+    """What a value can be compared with: a boolean is no number here."""
+    if isinstance(value, bool):
+        return "boolean"
+    return "number" if isinstance(value, int | float) else type(value).__name__
+
+
+def taken_ids(ids):
+    """What is said of ids that are in an index already."""
+    return (
+        f"ids must be new, but the index already holds id {ids[0]}; "
+        'existing="replace" puts the new rows in their place, existing="skip" leaves the old ones'
+    )
+
+
+def next_ids(ids, count, first):
+    """The ids given, checked, or ``count`` new ones from ``first``."""
+    return np.arange(first, first + count, dtype=np.int64) if ids is None else check_ids(ids, count=count)
+
+
+def _key(key):
+    if not isinstance(key, str) or not _KEY.fullmatch(key) or key in RESERVED:
+        raise ValueError(
+            "names of metadata must be letters, digits and _, at most 64, not beginning with a digit, and "
+            f"none of {', '.join(RESERVED)}; got {key!r}"
+        )
+    return key
+
+
+def _column(key, values, count):
+    if isinstance(values, str | bytes) or not hasattr(values, "__len__"):
+        raise ValueError(f"metadata {key!r} must be a list of {count} values, got {values!r}")
+    if len(values) != count:
+        raise ValueError(f"metadata {key!r} must have one value a row, got {len(values)} for {count} rows")
+    return values
+
+
+def _strings(labels):
+    """A list of strings and None where labels are that, else None."""
+    if isinstance(labels, str | bytes):
+        raise ValueError(f"labels must have shape [num_examples], got the string {labels!r}")
+    array = np.asarray(labels) if hasattr(labels, "dtype") else np.asarray(list(labels), object)
+    if array.dtype.kind not in "UTO" or array.ndim != 1 or not any(isinstance(x, str) for x in array.tolist()):
+        return None
+    others = [x for x in array.tolist() if not (x is None or isinstance(x, str))]
+    if others:
+        raise ValueError(f"labels must be all strings or all integers, got {others[0]!r} among strings")
+    return [None if x is None else str(x) for x in array.tolist()]

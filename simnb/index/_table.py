@@ -1,0 +1,141 @@
+"""Rows in arrays that grow by doubling, and changes to them."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from simnb.index.protocol import Rows
+
+
+@dataclass
+class Changes:
+    """What one call does to an index, all checked: rows are named by their positions in the table.
+
+    Attributes:
+        removed: Positions of rows that go, or None.
+        replaced: Positions of rows of which a part changes, or None.
+        parts: New ``embeddings``, ``labels`` and ``metadata`` of those, each one a position or missing.
+        added: New ``Rows``, or None.
+        class_names: Those of the index afterwards.
+        next_id: The next free id afterwards.
+    """
+
+    removed: np.ndarray | None = None
+    replaced: np.ndarray | None = None
+    parts: dict = field(default_factory=dict)
+    added: Rows | None = None
+    class_names: tuple[str, ...] | None = None
+    next_id: int = 0
+
+    @property
+    def of_embeddings(self):
+        """Whether a row is added or removed, or an embedding changes."""
+        return "embeddings" in self.parts or self.only_adds or _any(self.removed)
+
+    @property
+    def only_adds(self):
+        """Whether rows are added, and none is removed or gets another embedding."""
+        return _any(self.added) and not _any(self.removed) and "embeddings" not in self.parts
+
+
+def _any(part):
+    return part is not None and len(part) > 0
+
+
+class Table:
+    """Columns of equal length, in the order the rows were added.
+
+    ``ids`` [n], ``embeddings`` [n, dim] and ``labels`` [n] are always there; ``metadata`` [n], dicts, and
+    ``keys`` [n], integers, where they are asked for.
+    """
+
+    def __init__(self, *more):
+        """Start empty; ``more`` names further columns."""
+        dtypes = {"ids": np.int64, "embeddings": np.float32, "labels": np.int64}
+        dtypes |= {name: {"metadata": object, "keys": np.int64}[name] for name in more}
+        self._columns = {
+            name: np.empty((0, 0) if name == "embeddings" else 0, dtype) for name, dtype in dtypes.items()
+        }
+        self._count = 0
+        self._order = None  # positions by ascending id; None where the ids ascend as they are
+
+    def __len__(self):
+        """How many rows."""
+        return self._count
+
+    def __getattr__(self, name):
+        """A column: a view of the rows that are there."""
+        columns = self.__dict__.get("_columns", {})
+        if name not in columns:
+            raise AttributeError(name)
+        return columns[name][: self._count]
+
+    @property
+    def dim(self):
+        """Length of an embedding; None until the first row is added."""
+        return self._columns["embeddings"].shape[1] or None
+
+    def apply(self, changes, keys=None):
+        """Make changes; ``keys`` are those of added rows."""
+        if _any(changes.replaced):
+            for name, values in changes.parts.items():
+                if name in self._columns:
+                    self._columns[name][changes.replaced] = values
+        if _any(changes.removed):
+            self._remove(changes.removed)
+        if _any(changes.added):
+            self.append(changes.added, keys)
+
+    def reserve(self, size, dim):
+        """Make room for ``size`` rows in all."""
+        if size > len(self._columns["ids"]) or self.dim is None:
+            self._grow(size, dim)
+
+    def append(self, rows, keys=None):
+        """Add ``Rows`` at the end."""
+        end = self._count + len(rows)
+        if end > len(self._columns["ids"]) or self.dim is None:
+            self.reserve(max(end, 2 * self._count), rows.embeddings.shape[1])
+        for name, column in self._columns.items():
+            column[self._count : end] = keys if name == "keys" else getattr(rows, name)
+        ascending = self._order is None and (np.diff(self._columns["ids"][max(self._count - 1, 0) : end]) > 0).all()
+        self._count = end
+        self._order = None if ascending else np.argsort(self.ids)
+
+    def find(self, ids):
+        """Position of each id, shape [n] int64; -1 where there is none."""
+        slots = np.searchsorted(self.ids, ids, sorter=self._order)
+        inside = np.flatnonzero(slots < self._count)
+        at = slots[inside] if self._order is None else self._order[slots[inside]]
+        positions = np.full(len(ids), -1, np.int64)
+        positions[inside] = np.where(self.ids[at] == ids[inside], at, -1)
+        return positions
+
+    def positions(self, ids):
+        """Position of each id, shape [n] int64.
+
+        Raises:
+            ValueError: If one is not there.
+        """
+        positions = self.find(ids)
+        missing = positions < 0
+        if missing.any():
+            raise ValueError(
+                f"ids must be in the index, but {missing.sum()} of {len(ids)} are not, "
+                f"for example id {ids[missing][0]}"
+            )
+        return positions
+
+    def _remove(self, positions):
+        keep = np.ones(self._count, bool)
+        keep[positions] = False
+        self._columns = {name: column[: self._count][keep] for name, column in self._columns.items()}
+        self._count = int(keep.sum())
+        self._order = None if (np.diff(self.ids) > 0).all() else np.argsort(self.ids)
+
+    def _grow(self, size, dim):
+        for name, old in self._columns.items():
+            new = np.empty((size, dim) if name == "embeddings" else size, old.dtype)
+            if self._count:
+                new[: self._count] = old[: self._count]
+            self._columns[name] = new

@@ -1,0 +1,221 @@
+"""Approximate search over a graph, HNSW by FAISS, that says what it misses."""
+
+import hashlib
+import json
+import os
+import tempfile
+import time
+import warnings
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+
+from simnb._terminal import progress_bar
+
+LINKS = 16  # of a row, FAISS's M; twice as many on the lowest layer
+BUILD_BREADTH = 100  # FAISS's efConstruction
+BREADTHS = (16, 32, 64, 128, 256, 512, 1024)  # tried in turn, FAISS's efSearch
+_SAMPLE = 300  # rows that recall is measured with
+_K = 10
+_BLOCK = 5_000  # rows between two looks at the progress bar, and at Ctrl-C
+_GROWTH = 1.1  # after which recall is measured again
+
+
+@dataclass(frozen=True)
+class Tuning:
+    """What a setting of graph search finds.
+
+    Attributes:
+        breadth: How many candidates are kept while the graph is walked (``efSearch``).
+        recall: Share of the true nearest neighbors that was found; a row as far as the last of them counts.
+        milliseconds: A query, where many are asked at once.
+    """
+
+    breadth: int
+    recall: float
+    milliseconds: float
+
+
+class HnswSearch:
+    """A graph over gallery rows, walked from a random row to ever nearer ones.
+
+    What it finds depends on the embedding: on well separated classes nearly everything, on random directions in
+    many dimensions little, in the same time. So recall is measured when the graph is built, by asking for the
+    neighbors of some of its own rows, and the breadth of search is raised until it is what was asked for.
+
+    Args:
+        exact: ``ExactSearch`` over the same rows: the truth, and what measures distances.
+        rows: Shape [num_gallery, dim] float32.
+        recall: Share of the true nearest neighbors to find.
+        cache: A file to keep the graph in, or None.
+        stamp: Names the state of the rows; a graph kept under another stamp is not used.
+        old: An ``HnswSearch`` over the first of these rows, which is extended and must not be used afterwards.
+
+    Raises:
+        ImportError: If FAISS is not installed.
+
+    References:
+        Malkov and Yashunin, Efficient and Robust Approximate Nearest Neighbor Search Using Hierarchical
+        Navigable Small World Graphs, 2016. https://arxiv.org/abs/1603.09320
+    """
+
+    def __init__(self, exact, rows, *, recall=0.95, cache=None, stamp="", old=None):
+        """Read the graph from the cache, extend the old one or build one; then measure."""
+        self._faiss = _import_faiss()
+        self._exact = exact
+        self._wanted = recall
+        self._stamp = f"{stamp} {LINKS} {BUILD_BREADTH}"
+        self._cache = None if cache is None else Path(cache)
+        self._measured_at = 0
+        self.measured = None
+        ready = _ready(rows, exact.distance)
+        if old is not None:
+            self._index, self.measured, self._measured_at = old._index, old.measured, old._measured_at
+        elif not self._load(ready):
+            self._index = self._faiss.IndexHNSWFlat(rows.shape[1], LINKS, self._metric())
+            self._index.hnsw.efConstruction = BUILD_BREADTH
+        new = ready[self._index.ntotal :]
+        for start in progress_bar(range(0, len(new), _BLOCK), desc="Building the graph", unit="block"):
+            self._index.add(new[start : start + _BLOCK])
+        if self.measured is None or len(rows) > _GROWTH * self._measured_at:
+            self._measure(rows)
+        if len(new):
+            self._keep()
+
+    def __call__(self, queries, k):
+        """Nearly the k nearest rows of each query: what ``ExactSearch`` returns.
+
+        Where the graph has fewer than k rows to offer for a query, that query is searched exactly.
+        """
+        return self._search(queries, k, self.measured.breadth)
+
+    def tune(self, queries, target, k):
+        """Raise the breadth until recall on these queries reaches the target; return what was tried."""
+        true, _ = self._exact(queries, k)
+        tried = self._try(true, lambda breadth: self._search(queries, k, breadth)[0], target)
+        self.measured = tried[-1]
+        self._keep()
+        return tried
+
+    def _measure(self, rows):
+        """Choose the breadth by the neighbors of some rows, themselves left out."""
+        count = min(_SAMPLE, len(rows))
+        k = min(_K, len(rows) - 1)
+        self._measured_at = len(rows)
+        if k == 0:
+            self.measured = Tuning(BREADTHS[0], 1.0, 0.0)
+            return
+        some = np.sort(np.random.default_rng(0).choice(len(rows), count, replace=False))
+        true = _others(*self._exact(rows[some], k + 1), some)
+        tried = self._try(
+            true, lambda breadth: _others(*self._search(rows[some], k + 1, breadth), some), self._wanted
+        )
+        self.measured = tried[-1]
+        if self.measured.recall < self._wanted:
+            warnings.warn(
+                f"the graph finds {self.measured.recall:.0%} of the true neighbors, not {self._wanted:.0%}, with "
+                f"the largest breadth that is tried, {self.measured.breadth}: these embeddings do not suit it; "
+                'use search="exact"',
+                RuntimeWarning,
+                stacklevel=2,
+            )
+
+    def _try(self, true, search, target):
+        tried = []
+        for breadth in BREADTHS:
+            start = time.perf_counter()
+            found = search(breadth)
+            milliseconds = 1000 * (time.perf_counter() - start) / len(true)
+            recall = float((found <= true[:, -1:]).mean())
+            tried.append(Tuning(breadth, recall, milliseconds))
+            if recall >= target:
+                break
+        return tried
+
+    def _search(self, queries, k, breadth):
+        parameters = self._faiss.SearchParametersHNSW(efSearch=max(breadth, k))
+        _, positions = self._index.search(_ready(queries, self._exact.distance), k, params=parameters)
+        short = np.flatnonzero((positions < 0).any(axis=1))
+        positions[short] = 0
+        distances, positions = self._exact.nearest_of(queries, positions)
+        if len(short):
+            distances[short], positions[short] = self._exact(queries[short], k)
+        return distances, positions
+
+    def _metric(self):
+        faiss, distance = self._faiss, self._exact.distance
+        if distance in ("cosine", "inner_product"):
+            return faiss.METRIC_INNER_PRODUCT
+        return faiss.METRIC_L1 if distance == "manhattan" else faiss.METRIC_L2
+
+    def _keep(self):
+        """Write the links of the graph beside the file; the embeddings are in the file already."""
+        if self._cache is None:
+            return
+        graph = self._faiss.serialize_index(self._index, self._faiss.IO_FLAG_SKIP_STORAGE).tobytes()
+        header = {
+            "stamp": self._stamp,
+            "sha256": hashlib.sha256(graph).hexdigest(),
+            "measured": asdict(self.measured),
+            "measured_at": self._measured_at,
+        }
+        try:
+            write_whole(self._cache, json.dumps(header).encode() + b"\n" + graph)
+        except OSError as error:
+            warnings.warn(f"the graph is not kept, and will be built again: {error}", RuntimeWarning, stacklevel=2)
+
+    def _load(self, ready):
+        """Read a graph of the same rows; whether there was one."""
+        if self._cache is None or not self._cache.exists():
+            return False
+        first, _, graph = self._cache.read_bytes().partition(b"\n")
+        try:
+            header = json.loads(first)
+        except ValueError:  # damaged: it is only a copy, and is built again
+            return False
+        same = header.get("stamp") == self._stamp and header.get("sha256") == hashlib.sha256(graph).hexdigest()
+        if same:
+            self._index = self._faiss.deserialize_index(np.frombuffer(graph, np.uint8))
+            storage = self._faiss.IndexFlat(ready.shape[1], self._metric())
+            storage.add(ready)
+            self._index.storage, self._storage = storage, storage  # FAISS does not keep Python's reference
+            self.measured, self._measured_at = Tuning(**header["measured"]), header["measured_at"]
+        return same
+
+
+def _others(distances, positions, own):
+    """The distances without that of the row itself, or without the last where it was not found."""
+    themselves = positions == own[:, None]
+    themselves[~themselves.any(axis=1), -1] = True
+    return distances[~themselves].reshape(len(distances), -1)
+
+
+def _ready(rows, distance):
+    """Rows as the graph compares them: unit ones under cosine, without their own means under snr."""
+    if distance == "cosine":
+        norms = np.sqrt(np.einsum("nd,nd->n", rows, rows, dtype=np.float64))[:, None]
+        return (rows / np.maximum(norms, 1e-300)).astype(np.float32)
+    return rows - rows.mean(axis=1, keepdims=True) if distance == "snr" else rows
+
+
+def write_whole(path, data):
+    """Write a file beside its place and put it there in one step."""
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(name, path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+def _import_faiss():
+    try:
+        import faiss
+    except ImportError as error:
+        raise ImportError('search="hnsw" needs FAISS: pip install "simnb[ann]"') from error
+    return faiss

@@ -1,8 +1,8 @@
 """One SQLite file of rows: what is in it, and how a change to it is made sure.
 
-Every change is one transaction of SQLite, written ahead (WAL) and synchronized before it is acknowledged. SQLite
-itself does not notice a byte that changed on the disk, so that the file holds a digest of its rows: a sum over
-them that each change adjusts and that is compared whenever rows are read.
+Every change is one transaction of SQLite, written ahead (WAL) and synchronized before it is acknowledged.
+SQLite itself does not notice a byte that changed on the disk. So the file holds a digest of its rows: a sum
+over them that each change adjusts, and that is compared when all rows are read.
 """
 
 import contextlib
@@ -10,7 +10,6 @@ import errno
 import json
 import secrets
 import sqlite3
-import struct
 import zlib
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -18,30 +17,28 @@ from pathlib import Path
 import numpy as np
 
 from simnb._terminal import progress_bar
-from simnb.index._incoming import kind
+from simnb.index._digest import row_digests
+from simnb.index._metadata_table import TABLES, MetadataTable
 
 APPLICATION = 0x53494D42  # "SIMB", which `file` and we tell such files by
 FORMAT = 1
 SECONDS_TO_WAIT = 30  # for another process that writes
 BLOCK = 20_000
+SMALLEST = 512  # bytes of an SQLite file
 _TABLES = (
     "CREATE TABLE simnb (settings TEXT NOT NULL, checksum INTEGER NOT NULL)",
     "CREATE TABLE rows (position INTEGER PRIMARY KEY, id INTEGER NOT NULL, label INTEGER NOT NULL, "
     "metadata INTEGER NOT NULL, embedding BLOB NOT NULL)",  # metadata: a checksum of the row's
-    "CREATE TABLE metadata (position INTEGER NOT NULL, key TEXT NOT NULL, kind INTEGER NOT NULL, value, "
-    "PRIMARY KEY (position, key)) WITHOUT ROWID",
-    "CREATE TABLE bytes (position INTEGER NOT NULL, key TEXT NOT NULL, value BLOB NOT NULL)",
-    "CREATE INDEX bytes_of_row ON bytes (position)",
+    *TABLES,
 )
-PLAIN, BOOLEAN, BYTES = range(3)  # kinds of metadata; of bytes the table metadata holds a checksum
 
 
 @dataclass(frozen=True)
 class Settings:
     """What the file says of its rows.
 
-    ``digest`` is the sum of ``row_digests``; ``version`` counts changes, ``rewrites`` those that are more than
-    added rows, ``graphs`` those after which a graph over the embeddings is of no use.
+    ``digest`` is the sum of ``row_digests``; ``version`` counts changes, ``rewrites`` those that are more
+    than added rows, ``graphs`` those of embeddings, after which a graph over them is out of date.
     """
 
     distance: str
@@ -78,8 +75,11 @@ class GalleryFile:
             raise FileNotFoundError(errno.ENOENT, "there is no such folder", str(self.path.parent))
         with self._explained():
             self._connect()
+        self._metadata = MetadataTable(self._db)
         try:
             with self._explained():
+                if 0 < self.path.stat().st_size < SMALLEST:  # SQLite takes it for an empty one
+                    raise ValueError(f"{self.path} is not an index: it is cut, or something else")
                 if self._is_empty() and distance is not None:
                     self._make(Settings(distance, class_names=class_names, name=secrets.token_hex(8)))
                 self._check()
@@ -117,16 +117,21 @@ class GalleryFile:
             since: First position.
 
         Raises:
-            ValueError: At the end, if they are not the rows that were written; ``since`` above 0 is not checked.
+            ValueError: At the end, if they are not the rows that were written; only all of them are compared.
         """
-        query = "SELECT position, id, label, metadata, embedding FROM rows WHERE position >= ? ORDER BY position"
+        query = (
+            "SELECT position, id, label, metadata, embedding FROM rows WHERE position >= ? ORDER BY position"
+        )
         cursor, digest, count = self._db.execute(query, (since,)), 0, 0
         with progress_bar(total=settings.rows if not since else None, desc="Reading", unit="row") as bar:
             while rows := cursor.fetchmany(BLOCK):
                 keys, ids, labels, metadata, blobs = zip(*rows, strict=True)
                 if not all(isinstance(blob, bytes) and len(blob) == 4 * settings.dim for blob in blobs):
                     raise self._damaged("an embedding has another length")
-                keys, ids, labels, metadata = (np.array(x, np.int64) for x in (keys, ids, labels, metadata))
+                with self._as_written():
+                    keys, ids, labels, metadata = (
+                        np.array(x, np.int64) for x in (keys, ids, labels, metadata)
+                    )
                 embeddings = np.frombuffer(b"".join(blobs), "<f4").reshape(len(rows), settings.dim)
                 digest += row_digests(keys, ids, labels, embeddings, metadata)
                 count += len(rows)
@@ -138,7 +143,7 @@ class GalleryFile:
     def append(self, settings, rows):
         """Write rows behind the others; return their keys and the settings afterwards."""
         keys = settings.next_position + np.arange(len(rows))
-        metadata = self._write_metadata(keys, rows.metadata)
+        metadata = self._metadata.write(keys, rows.metadata)
         self._db.executemany(
             "INSERT INTO rows VALUES (?, ?, ?, ?, ?)",
             zip(
@@ -163,11 +168,11 @@ class GalleryFile:
 
     def replace(self, settings, keys, old, parts):
         """Write parts of rows; ``old`` are these ``Rows`` as they were. Returns the settings afterwards."""
-        before = self.metadata_checksums(keys)
+        before = self._metadata.checksums(keys)
         after = before
         if "metadata" in parts:
-            self._delete_metadata(keys)
-            after = self._write_metadata(keys, parts["metadata"])
+            self._metadata.delete(keys)
+            after = self._metadata.write(keys, parts["metadata"])
         labels, embeddings = parts.get("labels", old.labels), parts.get("embeddings", old.embeddings)
         self._db.executemany(
             "UPDATE rows SET label = ?, metadata = ?, embedding = ? WHERE position = ?",
@@ -185,8 +190,8 @@ class GalleryFile:
 
     def remove(self, settings, keys, old):
         """Delete rows; ``old`` are these ``Rows`` as they were. Returns the settings afterwards."""
-        gone = row_digests(keys, old.ids, old.labels, old.embeddings, self.metadata_checksums(keys))
-        self._delete_metadata(keys)
+        gone = row_digests(keys, old.ids, old.labels, old.embeddings, self._metadata.checksums(keys))
+        self._metadata.delete(keys)
         self._db.executemany("DELETE FROM rows WHERE position = ?", zip(keys.tolist()))
         return replace(
             settings,
@@ -201,7 +206,14 @@ class GalleryFile:
         for table in ("rows", "metadata", "bytes"):
             self._db.execute(f"DELETE FROM {table}")
         return replace(
-            settings, rows=0, digest=0, dim=None, keys=(), class_names=None, rewrites=settings.rewrites + 1, graphs=settings.graphs + 1
+            settings,
+            rows=0,
+            digest=0,
+            dim=None,
+            keys=(),
+            class_names=None,
+            rewrites=settings.rewrites + 1,
+            graphs=settings.graphs + 1,
         )
 
     def keep(self, settings):
@@ -211,86 +223,42 @@ class GalleryFile:
         self._db.execute("UPDATE simnb SET settings = ?, checksum = ?", (text, zlib.crc32(text.encode())))
         return settings
 
-    def metadata_checksums(self, keys):
-        """The checksum of each row's metadata, as the table of rows has it: shape [n] int64."""
-        found = dict(self._among("SELECT position, metadata FROM rows", keys))
-        return np.array([found.get(key, -1) for key in keys.tolist()], np.int64)
-
     def metadata(self, keys):
         """Metadata of rows: an object array of dicts.
 
         Raises:
             ValueError: If they are not those that were written.
         """
-        rows = {key: {} for key in keys.tolist()}
-        for key, name, kind, value in self._among("SELECT position, key, kind, value FROM metadata", keys):
-            rows[key][name] = bool(value) if kind == BOOLEAN else (kind, value) if kind == BYTES else value
-        for key, name, value in self._among("SELECT position, key, value FROM bytes", keys):
-            kind, checksum = rows[key].get(name, (None, None))
-            if kind != BYTES or checksum != zlib.crc32(value):
-                raise self._damaged(f"the bytes {name!r} of a row are not those that were written")
-            rows[key][name] = value
-        result = np.empty(len(keys), object)
-        result[:] = list(rows.values())
-        checksums = [checksum_of(row) for row in result]
-        if (self.metadata_checksums(keys) != checksums).any():
-            raise self._damaged("the metadata of a row are not those that were written")
-        return result
+        with self._as_written():
+            return self._metadata.read(keys)
 
     def check_metadata(self):
-        """Read all metadata but the bytes, and compare them with what was written."""
-        rows = {}
-        for key, name, kind, value in self._db.execute("SELECT position, key, kind, value FROM metadata"):
-            rows.setdefault(key, []).append((name, kind, value))
-        written = self._db.execute("SELECT position, metadata FROM rows WHERE metadata != 0")
-        if dict(written) != {key: _checksum(values) for key, values in rows.items()}:
-            raise self._damaged("metadata are not those that were written")
+        """Read all metadata but the bytes, and compare them with what was written.
+
+        Raises:
+            ValueError: If they differ.
+        """
+        with self._as_written():
+            self._metadata.check()
 
     def where(self, condition):
         """Keys of the rows that meet a condition on metadata: ascending, shape [n] int64."""
-        found = []
-        for sql, values in _terms(condition):
-            sql = f"SELECT position FROM metadata WHERE key = ? AND {sql}"
-            found += self._db.execute(sql, (condition.key, *values)).fetchall()
-        return np.unique(np.array(found, np.int64).reshape(-1))
-
-    def where_bytes(self, key, values):
-        """Keys of the rows whose bytes are one of ``values``."""
-        found = []
-        for value in values:
-            found += self._db.execute(
-                "SELECT position FROM bytes WHERE key = ? AND value = ?", (key, value)
-            ).fetchall()
-        return np.unique(np.array(found, np.int64).reshape(-1))
-
-    def _among(self, query, keys):
-        keys = keys.tolist()
-        for start in range(0, len(keys), 500):
-            some = keys[start : start + 500]
-            marks = ", ".join("?" * len(some))
-            yield from self._db.execute(f"{query} WHERE position IN ({marks})", some)
-
-    def _write_metadata(self, keys, metadata):
-        """Write the metadata of rows; return their checksums, shape [n] int64."""
-        checksums, values, blobs = np.zeros(len(keys), np.int64), [], []
-        for i, (key, row) in enumerate(zip(keys.tolist(), metadata, strict=True)):
-            if row:
-                stored = _stored(row)
-                checksums[i] = _checksum(stored)
-                values += [(key, *value) for value in stored]
-                blobs += [(key, name, value) for name, value in row.items() if isinstance(value, bytes)]
-        self._db.executemany("INSERT INTO metadata VALUES (?, ?, ?, ?)", values)
-        self._db.executemany("INSERT INTO bytes VALUES (?, ?, ?)", blobs)
-        return checksums
-
-    def _delete_metadata(self, keys):
-        for table in ("metadata", "bytes"):
-            self._db.executemany(f"DELETE FROM {table} WHERE position = ?", zip(keys.tolist()))
+        with self._as_written():
+            return self._metadata.where(condition)
 
     def _connect(self):
         # isolation_level=None: transactions begin where we say. Widgets call from other threads.
         options = {"isolation_level": None, "timeout": SECONDS_TO_WAIT, "check_same_thread": False}
         self._db = sqlite3.connect(self.path, **options)
+        try:
+            self._is_empty()
+        except sqlite3.OperationalError as error:
+            # Reading, too, needs a file beside this one, unless SQLite may rely on nobody changing it.
+            cannot = error.sqlite_errorname.startswith(("SQLITE_READONLY", "SQLITE_CANTOPEN"))
+            if not (cannot and self.path.is_file()) or Path(f"{self.path}-wal").exists():
+                raise
+            self._db.close()
+            self._db = sqlite3.connect(f"{self.path.resolve().as_uri()}?immutable=1", uri=True, **options)
 
     def _is_empty(self):
         return self._db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0] == 0
@@ -332,6 +300,14 @@ class GalleryFile:
         return Settings(**settings)
 
     @contextlib.contextmanager
+    def _as_written(self):
+        """Values of another type than was written: SQLite has no types of columns that would stop them."""
+        try:
+            yield
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
+            raise self._damaged(error) from error
+
+    @contextlib.contextmanager
     def _transaction(self, begin):
         with self._explained():
             self._db.execute(begin)
@@ -355,82 +331,28 @@ class GalleryFile:
         name = getattr(error, "sqlite_errorname", "")
         if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
             return TimeoutError(
-                errno.ETIMEDOUT, f"another process writes for more than {SECONDS_TO_WAIT} s; try again", str(self.path)
+                errno.ETIMEDOUT,
+                f"another process writes for more than {SECONDS_TO_WAIT} s; try again",
+                str(self.path),
             )
         if name == "SQLITE_FULL":
             return OSError(errno.ENOSPC, "the disk is full; the index is as it was before", str(self.path))
         if name.startswith("SQLITE_READONLY"):
-            return PermissionError(errno.EACCES, "the file or its folder cannot be written to", str(self.path))
+            return PermissionError(
+                errno.EACCES, "the file or its folder cannot be written to", str(self.path)
+            )
         if name.startswith(("SQLITE_CANTOPEN", "SQLITE_PERM", "SQLITE_IOERR")):
             return OSError(errno.EIO, f"the file cannot be read or written ({error})", str(self.path))
         if name.startswith("SQLITE_NOTADB"):
-            return ValueError(f"{self.path} is not an index: it is no SQLite file, or its beginning is damaged")
+            return ValueError(
+                f"{self.path} is not an index: it is no SQLite file, or its beginning is damaged"
+            )
         return self._damaged(error)
 
     def _damaged(self, what):
-        return ValueError(f"{self.path} is damaged: {what}. Take a copy of it from before, or build the index anew")
-
-
-def row_digests(keys, ids, labels, embeddings, metadata):
-    """The sum, modulo 2**64, of a number for each row that any change to it changes."""
-    embeddings = np.ascontiguousarray(embeddings, "<f4")
-    checksums = np.array([zlib.crc32(row) for row in embeddings], np.uint64)
-    total = 0
-    for field, values in enumerate((ids, labels, metadata, checksums)):
-        total += int(_mix(keys, field, values).sum(dtype=np.uint64))
-    return total % 2**64
-
-
-def _mix(keys, field, values):
-    """Numbers that look random: the finalizer of splitmix64 (Steele et al., 2014) over key, field and value."""
-    x = keys.astype(np.uint64) * np.uint64(4) + np.uint64(field)
-    x = _scramble(x * np.uint64(0x9E3779B97F4A7C15))
-    return _scramble(x ^ values.astype(np.uint64))
-
-
-def _scramble(x):
-    x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return x ^ (x >> np.uint64(31))
-
-
-def checksum_of(row):
-    """Checksum of a row's metadata; 0 where it has none."""
-    return _checksum(_stored(row)) if row else 0
-
-
-def _stored(row):
-    """(name, kind, value) of each value, as the table of metadata holds them."""
-    return [
-        (name, BOOLEAN, int(value))
-        if isinstance(value, bool)
-        else (name, BYTES, zlib.crc32(value))
-        if isinstance(value, bytes)
-        else (name, PLAIN, value)
-        for name, value in row.items()
-    ]
-
-
-def _checksum(stored):
-    checksum = 0
-    for name, kind, value in sorted(stored):
-        packed = struct.pack("<d", value) if isinstance(value, float) else repr(value).encode()
-        checksum = zlib.crc32(f"{name} {kind} {type(value).__name__} ".encode() + packed, checksum)
-    return checksum or 1
-
-
-def _terms(condition):
-    """SQL for a condition on plain values, with its parameters: (text, values) pairs, any of which will do."""
-    kinds = {"number": "kind = 0 AND typeof(value) IN ('integer', 'real')", "str": "kind = 0 AND typeof(value) = 'text'"}
-    kinds["boolean"] = "kind = 1"
-    if condition.comparison is not None:
-        yield f"{kinds[kind(condition.values[0])]} AND value {condition.comparison} ?", condition.values
-        return
-    for name, test in kinds.items():
-        values = [value for value in condition.values if kind(value) == name]
-        for start in range(0, len(values), 500):
-            some = values[start : start + 500]
-            yield f"{test} AND value IN ({', '.join('?' * len(some))})", some
+        return ValueError(
+            f"{self.path} is damaged: {what}. Take a copy of it from before, or build the index anew"
+        )
 
 
 def _blobs(embeddings):

@@ -1,4 +1,4 @@
-"""Conditions on rows, ``where={...}``: read once, then met by arrays here and by other languages elsewhere."""
+"""Conditions on rows, ``where={...}``: read once, then met by arrays, or said in another language."""
 
 import operator
 from dataclasses import dataclass

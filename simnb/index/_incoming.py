@@ -78,8 +78,8 @@ def check_metadata(metadata, *, count, removing=False):
     """Metadata as one dict a row, an object array; empty ones where there is none at all.
 
     Args:
-        metadata: A list of dicts, one a row (None for an empty one), or a dict of columns of length ``count``.
-            A value of None stands for no value.
+        metadata: A list of dicts, one a row (None for an empty one), or a dict of columns of length
+            ``count``. A value of None stands for no value.
         count: How many rows there must be.
         removing: Keep values of None: they say that a value is to be removed.
     """
@@ -97,7 +97,9 @@ def check_metadata(metadata, *, count, removing=False):
         raise ValueError(f"metadata and embeddings must have the same length, got {len(rows)} and {count}")
     for i, row in enumerate(rows):
         if not hasattr(row, "items"):
-            raise ValueError(f"metadata must be a list of dicts or a dict of columns, got {type(row).__name__}")
+            raise ValueError(
+                f"metadata must be a list of dicts or a dict of columns, got {type(row).__name__}"
+            )
         pairs = ((_key(key), plain(value, name=key)) for key, value in row.items())
         result[i] = {key: value for key, value in pairs if removing or value is not None}
     return result
@@ -172,7 +174,11 @@ def _strings(labels):
     if isinstance(labels, str | bytes):
         raise ValueError(f"labels must have shape [num_examples], got the string {labels!r}")
     array = np.asarray(labels) if hasattr(labels, "dtype") else np.asarray(list(labels), object)
-    if array.dtype.kind not in "UTO" or array.ndim != 1 or not any(isinstance(x, str) for x in array.tolist()):
+    if (
+        array.dtype.kind not in "UTO"
+        or array.ndim != 1
+        or not any(isinstance(x, str) for x in array.tolist())
+    ):
         return None
     others = [x for x in array.tolist() if not (x is None or isinstance(x, str))]
     if others:

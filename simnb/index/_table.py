@@ -98,7 +98,9 @@ class Table:
             self.reserve(max(end, 2 * self._count), rows.embeddings.shape[1])
         for name, column in self._columns.items():
             column[self._count : end] = keys if name == "keys" else getattr(rows, name)
-        ascending = self._order is None and (np.diff(self._columns["ids"][max(self._count - 1, 0) : end]) > 0).all()
+        ascending = (
+            self._order is None and (np.diff(self._columns["ids"][max(self._count - 1, 0) : end]) > 0).all()
+        )
         self._count = end
         self._order = None if ascending else np.argsort(self.ids)
 

@@ -40,9 +40,9 @@ class Tuning:
 class HnswSearch:
     """A graph over gallery rows, walked from a random row to ever nearer ones.
 
-    What it finds depends on the embedding: on well separated classes nearly everything, on random directions in
-    many dimensions little, in the same time. So recall is measured when the graph is built, by asking for the
-    neighbors of some of its own rows, and the breadth of search is raised until it is what was asked for.
+    What it finds depends on the embedding: on well separated classes nearly everything, on random directions
+    in many dimensions little, in the same time. So recall is measured when the graph is built, by asking for
+    the neighbors of some of its own rows, and the breadth of search is raised until it is what was asked for.
 
     Args:
         exact: ``ExactSearch`` over the same rows: the truth, and what measures distances.
@@ -50,7 +50,7 @@ class HnswSearch:
         recall: Share of the true nearest neighbors to find.
         cache: A file to keep the graph in, or None.
         stamp: Names the state of the rows; a graph kept under another stamp is not used.
-        old: An ``HnswSearch`` over the first of these rows, which is extended and must not be used afterwards.
+        old: An ``HnswSearch`` over the first of these rows, which is extended and no longer used.
 
     Raises:
         ImportError: If FAISS is not installed.
@@ -114,9 +114,9 @@ class HnswSearch:
         self.measured = tried[-1]
         if self.measured.recall < self._wanted:
             warnings.warn(
-                f"the graph finds {self.measured.recall:.0%} of the true neighbors, not {self._wanted:.0%}, with "
-                f"the largest breadth that is tried, {self.measured.breadth}: these embeddings do not suit it; "
-                'use search="exact"',
+                f"the graph finds {self.measured.recall:.1%} of the true neighbors, not {self._wanted:.1%}, "
+                f"with the largest breadth that is tried, {self.measured.breadth}: these embeddings do not "
+                'suit it; use search="exact"',
                 RuntimeWarning,
                 stacklevel=2,
             )
@@ -145,7 +145,8 @@ class HnswSearch:
 
     def _metric(self):
         faiss, distance = self._faiss, self._exact.distance
-        if distance in ("cosine", "inner_product"):
+        # Unit rows by their Euclidean distance: the product of two that are nearly alike rounds to 1.
+        if distance == "inner_product":
             return faiss.METRIC_INNER_PRODUCT
         return faiss.METRIC_L1 if distance == "manhattan" else faiss.METRIC_L2
 
@@ -163,7 +164,9 @@ class HnswSearch:
         try:
             write_whole(self._cache, json.dumps(header).encode() + b"\n" + graph)
         except OSError as error:
-            warnings.warn(f"the graph is not kept, and will be built again: {error}", RuntimeWarning, stacklevel=2)
+            warnings.warn(
+                f"the graph is not kept, and will be built again: {error}", RuntimeWarning, stacklevel=2
+            )
 
     def _load(self, ready):
         """Read a graph of the same rows; whether there was one."""
@@ -174,7 +177,9 @@ class HnswSearch:
             header = json.loads(first)
         except ValueError:  # damaged: it is only a copy, and is built again
             return False
-        same = header.get("stamp") == self._stamp and header.get("sha256") == hashlib.sha256(graph).hexdigest()
+        same = (
+            header.get("stamp") == self._stamp and header.get("sha256") == hashlib.sha256(graph).hexdigest()
+        )
         if same:
             self._index = self._faiss.deserialize_index(np.frombuffer(graph, np.uint8))
             storage = self._faiss.IndexFlat(ready.shape[1], self._metric())

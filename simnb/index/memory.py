@@ -39,8 +39,8 @@ class MemoryIndex(LocalIndex):
         """Write all rows into one SQLite file, which ``open_index(path)`` opens.
 
         Args:
-            path: Name of the file, ``.sqlite``. An index that is there is replaced in one transaction: whoever
-                reads it sees the old rows or the new ones, also after a kill or a full disk.
+            path: Name of the file, ``.sqlite``. An index that is there is replaced in one transaction:
+                whoever reads it sees the old rows or the new ones, also after a kill or a full disk.
 
         Raises:
             ValueError: If another kind of file is there.

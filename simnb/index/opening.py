@@ -27,8 +27,8 @@ def open_index(uri="memory:", *, distance=None, search="exact", recall=0.95, cla
         The index; see ``Index`` for what each of them does.
 
     Raises:
-        ValueError: If nothing answers to ``uri``, an option is unknown, or what is there is no index, damaged or
-            of another distance.
+        ValueError: If nothing answers to ``uri``, an option is unknown, or what is there is no index, damaged
+            or of another distance.
         OSError: If it cannot be reached or made.
         ImportError: If it needs a package that is not installed: the message says how to install it.
     """

@@ -113,9 +113,9 @@ class Index(Protocol):
     (str, int, float, bool, bytes) under names such as ``source``.
 
     ``where`` names conditions that all have to hold, on ``label``, ``id`` or a name of the metadata:
-    ``{"label": 3}`` equals, ``{"source": ["phone", "scan"]}`` is one of, ``{"year": {">=": 2019, "<": 2024}}``
-    lies within. Numbers, strings, booleans and bytes are never equal to one another, and a row that lacks
-    the value meets no condition on it.
+    ``{"label": 3}`` equals, ``{"source": ["phone", "scan"]}`` is one of, and
+    ``{"year": {">=": 2019, "<": 2024}}`` lies within. Numbers, strings, booleans and bytes are never equal to
+    one another, and a row that lacks the value meets no condition on it.
 
     Every method checks what it is given before anything is changed, and raises a ``ValueError`` that says
     what came and what was expected; after it, or a failure to write (``OSError``), the index is as it was.

@@ -10,7 +10,7 @@ import numpy as np
 
 from simnb.index import _filters
 from simnb.index._file import GalleryFile
-from simnb.index._incoming import check_class_names, kind
+from simnb.index._incoming import check_class_names
 from simnb.index._table import Table
 from simnb.index.local import LocalIndex
 from simnb.index.protocol import Rows
@@ -61,7 +61,9 @@ class SqliteIndex(LocalIndex):
 
     def __repr__(self):
         """Name, size and distance."""
-        return f"SqliteIndex({str(self.path)!r}, {len(self)} rows, dim={self.dim}, distance={self.distance!r})"
+        return (
+            f"SqliteIndex({str(self.path)!r}, {len(self)} rows, dim={self.dim}, distance={self.distance!r})"
+        )
 
     def save(self, path):
         """Write all rows into another file.
@@ -166,15 +168,10 @@ class SqliteIndex(LocalIndex):
             if self._metadata_checked != self._settings.version:
                 self._file.check_metadata()
                 self._metadata_checked = self._settings.version
-            keys = np.union1d(self._file.where(condition), self._where_bytes(condition))
             meets = np.zeros(len(table), bool)
-            meets[np.searchsorted(table.keys, keys)] = True
+            meets[np.searchsorted(table.keys, self._file.where(condition))] = True
             result &= meets
         return result
-
-    def _where_bytes(self, condition):
-        values = [value for value in condition.values if kind(value) == "bytes"]
-        return self._file.where_bytes(condition.key, values)
 
     def _metadata(self, positions):
         return self._file.metadata(self._table.keys[positions])
@@ -207,5 +204,3 @@ def write_file(index, path, *, next_id):
                 left.unlink(missing_ok=True)
         raise
     file.close()
-
-

@@ -253,9 +253,18 @@ def test_class_names_may_be_given_for_labels_that_are_positions(engine):
 
 
 def test_values_keep_their_types(engine):
-    row = {"text": "a", "whole": 2**53 + 1, "negative": -3, "real": 0.1 + 0.2, "yes": True, "raw": b"\x00\x01"}
+    row = {
+        "text": "a",
+        "whole": 2**53 + 1,
+        "negative": -3,
+        "real": 0.1 + 0.2,
+        "yes": True,
+        "raw": b"\x00\x01",
+    }
     index = engine.open()
-    index.add(np.eye(2), metadata=[row, {"real": np.float32(0.5), "whole": np.int8(3), "yes": None}], ids=[0, 1])
+    index.add(
+        np.eye(2), metadata=[row, {"real": np.float32(0.5), "whole": np.int8(3), "yes": None}], ids=[0, 1]
+    )
     got = index.get([0, 1]).metadata
     assert got[0] == row
     assert [type(got[0][key]) for key in row] == [type(value) for value in row.values()]
@@ -363,7 +372,12 @@ def test_saved_rows_are_all_there(engine, tmp_path):
     other.add(np.eye(3), ids=[5, 6, 7])
     other.save(tmp_path / "saved.sqlite")
     with open_index(tmp_path / "saved.sqlite") as saved:
-        assert (saved.ids.tolist(), saved.distance, saved.dim, saved.class_names) == ([5, 6, 7], "cosine", 3, None)
+        assert (saved.ids.tolist(), saved.distance, saved.dim, saved.class_names) == (
+            [5, 6, 7],
+            "cosine",
+            3,
+            None,
+        )
     with pytest.raises(ValueError, match=r"path must end in \.sqlite or \.sqlite3, got"):
         index.save(tmp_path / "saved.npz")
 

@@ -1,0 +1,407 @@
+"""What a file of rows survives: kills, full disks, other writers, damage."""
+
+import os
+import random
+import signal
+import sqlite3
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from simnb.index import MemoryIndex, SqliteIndex, _file, open_index
+
+from .conftest import vectors
+
+KILLS = int(os.environ.get("SIMNB_KILLS", "20"))  # SIMNB_KILLS=200 for the long run
+
+
+def small(path, count=12):
+    """An index of a few rows with everything in it."""
+    index = open_index(path)
+    metadata = [{"source": f"s{i % 3}", "year": 2000 + i} for i in range(count)]
+    metadata[1]["thumb"] = b"\x89PNG"
+    index.add(vectors(count, 4), [f"class {i % 2}" for i in range(count)], metadata)
+    return index
+
+
+def run(code, *arguments, **options):
+    """Run Python code in a process of its own."""
+    command = [sys.executable, "-c", code, *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, **options)
+
+
+# Each step is acknowledged by a line; a row's embedding, label and metadata all say which step wrote it last.
+WRITER = """
+import sys, numpy as np
+from simnb.index import MemoryIndex, open_index
+path, work = sys.argv[1:]
+rows = 300
+def of(step, ids):
+    embeddings = np.repeat(np.float32(step + 1), len(ids) * 16).reshape(len(ids), 16)
+    return dict(embeddings=embeddings, labels=[step] * len(ids), metadata={"step": [step] * len(ids)})
+index = open_index(path, distance="euclidean")
+print("ready", flush=True)
+for step in range(1000):
+    if work == "add":
+        index.add(**of(step, range(rows)))
+    elif work == "update":
+        if not len(index):
+            index.add(**of(step, range(rows)))
+        index.update(np.arange(rows), **of(step, range(rows)))
+    elif work == "remove":
+        first = index.add(**of(step, range(rows)))
+        print("added", step, flush=True)
+        index.remove(first)
+    else:
+        memory = MemoryIndex(distance="euclidean")
+        memory.add(**of(step, range(rows)))
+        memory.save(path)
+    print("done", step, flush=True)
+"""
+
+
+def killed(path, work, moment):
+    """Start a writer, kill it a moment after it began; return the lines it printed."""
+    if work == "save":
+        open_index(path, distance="euclidean").close()
+    writer = subprocess.Popen(
+        [sys.executable, "-c", WRITER, str(path), work],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert writer.stdout.readline() == "ready\n"
+        time.sleep(moment)
+    finally:
+        writer.send_signal(signal.SIGKILL)
+        printed, errors = writer.communicate(timeout=60)
+    assert errors == ""
+    return printed.splitlines()
+
+
+def steps_of(index):
+    """Which step wrote each row: embedding, label and metadata agree."""
+    rows = index.get()
+    steps = rows.labels
+    np.testing.assert_array_equal(rows.embeddings, np.repeat(steps[:, None] + 1, 16, axis=1))
+    assert [row["step"] for row in rows.metadata] == steps.tolist()
+    return steps
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="Windows has no kill -9")
+@pytest.mark.parametrize("work", ["add", "update", "remove", "save"])
+def test_what_was_acknowledged_is_there_after_a_kill_and_the_rest_is_wholly_absent(tmp_path, work):
+    moments = random.Random(work)
+    for trial in range(max(1, KILLS // 4)):
+        path = tmp_path / f"{trial}.sqlite"
+        printed = killed(path, work, moments.uniform(0.0, 0.25))
+        done = sum(line.startswith("done") for line in printed)
+        with open_index(path) as index:
+            steps, counts = np.unique(steps_of(index), return_counts=True) if len(index) else ([], [])
+            assert all(count == 300 for count in counts)
+            if work == "add":  # the last may have been written and not acknowledged
+                assert steps.tolist() in (list(range(done)), list(range(done + 1)))
+            elif work in ("update", "save"):
+                last = done - 1
+                assert list(steps) in ([last], [last + 1]) if done else list(steps) in ([], [0])
+            else:
+                assert list(steps) in ([], [done])
+            index.add(np.ones((1, 16)))
+
+
+def test_the_long_run_of_kills_is_as_many_as_promised():
+    assert KILLS >= 20
+
+
+OTHER = """
+import sys, numpy as np
+from simnb.index import open_index
+path, first = sys.argv[1], int(sys.argv[2])
+index = open_index(path)
+for i in range(30):
+    index.add(np.eye(4, dtype="float32")[[i % 4]] + first + i, [first + i], {"by": [first]})
+"""
+
+
+def test_two_processes_write_one_file_and_each_sees_the_other(tmp_path):
+    path = tmp_path / "shared.sqlite"
+    with open_index(path) as index:
+        index.add(np.ones((1, 4)), [7], {"by": [0]})
+        others = [
+            subprocess.Popen([sys.executable, "-c", OTHER, str(path), str(first)]) for first in (100, 200)
+        ]
+        seen = set()
+        while any(other.poll() is None for other in others):
+            seen.add(len(index))
+        assert [other.returncode for other in others] == [0, 0]
+        assert len(index) == 61
+        assert sorted(index.ids.tolist()) == list(range(61))
+        assert sorted(index.labels.tolist()) == [7, *range(100, 130), *range(200, 230)]
+        assert len(seen) > 2  # rows came while the others ran
+        nobody = index.search(np.ones((1, 4)), k=61, where={"by": 100}).labels[0]
+        assert set(nobody[:30].tolist()) == set(range(100, 130))
+        assert index.add(np.ones((1, 4))).tolist() == [61]
+
+
+def test_changes_by_another_are_seen_whatever_they_are(tmp_path):
+    here, there = open_index(tmp_path / "g.sqlite"), open_index(tmp_path / "g.sqlite")
+    here.add(vectors(5), ["a", "b", "a", "b", "c"], {"n": [0, 1, 2, 3, 4]})
+    assert len(there) == 5
+    there.search(vectors(1), k=2)
+    here.remove([1])
+    assert there.ids.tolist() == [0, 2, 3, 4]
+    assert there.search(vectors(5), k=1).ids[1, 0] != 1
+    here.update([0], embeddings=-vectors(1), labels=["d"], metadata=[{"n": 9}])
+    assert there.class_names == ("a", "b", "c", "d")
+    assert there.get([0]).metadata.tolist() == [{"n": 9}]
+    assert there.search(-vectors(1), k=1).ids.tolist() == [[0]]
+    here.add(vectors(1), ids=[5])
+    with pytest.raises(ValueError, match="ids must be new, but the index already holds id 5"):
+        there.add(vectors(1), ids=[5])
+    MemoryIndex().save(tmp_path / "g.sqlite")
+    assert (len(here), len(there), here.class_names) == (0, 0, None)
+    here.close()
+    there.close()
+
+
+def test_a_second_writer_waits_and_then_says_so(tmp_path, monkeypatch):
+    monkeypatch.setattr(_file, "SECONDS_TO_WAIT", 0.2)
+    index = small(tmp_path / "g.sqlite")
+    other = sqlite3.connect(tmp_path / "g.sqlite", isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    with pytest.raises(TimeoutError, match=r"another process writes for more than 0\.2 s; try again"):
+        index.add(np.ones((1, 4)))
+    assert len(index) == 12  # reading goes on
+    other.execute("COMMIT")
+    other.close()
+    assert index.add(np.ones((1, 4))).tolist() == [12]
+    index.close()
+
+
+def test_threads_may_share_an_index(tmp_path):
+    index = open_index(tmp_path / "g.sqlite")
+    threads = [
+        threading.Thread(target=lambda: [index.add(np.ones((1, 4))) for _ in range(20)]) for _ in range(4)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(index.ids.tolist()) == list(range(80))
+    index.close()
+
+
+def damaged_answers(path, whole, damage):
+    """Damage the file in turn; what opening it and reading everything gave: 'right' or the refusal."""
+    with open_index(path) as index:
+        expected = index.get()
+        nearest = index.search(vectors(5, 4, seed=1), k=3).ids
+        filtered = index.search(vectors(5, 4, seed=1), k=3, where={"source": "s1"}).ids
+    for position in range(0, len(whole), 1):
+        for changed in damage(position):
+            path.write_bytes(changed)
+            try:
+                with open_index(path) as index:
+                    got = index.get()
+                    ids = index.search(vectors(5, 4, seed=1), k=3).ids
+                    some = index.search(vectors(5, 4, seed=1), k=3, where={"source": "s1"}).ids
+            except (ValueError, OSError) as error:
+                yield position, str(error)
+                continue
+            assert got.ids.tolist() == expected.ids.tolist(), position
+            np.testing.assert_array_equal(got.embeddings, expected.embeddings)
+            assert got.names.tolist() == expected.names.tolist(), position
+            assert got.metadata.tolist() == expected.metadata.tolist(), position
+            np.testing.assert_array_equal(ids, nearest)
+            np.testing.assert_array_equal(some, filtered)
+            yield position, "right"
+            for left in (Path(f"{path}-wal"), Path(f"{path}-shm")):
+                left.unlink(missing_ok=True)
+
+
+def used(whole):
+    """Positions of bytes that are not in a run of zeros: a page of SQLite is mostly empty here."""
+    data = np.frombuffer(whole, np.uint8)
+    return set(np.flatnonzero(np.convolve(data != 0, np.ones(17), "same") > 0).tolist())
+
+
+def test_a_file_with_a_flipped_byte_is_refused_or_right(tmp_path):
+    path = tmp_path / "g.sqlite"
+    small(path).close()
+    whole = path.read_bytes()
+    wanted, rng = used(whole), random.Random(0)
+
+    def flips(position):
+        if position in wanted and rng.random() < SHARE:
+            yield (
+                whole[:position] + bytes([whole[position] ^ (1 << rng.randrange(8))]) + whole[position + 1 :]
+            )
+
+    answers = [answer for _, answer in damaged_answers(path, whole, flips)]
+    refused = sum(answer != "right" for answer in answers)
+    assert refused > 0.3 * len(answers)
+    assert all(str(path) in answer for answer in answers if answer != "right")
+
+
+SHARE = float(os.environ.get("SIMNB_FLIPS", "0.15"))  # SIMNB_FLIPS=1 tries every byte
+
+
+def test_a_file_that_was_cut_is_refused(tmp_path):
+    path = tmp_path / "g.sqlite"
+    small(path).close()
+    whole = path.read_bytes()
+    step = max(1, int(16 / SHARE))
+
+    def cuts(position):
+        if position % step == 1:
+            yield whole[:position]
+
+    answers = dict(damaged_answers(path, whole, cuts))
+    assert len(answers) > 50
+    assert "right" not in answers.values()
+
+
+FULL = """
+import resource, signal, sys, numpy as np
+from simnb.index import MemoryIndex, open_index
+path, work = sys.argv[1:]
+index = open_index(path)
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))
+memory = MemoryIndex()
+memory.add(np.ones((20_000, 4)))
+try:
+    index.add(np.ones((20_000, 4))) if work == "add" else memory.save(path)
+except OSError as error:
+    print(type(error).__name__, error)
+print(len(index), index.search(np.ones((1, 4)), k=1).ids.tolist()[0][0] >= 0)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="limits the size of files, which Windows cannot")
+@pytest.mark.parametrize("work", ["add", "save"])
+def test_a_full_disk_leaves_the_index_as_it_was(tmp_path, work):
+    path = tmp_path / "g.sqlite"
+    small(path).close()
+    done = run(FULL, path, work)
+    first, second = done.stdout.splitlines()
+    assert str(path) in first, done.stderr
+    assert second == "12 True"
+    with open_index(path) as index:
+        assert len(index.get()) == 12
+        index.add(np.ones((20_000, 4)))
+
+
+def test_a_first_save_that_fails_leaves_nothing(tmp_path, monkeypatch):
+    index = MemoryIndex()
+    index.add(vectors(5))
+
+    def fails(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(_file.GalleryFile, "append", fails)
+    with pytest.raises(OSError, match="No space left"):
+        index.save(tmp_path / "g.sqlite")
+    assert list(tmp_path.iterdir()) == []
+
+
+AS_NOBODY = """
+import os, sys, numpy as np
+from simnb.index import open_index
+os.setuid(65534)
+try:
+    with open_index(sys.argv[1]) as index:
+        print(len(index.get()), index.search(np.ones((1, 4)), k=1).ids[0, 0] >= 0)
+        index.add(np.ones((1, 4)))
+except OSError as error:
+    print(type(error).__name__, error)
+"""
+
+
+@pytest.mark.skipif(
+    not hasattr(os, "getuid") or os.getuid() != 0, reason="only root can become somebody else"
+)
+def test_a_folder_that_cannot_be_written_to_is_read_and_left_alone(tmp_path):
+    path = tmp_path / "g.sqlite"
+    small(path).close()
+    before = path.read_bytes()
+    for folder in (tmp_path, *tmp_path.parents[:-2]):
+        folder.chmod(folder.stat().st_mode | 0o555)
+    tmp_path.chmod(0o555)
+    path.chmod(0o444)
+    done = run(AS_NOBODY, path)
+    first, second = done.stdout.splitlines()
+    assert first == "12 True", done.stderr
+    assert second.startswith("PermissionError")
+    assert "cannot be written to" in second
+    assert path.read_bytes() == before
+
+
+def test_what_is_no_index_is_refused(tmp_path):
+    other = tmp_path / "other.sqlite"
+    with sqlite3.connect(other) as db:
+        db.execute("CREATE TABLE t (x)")
+    db.close()
+    with pytest.raises(ValueError, match="is an SQLite file, but not an index of simnb; choose another name"):
+        open_index(other)
+    with pytest.raises(ValueError, match="not an index of simnb"):
+        MemoryIndex().save(other)
+    text = tmp_path / "text.sqlite"
+    text.write_text("hello " * 1000)
+    with pytest.raises(ValueError, match="is not an index: it is no SQLite file"):
+        open_index(text)
+    with pytest.raises(FileNotFoundError, match="there is no such folder"):
+        open_index(tmp_path / "missing" / "g.sqlite")
+    (tmp_path / "folder.sqlite").mkdir()
+    with pytest.raises(OSError, match=r"folder\.sqlite"):
+        open_index(tmp_path / "folder.sqlite")
+    index = small(tmp_path / "g.sqlite")
+    with pytest.raises(ValueError, match="is the file of this index: every change is in it already"):
+        index.save(tmp_path / "g.sqlite")
+    with pytest.raises(ValueError, match=r"class_names must be that of .*'class 1'\), got \('x', 'y'\)"):
+        open_index(tmp_path / "g.sqlite", class_names=["x", "y"])
+    index.close()
+    with sqlite3.connect(tmp_path / "g.sqlite") as db:
+        db.execute("PRAGMA user_version = 2")
+    db.close()
+    with pytest.raises(ValueError, match=r"has format 2, this simnb reads format 1: update it"):
+        open_index(tmp_path / "g.sqlite")
+
+
+def test_an_interrupt_between_the_file_and_the_arrays_loses_nothing(tmp_path, monkeypatch):
+    index = small(tmp_path / "g.sqlite")
+
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(SqliteIndex, "_apply", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            index.add(np.ones((1, 4)))
+    assert len(index) == 13
+    assert index.add(np.ones((1, 4))).tolist() == [13]
+    index.close()
+
+
+def test_the_file_is_one_file_once_it_is_closed(tmp_path):
+    small(tmp_path / "g.sqlite").close()
+    assert [path.name for path in tmp_path.iterdir()] == ["g.sqlite"]
+
+
+def test_the_digest_of_a_file_changed_step_by_step_is_that_of_its_rows(tmp_path):
+    path = tmp_path / "g.sqlite"
+    index = small(path)
+    index.update([3, 5], labels=["class 2", "class 0"], metadata=[{"year": 1}, {"source": None}])
+    index.remove([0, 7])
+    index.add(vectors(2, 4, seed=3), ids=[4, 40], existing="replace")
+    index.update([4], embeddings=-vectors(1, 4))
+    index.close()
+    with open_index(path) as again:  # compares it
+        assert len(again) == 11
+        assert again.search(vectors(1, 4), k=2, where={"year": 1}).ids.tolist() == [[3, -1]]

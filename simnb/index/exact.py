@@ -1,14 +1,18 @@
 """Exact k-nearest-neighbor search in blocks: the full distance matrix is never held."""
 
+import functools
+import os
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 from scipy.spatial.distance import cdist
+from threadpoolctl import ThreadpoolController
 
 from simnb import _checks
 from simnb.distances import DISTANCES
 
-QUERY_BLOCK = 256
-GALLERY_BLOCK = 32_768
-_FOLD = 64  # columns that share one minimum, see smallest()
+QUERY_BLOCK = 128
+GALLERY_BLOCK = 8_192  # with QUERY_BLOCK, 4 MB a thread: it stays in the cache
 _SPARE = 32  # candidates beyond the k best, since ranking rounds before the distance is measured
 _MEASURED_VALUES = 4_000_000  # differences held at once while candidates are measured
 
@@ -17,7 +21,7 @@ class ExactSearch:
     """Gallery rows made ready for one distance, then searched any number of times.
 
     Ranking needs no full distance: nearest by cosine is the largest product of unit rows, nearest by
-    Euclidean distance the smallest ``|g|^2 / 2 - q.g``. These round, and by how much depends on the
+    Euclidean distance the largest ``q.g - |g|^2 / 2``. These round, and by how much depends on the
     block; so 32 more than k candidates are kept, and their distances are measured one by one: a distance
     does not depend on what else is searched with it. Where rounding could have hidden a nearer row even so
     (Euclidean distances between clusters that lie far apart), the query is ranked again in float64.
@@ -56,15 +60,32 @@ class ExactSearch:
         queries = self._ready(queries)
         distances = np.empty((len(queries), k), np.float32)
         positions = np.empty((len(queries), k), np.int64)
-        buffer = np.empty((min(len(queries), QUERY_BLOCK), min(len(self), GALLERY_BLOCK)), np.float32)
-        for start in range(0, len(queries), QUERY_BLOCK):
+
+        def search(start):
             rows = slice(start, start + QUERY_BLOCK)
-            candidates, last = self._candidates(queries[rows], k, self._rank, buffer)
-            distances[rows], positions[rows] = self._nearest(queries[rows], candidates, k)
-            again = start + np.flatnonzero(self._unsure(queries[rows], distances[rows, -1], last))
-            if len(again):
-                candidates, _ = self._candidates(queries[again], k, self._rank_in_float64, buffer)
-                distances[again], positions[again] = self._nearest(queries[again], candidates, k)
+            distances[rows], positions[rows] = self._block(queries[rows], k)
+
+        starts = range(0, len(queries), QUERY_BLOCK)
+        if len(starts) < 2:
+            search(0)
+        else:
+            # Whole blocks side by side: the steps between two products run on all cores too.
+            with _blas().limit(limits=1), ThreadPoolExecutor(_threads()) as threads:
+                try:
+                    for _ in threads.map(search, starts):
+                        pass
+                except BaseException:  # Ctrl-C: without the blocks that have not begun
+                    threads.shutdown(cancel_futures=True)
+                    raise
+        return distances, positions
+
+    def _block(self, queries, k):
+        candidates, last = self._candidates(queries, k, self._closeness)
+        distances, positions = self._nearest(queries, candidates, k)
+        again = np.flatnonzero(self._unsure(queries, distances[:, -1], last))
+        if len(again):
+            candidates, _ = self._candidates(queries[again], k, self._closeness_in_float64)
+            distances[again], positions[again] = self._nearest(queries[again], candidates, k)
         return distances, positions
 
     def nearest_of(self, queries, positions):
@@ -77,7 +98,7 @@ class ExactSearch:
         return np.take_along_axis(measured, order, axis=1), np.take_along_axis(candidates, order, axis=1)
 
     def _unsure(self, queries, kth, last):
-        """Whether a row that is no candidate may be nearer than the kth: its rank is at least ``last``."""
+        """Whether a row that is no candidate, at most as close as ``last``, may be nearer than the kth."""
         if self._bias is None:
             return np.zeros(len(queries), bool)
         squares = np.einsum("qd,qd->q", queries, queries, dtype=np.float64)
@@ -86,7 +107,7 @@ class ExactSearch:
             found = found * squares
         size = self._longest * (np.sqrt(squares) + 0.5 * self._longest)
         rounding = np.finfo(np.float32).eps * np.sqrt(queries.shape[1]) * size
-        return 0.5 * found > last + 0.5 * squares - rounding
+        return 0.5 * found > 0.5 * squares - last - rounding
 
     def _ready(self, rows):
         if self.distance == "cosine":
@@ -97,34 +118,33 @@ class ExactSearch:
             return rows - rows.mean(axis=1, keepdims=True)
         return rows if self._center is None else rows - self._center
 
-    def _candidates(self, queries, k, rank, buffer):
-        """Positions of the rows that rank first: shape [num_queries, k + spare]; and the last one's rank."""
+    def _candidates(self, queries, k, closeness):
+        """Positions of the closest rows, shape [num_queries, k + spare]; and how close the last one is."""
         count = min(len(self), k + _SPARE)
-        values = np.empty((len(queries), 0), np.float32)
-        positions = np.empty((len(queries), 0), np.int64)
-        for first in range(0, len(self), GALLERY_BLOCK):
-            block = rank(queries, slice(first, first + GALLERY_BLOCK), buffer)
-            columns = smallest(block, min(count, block.shape[1]))
-            values = np.concatenate([values, np.take_along_axis(block, columns, axis=1)], axis=1)
-            positions = np.concatenate([positions, columns + first], axis=1)
-            kept = np.lexsort((positions, values), axis=1)[:, :count]
-            values = np.take_along_axis(values, kept, axis=1)
-            positions = np.take_along_axis(positions, kept, axis=1)
+        first = min(len(self), max(GALLERY_BLOCK, count))
+        block = closeness(queries, slice(0, first))
+        positions = largest(block, count)
+        values = np.take_along_axis(block, positions, axis=1)
+        for start in range(first, len(self), GALLERY_BLOCK):
+            block = closeness(queries, slice(start, start + GALLERY_BLOCK))
+            # Few values are above the least that is kept; of equal ones the first rows stay.
+            rows, columns = np.nonzero(block > values[:, -1:])
+            if len(rows):
+                _merge(values, positions, rows, columns + start, block[rows, columns])
         # Where every row is a candidate, none can be missing.
-        return positions, values[:, -1] if count < len(self) else np.full(len(queries), np.inf)
+        return positions, values[:, -1] if count < len(self) else np.full(len(queries), -np.inf)
 
-    def _rank_in_float64(self, queries, rows, _):
-        return cdist(queries, self._rows[rows], "sqeuclidean")
+    def _closeness_in_float64(self, queries, rows):
+        return -cdist(queries, self._rows[rows], "sqeuclidean")
 
-    def _rank(self, queries, rows, buffer):
+    def _closeness(self, queries, rows):
+        """What ranks rows: the larger the closer, shape [num_queries, num_rows]."""
         gallery = self._rows[rows]
         if self.distance == "manhattan":
-            return cdist(queries, gallery, "cityblock").astype(np.float32)
-        block = buffer[: len(queries), : len(gallery)]
-        block = np.matmul(queries, gallery.T, out=block if block.flags.c_contiguous else None)
-        np.negative(block, out=block)
+            return -cdist(queries, gallery, "cityblock").astype(np.float32)
+        block = queries @ gallery.T
         if self._bias is not None:
-            block += self._bias[rows]
+            block -= self._bias[rows]
         return block
 
     def _measure(self, queries, positions):
@@ -157,34 +177,45 @@ def _center(gallery):
     return mean.astype(np.float32) if mean @ mean > spread else None
 
 
-def smallest(values, k):
-    """Columns of the k smallest values of each row, in no order: shape [num_rows, k].
+def largest(values, k):
+    """Columns of the k largest values of each row, largest first: shape [num_rows, k].
 
-    Of equal values at the edge the first columns are taken. The row is folded into strips of 64 columns:
-    whatever is among the k smallest lies in one of the k strips with the smallest minimum, so that about
-    64 k columns are left to partition.
+    Of equal values the first columns are taken.
     """
-    num_rows, num_columns = values.shape
-    if k == num_columns:
-        return np.tile(np.arange(num_columns), (num_rows, 1))
-    strips = num_columns // _FOLD
-    if strips <= 2 * k:
-        return _first_of_equals(values, np.argpartition(values, k - 1, axis=1)[:, :k])
-    folded = strips * _FOLD
-    minima = values[:, :folded].reshape(num_rows, _FOLD, strips).min(axis=1)
-    best = np.argpartition(minima, k - 1, axis=1)[:, :k]
-    columns = (best[:, None, :] + strips * np.arange(_FOLD)[:, None]).reshape(num_rows, -1)
-    rest = np.broadcast_to(np.arange(folded, num_columns), (num_rows, num_columns - folded))
-    columns = np.concatenate([columns, rest], axis=1)
-    picked = np.argpartition(np.take_along_axis(values, columns, axis=1), k - 1, axis=1)[:, :k]
-    return _first_of_equals(values, np.take_along_axis(columns, picked, axis=1))
+    num_columns = values.shape[1]
+    if k < num_columns:
+        edge = -np.partition(-values, k - 1, axis=1)[:, k - 1 : k]
+        above = np.count_nonzero(values > edge, axis=1)
+        # All above the edge, and the first of those at it.
+        at_edge = values == edge
+        kept = (values > edge) | (at_edge & (np.cumsum(at_edge, axis=1) <= (k - above)[:, None]))
+        columns = np.nonzero(kept)[1].reshape(len(values), k)
+    else:
+        columns = np.tile(np.arange(num_columns), (len(values), 1))
+    order = np.argsort(-np.take_along_axis(values, columns, axis=1), axis=1, kind="stable")
+    return np.take_along_axis(columns, order, axis=1)
 
 
-def _first_of_equals(values, columns):
-    """Choose again in the rows where more than k values are as small as the largest that was chosen."""
-    k = columns.shape[1]
-    edge = np.take_along_axis(values, columns, axis=1).max(axis=1, keepdims=True)
-    for row in np.flatnonzero(np.count_nonzero(values <= edge, axis=1) > k):
-        as_small = np.flatnonzero(values[row] <= edge[row])
-        columns[row] = as_small[np.argsort(values[row, as_small], kind="stable")[:k]]
-    return columns
+def _merge(values, positions, rows, new_positions, new_values):
+    """Put new candidates, sorted by row, among those kept: ``values`` and ``positions``, in place."""
+    counts = np.bincount(rows, minlength=len(values))
+    changed = np.flatnonzero(counts)
+    place = np.arange(len(rows)) - np.repeat(np.cumsum(counts) - counts, counts)
+    line = np.searchsorted(changed, rows)
+    more = np.full((len(changed), counts.max()), -np.inf, values.dtype)
+    at = np.zeros(more.shape, np.int64)
+    more[line, place], at[line, place] = new_values, new_positions
+    more = np.concatenate([values[changed], more], axis=1)
+    at = np.concatenate([positions[changed], at], axis=1)
+    order = np.argsort(-more, axis=1, kind="stable")[:, : values.shape[1]]
+    values[changed] = np.take_along_axis(more, order, axis=1)
+    positions[changed] = np.take_along_axis(at, order, axis=1)
+
+
+@functools.cache
+def _blas():
+    return ThreadpoolController().select(user_api="blas")
+
+
+def _threads():
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()

@@ -41,8 +41,10 @@ class HnswSearch:
     """A graph over gallery rows, walked from a random row to ever nearer ones.
 
     What it finds depends on the embedding: on well separated classes nearly everything, on random directions
-    in many dimensions little, in the same time. So recall is measured when the graph is built, by asking for
-    the neighbors of some of its own rows, and the breadth of search is raised until it is what was asked for.
+    in many dimensions little, in the same time. So recall is measured while the graph is built: some rows are
+    put in last, and before that their neighbors are asked for. (Those of rows that are in the graph would be
+    found too easily: it links each row to them.) The breadth of search is raised until recall is what was
+    asked for.
 
     Args:
         exact: ``ExactSearch`` over the same rows: the truth, and what measures distances.
@@ -71,17 +73,40 @@ class HnswSearch:
         self.measured = None
         ready = _ready(rows, exact.distance)
         if old is not None:
-            self._index, self.measured, self._measured_at = old._index, old.measured, old._measured_at
+            self._index, self._order = old._index, old._order
+            self.measured, self._measured_at = old.measured, old._measured_at
         elif not self._load(ready):
             self._index = self._faiss.IndexHNSWFlat(rows.shape[1], LINKS, self._metric())
             self._index.hnsw.efConstruction = BUILD_BREADTH
-        new = ready[self._index.ntotal :]
-        for start in progress_bar(range(0, len(new), _BLOCK), desc="Building the graph", unit="block"):
-            self._index.add(new[start : start + _BLOCK])
-        if self.measured is None or len(rows) > _GROWTH * self._measured_at:
-            self._measure(rows)
-        if len(new):
+            self._order = np.empty(0, np.int64)  # the graph's rows, by their positions in the gallery
+        if len(self._order) < len(rows):
+            self._extend(rows, ready)
             self._keep()
+
+    def _extend(self, rows, ready):
+        """Put new rows into the graph; where they are many, some of them last, to measure recall with."""
+        new = np.arange(len(self._order), len(rows))
+        held_out = np.empty(0, np.int64)
+        if self.measured is None or len(rows) > _GROWTH * self._measured_at:
+            count = min(_SAMPLE, len(new) // 2)
+            held_out = np.sort(np.random.default_rng(0).choice(new, count, replace=False))
+        self._insert(ready, np.setdiff1d(new, held_out))
+        if len(held_out):
+            self._measure(rows[held_out], held_out)
+            self._measured_at = len(rows)
+        elif self.measured is None:
+            self.measured = Tuning(BREADTHS[0], 1.0, 0.0)  # of one row
+        self._insert(ready, held_out)
+
+    def _insert(self, ready, positions):
+        for start in progress_bar(
+            range(0, len(positions), _BLOCK),
+            desc="Building the graph",
+            unit="block",
+            shown=len(positions) > _BLOCK,
+        ):
+            self._index.add(ready[positions[start : start + _BLOCK]])
+        self._order = np.concatenate([self._order, positions])
 
     def __call__(self, queries, k):
         """Nearly the k nearest rows of each query: what ``ExactSearch`` returns.
@@ -98,19 +123,15 @@ class HnswSearch:
         self._keep()
         return tried
 
-    def _measure(self, rows):
-        """Choose the breadth by the neighbors of some rows, themselves left out."""
-        count = min(_SAMPLE, len(rows))
-        k = min(_K, len(rows) - 1)
-        self._measured_at = len(rows)
-        if k == 0:
-            self.measured = Tuning(BREADTHS[0], 1.0, 0.0)
-            return
-        some = np.sort(np.random.default_rng(0).choice(len(rows), count, replace=False))
-        true = _others(*self._exact(rows[some], k + 1), some)
-        tried = self._try(
-            true, lambda breadth: _others(*self._search(rows[some], k + 1, breadth), some), self._wanted
-        )
+    def _measure(self, queries, held_out):
+        """Choose the breadth by the neighbors of rows that are not in the graph yet."""
+        k = min(_K, len(self._order))
+        distances, positions = self._exact(queries, k + len(held_out))
+        outside = np.isin(positions, held_out)
+        # Of each query the first k that are in the graph.
+        kept = ~outside & (np.cumsum(~outside, axis=1) <= k)
+        true = distances[kept].reshape(len(queries), k)
+        tried = self._try(true, lambda breadth: self._search(queries, k, breadth)[0], self._wanted)
         self.measured = tried[-1]
         if self.measured.recall < self._wanted:
             warnings.warn(
@@ -137,7 +158,7 @@ class HnswSearch:
         parameters = self._faiss.SearchParametersHNSW(efSearch=max(breadth, k))
         _, positions = self._index.search(_ready(queries, self._exact.distance), k, params=parameters)
         short = np.flatnonzero((positions < 0).any(axis=1))
-        positions[short] = 0
+        positions = self._order[positions]  # of -1 any; those queries are searched again
         distances, positions = self._exact.nearest_of(queries, positions)
         if len(short):
             distances[short], positions[short] = self._exact(queries[short], k)
@@ -155,14 +176,16 @@ class HnswSearch:
         if self._cache is None:
             return
         graph = self._faiss.serialize_index(self._index, self._faiss.IO_FLAG_SKIP_STORAGE).tobytes()
+        body = self._order.astype("<i8").tobytes() + graph
         header = {
             "stamp": self._stamp,
-            "sha256": hashlib.sha256(graph).hexdigest(),
+            "sha256": hashlib.sha256(body).hexdigest(),
+            "rows": len(self._order),
             "measured": asdict(self.measured),
             "measured_at": self._measured_at,
         }
         try:
-            write_whole(self._cache, json.dumps(header).encode() + b"\n" + graph)
+            write_whole(self._cache, json.dumps(header).encode() + b"\n" + body)
         except OSError as error:
             warnings.warn(
                 f"the graph is not kept, and will be built again: {error}", RuntimeWarning, stacklevel=2
@@ -172,28 +195,22 @@ class HnswSearch:
         """Read a graph of the same rows; whether there was one."""
         if self._cache is None or not self._cache.exists():
             return False
-        first, _, graph = self._cache.read_bytes().partition(b"\n")
+        first, _, body = self._cache.read_bytes().partition(b"\n")
         try:
             header = json.loads(first)
         except ValueError:  # damaged: it is only a copy, and is built again
             return False
-        same = (
-            header.get("stamp") == self._stamp and header.get("sha256") == hashlib.sha256(graph).hexdigest()
-        )
-        if same:
-            self._index = self._faiss.deserialize_index(np.frombuffer(graph, np.uint8))
-            storage = self._faiss.IndexFlat(ready.shape[1], self._metric())
-            storage.add(ready)
-            self._index.storage, self._storage = storage, storage  # FAISS does not keep Python's reference
-            self.measured, self._measured_at = Tuning(**header["measured"]), header["measured_at"]
-        return same
-
-
-def _others(distances, positions, own):
-    """The distances without that of the row itself, or without the last where it was not found."""
-    themselves = positions == own[:, None]
-    themselves[~themselves.any(axis=1), -1] = True
-    return distances[~themselves].reshape(len(distances), -1)
+        wanted = (self._stamp, hashlib.sha256(body).hexdigest())
+        if not isinstance(header, dict) or (header.get("stamp"), header.get("sha256")) != wanted:
+            return False
+        self._order = np.frombuffer(body, "<i8", count=header["rows"]).astype(np.int64)
+        graph = np.frombuffer(body, np.uint8, offset=self._order.nbytes)
+        self._index = self._faiss.deserialize_index(graph)
+        storage = self._faiss.IndexFlat(ready.shape[1], self._metric())
+        storage.add(ready[self._order])
+        self._index.storage, self._storage = storage, storage  # FAISS does not keep Python's reference
+        self.measured, self._measured_at = Tuning(**header["measured"]), header["measured_at"]
+        return True
 
 
 def _ready(rows, distance):

@@ -15,7 +15,7 @@ from matplotlib.patches import Rectangle
 from simnb import plots
 from simnb.calibration import Calibration, Curves, calibrate
 from simnb.data import LazyImages
-from simnb.index.protocol import UNKNOWN, Neighbors
+from simnb.index import UNKNOWN, Neighbors, Tuning
 from simnb.matching import match
 from simnb.plots import _canvas, _style
 
@@ -851,3 +851,32 @@ def test_importing_plots_changes_no_setting_and_imports_neither_keras_nor_scikit
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert done.stdout == "True set()\n"
+
+
+# recall_against_time, rates_by_size
+
+
+def test_recall_is_drawn_against_time_a_dot_a_setting():
+    ours = [Tuning(16, 0.5, 0.01), Tuning(32, 0.9, 0.02)]
+    ax = plots.recall_against_time({"ours": ours, "random": [Tuning(16, 0.1, 0.05)]}, target=0.95)
+    lines = {line.get_gid(): line for line in ax.lines}
+    assert lines["ours"].get_xydata().tolist() == [[0.01, 0.5], [0.02, 0.9]]
+    assert lines["random"].get_xydata().tolist() == [[0.05, 0.1]]
+    assert lines["target"].get_ydata()[0] == 0.95
+    assert ax.get_xscale() == "log"
+    for nothing in ({}, {"ours": []}):
+        with pytest.raises(ValueError, match="tried must hold a list of at least one Tuning a name"):
+            plots.recall_against_time(nothing)
+
+
+def test_rates_are_drawn_against_the_size_of_the_gallery():
+    _, given = plt.subplots()
+    ax = plots.rates_by_size([10, 100], {"precision": [0.9, 0.8]}, ax=given, title="Falls")
+    assert ax is given
+    assert ax.lines[0].get_xydata().tolist() == [[10, 0.9], [100, 0.8]]
+    assert [tick.get_text() for tick in ax.get_xticklabels()] == ["10", "100"]
+    assert ax.get_title(loc="left") == "Falls"
+    with pytest.raises(ValueError, match="rates must hold 2 values a name, one a size, got 1 for 'recall'"):
+        plots.rates_by_size([10, 100], {"recall": [0.9]})
+    with pytest.raises(ValueError, match="one a size, got none"):
+        plots.rates_by_size([10, 100], {})

@@ -17,18 +17,16 @@ from pathlib import Path
 import numpy as np
 
 from simnb._terminal import progress_bar
-from simnb.index._digest import row_digests
+from simnb.index._block_table import PER_BLOCK, TABLE, BlockTable
 from simnb.index._metadata_table import TABLES, MetadataTable
 
 APPLICATION = 0x53494D42  # "SIMB", which `file` and we tell such files by
 FORMAT = 1
 SECONDS_TO_WAIT = 30  # for another process that writes
-BLOCK = 20_000
 SMALLEST = 512  # bytes of an SQLite file
 _TABLES = (
     "CREATE TABLE simnb (settings TEXT NOT NULL, checksum INTEGER NOT NULL)",
-    "CREATE TABLE rows (position INTEGER PRIMARY KEY, id INTEGER NOT NULL, label INTEGER NOT NULL, "
-    "metadata INTEGER NOT NULL, embedding BLOB NOT NULL)",  # metadata: a checksum of the row's
+    TABLE,
     *TABLES,
 )
 
@@ -37,8 +35,9 @@ _TABLES = (
 class Settings:
     """What the file says of its rows.
 
-    ``digest`` is the sum of ``row_digests``; ``version`` counts changes, ``rewrites`` those that are more
-    than added rows, ``graphs`` those of embeddings, after which a graph over them is out of date.
+    ``digest`` is that of its blocks, ``names`` are those of metadata. ``version`` counts changes, ``rewrites``
+    those that are more than added rows, ``graphs`` those of embeddings, after which a graph over them is out
+    of date.
     """
 
     distance: str
@@ -46,12 +45,12 @@ class Settings:
     rows: int = 0
     digest: int = 0
     next_id: int = 0
-    next_position: int = 0
+    next_key: int = 0
     version: int = 0
     rewrites: int = 0
     graphs: int = 0
-    name: str = ""
-    keys: tuple[str, ...] = ()
+    file: str = ""
+    names: tuple[str, ...] = ()
     class_names: tuple[str, ...] | None = None
 
 
@@ -75,13 +74,13 @@ class GalleryFile:
             raise FileNotFoundError(errno.ENOENT, "there is no such folder", str(self.path.parent))
         with self._explained():
             self._connect()
-        self._metadata = MetadataTable(self._db)
+        self._blocks, self._metadata = BlockTable(self._db), MetadataTable(self._db)
         try:
             with self._explained():
                 if 0 < self.path.stat().st_size < SMALLEST:  # SQLite takes it for an empty one
                     raise ValueError(f"{self.path} is not an index: it is cut, or something else")
                 if self._is_empty() and distance is not None:
-                    self._make(Settings(distance, class_names=class_names, name=secrets.token_hex(8)))
+                    self._make(Settings(distance, class_names=class_names, file=secrets.token_hex(8)))
                 self._check()
         except BaseException:
             self.close()
@@ -110,111 +109,106 @@ class GalleryFile:
             yield self._settings()
 
     def read(self, settings, since=0):
-        """Rows from a position on, in blocks: tuples of keys, ids, labels and embeddings.
+        """Rows from a key on, in pieces: numbers, shape [n, 4], and embeddings, shape [n, dim].
 
         Args:
             settings: Of the state that is read.
-            since: First position.
+            since: First key.
 
         Raises:
-            ValueError: At the end, if they are not the rows that were written; only all of them are compared.
+            ValueError: If a block is damaged, or, at the end, all of them are not those that were written.
         """
-        query = (
-            "SELECT position, id, label, metadata, embedding FROM rows WHERE position >= ? ORDER BY position"
-        )
-        cursor, digest, count = self._db.execute(query, (since,)), 0, 0
-        with progress_bar(total=settings.rows if not since else None, desc="Reading", unit="row") as bar:
-            while rows := cursor.fetchmany(BLOCK):
-                keys, ids, labels, metadata, blobs = zip(*rows, strict=True)
-                if not all(isinstance(blob, bytes) and len(blob) == 4 * settings.dim for blob in blobs):
-                    raise self._damaged("an embedding has another length")
+        digest, count, first = 0, 0, since // PER_BLOCK
+        with progress_bar(total=settings.rows, desc="Reading", unit="row", shown=not since) as bar:
+            pieces = self._blocks.read(settings.dim, first)
+            while True:
                 with self._as_written():
-                    keys, ids, labels, metadata = (
-                        np.array(x, np.int64) for x in (keys, ids, labels, metadata)
-                    )
-                embeddings = np.frombuffer(b"".join(blobs), "<f4").reshape(len(rows), settings.dim)
-                digest += row_digests(keys, ids, labels, embeddings, metadata)
-                count += len(rows)
-                bar.update(len(rows))
-                yield keys, ids, labels, embeddings
+                    piece = next(pieces, None)
+                if piece is None:
+                    break
+                numbers, embeddings, of_piece = piece
+                digest, count = digest + of_piece, count + len(numbers)
+                bar.update(len(numbers))
+                new = numbers[:, 0] >= since
+                yield (numbers, embeddings) if new.all() else (numbers[new], embeddings[new])
         if not since and (count, digest % 2**64) != (settings.rows, settings.digest):
             raise self._damaged(f"its {count} rows are not the {settings.rows} that were written")
 
     def append(self, settings, rows):
-        """Write rows behind the others; return their keys and the settings afterwards."""
-        keys = settings.next_position + np.arange(len(rows))
-        metadata = self._metadata.write(keys, rows.metadata)
-        self._db.executemany(
-            "INSERT INTO rows VALUES (?, ?, ?, ?, ?)",
-            zip(
-                keys.tolist(),
-                rows.ids.tolist(),
-                rows.labels.tolist(),
-                metadata.tolist(),
-                _blobs(rows.embeddings),
-                strict=True,
-            ),
+        """Write ``Rows`` behind the others; return their numbers, [n, 4], and the settings afterwards."""
+        dim = rows.embeddings.shape[1]
+        keys = settings.next_key + np.arange(len(rows))
+        checks = self._metadata.write(keys, rows.metadata)
+        new = np.stack([keys, rows.ids, rows.labels, checks], axis=1)
+        # The last block may have room.
+        numbers, embeddings, gone = self._load(keys[:1] if settings.next_key % PER_BLOCK else keys[:0], dim)
+        come = self._blocks.store(
+            np.concatenate([numbers, new]), np.concatenate([embeddings, rows.embeddings])
         )
-        digest = row_digests(keys, rows.ids, rows.labels, rows.embeddings, metadata)
-        return keys, replace(
+        return new, replace(
             settings,
-            dim=rows.embeddings.shape[1],
+            dim=dim,
             rows=settings.rows + len(rows),
-            digest=(settings.digest + digest) % 2**64,
-            next_position=settings.next_position + len(rows),
-            keys=_union(settings.keys, rows.metadata),
+            digest=(settings.digest - gone + come) % 2**64,
+            next_key=settings.next_key + len(rows),
+            names=_union(settings.names, rows.metadata),
             graphs=settings.graphs + 1,
         )
 
-    def replace(self, settings, keys, old, parts):
-        """Write parts of rows; ``old`` are these ``Rows`` as they were. Returns the settings afterwards."""
-        before = self._metadata.checksums(keys)
-        after = before
+    def replace(self, settings, keys, parts):
+        """Write parts of rows; return the checks of their metadata, and the settings afterwards."""
+        numbers, embeddings, gone = self._load(keys, settings.dim)
+        numbers, embeddings = numbers.copy(), embeddings.copy()
+        at = np.searchsorted(numbers[:, 0], keys)
+        if "labels" in parts:
+            numbers[at, 2] = parts["labels"]
+        if "embeddings" in parts:
+            embeddings[at] = parts["embeddings"]
         if "metadata" in parts:
             self._metadata.delete(keys)
-            after = self._metadata.write(keys, parts["metadata"])
-        labels, embeddings = parts.get("labels", old.labels), parts.get("embeddings", old.embeddings)
-        self._db.executemany(
-            "UPDATE rows SET label = ?, metadata = ?, embedding = ? WHERE position = ?",
-            zip(labels.tolist(), after.tolist(), _blobs(embeddings), keys.tolist(), strict=True),
-        )
-        gone = row_digests(keys, old.ids, old.labels, old.embeddings, before)
-        come = row_digests(keys, old.ids, labels, embeddings, after)
-        return replace(
+            numbers[at, 3] = self._metadata.write(keys, parts["metadata"])
+        come = self._blocks.store(numbers, embeddings)
+        return numbers[at, 3], replace(
             settings,
             digest=(settings.digest - gone + come) % 2**64,
             rewrites=settings.rewrites + 1,
-            keys=_union(settings.keys, parts.get("metadata", ())),
+            names=_union(settings.names, parts.get("metadata", ())),
             graphs=settings.graphs + ("embeddings" in parts),
         )
 
-    def remove(self, settings, keys, old):
-        """Delete rows; ``old`` are these ``Rows`` as they were. Returns the settings afterwards."""
-        gone = row_digests(keys, old.ids, old.labels, old.embeddings, self._metadata.checksums(keys))
+    def remove(self, settings, keys):
+        """Delete rows; return the settings afterwards."""
+        numbers, embeddings, gone = self._load(keys, settings.dim)
+        stay = ~np.isin(numbers[:, 0], keys)
         self._metadata.delete(keys)
-        self._db.executemany("DELETE FROM rows WHERE position = ?", zip(keys.tolist()))
+        self._blocks.delete(keys // PER_BLOCK)
+        come = self._blocks.store(numbers[stay], embeddings[stay])
         return replace(
             settings,
             rows=settings.rows - len(keys),
-            digest=(settings.digest - gone) % 2**64,
+            digest=(settings.digest - gone + come) % 2**64,
             rewrites=settings.rewrites + 1,
             graphs=settings.graphs + 1,
         )
 
     def remove_all(self, settings):
-        """Delete every row; returns the settings afterwards."""
-        for table in ("rows", "metadata", "bytes"):
+        """Delete every row; return the settings afterwards."""
+        for table in ("blocks", "metadata", "bytes"):
             self._db.execute(f"DELETE FROM {table}")
         return replace(
             settings,
             rows=0,
             digest=0,
             dim=None,
-            keys=(),
+            names=(),
             class_names=None,
             rewrites=settings.rewrites + 1,
             graphs=settings.graphs + 1,
         )
+
+    def _load(self, keys, dim):
+        with self._as_written():
+            return self._blocks.load(keys // PER_BLOCK, dim)
 
     def keep(self, settings):
         """Write the settings, the last thing of a change; returns them as they are written."""
@@ -223,23 +217,23 @@ class GalleryFile:
         self._db.execute("UPDATE simnb SET settings = ?, checksum = ?", (text, zlib.crc32(text.encode())))
         return settings
 
-    def metadata(self, keys):
-        """Metadata of rows: an object array of dicts.
+    def metadata(self, keys, checks):
+        """Metadata of rows that have these checks: an object array of dicts.
 
         Raises:
             ValueError: If they are not those that were written.
         """
         with self._as_written():
-            return self._metadata.read(keys)
+            return self._metadata.read(keys, checks)
 
-    def check_metadata(self):
-        """Read all metadata but the bytes, and compare them with what was written.
+    def check_metadata(self, keys, checks):
+        """Read all metadata but the bytes, and compare them with the checks of all rows.
 
         Raises:
             ValueError: If they differ.
         """
         with self._as_written():
-            self._metadata.check()
+            self._metadata.check(keys, checks)
 
     def where(self, condition):
         """Keys of the rows that meet a condition on metadata: ascending, shape [n] int64."""
@@ -292,10 +286,10 @@ class GalleryFile:
         if len(rows) != 1 or not isinstance(rows[0][0], str) or zlib.crc32(rows[0][0].encode()) != rows[0][1]:
             raise self._damaged("its settings are not those that were written")
         settings = json.loads(rows[0][0])
-        names = settings["class_names"]
+        class_names = settings["class_names"]
         settings |= {
-            "keys": tuple(settings["keys"]),
-            "class_names": None if names is None else tuple(names),
+            "names": tuple(settings["names"]),
+            "class_names": None if class_names is None else tuple(class_names),
         }
         return Settings(**settings)
 
@@ -355,11 +349,6 @@ class GalleryFile:
         )
 
 
-def _blobs(embeddings):
-    embeddings = np.ascontiguousarray(embeddings, "<f4")
-    return (row.tobytes() for row in embeddings)
-
-
-def _union(keys, metadata):
-    new = {key for row in metadata for key in row} - set(keys)
-    return (*keys, *sorted(new))
+def _union(names, metadata):
+    new = {name for row in metadata for name in row} - set(names)
+    return (*names, *sorted(new))

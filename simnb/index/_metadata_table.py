@@ -1,12 +1,13 @@
 """The metadata of a file's rows: a table of plain values, one of bytes, and conditions as SQL."""
 
+import struct
 import zlib
 
 import numpy as np
 
-from simnb.index._digest import BOOLEAN, BYTES, checksum_of, checksum_of_stored, stored
 from simnb.index._incoming import kind
 
+PLAIN, BOOLEAN, BYTES = range(3)  # kinds of values
 TABLES = (
     "CREATE TABLE metadata (position INTEGER NOT NULL, key TEXT NOT NULL, kind INTEGER NOT NULL, value, "
     "PRIMARY KEY (position, key)) WITHOUT ROWID",  # of bytes the value is their checksum
@@ -34,8 +35,8 @@ class MetadataTable:
         checksums, values, blobs = np.zeros(len(keys), np.int64), [], []
         for i, (key, row) in enumerate(zip(keys.tolist(), metadata, strict=True)):
             if row:
-                plain = stored(row)
-                checksums[i] = checksum_of_stored(plain)
+                plain = _stored(row)
+                checksums[i] = _checksum(plain)
                 values += [(key, *value) for value in plain]
                 blobs += [(key, name, value) for name, value in row.items() if isinstance(value, bytes)]
         self._db.executemany("INSERT INTO metadata VALUES (?, ?, ?, ?)", values)
@@ -47,13 +48,8 @@ class MetadataTable:
         for table in ("metadata", "bytes"):
             self._db.executemany(f"DELETE FROM {table} WHERE position = ?", zip(keys.tolist()))
 
-    def checksums(self, keys):
-        """The checksum of each row's metadata, as the table of rows has it: shape [n] int64."""
-        found = dict(self._among("SELECT position, metadata FROM rows", keys))
-        return np.array([found.get(key, -1) for key in keys.tolist()], np.int64)
-
-    def read(self, keys):
-        """Metadata of rows: an object array of dicts."""
+    def read(self, keys, checks):
+        """Metadata of rows, an object array of dicts, which have these checksums."""
         unique = np.unique(keys)
         rows = {key: {} for key in unique.tolist()}
         for key, name, sort, value in self._among("SELECT position, key, kind, value FROM metadata", unique):
@@ -63,19 +59,21 @@ class MetadataTable:
             if sort != BYTES or checksum != zlib.crc32(value):
                 raise ValueError(f"the bytes {name!r} of a row are not those that were written")
             rows[key][name] = value
-        if self.checksums(unique).tolist() != [checksum_of(row) for row in rows.values()]:
+        checksums = {key: _checksum_of(row) for key, row in rows.items()}
+        if [checksums[key] for key in keys.tolist()] != checks.tolist():
             raise ValueError("the metadata of a row are not those that were written")
         result = np.empty(len(keys), object)
         result[:] = [dict(rows[key]) for key in keys.tolist()]
         return result
 
-    def check(self):
-        """Read all but the bytes, and compare them with what was written."""
+    def check(self, keys, checks):
+        """Read all but the bytes, and compare them with the checksums of all rows."""
         rows = {}
         for key, *value in self._db.execute("SELECT position, key, kind, value FROM metadata"):
             rows.setdefault(key, []).append(value)
-        written = self._db.execute("SELECT position, metadata FROM rows WHERE metadata != 0")
-        if dict(written) != {key: checksum_of_stored(values) for key, values in rows.items()}:
+        some = checks != 0
+        written = dict(zip(keys[some].tolist(), checks[some].tolist(), strict=True))
+        if written != {key: _checksum(values) for key, values in rows.items()}:
             raise ValueError("metadata are not those that were written")
 
     def where(self, condition):
@@ -92,15 +90,18 @@ class MetadataTable:
         sql = f"SELECT position FROM metadata WHERE key = ? AND kind = {BYTES} AND value = ?"
         checksums = {zlib.crc32(value) for value in wanted}
         found = [self._db.execute(sql, (name, checksum)).fetchall() for checksum in checksums]
-        keys = np.array([key for some in found for (key,) in some], np.int64)
-        return keys[[row[name] in wanted for row in self.read(keys)]] if len(keys) else keys
+        keys = np.unique(np.array([key for some in found for (key,) in some], np.int64))
+        blobs = dict(self._among("SELECT position, value FROM bytes", keys, "AND key = ?", (name,)))
+        if any(zlib.crc32(blobs[key]) not in checksums for key in keys.tolist()):
+            raise ValueError(f"the bytes {name!r} of a row are not those that were written")
+        return keys[[blobs[key] in wanted for key in keys.tolist()]]
 
-    def _among(self, query, keys):
+    def _among(self, query, keys, more="", values=()):
         keys = keys.tolist()
         for start in range(0, len(keys), 500):
             some = keys[start : start + 500]
             marks = ", ".join("?" * len(some))
-            yield from self._db.execute(f"{query} WHERE position IN ({marks})", some)
+            yield from self._db.execute(f"{query} WHERE position IN ({marks}) {more}", (*some, *values))
 
 
 def _terms(condition):
@@ -118,3 +119,29 @@ def _terms(condition):
         for start in range(0, len(values), 500):
             some = values[start : start + 500]
             yield f"{test} AND value IN ({', '.join('?' * len(some))})", some
+
+
+def _checksum_of(row):
+    """Checksum of a row's metadata; 0 where it has none."""
+    return _checksum(_stored(row)) if row else 0
+
+
+def _stored(row):
+    """Name, kind and value of each value of metadata, as the table holds them; of bytes their checksum."""
+    return [
+        (name, BOOLEAN, int(value))
+        if isinstance(value, bool)
+        else (name, BYTES, zlib.crc32(value))
+        if isinstance(value, bytes)
+        else (name, PLAIN, value)
+        for name, value in row.items()
+    ]
+
+
+def _checksum(values):
+    """Checksum of a row's metadata, from what ``_stored`` gives."""
+    checksum = 0
+    for name, sort, value in sorted(map(tuple, values)):
+        packed = struct.pack("<d", value) if isinstance(value, float) else repr(value).encode()
+        checksum = zlib.crc32(f"{name} {sort} {type(value).__name__} ".encode() + packed, checksum)
+    return checksum or 1

@@ -30,29 +30,30 @@ class Changes:
     @property
     def of_embeddings(self):
         """Whether a row is added or removed, or an embedding changes."""
-        return "embeddings" in self.parts or self.only_adds or _any(self.removed)
+        return "embeddings" in self.parts or self.only_adds or some(self.removed)
 
     @property
     def only_adds(self):
         """Whether rows are added, and none is removed or gets another embedding."""
-        return _any(self.added) and not _any(self.removed) and "embeddings" not in self.parts
+        return some(self.added) and not some(self.removed) and "embeddings" not in self.parts
 
 
-def _any(part):
+def some(part):
+    """Whether a part of the changes is there."""
     return part is not None and len(part) > 0
 
 
 class Table:
     """Columns of equal length, in the order the rows were added.
 
-    ``ids`` [n], ``embeddings`` [n, dim] and ``labels`` [n] are always there; ``metadata`` [n], dicts, and
-    ``keys`` [n], integers, where they are asked for.
+    ``ids`` [n], ``embeddings`` [n, dim] and ``labels`` [n] are always there; ``metadata`` [n], dicts, or the
+    ``keys`` [n] and ``checks`` [n] of a file, integers, where they are asked for.
     """
 
     def __init__(self, *more):
         """Start empty; ``more`` names further columns."""
         dtypes = {"ids": np.int64, "embeddings": np.float32, "labels": np.int64}
-        dtypes |= {name: {"metadata": object, "keys": np.int64}[name] for name in more}
+        dtypes |= {name: object if name == "metadata" else np.int64 for name in more}
         self._columns = {
             name: np.empty((0, 0) if name == "embeddings" else 0, dtype) for name, dtype in dtypes.items()
         }
@@ -75,29 +76,30 @@ class Table:
         """Length of an embedding; None until the first row is added."""
         return self._columns["embeddings"].shape[1] or None
 
-    def apply(self, changes, keys=None):
-        """Make changes; ``keys`` are those of added rows."""
-        if _any(changes.replaced):
+    def apply(self, changes, numbers=None):
+        """Make changes; ``numbers`` are those of added rows in a file, shape [n, 4]."""
+        if some(changes.replaced):
             for name, values in changes.parts.items():
                 if name in self._columns:
                     self._columns[name][changes.replaced] = values
-        if _any(changes.removed):
+        if some(changes.removed):
             self._remove(changes.removed)
-        if _any(changes.added):
-            self.append(changes.added, keys)
+        if some(changes.added):
+            self.append(changes.added, numbers)
 
     def reserve(self, size, dim):
         """Make room for ``size`` rows in all."""
         if size > len(self._columns["ids"]) or self.dim is None:
             self._grow(size, dim)
 
-    def append(self, rows, keys=None):
-        """Add ``Rows`` at the end."""
+    def append(self, rows, numbers=None):
+        """Add ``Rows`` at the end; ``numbers`` are those in a file, shape [n, 4]."""
         end = self._count + len(rows)
         if end > len(self._columns["ids"]) or self.dim is None:
             self.reserve(max(end, 2 * self._count), rows.embeddings.shape[1])
         for name, column in self._columns.items():
-            column[self._count : end] = keys if name == "keys" else getattr(rows, name)
+            of_file = {"keys": 0, "checks": 3}.get(name)
+            column[self._count : end] = getattr(rows, name) if of_file is None else numbers[:, of_file]
         ascending = (
             self._order is None and (np.diff(self._columns["ids"][max(self._count - 1, 0) : end]) > 0).all()
         )

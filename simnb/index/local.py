@@ -303,9 +303,9 @@ class LocalIndex:
         labelled = bool((self._table.labels != UNKNOWN).any())
         return encode_labels(labels, count=count, class_names=self._class_names, labelled=labelled)
 
-    def _apply(self, changes, keys=None):
+    def _apply(self, changes, numbers=None):
         """Make changes to the arrays, once they are sure to last."""
-        self._table.apply(changes, keys)
+        self._table.apply(changes, numbers)
         self._class_names, self._next_id = changes.class_names, changes.next_id
         if changes.of_embeddings:
             self._stale(only_added=changes.only_adds)

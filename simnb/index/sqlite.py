@@ -11,7 +11,7 @@ import numpy as np
 from simnb.index import _filters
 from simnb.index._file import GalleryFile
 from simnb.index._incoming import check_class_names
-from simnb.index._table import Table
+from simnb.index._table import Table, some
 from simnb.index.local import LocalIndex
 from simnb.index.protocol import Rows
 
@@ -38,7 +38,7 @@ class SqliteIndex(LocalIndex):
         OSError: If it cannot be opened or made.
     """
 
-    _more_columns = ("keys",)
+    _more_columns = ("keys", "checks")
 
     def __init__(self, path, *, distance=None, search="exact", recall=0.95, class_names=None):
         """Open the file and read the embeddings."""
@@ -112,8 +112,8 @@ class SqliteIndex(LocalIndex):
                 yield done.append
                 written = [self._write(changes) for changes in done]
             # Only now that they are on the disk.
-            for changes, (keys, settings) in zip(done, written, strict=True):
-                self._apply(changes, keys)
+            for changes, (numbers, settings) in zip(done, written, strict=True):
+                self._apply(changes, numbers)
                 self._settings = settings
 
     @contextlib.contextmanager
@@ -130,43 +130,40 @@ class SqliteIndex(LocalIndex):
         old = self._settings
         if old is not None and settings.version == old.version:
             return
-        only_added = old is not None and (old.rewrites, old.name) == (settings.rewrites, settings.name)
-        since = old.next_position if only_added else 0
+        only_added = old is not None and (old.rewrites, old.file) == (settings.rewrites, settings.file)
+        since = old.next_key if only_added else 0
         table = self._table if only_added else Table(*self._more_columns)
         if settings.dim is not None:
             table.reserve(settings.rows, settings.dim)
-            for keys, ids, labels, embeddings in self._file.read(settings, since):
-                table.append(Rows(ids, embeddings, labels, ()), keys)
+            for numbers, embeddings in self._file.read(settings, since):
+                table.append(Rows(numbers[:, 1], embeddings, numbers[:, 2], ()), numbers)
         self._table, self._settings = table, settings
         self._class_names, self._next_id = settings.class_names, settings.next_id
         if not only_added or settings.graphs != old.graphs:
             self._stale(only_added=only_added)
 
     def _write(self, changes):
-        settings, keys = self._settings, None
-        if changes.replaced is not None and len(changes.replaced):
-            settings = self._file.replace(settings, *self._old(changes.replaced), changes.parts)
-        if changes.removed is not None and len(changes.removed):
-            settings = self._file.remove(settings, *self._old(changes.removed))
-        if changes.added is not None and len(changes.added):
-            keys, settings = self._file.append(settings, changes.added)
+        """Write one call's changes; return the numbers of added rows, and the settings afterwards."""
+        settings, numbers, table = self._settings, None, self._table
+        if some(changes.replaced):
+            keys = table.keys[changes.replaced]
+            changes.parts["checks"], settings = self._file.replace(settings, keys, changes.parts)
+        if some(changes.removed):
+            settings = self._file.remove(settings, table.keys[changes.removed])
+        if some(changes.added):
+            numbers, settings = self._file.append(settings, changes.added)
         settings = replace(settings, class_names=changes.class_names, next_id=changes.next_id)
-        return keys, settings if settings == self._settings else self._file.keep(settings)
-
-    def _old(self, positions):
-        table = self._table
-        parts = (table.ids[positions], table.embeddings[positions], table.labels[positions])
-        return table.keys[positions], Rows(*parts, ())
+        return numbers, settings if settings == self._settings else self._file.keep(settings)
 
     def _meet(self, wanted):
-        _filters.check_keys(wanted, self._settings.keys)
+        _filters.check_keys(wanted, self._settings.names)
         table, result = self._table, np.ones(len(self._table), bool)
         for condition in wanted:
             if condition.key in ("id", "label"):
                 result &= _filters.mask([condition], table.ids, table.labels, ())
                 continue
             if self._metadata_checked != self._settings.version:
-                self._file.check_metadata()
+                self._file.check_metadata(table.keys, table.checks)
                 self._metadata_checked = self._settings.version
             meets = np.zeros(len(table), bool)
             meets[np.searchsorted(table.keys, self._file.where(condition))] = True
@@ -174,12 +171,12 @@ class SqliteIndex(LocalIndex):
         return result
 
     def _metadata(self, positions):
-        return self._file.metadata(self._table.keys[positions])
+        return self._file.metadata(self._table.keys[positions], self._table.checks[positions])
 
     def _kept_graph(self):
         return {
             "cache": f"{self.path}.hnsw",
-            "stamp": f"{self._settings.name} {self._settings.graphs} {self._settings.rows}",
+            "stamp": f"{self._settings.file} {self._settings.graphs} {self._settings.rows}",
         }
 
 

@@ -5,6 +5,7 @@ from simnb.plots.curves import metric_curves, precision_recall, training_curves
 from simnb.plots.distributions import pair_distances, spread
 from simnb.plots.grids import image_grid, neighbor_grid, rejected_grid
 from simnb.plots.maps import embedding_map
+from simnb.plots.tradeoffs import rates_by_size, recall_against_time
 
 __all__ = [
     "image_grid",
@@ -17,4 +18,6 @@ __all__ = [
     "precision_recall",
     "confusion_matrix",
     "rejected_grid",
+    "recall_against_time",
+    "rates_by_size",
 ]

@@ -10,7 +10,6 @@ import re
 import subprocess
 import sys
 import time
-import tracemalloc
 from importlib.metadata import version
 from pathlib import Path
 
@@ -18,7 +17,8 @@ import numpy as np
 
 from simnb import data
 from simnb.calibration import calibrate
-from simnb.index import Neighbors, open_index
+from simnb.index import Neighbors
+from tests.benchmarks import index
 from tests.benchmarks.throughput import throughput
 
 RESULT = Path("build/bench.json")
@@ -33,12 +33,6 @@ def seconds(function, repeat=5):
         function()
         times.append(time.perf_counter() - start)
     return float(np.median(times))
-
-
-def unit_vectors(count, dim, seed):
-    """Random directions, shape [count, dim] float32."""
-    vectors = np.random.default_rng(seed).normal(size=(count, dim)).astype("float32")
-    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
 
 
 def import_time():
@@ -58,29 +52,6 @@ def loading():
     ours = seconds(lambda: data.load("cifar10", split="train"), repeat=3)
     raw = seconds(lambda: tfds.as_numpy(tfds.load("cifar10", split="train", batch_size=-1)), repeat=3)
     return {"load 50,000 images / TFDS": (ours / raw, "<=", 1.15)}
-
-
-def exact_search():
-    """10,000 queries x 50,000 x 256, against the bare blocked matrix product, and its memory."""
-    gallery, queries = unit_vectors(50_000, 256, 0), unit_vectors(10_000, 256, 1)
-    index = open_index()
-    index.add(gallery)
-    ours = seconds(lambda: index.search(queries, k=10), repeat=3)
-
-    def product():
-        for start in range(0, len(queries), 256):
-            queries[start : start + 256] @ gallery.T
-
-    raw = seconds(product, repeat=3)
-    tracemalloc.start()
-    index.search(queries, k=10)
-    peak = tracemalloc.get_traced_memory()[1] / 1e6
-    tracemalloc.stop()
-    whole = 4 * len(queries) * len(gallery) / 1e6
-    return {
-        "search 10,000 x 50,000 x 256 / matmul alone": (ours / raw, "", None),
-        "search: peak MB above the data": (peak, "<=", whole / 4),
-    }
 
 
 def sampling():
@@ -146,7 +117,7 @@ def main():
     for benchmark in (
         import_time,
         loading,
-        exact_search,
+        *index.BENCHMARKS,
         sampling,
         throughput,
         calibration,
@@ -158,7 +129,9 @@ def main():
             figures[name] = {"value": value, "limit": limit, "met": met}
             wanted = "" if limit is None else f"{sign} {limit:g}  {'met' if met else 'MISSED'}"
             print(f"{name:48} {value:10.3f}  {wanted}", flush=True)
-    packages = {name: version(name) for name in ("numpy", "tensorflow", "keras", "tensorflow-datasets")}
+    packages = {
+        name: version(name) for name in ("numpy", "faiss-cpu", "tensorflow", "keras", "tensorflow-datasets")
+    }
     RESULT.parent.mkdir(exist_ok=True)
     where = {"date": time.strftime("%Y-%m-%d"), "python": platform.python_version(), **packages}
     RESULT.write_text(json.dumps({"command": "make bench", **where, "figures": figures}, indent=1) + "\n")

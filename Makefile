@@ -12,7 +12,7 @@ ifdef TFDS_DATA_DIR
 export TFDS_DATA_DIR
 endif
 
-.PHONY: help quickstart test lint unit published backends nbval lab notebooks bench clean
+.PHONY: help quickstart test lint unit published server backends nbval lab notebooks bench clean
 
 help: ## Say what there is
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -31,6 +31,9 @@ unit: $(READY)
 
 published: $(READY) ## Measure the published figures of the weights in the package again
 	$(PY) -m pytest -m published tests/test_pretrained.py
+
+server: $(READY) ## Test the index in a real Milvus server, fetched from PyPI (Linux on x86-64), and Ray's cluster
+	$(PY) -m pytest -m server tests/index tests/test_scale.py
 
 # What is written in keras.ops and Keras layers, as JAX and PyTorch run it.
 KERAS_HALF := tests/losses tests/samplers tests/test_layers.py tests/test_distances.py tests/test_muon.py \

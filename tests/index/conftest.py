@@ -1,6 +1,7 @@
 """Every engine behind one fixture, ``engine``: the contract suite runs over all of them."""
 
 import itertools
+import uuid
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -9,6 +10,10 @@ import pytest
 from simnb.distances import DISTANCES
 from simnb.index import open_index
 
+from .milvus_server import MilvusServer, runs_here
+
+MILVUS_DISTANCES = ("cosine", "euclidean", "squared_euclidean", "inner_product")
+
 
 @dataclass
 class Engine:
@@ -16,7 +21,7 @@ class Engine:
 
     Attributes:
         name: For the test's name.
-        address: Makes the address of the n-th index of a test.
+        address: Makes the address of the n-th index of a test: a string, or one and more options.
         options: Of ``open_index``.
         distances: Those it knows.
         keeps_order: Whether rows come in the order they were added, rather than by id.
@@ -35,7 +40,8 @@ class Engine:
     def open(self, address=None, **options):
         """Open a new index, or the one at an address of before; it is closed after the test."""
         address = address or self.address(next(self.numbers))
-        index = open_index(address, **{**self.options, **options})
+        uri, more = address if isinstance(address, tuple) else (address, {})
+        index = open_index(uri, **{**self.options, **more, **options})
         self.opened.append(index)
         index.address = address
         return index
@@ -45,7 +51,17 @@ class Engine:
         return list(ids) if self.keeps_order else sorted(ids)
 
 
-@pytest.fixture(params=["memory", "memory-hnsw", "sqlite", "sqlite-hnsw"])
+@pytest.fixture(
+    params=[
+        "memory",
+        "memory-hnsw",
+        "sqlite",
+        "sqlite-hnsw",
+        pytest.param("milvus_lite", id="milvus-lite"),
+        pytest.param("milvus_lite-hnsw", id="milvus-lite-hnsw"),
+        pytest.param("milvus_server", id="milvus-server", marks=pytest.mark.server),
+    ]
+)
 def engine(request, tmp_path):
     """Every engine in turn."""
     place, _, search = request.param.partition("-")
@@ -55,11 +71,57 @@ def engine(request, tmp_path):
         options["recall"] = 1.0
     if place == "memory":
         made = Engine(request.param, lambda number: "memory:", options, keeps_rows=False)
-    else:
+    elif place == "sqlite":
         made = Engine(request.param, lambda number: str(tmp_path / f"{number}.sqlite"), options)
+    else:
+        uri = request.getfixturevalue(place)
+        made = Engine(
+            request.param,
+            lambda number: (uri, {"collection": f"test_{uuid.uuid4().hex}"}),
+            options,
+            distances=MILVUS_DISTANCES,
+            keeps_order=False,
+        )
     yield made
     for index in made.opened:
         index.close()
+    if place.startswith("milvus"):
+        drop_collections(uri, {index.address[1]["collection"] for index in made.opened})
+
+
+@pytest.fixture(scope="session")
+def milvus_lite(tmp_path_factory):
+    """A folder of Milvus Lite, held open: opening it takes most of a second."""
+    for package in ("pymilvus", "milvus_lite"):
+        pytest.importorskip(package, reason='Milvus Lite needs pymilvus: pip install "simnb[milvus]"')
+    uri = str(tmp_path_factory.mktemp("milvus") / "gallery.db")
+    with open_index(uri):
+        yield uri
+
+
+@pytest.fixture(scope="session")
+def milvus_server():
+    """The address of a real Milvus Standalone."""
+    pytest.importorskip("pymilvus", reason='Milvus needs pymilvus: pip install "simnb[milvus]"')
+    if not runs_here():
+        pytest.skip("the Milvus server on PyPI is for Linux on x86-64")
+    server = MilvusServer()
+    try:
+        server.start()
+        yield server.uri
+    finally:
+        server.stop()
+
+
+def drop_collections(uri, names):
+    """Remove what indexes of these names have in Milvus."""
+    from pymilvus import MilvusClient
+
+    client = MilvusClient(uri, dedicated=True)
+    for name in names:
+        for collection in (name, f"{name}_names"):
+            client.drop_collection(collection)
+    client.close()
 
 
 def vectors(count, dim=6, seed=0, offset=0.0):

@@ -1,0 +1,300 @@
+"""How rows lie in Milvus: two collections, one of rows and one of names.
+
+``<collection>`` has the fields ``id``, ``<distance>_embedding`` (as it was added), ``label``, ``metadata``
+(JSON by kind: ``metadata["number"]["year"]``) and ``bytes`` (JSON, base64). ``<collection>_names`` has what
+grows with the rows: names of classes and of metadata, and how search was tuned.
+
+Milvus has no transactions, and many processes may add at once. So names are only ever added, each under an
+id made of the time, and the label of a class with a name is a hash of the name: whoever adds it, it is the
+same.
+"""
+
+import hashlib
+import os
+import time
+
+import numpy as np
+
+from simnb.index._milvus_filters import MEMBERS, unpacked
+from simnb.index.protocol import UNKNOWN, Rows
+
+METRICS = {"cosine": "COSINE", "euclidean": "L2", "squared_euclidean": "L2", "inner_product": "IP"}
+INDEXES = {"exact": "FLAT", "hnsw": "HNSW"}
+LIMIT = 16_384  # rows in one answer, and k of one search
+MAX_DIM = 32_768
+_GRAPH = {"M": 16, "efConstruction": 100}
+_BYTES = 16_000_000  # of rows in one message; a server takes 64 MB
+_BATCH = 1_000
+_LIKE_A_HASH = 2**40
+
+
+class Collection:
+    """The two collections under one name: all that is asked of Milvus.
+
+    ``dim``, ``distance`` and ``search`` are None until it is attached or created; ``class_names``, ``keys``
+    and ``tuning`` are as they were last read. ``codes`` maps labels to those in Milvus, and is None where
+    they are plain integers.
+    """
+
+    def __init__(self, connection, name):
+        """Attach nothing yet."""
+        self._connection, self.name = connection, name
+        self._names = f"{name}_names"
+        self.dim = self.distance = self.search = None
+        self.class_names = self.codes = self.tuning = None
+        self.keys = set()
+
+    def attach(self):
+        """Take up the collections, if they are there; whether they are."""
+        if not self._connection.call("has_collection", collection=self.name):
+            return False
+        schema = self._connection.call("describe_collection", collection=self.name)
+        fields = {field["name"]: field for field in schema["fields"]}
+        vector = next((name for name in METRICS if f"{name}_embedding" in fields), None)
+        index = self._index(f"{vector}_embedding") if vector else {}
+        known = set(fields) == {"id", f"{vector}_embedding", "label", "metadata", "bytes"}
+        kinds = {index_type: search for search, index_type in INDEXES.items()}
+        if not known or index.get("metric_type") != METRICS[vector] or index.get("index_type") not in kinds:
+            raise ValueError(
+                f"collection {self.name!r} of {self._connection.shown} must be one that simnb made, got "
+                f"fields {', '.join(fields)}; choose another name with open_index(..., collection=...)"
+            )
+        self._load()
+        self.refresh()
+        self.distance, self.search = vector, kinds[index["index_type"]]
+        self.dim = int(fields[f"{vector}_embedding"]["params"]["dim"])
+        return True
+
+    def create(self, dim, distance, search, class_names):
+        """Make the collections, or take up those that another process made meanwhile."""
+        kinds = self._connection._pymilvus.DataType
+        names = [("id", kinds.INT64, {"is_primary": True}), ("no_embedding", kinds.FLOAT_VECTOR, {"dim": 2})]
+        self._make(self._names, [*names, ("value", kinds.JSON, {})], "no_embedding", "L2", "exact")
+        self._write_names([{"class": name} for name in class_names or ()])
+        rows = [names[0], (f"{distance}_embedding", kinds.FLOAT_VECTOR, {"dim": dim})]
+        rows += [("label", kinds.INT64, {}), ("metadata", kinds.JSON, {}), ("bytes", kinds.JSON, {})]
+        self._make(self.name, rows, f"{distance}_embedding", METRICS[distance], search)
+        self.attach()
+
+    def refresh(self):
+        """Read the names again."""
+        names = self._pages(self._names, "", ["value"], LIMIT)
+        values = [row["value"] for page in names for row in page]
+        classes = dict.fromkeys(value["class"] for value in values if "class" in value)
+        self.class_names = tuple(classes) or None
+        codes = {UNKNOWN: UNKNOWN, **{label: code_of(name) for label, name in enumerate(classes)}}
+        self.codes = codes if classes else None
+        self.keys = {value["key"] for value in values if "key" in value}
+        self.tuning = next((value["tuning"] for value in reversed(values) if "tuning" in value), None)
+
+    def register(self, classes=(), keys=(), tuning=None):
+        """Add names that are not there yet, before rows that need them."""
+        values = [{"class": name} for name in classes if name not in (self.class_names or ())]
+        values += [{"key": key} for key in sorted(set(keys) - self.keys)]
+        values += [{"tuning": tuning}] if tuning else []
+        if values:
+            self._write_names(values)
+            self.refresh()
+
+    def batches(self, ids, embeddings, codes, packed, largest):
+        """Rows as Milvus takes them, in lists that fit one message; ``largest`` is that of the JSON."""
+        size = max(1, min(_BATCH, _BYTES // (4 * embeddings.shape[1] + largest)))
+        field = f"{self.distance}_embedding"
+        for start in range(0, len(ids), size):
+            rows = range(start, min(start + size, len(ids)))
+            yield [
+                {
+                    "id": int(ids[i]),
+                    field: embeddings[i],
+                    "label": int(codes[i]),
+                    "metadata": packed[i][0],
+                    "bytes": packed[i][1],
+                }
+                for i in rows
+            ]
+
+    def write(self, rows):
+        """Put rows in, in the place of those with the same ids."""
+        self._connection.call("upsert", rows, collection=self.name)
+
+    def remove(self, ids):
+        """Remove rows."""
+        for start in range(0, len(ids), _BATCH):
+            self._connection.call("delete", ids=ids[start : start + _BATCH].tolist(), collection=self.name)
+
+    def count(self, expression=""):
+        """How many rows meet an expression."""
+        found = self._connection.call(
+            "query", collection=self.name, filter=expression, output_fields=["count(*)"]
+        )
+        return int(found[0]["count(*)"])
+
+    def held(self, ids):
+        """Which ids are there: shape [n] bool."""
+        return np.isin(ids, [row["id"] for row in self.lookup(ids, [], LIMIT)])
+
+    def lookup(self, ids, fields, size):
+        """Rows by id, those that are there; ``size`` are asked for at a time."""
+        result, size = [], min(size, MEMBERS)
+        for start in range(0, len(ids), size):
+            some = f"id in {ids[start : start + size].tolist()}"
+            fields = ["id", *fields]
+            result += self._connection.call(
+                "query", collection=self.name, filter=some, output_fields=fields, limit=size
+            )
+        return result
+
+    def get(self, ids):
+        """``Rows`` by id, those that are there."""
+        return self.rows_of(self.lookup(ids, self._fields, self._page))
+
+    def rows(self, expression, fields, size):
+        """Go through the rows that meet an expression, by ascending id."""
+        for page in self._pages(self.name, expression, fields, size):
+            yield from page
+
+    def blocks(self, expression, size):
+        """The same as ``Rows``, ``size`` at a time."""
+        some = []
+        for row in self.rows(expression, self._fields, min(size, self._page)):
+            some.append(row)
+            if len(some) == size:
+                yield self.rows_of(some)
+                some = []
+        if some:
+            yield self.rows_of(some)
+
+    def rows_of(self, found):
+        """What a query returned as ``Rows``."""
+        embeddings = np.array([row[f"{self.distance}_embedding"] for row in found], np.float32)
+        metadata = np.empty(len(found), object)
+        metadata[:] = [unpacked(row["metadata"], row["bytes"]) for row in found]
+        return Rows(
+            np.array([row["id"] for row in found], np.int64),
+            embeddings.reshape(len(found), self.dim),
+            self.labels_of([row["label"] for row in found]),
+            metadata,
+            self.class_names,
+        )
+
+    def labels_of(self, codes):
+        """Labels of the index, shape [n] int64, from those in Milvus."""
+        codes = np.array(codes, np.int64)
+        if self.codes is None and codes.max(initial=0) > _LIKE_A_HASH:  # another process may have added names
+            self.refresh()
+        if self.codes is None:
+            return codes
+        if not set(codes.tolist()) <= set(self.codes.values()):
+            self.refresh()
+        labels = {code: label for label, code in self.codes.items()}
+        try:
+            return np.array([labels[code] for code in codes.tolist()], np.int64)
+        except KeyError as error:
+            raise ValueError(
+                f"{self._names} lacks the class of label {error}: it was changed or lost"
+            ) from None
+
+    def nearest(self, queries, k, expression, breadth):
+        """One search: scores of Milvus, ids (-1 where there is no row) and labels, each [num_queries, k]."""
+        distances = np.full((len(queries), k), np.inf, np.float32)
+        ids, codes = np.full((len(queries), k), -1, np.int64), np.full((len(queries), k), UNKNOWN, np.int64)
+        size = max(1, min(LIMIT, 1_000_000 // k, _BYTES // (4 * self.dim)))
+        for start in range(0, len(queries), size):
+            found = self._connection.call(
+                "search",
+                collection=self.name,
+                data=list(queries[start : start + size]),
+                anns_field=f"{self.distance}_embedding",
+                limit=k,
+                filter=expression,
+                search_params={"params": {"ef": max(breadth, k)} if breadth else {}},
+                output_fields=["label"],
+            )
+            for i, hits in enumerate(found, start):
+                distances[i, : len(hits)] = [hit["distance"] for hit in hits]
+                ids[i, : len(hits)] = [hit["id"] for hit in hits]
+                codes[i, : len(hits)] = [hit["entity"]["label"] for hit in hits]
+        return distances, ids, self.labels_of(codes.ravel()).reshape(codes.shape)
+
+    def settle(self):
+        """Have what was added sealed and indexed, as it is searched in the long run."""
+        self._connection.call("flush", collection=self.name)
+        until = time.monotonic() + self._connection.timeout
+        while (
+            self._index(f"{self.distance}_embedding").get("pending_index_rows", 0)
+            and time.monotonic() < until
+        ):
+            time.sleep(0.2)
+
+    def _write_names(self, values):
+        first = time.time_ns() // 1000 << 12 | int.from_bytes(os.urandom(2)) % 4096
+        rows = [
+            {"id": first + i, "no_embedding": [1.0, 1.0], "value": value} for i, value in enumerate(values)
+        ]
+        for start in range(0, len(rows), _BATCH):
+            self._connection.call("upsert", rows[start : start + _BATCH], collection=self._names)
+
+    @property
+    def _fields(self):
+        return [f"{self.distance}_embedding", "label", "metadata", "bytes"]
+
+    @property
+    def _page(self):
+        return max(1, min(_BATCH, _BYTES // (4 * self.dim)))
+
+    def _pages(self, collection, expression, fields, size):
+        last = -1
+        while True:
+            beyond = f"id > {last}" + (f" and ({expression})" if expression else "")
+            page = self._connection.call(
+                "query",
+                collection=collection,
+                filter=beyond,
+                output_fields=["id", *fields],
+                limit=size,
+                iterator="True",  # what pymilvus's own iterator asks with: without it Lite leaves rows out
+                reduce_stop_for_best="True",
+            )
+            if not page:
+                return
+            page = sorted(page, key=lambda row: row["id"])
+            last = page[-1]["id"]
+            yield page
+
+    def _make(self, name, fields, vector, metric, search):
+        schema = self._connection.create_schema(auto_id=False, enable_dynamic_field=False)
+        for field, kind, options in fields:
+            schema.add_field(field, kind, **options)
+        index = self._connection.prepare_index_params()
+        parameters = _GRAPH if search == "hnsw" else {}
+        index.add_index(vector, index_type=INDEXES[search], metric_type=metric, params=parameters)
+        call = self._connection.call
+        try:
+            call("create_collection", collection=name, schema=schema, consistency_level="Strong")
+        except OSError:
+            if not call("has_collection", collection=name):
+                raise
+        try:
+            call("create_index", index, collection=name, sync=False)
+        except OSError:
+            if not call("list_indexes", collection=name, field_name=vector):
+                raise
+
+    def _index(self, field):
+        """What Milvus says of the index over the embeddings; another process may just be making it."""
+        for _ in range(20):
+            names = self._connection.call("list_indexes", collection=self.name, field_name=field)
+            if names:
+                return self._connection.call("describe_index", names[0], collection=self.name) or {}
+            time.sleep(0.1)
+        return {}
+
+    def _load(self):
+        self._connection.call("load_collection", collection=self._names, _async=True)
+        for name in (self.name, self._names):
+            self._connection.call("load_collection", collection=name)
+
+
+def code_of(name):
+    """The label, in Milvus, of a class with a name."""
+    return int.from_bytes(hashlib.blake2b(name.encode(), digest_size=8).digest()) >> 2

@@ -1,15 +1,20 @@
-"""Similarity search in four verbs: add, lookup, calibrate, match."""
+"""Similarity search in four verbs: add, lookup, calibrate, match; and one folder that keeps it."""
+
+import json
 
 import numpy as np
 
-from simnb import _checks
-from simnb.calibration import calibrate
+from simnb import __version__, _checks, _folder, _parts
+from simnb.calibration import Calibration, calibrate
 from simnb.data import Examples
 from simnb.index import UNKNOWN, open_index
 from simnb.matching import match
 from simnb.models import embed
 
 __all__ = ["SimilaritySearch"]
+
+_CALIBRATION = "calibration.json"
+_STATE = "search.json"
 
 
 class SimilaritySearch:
@@ -165,6 +170,87 @@ class SimilaritySearch:
         """Embed images or ``Examples``: unit vectors, shape [num_examples, dim] float32."""
         images = images.images if isinstance(images, Examples) else images
         return embed(self.model, images, batch_size=self.batch_size)
+
+    def save(self, path, *, model=True):
+        """Keep embedder, gallery, calibration and class names in one folder, for ``SimilaritySearch.load``.
+
+        Rows of an index that lives elsewhere, in a file or on a server, are copied into the folder.
+
+        Args:
+            path: Name of the folder. A search that was saved there is replaced in one step: whoever loads it
+                gets the old one or the new one, also if saving is killed or the disk is full.
+            model: False leaves the embedder out, which has to be a Keras model otherwise; ``load`` is then
+                given it.
+
+        Raises:
+            ValueError: If the model cannot be saved, or there is something else at ``path``.
+            OSError: If the folder cannot be written; a search that was there is then as before.
+        """
+        if model:
+            _parts.check_savable(self.model)
+        batch_size = _checks.positive_int(self.batch_size, name="batch_size")
+
+        def fill(folder):
+            facts = {"simnb": __version__, **_parts.write_gallery(self.index, folder)}
+            state = {
+                "batch_size": batch_size,
+                "class_names": self._class_names,
+                "indexed_examples": sorted(self._indexed_examples),
+            }
+            (folder / _STATE).write_text(json.dumps(state), encoding="utf-8")
+            if self.calibration is not None:
+                (folder / _CALIBRATION).write_text(self.calibration.to_json(), encoding="utf-8")
+            if model:
+                _parts.write_model(self.model, folder)
+            return facts
+
+        _folder.write(path, fill)
+
+    @classmethod
+    def load(cls, path, *, model=None, uri="memory:", search="exact", recall=0.95):
+        """Open a folder that ``save`` wrote, once every part of it is found to be as it was written.
+
+        The folder is only read: what is added afterwards is in it when ``save`` is called again.
+
+        Args:
+            path: Name of the folder.
+            model: The embedder, where the folder holds none or another one is wanted. A saved one is loaded
+                in Keras's safe mode, which runs no code from the file, and not compiled.
+            uri: Where the rows are to live, as in ``open_index``: in memory, or in an index that is made of
+                them there.
+            search: As in ``open_index``.
+            recall: As in ``open_index``.
+
+        Returns:
+            A ``SimilaritySearch``.
+
+        Raises:
+            ValueError: If the folder is no saved search, a part of it is missing, changed or from a later
+                version of simnb, it holds no model and none is given, or there is an index at ``uri``.
+            OSError: If it cannot be read, or there is no room for a copy of it in the temporary folder.
+        """
+        with _folder.opened(path) as (manifest, folder):
+            if not {_parts.GALLERY, _STATE} <= set(manifest["files"]):
+                raise ValueError(f"{path} is not a saved search: it has no {_parts.GALLERY} or no {_STATE}")
+            if model is None and _parts.MODEL not in manifest["files"]:
+                raise ValueError(
+                    f"{path} was saved without its model: pass the embedder, load(path, model=...)"
+                )
+            with _parts.explained(_STATE, folder, path):
+                state = json.loads((folder / _STATE).read_text(encoding="utf-8"))
+            calibration = None
+            if _CALIBRATION in manifest["files"]:
+                with _parts.explained(_CALIBRATION, folder, path):
+                    calibration = Calibration.from_json((folder / _CALIBRATION).read_text(encoding="utf-8"))
+            if model is None:
+                model = _parts.read_model(folder, path)
+            index = _parts.read_gallery(folder, path, uri=uri, search=search, recall=recall)
+        loaded = cls(model, index=index, batch_size=state["batch_size"])
+        names = state["class_names"]
+        loaded._class_names = None if names is None else tuple(names)
+        loaded._indexed_examples = set(state["indexed_examples"])
+        loaded.calibration = calibration
+        return loaded
 
     def _check_not_empty(self, verb):
         if len(self.index) == 0:

@@ -11,12 +11,12 @@ import simnb
 
 PACKAGE = Path(simnb.__file__).parent
 FLOORS = [
-    {"_checks", "_terminal"},
+    {"__version__", "_checks", "_folder", "_terminal"},
     {"_keras", "_replicas", "augmentation", "distances", "data"},
     {"index", "losses", "layers", "samplers", "metrics"},
-    {"models", "matching"},
+    {"_parts", "models", "matching"},
     {"calibration", "training"},
-    {"search", "plots"},
+    {"search", "plots", "scale"},
     {"widgets", "tfsim"},
 ]
 FLOOR = {module: floor for floor, modules in enumerate(FLOORS) for module in modules}

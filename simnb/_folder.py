@@ -1,0 +1,218 @@
+"""A folder of files that is replaced whole, and checked before it is read.
+
+The files lie in a folder inside it, ``version-...``, and ``manifest.json`` names that, with the size and
+SHA-256 of each file. A save writes another version beside it and then renames a new manifest over the old
+one. Every system does that in one step, where hardly any can put a folder in the place of one that is not
+empty; so whoever reads sees the version before or the one after, wherever a save was killed.
+"""
+
+import contextlib
+import errno
+import hashlib
+import json
+import os
+import re
+import secrets
+import shutil
+import sqlite3
+import tempfile
+from pathlib import Path
+
+FORMAT = 1
+MANIFEST = "manifest.json"
+SECONDS_TO_WAIT = 30  # for another process that saves into the same folder
+_LOCK = ".lock"
+_NEXT_MANIFEST = f"{MANIFEST}.part"
+_VERSION = re.compile(r"version-[0-9a-f]{16}")
+_BLOCK = 2**20
+_REMEDY = "put back a copy of the folder from before, or delete it and save anew"
+
+
+def write(path, fill):
+    """Write a folder, or replace one that was written before.
+
+    Args:
+        path: Name of the folder; the one it lies in must exist.
+        fill: Called with an empty folder, into which it writes the files; returns a dict of plain values for
+            the manifest.
+
+    Raises:
+        ValueError: If there is something else at ``path``.
+        OSError: If it cannot be written; what was there is then as before.
+    """
+    path = Path(path)
+    _check_ours(path)
+    path.mkdir(exist_ok=True)
+    with _locked(path):
+        _tidy(path, keep=_check_ours(path))  # what a save that was killed has left
+        new = path / f"version-{secrets.token_hex(8)}"
+        try:
+            _prepare(path, new, fill)
+        except BaseException as error:
+            shutil.rmtree(new, ignore_errors=True)
+            with contextlib.suppress(OSError):
+                (path / _NEXT_MANIFEST).unlink()
+            if isinstance(error, OSError) and error.errno and error.filename is None:
+                error.filename = str(path)  # "No space left on device": where
+            raise
+        # Outside: once this has happened, by whatever exception we learn of it, the new version is in use.
+        os.replace(path / _NEXT_MANIFEST, path / MANIFEST)
+        with contextlib.suppress(OSError):  # unless the new one is sure to last, the old one is kept
+            _sync(path)
+            _tidy(path, keep=new.name)
+
+
+def _prepare(path, new, fill):
+    """Write a version and the manifest that names it, and have the disk keep them."""
+    new.mkdir()
+    facts = fill(new)
+    files = {file.name: _signature(file) for file in sorted(new.iterdir())}
+    manifest = {"format": FORMAT, **facts, "version": new.name, "files": files}
+    (path / _NEXT_MANIFEST).write_bytes(_text(manifest).encode())
+    for written in (*new.iterdir(), new, path / _NEXT_MANIFEST, path):
+        _sync(written)
+
+
+@contextlib.contextmanager
+def opened(path):
+    """Read a folder that ``write`` wrote; nothing in it is touched, so it may be read-only.
+
+    Gives the manifest and a temporary folder with copies of the files: those that were checked are those that
+    are read, even if the folder is replaced meanwhile.
+
+    Raises:
+        ValueError: If it is no such folder, of a later format, or a file is not the one that was written.
+        OSError: If it cannot be read, or there is no room for the copies.
+    """
+    path = Path(path)
+    with tempfile.TemporaryDirectory(prefix="simnb-", ignore_cleanup_errors=True) as copies:
+        while True:
+            manifest = _read_manifest(path)
+            with contextlib.ExitStack() as stack:
+                files = _open_files(path, manifest, stack)
+                if files is not None:
+                    for name, file in files.items():
+                        _copy(file, Path(copies) / name, manifest["files"][name], path)
+                    break
+        yield manifest, Path(copies)
+
+
+def _open_files(path, manifest, stack):
+    """Open all files, which then last even if they are removed; None where a save has removed one already."""
+    files = {}
+    for name in manifest["files"]:
+        try:
+            files[name] = stack.enter_context((path / manifest["version"] / name).open("rb"))
+        except (FileNotFoundError, NotADirectoryError, IsADirectoryError) as error:
+            if _read_manifest(path) != manifest:
+                return None
+            raise ValueError(f"{name} of {path} is missing: {_REMEDY}") from error
+    return files
+
+
+def _copy(file, to, expected, path):
+    digest, size = hashlib.sha256(), 0
+    with open(to, "wb") as copy:
+        while block := file.read(_BLOCK):
+            digest.update(block)
+            size += len(block)
+            copy.write(block)
+    if size != expected["bytes"]:
+        raise ValueError(
+            f"{to.name} of {path} has {size} bytes, not the {expected['bytes']} that were saved: {_REMEDY}"
+        )
+    if digest.hexdigest() != expected["sha256"]:
+        raise ValueError(
+            f"{to.name} of {path} is damaged, its SHA-256 is not that of what was saved: {_REMEDY}"
+        )
+
+
+def _signature(file):
+    with open(file, "rb") as opened_file:
+        digest = hashlib.file_digest(opened_file, "sha256").hexdigest()
+    return {"bytes": file.stat().st_size, "sha256": digest}
+
+
+def _text(manifest):
+    """The manifest as it is written: its own checksum last. Later formats must keep to this."""
+    text = json.dumps(manifest, indent=1)
+    return json.dumps({**manifest, "sha256": hashlib.sha256(text.encode()).hexdigest()}, indent=1) + "\n"
+
+
+def _read_manifest(path):
+    if not path.exists():
+        raise FileNotFoundError(errno.ENOENT, "there is no such folder", str(path))
+    try:
+        text = (path / MANIFEST).read_bytes()
+    except (FileNotFoundError, NotADirectoryError):
+        raise ValueError(f"{path} holds nothing that was saved: it has no {MANIFEST}") from None
+    try:
+        manifest = json.loads(text)
+        manifest.pop("sha256")
+        undamaged = _text(manifest).encode() == text
+    except (ValueError, KeyError, AttributeError, TypeError, RecursionError):
+        undamaged = False
+    if not undamaged:  # every byte counts, also a space
+        raise ValueError(f"{MANIFEST} of {path} is damaged, or of something else: {_REMEDY}")
+    if manifest.get("format") != FORMAT:
+        raise ValueError(
+            f"{MANIFEST} of {path} has format {manifest.get('format')}, this simnb reads format {FORMAT}: "
+            'update it with pip install --upgrade "simnb"'
+        )
+    inside = [Path(name).name == name for name in manifest["files"]]
+    if not all(inside) or not _VERSION.fullmatch(manifest["version"]):
+        raise ValueError(f"{MANIFEST} of {path} names files outside of it: {_REMEDY}")
+    return manifest
+
+
+def _check_ours(path):
+    """Refuse what ``write`` did not write; return the name of the version in use, or None."""
+    if not path.exists():
+        return None
+    if not path.is_dir():
+        raise ValueError(f"{path} is a file: choose another name for the folder")
+    names = set(os.listdir(path))
+    if MANIFEST in names:
+        return _read_manifest(path)["version"]
+    others = sorted(n for n in names - {_LOCK, _NEXT_MANIFEST} if not _VERSION.fullmatch(n))
+    if others:
+        raise ValueError(f"{path} is a folder of something else, it holds {others[0]!r}: choose another name")
+    return None
+
+
+def _tidy(path, *, keep):
+    for name in os.listdir(path):
+        if _VERSION.fullmatch(name) and name != keep:
+            shutil.rmtree(path / name, ignore_errors=True)  # Windows keeps what is being read: the next save
+
+
+@contextlib.contextmanager
+def _locked(path):
+    """Have one process at a time save. SQLite can lock a file on every system, and a kill lets go of it."""
+    (path / _LOCK).touch()
+    lock = sqlite3.connect(path / _LOCK, timeout=SECONDS_TO_WAIT, isolation_level=None)
+    try:
+        try:
+            lock.execute("PRAGMA journal_mode = MEMORY")  # no file beside it
+            lock.execute("BEGIN EXCLUSIVE")
+        except sqlite3.Error as error:
+            raise OSError(errno.EBUSY, f"another process is saving there ({error})", str(path)) from error
+        yield
+    finally:
+        lock.close()
+
+
+def _sync(path):
+    """Have the disk keep a file, or the names in a folder, also if the power fails."""
+    if not path.is_dir():
+        with open(path, "rb+") as file:
+            os.fsync(file.fileno())
+    elif os.name != "nt":
+        handle = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        except OSError as error:
+            if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # what some shared disks say to a folder
+                raise
+        finally:
+            os.close(handle)

@@ -1,0 +1,114 @@
+"""The parts of a saved search that are more than plain values: its embedder and its gallery."""
+
+import contextlib
+import errno
+import warnings
+from pathlib import Path, PurePath
+
+from simnb._keras import keras
+from simnb.index import open_index
+from simnb.index.sqlite import SUFFIXES
+
+MODEL = "model.keras"
+GALLERY = "gallery.sqlite"
+
+
+def check_savable(model):
+    """Refuse an embedder that is a plain function: only Keras knows how to write what it computes."""
+    if not isinstance(model, keras.Model):
+        raise ValueError(
+            f"model must be a Keras model to be saved, got {type(model).__name__}; save(path, model=False) "
+            "keeps all the rest, and load(path, model=...) takes the embedder"
+        )
+
+
+def write_model(model, folder):
+    """Write a Keras model, and see that it can be loaded: nobody wants to find out later."""
+    try:
+        with warnings.catch_warnings():
+            # Of a loss, which is not loaded; what a Lambda layer would run is refused below.
+            warnings.filterwarnings("ignore", "The object being serialized includes a `lambda`")
+            keras.saving.save_model(model, folder / MODEL)
+        _load(folder / MODEL)
+    except OSError:
+        raise
+    except Exception as error:
+        raise ValueError(
+            f"the model {model.name!r} could not be saved and loaded again ({error}); replace what cannot "
+            "be, such as Lambda layers, by layers registered with keras.saving."
+            "register_keras_serializable, or use save(path, model=False) and load(path, model=...)"
+        ) from error
+
+
+def read_model(folder, path):
+    """The Keras model of a folder; ``path`` is what messages call it."""
+    with explained(MODEL, folder, path, hint="; define its own layers first, or pass load(path, model=...)"):
+        return _load(folder / MODEL)
+
+
+def write_gallery(index, folder):
+    """Write the rows of an index, wherever it lives; return what is in the file."""
+    index.save(folder / GALLERY)
+    with open_index(folder / GALLERY) as saved:  # others may have changed the index meanwhile
+        facts = {"distance": saved.distance, "dim": saved.dim, "rows": len(saved)}
+    if any(folder.glob(f"{GALLERY}-*")):  # SQLite says nothing where it could not fold its log into the file
+        raise OSError(errno.ENOSPC, "there is no room for all rows", str(folder / GALLERY))
+    return facts
+
+
+def read_gallery(folder, path, *, uri, search, recall):
+    """Bring the rows of a folder into a new index.
+
+    Args:
+        folder: Where the file is that was checked.
+        path: What messages call it.
+        uri: Where the rows are to live: what ``open_index`` takes; there must be none yet.
+        search: As in ``open_index``.
+        recall: As in ``open_index``.
+
+    Returns:
+        The index.
+
+    Raises:
+        ValueError: If there are rows at ``uri``, or the file cannot be read.
+    """
+    with contextlib.ExitStack() as stack:
+        with explained(GALLERY, folder, path):
+            saved = stack.enter_context(open_index(folder / GALLERY))
+        if PurePath(str(uri)).suffix in SUFFIXES:
+            if Path(uri).exists():
+                raise ValueError(_taken(uri))
+            open_index(search=search, recall=recall)  # refuses what is wrong before there is a file
+            saved.save(uri)
+            return open_index(uri, search=search, recall=recall)
+        options = {"search": search, "recall": recall, "class_names": saved.class_names}
+        index = open_index(uri, distance=saved.distance, **options)
+        if len(index):
+            index.close()
+            raise ValueError(_taken(uri))
+        rows = saved.get()
+        if len(rows):
+            index.add(rows.embeddings, rows.labels, rows.metadata, ids=rows.ids)
+        if uri == "memory:":
+            index._next_id = saved._next_id  # ids of removed rows are not given out again
+        return index
+
+
+@contextlib.contextmanager
+def explained(name, folder, path, *, hint=""):
+    """Say which part it is that cannot be read, and call it by its own place, not that of the copy."""
+    try:
+        yield
+    except OSError:
+        raise
+    except Exception as error:
+        text = str(error).replace(str(folder), str(path))
+        raise ValueError(f"{name} of {path} cannot be read: {text}{hint}") from error
+
+
+def _load(file):
+    return keras.saving.load_model(file, compile=False, safe_mode=True)
+
+
+def _taken(uri):
+    return f"uri must name a new index, but there is one at {uri!r}: choose another, or remove it"

@@ -1,0 +1,242 @@
+"""The worker: reads a batch of images, embeds them and writes them into an index."""
+
+import contextlib
+import dataclasses
+import functools
+import io
+import math
+import warnings
+from dataclasses import KW_ONLY, dataclass, field
+
+import numpy as np
+from PIL import UnidentifiedImageError
+
+from simnb import _checks
+from simnb.data import folder
+from simnb.data._threads import in_threads, processors
+from simnb.index import UNKNOWN, open_index
+from simnb.scale.ids import stable_ids
+
+
+@dataclass(frozen=True)
+class Embedder:
+    """Embeds batches of images into an index, wherever it is sent to.
+
+    It is made of names and numbers, so that it can be pickled and sent to other processes and machines.
+    There it loads the model and opens the index when the first batch comes; neither travels. It runs under
+    Ray Data, Dask, Beam or in a loop, and writes by ``stable_ids``: a batch that is sent again, because a
+    machine was lost, changes nothing.
+
+    ``embedder(batch)`` takes a dict of columns, or an Arrow table, with a row for each image, and returns a
+    dict of columns: ``id``, ``key`` and ``error``, which is empty where the image is in the index now and
+    says why where it could not be read. Several workers need an index that several processes can open.
+
+    Args:
+        model_path: The embedder, a ``.keras`` file that every worker can read. It is loaded in Keras's safe
+            mode.
+        uri: Where the index is; see ``simnb.index.open_index``.
+        key: Column with the name of each image, unique in the corpus, from which its id is made.
+        image: Column with the paths of image files, or with encoded images: bytes, or a dict that holds
+            them as ``"bytes"``.
+        label: Column with labels: strings, or integers; None for images without labels.
+        metadata: Columns kept as metadata; that of the keys when left out.
+        class_names: Name of each label, in order. Workers that write at the same time need the same ones.
+        index_options: More arguments of ``open_index``, such as ``{"search": "hnsw", "collection": "cats"}``.
+        existing: Of an id that the index holds: ``skip`` leaves the old row, ``replace`` writes the new one.
+        image_size: ``(height, width)``, for models that take images of any size; others know theirs.
+        max_pixels: Larger images count as unreadable, before they are decoded.
+        batch_size: Images the model sees at a time.
+
+    Raises:
+        ValueError: If an argument is malformed, or the index lives in memory.
+
+    Example:
+        >>> from simnb.scale import Embedder
+        >>> Embedder("embedder.keras", "gallery.sqlite", key="name", label=None).metadata
+        ('name',)
+    """
+
+    model_path: str
+    uri: str
+    _: KW_ONLY
+    key: str = "path"
+    image: str = "image"
+    label: str | None = "label"
+    metadata: tuple[str, ...] | None = None
+    class_names: tuple[str, ...] | None = None
+    index_options: dict = field(default_factory=dict, repr=False)  # a token may be among them
+    existing: str = "skip"
+    image_size: tuple[int, int] | None = None
+    max_pixels: int = 50_000_000
+    batch_size: int = 64
+
+    def __post_init__(self):
+        """Check what can be checked without the model and the index."""
+        if self.uri == "memory:":
+            raise ValueError(
+                'uri must be a file or a server, such as "gallery.sqlite": other processes cannot see an '
+                f"index in the memory of one; got {self.uri!r}"
+            )
+        _checks.one_of(self.existing, ("skip", "replace"), name="existing")
+        if not set(self.index_options).isdisjoint({"uri", "class_names"}):
+            raise ValueError(f"uri and class_names are arguments of their own, got {self.index_options}")
+        metadata = (self.key,) if self.metadata is None else self.metadata
+        if isinstance(metadata, str):
+            raise ValueError(f"metadata must be a sequence of columns, got the string {metadata!r}")
+        plain = {
+            "model_path": str(self.model_path),
+            "uri": str(self.uri),
+            "metadata": tuple(metadata),
+            "class_names": None if self.class_names is None else tuple(self.class_names),
+            "image_size": None if self.image_size is None else _checks.image_size(self.image_size),
+            "max_pixels": _checks.positive_int(self.max_pixels, name="max_pixels"),
+            "batch_size": _checks.positive_int(self.batch_size, name="batch_size"),
+        }
+        for name, value in plain.items():
+            object.__setattr__(self, name, value)
+
+    def __getstate__(self):
+        """The arguments: neither the model nor the index."""
+        return self.options
+
+    @property
+    def options(self):
+        """The arguments, by name: ``Embedder(**embedder.options)`` is another one like it."""
+        return {each.name: getattr(self, each.name) for each in dataclasses.fields(self)}
+
+    @property
+    def columns(self):
+        """Names of the columns that a batch has to have."""
+        return tuple(dict.fromkeys(c for c in (self.key, self.image, self.label, *self.metadata) if c))
+
+    @functools.cached_property
+    def model(self):
+        """The Keras model, loaded when it is first asked for."""
+        from simnb import models  # noqa: F401  so that our layers can be loaded
+        from simnb._keras import keras
+
+        return keras.saving.load_model(self.model_path, compile=False)
+
+    @functools.cached_property
+    def index(self):
+        """The index, opened when it is first asked for."""
+        try:
+            return open_index(self.uri, **self.index_options, class_names=self.class_names)
+        except ValueError:
+            # One that is there keeps its names, in its order; labels go to it as names.
+            return open_index(self.uri, **self.index_options)
+
+    def close(self):
+        """Let go of the index; the next batch opens it again."""
+        index = self.__dict__.pop("index", None)
+        if index is not None:
+            index.close()
+
+    def __call__(self, batch):
+        """Read, embed and write a batch.
+
+        Args:
+            batch: A dict of columns, shape [num_examples], or an Arrow table.
+
+        Returns:
+            A dict of columns ``id`` (int64), ``key`` and ``error`` (strings), shape [num_examples].
+
+        Raises:
+            ValueError: If a column is missing, keys or labels are malformed, or the model does not fit.
+            OSError: If the index cannot be reached or written. All of the batch is written, or nothing.
+        """
+        columns = self._checked(batch)
+        keys = columns[self.key]
+        ids, index = stable_ids(keys), self.index
+        images, errors = self._images(columns[self.image])
+        rows = [row for row, error in enumerate(errors) if not error]
+        if rows:
+            from simnb.models import embed
+
+            embeddings = embed(self.model, images[rows], batch_size=self.batch_size, progress=False)
+            labels = None if self.label is None else self._labels([columns[self.label][row] for row in rows])
+            metadata = {name: [columns[name][row] for row in rows] for name in self.metadata}
+            index.add(embeddings, labels, metadata, ids=ids[rows], existing=self.existing)
+        return {"id": ids, "key": np.array([str(key) for key in keys], str), "error": np.array(errors, str)}
+
+    def _checked(self, batch):
+        """The columns as lists of Python's own values, None where there is none."""
+        columns = batch.to_pydict() if hasattr(batch, "to_pydict") else dict(batch)
+        missing = [name for name in self.columns if name not in columns]
+        if missing:
+            raise ValueError(
+                f"batches must have the columns {', '.join(self.columns)}, but have {', '.join(columns)}: "
+                f"no {missing[0]!r}; Embedder(..., key=..., image=..., label=..., metadata=...) names them"
+            )
+        return {name: _values(columns[name]) for name in self.columns}
+
+    def _images(self, values):
+        """Images, shape [num_examples, height, width, 3] uint8, and why each could not be read, or ""."""
+        height, width = self._image_size()
+        images = np.zeros((len(values), height, width, 3), np.uint8)
+
+        def read(row):
+            try:
+                images[row] = _read(values[row], (height, width), self.max_pixels)
+            except Exception as error:  # decoders raise whatever a damaged file leads them to
+                return _reason(error, values[row])
+            return ""
+
+        reading = in_threads(read, len(values), processors())
+        with warnings.catch_warnings(), contextlib.closing(reading) as errors:
+            warnings.filterwarnings("ignore", module="PIL")  # of what is refused or mended
+            return images, list(errors)
+
+    def _image_size(self):
+        shape = self.model.input_shape
+        if not isinstance(shape, tuple) or len(shape) != 4 or shape[3] not in (None, 3):
+            raise ValueError(
+                f"the model must take images of shape [batch, height, width, 3], got the input shape {shape}"
+            )
+        size = self.image_size or shape[1:3]
+        if None in size:
+            raise ValueError(f"the model takes images of any size: pass image_size, got {self.image_size}")
+        return size
+
+    def _labels(self, values):
+        """Labels as the index takes them: by name where there are names, which it may order otherwise."""
+        if self.class_names is not None:
+            values = [self._name(value) for value in values]
+        if all(value is None for value in values):
+            return None
+        if any(isinstance(value, str) for value in values):
+            return values
+        return [UNKNOWN if value is None else value for value in values]
+
+    def _name(self, label):
+        if label is None or label == UNKNOWN:
+            return None
+        if isinstance(label, int) and 0 <= label < len(self.class_names):
+            return self.class_names[label]
+        if label in self.class_names:
+            return label
+        raise ValueError(
+            f"labels must be among class_names {_checks.listed(self.class_names)}, or positions in them, "
+            f"got {label!r}"
+        )
+
+
+def _read(value, size, max_pixels):
+    """An image of a path or of encoded bytes, as ``data.from_folder`` reads it."""
+    value = value.get("bytes") if isinstance(value, dict) else value
+    if not value:
+        raise ValueError("there is no image")
+    if not isinstance(value, str | bytes):
+        raise ValueError(f"an image must be a path or encoded bytes, got {type(value).__name__}")
+    return folder._read(io.BytesIO(value) if isinstance(value, bytes) else value, size, max_pixels)
+
+
+def _reason(error, value):
+    if isinstance(error, UnidentifiedImageError):
+        return "no JPEG, PNG, WebP or BMP image"
+    return getattr(error, "strerror", None) or str(error) or type(error).__name__
+
+
+def _values(column):
+    values = column.tolist() if hasattr(column, "tolist") else list(column)
+    return [None if isinstance(value, float) and math.isnan(value) else value for value in values]

@@ -4,10 +4,29 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from simnb.index import open_index
 from simnb.models.pretrained import provenance
 from tests.benchmarks.training import kept_records
 
 README = Path(__file__).parents[1] / "README.md"
+
+
+def examples():
+    """The Python of the README, block by block."""
+    return re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL)
+
+
+def test_the_example_of_an_index_runs(tmp_path, monkeypatch, capsys):
+    _, code = examples()
+    embeddings = np.random.default_rng(0).normal(size=(10, 4))
+    given = {"names": ["dog"] * 10, "sources": ["phone", "web"] * 5, "years": [2019, 2021] * 5}
+    given["years"][0] = 2020
+    monkeypatch.chdir(tmp_path)
+    exec(code, {"embeddings": embeddings, "queries": embeddings[:1], **given})
+    assert capsys.readouterr().out == "[['dog' None None None None]]\n"
+    with open_index("gallery.sqlite") as index:
+        assert index.ids.tolist() == [0, 1, 2, 5, 6, 7, 8, 9]
+        assert index.get(7).names.tolist() == ["cat"]
 
 
 def test_the_example_of_the_readme_runs(tmp_path, monkeypatch, capsys):
@@ -17,7 +36,7 @@ def test_the_example_of_the_readme_runs(tmp_path, monkeypatch, capsys):
         for i in range(20):
             noise = rng.integers(0, 256, (32, 32, 3), dtype=np.uint8)
             Image.fromarray(noise).save(tmp_path / "my_images" / name / f"{i}.png")
-    (code,) = re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL)
+    code, _ = examples()
     assert "epochs=5" in code
     monkeypatch.chdir(tmp_path)
     exec(code.replace("epochs=5", "epochs=1, verbose=0"), {})

@@ -35,9 +35,9 @@ _TABLES = (
 class Settings:
     """What the file says of its rows.
 
-    ``digest`` is that of its blocks, ``names`` are those of metadata. ``version`` counts changes, ``rewrites``
-    those that are more than added rows, ``graphs`` those of embeddings, after which a graph over them is out
-    of date.
+    ``digest`` is that of its blocks, ``names`` are those of metadata. ``version`` counts changes,
+    ``rewrites`` those that are more than added rows, ``graphs`` those of embeddings, after which a graph over
+    them is out of date.
     """
 
     distance: str
@@ -89,6 +89,22 @@ class GalleryFile:
     def close(self):
         """Close; the last one that does folds what was written ahead into the file."""
         self._db.close()
+
+    def fold(self):
+        """Fold what was written ahead into the file, so that it is one file.
+
+        Raises:
+            OSError: If that cannot be done; what was written is safe, in this file and the one beside it.
+        """
+        with self._explained():
+            busy, *_ = self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        if busy:
+            raise TimeoutError(
+                errno.ETIMEDOUT,
+                "another process reads it: the rows are safe, but a part of them is still in the file that "
+                "ends in -wal; open the index once more and close it",
+                str(self.path),
+            )
 
     @property
     def counter(self):

@@ -11,9 +11,14 @@ from threadpoolctl import ThreadpoolController
 from simnb import _checks
 from simnb.distances import DISTANCES
 
-QUERY_BLOCK = 128
-GALLERY_BLOCK = 8_192  # with QUERY_BLOCK, 4 MB a thread: it stays in the cache
-_SPARE = 32  # candidates beyond the k best, since ranking rounds before the distance is measured
+QUERY_BLOCK = 512  # a product of fewer rows is slower
+GALLERY_BLOCK = 2_048  # with QUERY_BLOCK, 4 MB a thread: it stays in the cache
+FAISS_PAYS = 128  # values a row from which its flat search is faster: of 64 it takes four times as long
+_AT_ONCE = 4_096  # queries that FAISS gets, between two looks at Ctrl-C
+_FEWEST = 64  # queries that are worth a thread of their own
+_WAITING = 8  # candidates a query that wait to be merged with those kept
+FIRST_BLOCK = 1_024  # whose best are sorted out whole; later blocks only have to beat them
+_SPARE = 16  # candidates beyond the k best, since ranking rounds before the distance is measured
 _MEASURED_VALUES = 4_000_000  # differences held at once while candidates are measured
 
 
@@ -22,7 +27,7 @@ class ExactSearch:
 
     Ranking needs no full distance: nearest by cosine is the largest product of unit rows, nearest by
     Euclidean distance the largest ``q.g - |g|^2 / 2``. These round, and by how much depends on the
-    block; so 32 more than k candidates are kept, and their distances are measured one by one: a distance
+    block; so some more than k candidates are kept, and their distances are measured one by one: a distance
     does not depend on what else is searched with it. Where rounding could have hidden a nearer row even so
     (Euclidean distances between clusters that lie far apart), the query is ranked again in float64.
 
@@ -37,9 +42,10 @@ class ExactSearch:
         self.distance = _checks.one_of(distance, DISTANCES, name="distance")
         self._center = _center(gallery) if "euclidean" in distance else None
         self._rows = self._ready(gallery)
-        self._bias = None
+        self._bias, self._spare = None, _SPARE
         if "euclidean" in distance or distance == "snr":
             self._bias = 0.5 * np.einsum("nd,nd->n", self._rows, self._rows)
+            self._spare = 2 * _SPARE  # differences of large numbers round more
             self._longest = float(np.sqrt(2.0 * self._bias.max(initial=0.0)))
 
     def __len__(self):
@@ -60,12 +66,19 @@ class ExactSearch:
         queries = self._ready(queries)
         distances = np.empty((len(queries), k), np.float32)
         positions = np.empty((len(queries), k), np.int64)
+        candidates = self._candidates_by_faiss(queries, k)
 
         def search(start):
-            rows = slice(start, start + QUERY_BLOCK)
-            distances[rows], positions[rows] = self._block(queries[rows], k)
+            rows = slice(start, start + size)
+            if candidates is None:
+                distances[rows], positions[rows] = self._block(queries[rows], k)
+            else:
+                distances[rows], positions[rows] = self._nearest(queries[rows], candidates[rows], k)
 
-        starts = range(0, len(queries), QUERY_BLOCK)
+        size = QUERY_BLOCK
+        if len(queries) < size * _threads():
+            size = max(_FEWEST, -(-len(queries) // _threads()))
+        starts = range(0, len(queries), size)
         if len(starts) < 2:
             search(0)
         else:
@@ -120,29 +133,53 @@ class ExactSearch:
 
     def _candidates(self, queries, k, closeness):
         """Positions of the closest rows, shape [num_queries, k + spare]; and how close the last one is."""
-        count = min(len(self), k + _SPARE)
-        first = min(len(self), max(GALLERY_BLOCK, count))
+        count = min(len(self), k + self._spare)
+        first = min(len(self), max(FIRST_BLOCK, count))
         block = closeness(queries, slice(0, first))
         positions = largest(block, count)
         values = np.take_along_axis(block, positions, axis=1)
+        buffer = np.empty((len(queries), GALLERY_BLOCK), np.float32)
+        above = np.empty(buffer.shape, bool)
+        pending, waiting = [], 0
         for start in range(first, len(self), GALLERY_BLOCK):
-            block = closeness(queries, slice(start, start + GALLERY_BLOCK))
+            block = closeness(queries, slice(start, start + GALLERY_BLOCK), buffer)
             # Few values are above the least that is kept; of equal ones the first rows stay.
-            rows, columns = np.nonzero(block > values[:, -1:])
-            if len(rows):
-                _merge(values, positions, rows, columns + start, block[rows, columns])
+            mask = np.greater(block, values[:, -1:], out=above if block.shape == above.shape else None)
+            at = _true(mask)
+            if len(at):
+                rows, columns = np.divmod(at, block.shape[1])
+                pending.append((rows, columns + start, block.ravel()[at]))
+                waiting += len(at)
+            if waiting > _WAITING * len(queries):
+                _merge(values, positions, *pending)
+                pending, waiting = [], 0
+        if pending:
+            _merge(values, positions, *pending)
         # Where every row is a candidate, none can be missing.
         return positions, values[:, -1] if count < len(self) else np.full(len(queries), -np.inf)
 
-    def _closeness_in_float64(self, queries, rows):
+    def _candidates_by_faiss(self, queries, k):
+        """The candidates of all queries by FAISS, where it is installed and faster; else None."""
+        products = self.distance in ("cosine", "inner_product")
+        if not products or queries.shape[1] < FAISS_PAYS or len(queries) < _FEWEST or _faiss() is None:
+            return None
+        count = min(len(self), k + self._spare)
+        positions = np.empty((len(queries), count), np.int64)
+        for start in range(0, len(queries), _AT_ONCE):
+            rows, metric = slice(start, start + _AT_ONCE), _faiss().METRIC_INNER_PRODUCT
+            positions[rows] = _faiss().knn(queries[rows], self._rows, count, metric=metric)[1]
+        return positions
+
+    def _closeness_in_float64(self, queries, rows, _=None):
         return -cdist(queries, self._rows[rows], "sqeuclidean")
 
-    def _closeness(self, queries, rows):
-        """What ranks rows: the larger the closer, shape [num_queries, num_rows]."""
+    def _closeness(self, queries, rows, buffer=None):
+        """What ranks rows: the larger the closer, shape [num_queries, num_rows]; in the buffer if it fits."""
         gallery = self._rows[rows]
         if self.distance == "manhattan":
             return -cdist(queries, gallery, "cityblock").astype(np.float32)
-        block = queries @ gallery.T
+        fits = buffer is not None and buffer.shape == (len(queries), len(gallery))
+        block = np.matmul(queries, gallery.T, out=buffer if fits else None)
         if self._bias is not None:
             block -= self._bias[rows]
         return block
@@ -184,11 +221,12 @@ def largest(values, k):
     """
     num_columns = values.shape[1]
     if k < num_columns:
-        edge = -np.partition(-values, k - 1, axis=1)[:, k - 1 : k]
-        above = np.count_nonzero(values > edge, axis=1)
-        # All above the edge, and the first of those at it.
-        at_edge = values == edge
-        kept = (values > edge) | (at_edge & (np.cumsum(at_edge, axis=1) <= (k - above)[:, None]))
+        edge = np.partition(values, num_columns - k, axis=1)[:, num_columns - k, None]
+        kept = values >= edge
+        if np.count_nonzero(kept) > k * len(values):  # of those at the edge the first
+            at_edge = values == edge
+            above = np.count_nonzero(values > edge, axis=1)
+            kept &= ~at_edge | (np.cumsum(at_edge, axis=1) <= (k - above)[:, None])
         columns = np.nonzero(kept)[1].reshape(len(values), k)
     else:
         columns = np.tile(np.arange(num_columns), (len(values), 1))
@@ -196,8 +234,22 @@ def largest(values, k):
     return np.take_along_axis(columns, order, axis=1)
 
 
-def _merge(values, positions, rows, new_positions, new_values):
-    """Put new candidates, sorted by row, among those kept: ``values`` and ``positions``, in place."""
+def _true(mask):
+    """Flat positions of what is true; little is, so that eight are looked at together."""
+    flat = mask.ravel()
+    if flat.size % 8:
+        return np.flatnonzero(flat)
+    eights = 8 * np.flatnonzero(flat.view(np.uint64) != 0)
+    positions = (eights[:, None] + np.arange(8)).ravel()
+    return positions[flat[positions]]
+
+
+def _merge(values, positions, *pending):
+    """Put new candidates among those kept, in place: each (rows, positions, values), sorted by row."""
+    rows, new_positions, new_values = (np.concatenate(column) for column in zip(*pending, strict=True))
+    if len(pending) > 1:
+        order = np.argsort(rows, kind="stable")
+        rows, new_positions, new_values = rows[order], new_positions[order], new_values[order]
     counts = np.bincount(rows, minlength=len(values))
     changed = np.flatnonzero(counts)
     place = np.arange(len(rows)) - np.repeat(np.cumsum(counts) - counts, counts)
@@ -210,6 +262,15 @@ def _merge(values, positions, rows, new_positions, new_values):
     order = np.argsort(-more, axis=1, kind="stable")[:, : values.shape[1]]
     values[changed] = np.take_along_axis(more, order, axis=1)
     positions[changed] = np.take_along_axis(at, order, axis=1)
+
+
+@functools.cache
+def _faiss():
+    try:
+        import faiss
+    except ImportError:  # the extra "ann", which exact search does without
+        return None
+    return faiss
 
 
 @functools.cache

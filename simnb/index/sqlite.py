@@ -194,6 +194,8 @@ def write_file(index, path, *, next_id):
                 _, settings = file.append(settings, rows)
             settings = replace(settings, class_names=index.class_names, next_id=next_id)
             file.keep(settings)
+        if new:
+            file.fold()  # here and not on closing, which says nothing of a full disk
     except BaseException:
         file.close()
         if new:

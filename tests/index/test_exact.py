@@ -41,13 +41,14 @@ def test_largest_picks_the_largest_columns_and_the_first_of_equal_ones(k):
 def test_the_full_distance_matrix_is_never_held(monkeypatch):
     shapes = []
     whole = exact.ExactSearch._closeness
-    monkeypatch.setattr(exact, "QUERY_BLOCK", 10)
-    monkeypatch.setattr(exact, "GALLERY_BLOCK", 100)
+    monkeypatch.setattr(exact, "_threads", lambda: 2)
+    for name, value in (("QUERY_BLOCK", 10), ("GALLERY_BLOCK", 100), ("FIRST_BLOCK", 40)):
+        monkeypatch.setattr(exact, name, value)
     monkeypatch.setattr(
         exact.ExactSearch, "_closeness", lambda *args: shapes.append((b := whole(*args)).shape) or b
     )
     exact.ExactSearch(vectors(250))(vectors(25), 3)
-    assert max(shapes) == (10, 100)
+    assert set(shapes) == {(10, 40), (10, 100), (10, 10), (5, 40), (5, 100), (5, 10)}
     assert sum(rows * columns for rows, columns in shapes) == 25 * 250
 
 
@@ -63,6 +64,23 @@ def test_an_interrupted_search_ends_without_the_blocks_that_have_not_begun(monke
     with pytest.raises(KeyboardInterrupt):
         exact.ExactSearch(vectors(250))(vectors(500), 3)
     assert len(begun) < 500
+
+
+@pytest.mark.parametrize("distance", ["cosine", "inner_product"])
+def test_faiss_where_it_is_faster_finds_the_same(distance, monkeypatch):
+    pytest.importorskip("faiss", reason='needs FAISS: pip install "simnb[ann]"')
+    rows, queries = vectors(3000, 160), vectors(70, 160, seed=1)
+    rows[1000:1050] = rows[7]  # equal ones
+    search = exact.ExactSearch(rows, distance)
+    assert search._candidates_by_faiss(queries, 5) is not None
+    assert search._candidates_by_faiss(queries[:2], 5) is None
+    assert exact.ExactSearch(rows[:, :64], distance)._candidates_by_faiss(queries[:, :64], 5) is None
+    queries[0] = rows[7]
+    found = search(queries, 5)
+    monkeypatch.setattr(exact, "_faiss", lambda: None)
+    assert search._candidates_by_faiss(queries, 5) is None
+    for one, other in zip(found, search(queries, 5), strict=True):
+        np.testing.assert_array_equal(one, other)
 
 
 def test_equal_distances_come_in_the_order_of_the_rows():

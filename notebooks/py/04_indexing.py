@@ -20,7 +20,7 @@
 # - why a threshold belongs to a gallery of a certain size.
 #
 # **You need** the quickstart, [01_quickstart](01_quickstart.ipynb), for the words *embedding*, *gallery* and
-# *threshold*; about 3 minutes with CIFAR-10 (a download of 162 MiB, once), or half a minute with the digits that are
+# *threshold*; about a minute with CIFAR-10 (a download of 162 MiB, once), or half of that with the digits that are
 # used where CIFAR-10 cannot be had. Search over a graph needs FAISS, `pip install "simnb[ann]"`.
 
 # %% [markdown]

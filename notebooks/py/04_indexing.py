@@ -36,12 +36,11 @@
 # All imports, the seed and the sizes. Files go into a folder that is removed with the process.
 
 # %%
-import importlib.util
-import signal
 import subprocess
 import sys
 import tempfile
 import time
+from importlib.util import find_spec
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -50,8 +49,11 @@ import numpy as np
 from simnb import data, losses, metrics, models, plots, samplers, training
 from simnb.calibration import calibrate
 from simnb.index import open_index
-from simnb.matching import UNKNOWN, match
+from simnb.matching import match
 
+start = time.perf_counter()
+
+# %%
 SEED = 0
 SIZES = {
     "cifar10": {"gallery": 2000, "queries": 200, "random": 20_000, "table": (1_000, 10_000, 100_000)},
@@ -59,7 +61,6 @@ SIZES = {
 }
 folder = tempfile.TemporaryDirectory()
 work = Path(folder.name)
-start = time.perf_counter()
 
 # %% [markdown]
 # ## 1. Embeddings
@@ -174,8 +175,11 @@ assert np.allclose(np.sort(exact, axis=1)[:, :5], among.distances, atol=1e-5)
 # %% [markdown]
 # A name that no row has is most likely misspelled, and says so rather than find nothing.
 
-# %% tags=["raises-exception"]
-index.search(asked, where={"camrea": "phone"})
+# %%
+try:
+    index.search(asked, where={"camrea": "phone"})
+except ValueError as error:
+    print(error)
 
 # %% [markdown]
 # ## 4. Change it
@@ -299,7 +303,7 @@ writer = subprocess.Popen([sys.executable, "-c", WRITER, work / "gallery.sqlite"
 for _ in range(5):
     writer.stdout.readline()
 time.sleep(0.005)
-writer.send_signal(getattr(signal, "SIGKILL", signal.SIGTERM))
+writer.kill()
 acknowledged = 5 + writer.communicate()[0].count(b"acknowledged")
 
 # %% tags=["nbval-ignore-output"]
@@ -326,7 +330,7 @@ with open_index(work / "gallery.sqlite") as kept:
 
 # %% tags=["nbval-ignore-output"]
 few = slice(0, 1000)
-if importlib.util.find_spec("milvus_lite"):
+if find_spec("milvus_lite"):
     with open_index(work / "gallery.db", class_names=gallery.class_names) as server:
         server.add(
             embeddings[few],
@@ -354,7 +358,7 @@ ENGINES = {
     "memory, hnsw": ("memory:", "hnsw", 10**6),
     "file, exact": ("engines{}.sqlite", "exact", 10**6),
 }
-if importlib.util.find_spec("milvus_lite"):
+if find_spec("milvus_lite"):
     ENGINES["Milvus Lite"] = ("engines{}.db", "exact", 10_000)
 
 
@@ -429,7 +433,6 @@ for name, values in shown.items():
 # Check: every query's nearest neighbor comes nearer or stays, so that more is accepted, of the unknown too.
 assert (np.diff(shown["coverage"]) >= 0).all()
 assert (np.diff(shown["false_acceptance"]) >= 0).all()
-assert UNKNOWN == -1
 
 # %% [markdown]
 # Coverage rises, which is welcome, and so does *false acceptance*, the share of the unknown classes that gets an

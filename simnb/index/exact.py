@@ -19,7 +19,7 @@ _FEWEST = 64  # queries that are worth a thread of their own
 _WAITING = 8  # candidates a query that wait to be merged with those kept
 FIRST_BLOCK = 1_024  # whose best are sorted out whole; later blocks only have to beat them
 _SPARE = 16  # candidates beyond the k best, since ranking rounds before the distance is measured
-_MEASURED_VALUES = 4_000_000  # differences held at once while candidates are measured
+_MEASURED_VALUES = 262_144  # differences held at once while candidates are measured: 1 MB
 
 
 class ExactSearch:
@@ -163,7 +163,7 @@ class ExactSearch:
         products = self.distance in ("cosine", "inner_product")
         if not products or queries.shape[1] < FAISS_PAYS or len(queries) < _FEWEST or _faiss() is None:
             return None
-        count = min(len(self), k + self._spare)
+        count = min(len(self), k + _SPARE // 2)  # of unit rows, or rows of one size, which round little
         positions = np.empty((len(queries), count), np.int64)
         for start in range(0, len(queries), _AT_ONCE):
             rows, metric = slice(start, start + _AT_ONCE), _faiss().METRIC_INNER_PRODUCT

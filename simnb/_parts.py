@@ -87,8 +87,12 @@ def read_gallery(folder, path, *, uri, search, recall):
             index.close()
             raise ValueError(_taken(uri))
         rows = saved.get()
-        if len(rows):
-            index.add(rows.embeddings, rows.labels, rows.metadata, ids=rows.ids)
+        try:
+            if len(rows):
+                index.add(rows.embeddings, rows.labels, rows.metadata, ids=rows.ids)
+        except BaseException:
+            index.close()
+            raise
         if uri == "memory:":
             index._next_id = saved._next_id  # ids of removed rows are not given out again
         return index

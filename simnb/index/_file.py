@@ -10,6 +10,7 @@ import errno
 import json
 import secrets
 import sqlite3
+import time
 import zlib
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -96,13 +97,17 @@ class GalleryFile:
         Raises:
             OSError: If that cannot be done; what was written is safe, in this file and the one beside it.
         """
-        with self._explained():
+        try:
             busy, *_ = self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        except sqlite3.DatabaseError as error:
+            busy = error
         if busy:
-            raise TimeoutError(
-                errno.ETIMEDOUT,
-                "another process reads it: the rows are safe, but a part of them is still in the file that "
-                "ends in -wal; open the index once more and close it",
+            full = getattr(busy, "sqlite_errorname", "").startswith(("SQLITE_FULL", "SQLITE_IOERR"))
+            reason = "the disk is full" if full else "another process reads it"
+            raise OSError(
+                errno.ENOSPC if full else errno.EBUSY,
+                f"{reason}: the rows are safe, but a part of them is still in the file beside it that ends "
+                "in -wal; open the index once more, later, and close it",
                 str(self.path),
             )
 
@@ -274,7 +279,14 @@ class GalleryFile:
         return self._db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0] == 0
 
     def _make(self, settings):
-        self._db.execute("PRAGMA journal_mode = WAL")
+        until = time.monotonic() + SECONDS_TO_WAIT
+        while self._db.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
+            try:  # SQLite itself does not wait here, where two processes make one file
+                self._db.execute("PRAGMA journal_mode = WAL")
+            except sqlite3.OperationalError as error:
+                if not error.sqlite_errorname.startswith("SQLITE_BUSY") or time.monotonic() > until:
+                    raise
+                time.sleep(0.01)
         with self._transaction("BEGIN IMMEDIATE"):
             if not self._is_empty():
                 return  # another process was faster
@@ -339,6 +351,8 @@ class GalleryFile:
 
     def _meaning(self, error):
         name = getattr(error, "sqlite_errorname", "")
+        if isinstance(error, sqlite3.ProgrammingError):
+            return ValueError(f"the index of {self.path} is closed: open it again")
         if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
             return TimeoutError(
                 errno.ETIMEDOUT,

@@ -68,6 +68,8 @@ def check_class_names(names):
     """Class names as a tuple of different strings, or None."""
     if names is None:
         return None
+    if isinstance(names, str) or not hasattr(names, "__iter__"):
+        raise ValueError(f"class_names must be a list of different strings, got {names!r}")
     names = tuple(names)
     if not all(isinstance(name, str) for name in names) or len(set(names)) < len(names):
         raise ValueError(f"class_names must be different strings, got {_checks.listed(names)}")
@@ -91,6 +93,10 @@ def check_metadata(metadata, *, count, removing=False):
         columns = {_key(key): _column(key, values, count) for key, values in metadata.items()}
         rows = [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
         rows = rows or [{}] * count
+    elif not hasattr(metadata, "__iter__"):
+        raise ValueError(
+            f"metadata must be a list of dicts or a dict of columns, got {type(metadata).__name__}"
+        )
     else:
         rows = [{} if row is None else row for row in metadata]
     if len(rows) != count:
@@ -149,7 +155,11 @@ def taken_ids(ids):
 
 def next_ids(ids, count, first):
     """The ids given, checked, or ``count`` new ones from ``first``."""
-    return np.arange(first, first + count, dtype=np.int64) if ids is None else check_ids(ids, count=count)
+    if ids is not None:
+        return check_ids(ids, count=count)
+    if first + count > 2**62:
+        raise ValueError("no ids are left above those of the index, 2**62 - 1 at most: pass ids=...")
+    return np.arange(first, first + count, dtype=np.int64)
 
 
 def _key(key):
@@ -173,6 +183,8 @@ def _strings(labels):
     """A list of strings and None where labels are that, else None."""
     if isinstance(labels, str | bytes):
         raise ValueError(f"labels must have shape [num_examples], got the string {labels!r}")
+    if not hasattr(labels, "__iter__"):
+        return None
     array = np.asarray(labels) if hasattr(labels, "dtype") else np.asarray(list(labels), object)
     if (
         array.dtype.kind not in "UTO"

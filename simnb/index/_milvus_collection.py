@@ -43,6 +43,7 @@ class Collection:
         self.dim = self.distance = self.search = None
         self.class_names = self.codes = self.tuning = None
         self.keys = set()
+        self._last = 0  # the largest id among the names
 
     def attach(self):
         """Take up the collections, if they are there; whether they are."""
@@ -78,12 +79,13 @@ class Collection:
 
     def refresh(self):
         """Read the names again."""
-        names = self._pages(self._names, "", ["value"], LIMIT)
+        names = list(self._pages(self._names, "", ["value"], LIMIT))
         values = [row["value"] for page in names for row in page]
         classes = dict.fromkeys(value["class"] for value in values if "class" in value)
         self.class_names = tuple(classes) or None
         codes = {UNKNOWN: UNKNOWN, **{label: code_of(name) for label, name in enumerate(classes)}}
         self.codes = codes if classes else None
+        self._last = max((row["id"] for page in names for row in page), default=0)
         self.keys = {value["key"] for value in values if "key" in value}
         self.tuning = next((value["tuning"] for value in reversed(values) if "tuning" in value), None)
 
@@ -138,9 +140,8 @@ class Collection:
         result, size = [], min(size, MEMBERS)
         for start in range(0, len(ids), size):
             some = f"id in {ids[start : start + size].tolist()}"
-            fields = ["id", *fields]
             result += self._connection.call(
-                "query", collection=self.name, filter=some, output_fields=fields, limit=size
+                "query", collection=self.name, filter=some, output_fields=["id", *fields], limit=size
             )
         return result
 
@@ -228,6 +229,7 @@ class Collection:
 
     def _write_names(self, values):
         first = time.time_ns() // 1000 << 12 | int.from_bytes(os.urandom(2)) % 4096
+        first = max(first, self._last + 1)  # names are ordered by it, also where clocks differ
         rows = [
             {"id": first + i, "no_embedding": [1.0, 1.0], "value": value} for i, value in enumerate(values)
         ]

@@ -101,8 +101,8 @@ def packed_rows(metadata):
 
 def _progress(done, ids):
     """What is said of a call that broke off."""
-    whole = len(ids) == ids[-1] - ids[0] + 1
-    span = f"{ids[0]} to {ids[-1]}" if whole else f"{ids.min()} to {ids.max()}, with gaps"
+    whole = len(ids) == ids.max() - ids.min() + 1
+    span = f"{ids.min()} to {ids.max()}{'' if whole else ', with gaps'}"
     return (
         f'Milvus has taken {done} of {len(ids)} rows, ids {span}; add(..., ids=..., existing="skip") '
         "with the same ids sends the rest"

@@ -2,6 +2,7 @@
 
 import functools
 import os
+import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -29,7 +30,7 @@ class ExactSearch:
     Euclidean distance the largest ``q.g - |g|^2 / 2``. These round, and by how much depends on the
     block; so some more than k candidates are kept, and their distances are measured one by one: a distance
     does not depend on what else is searched with it. Where rounding could have hidden a nearer row even so
-    (Euclidean distances between clusters that lie far apart), the query is ranked again in float64.
+    (many rows that are nearly alike, clusters that lie far apart), the query is ranked again in float64.
 
     Args:
         gallery: Shape [num_gallery, dim] float32, checked by the caller; not copied where it can be
@@ -42,11 +43,15 @@ class ExactSearch:
         self.distance = _checks.one_of(distance, DISTANCES, name="distance")
         self._center = _center(gallery) if "euclidean" in distance else None
         self._rows = self._ready(gallery)
+        # What distances are measured with: less a center, rows near 0 would lose their last digits.
+        self._measured = gallery if self._center is not None else self._rows
         self._bias, self._spare = None, _SPARE
         if "euclidean" in distance or distance == "snr":
             self._bias = 0.5 * np.einsum("nd,nd->n", self._rows, self._rows)
             self._spare = 2 * _SPARE  # differences of large numbers round more
-            self._longest = float(np.sqrt(2.0 * self._bias.max(initial=0.0)))
+        self._longest = (
+            1.0 if distance == "cosine" else float(np.linalg.norm(self._rows, axis=1).max(initial=0.0))
+        )
 
     def __len__(self):
         """How many rows are searched."""
@@ -63,17 +68,17 @@ class ExactSearch:
             Distances [num_queries, k] float32, nearest first (equal ones in the order of the rows),
             and positions [num_queries, k] int64.
         """
-        queries = self._ready(queries)
+        original, queries = queries, self._ready(queries)
+        if self._center is None:
+            original = queries
         distances = np.empty((len(queries), k), np.float32)
         positions = np.empty((len(queries), k), np.int64)
-        candidates = self._candidates_by_faiss(queries, k)
+        found = self._candidates_by_faiss(queries, k)
 
         def search(start):
             rows = slice(start, start + size)
-            if candidates is None:
-                distances[rows], positions[rows] = self._block(queries[rows], k)
-            else:
-                distances[rows], positions[rows] = self._nearest(queries[rows], candidates[rows], k)
+            candidates = None if found is None else (found[0][rows], found[1][rows])
+            distances[rows], positions[rows] = self._block(queries[rows], original[rows], k, candidates)
 
         size = QUERY_BLOCK
         if len(queries) < size * _threads():
@@ -83,7 +88,7 @@ class ExactSearch:
             search(0)
         else:
             # Whole blocks side by side: the steps between two products run on all cores too.
-            with _blas().limit(limits=1), ThreadPoolExecutor(_threads()) as threads:
+            with _ONE_LIMIT, _blas().limit(limits=1), ThreadPoolExecutor(_threads()) as threads:
                 try:
                     for _ in threads.map(search, starts):
                         pass
@@ -92,18 +97,14 @@ class ExactSearch:
                     raise
         return distances, positions
 
-    def _block(self, queries, k):
-        candidates, last = self._candidates(queries, k, self._closeness)
-        distances, positions = self._nearest(queries, candidates, k)
+    def _block(self, queries, original, k, candidates=None):
+        candidates, last = candidates or self._candidates(queries, k, self._closeness)
+        distances, positions = self._nearest(original, candidates, k)
         again = np.flatnonzero(self._unsure(queries, distances[:, -1], last))
         if len(again):
-            candidates, _ = self._candidates(queries[again], k, self._closeness_in_float64)
-            distances[again], positions[again] = self._nearest(queries[again], candidates, k)
+            candidates, _ = self._candidates(original[again], k, self._closeness_in_float64)
+            distances[again], positions[again] = self._nearest(original[again], candidates, k)
         return distances, positions
-
-    def nearest_of(self, queries, positions):
-        """The given rows of each query, shape [num_queries, k], by distance: what a call returns."""
-        return self._nearest(self._ready(queries), positions, positions.shape[1])
 
     def _nearest(self, queries, candidates, k):
         measured = self._measure(queries, candidates)
@@ -112,7 +113,7 @@ class ExactSearch:
 
     def _unsure(self, queries, kth, last):
         """Whether a row that is no candidate, at most as close as ``last``, may be nearer than the kth."""
-        if self._bias is None:
+        if self.distance == "manhattan":
             return np.zeros(len(queries), bool)
         squares = np.einsum("qd,qd->q", queries, queries, dtype=np.float64)
         found = kth.astype(np.float64) ** 2 if self.distance == "euclidean" else kth.astype(np.float64)
@@ -120,6 +121,8 @@ class ExactSearch:
             found = found * squares
         size = self._longest * (np.sqrt(squares) + 0.5 * self._longest)
         rounding = np.finfo(np.float32).eps * np.sqrt(queries.shape[1]) * size
+        if self._bias is None:  # products: of unit rows, 1 less their distance
+            return (1.0 - found if self.distance == "cosine" else -found) < last + rounding
         return 0.5 * found > 0.5 * squares - last - rounding
 
     def _ready(self, rows):
@@ -128,7 +131,7 @@ class ExactSearch:
             unit = np.abs(norms - 1.0).max(initial=0.0) < 3e-7
             return rows if unit else (rows / np.maximum(norms, 1e-300)).astype(np.float32)
         if self.distance == "snr":
-            return rows - rows.mean(axis=1, keepdims=True)
+            return (rows - rows.mean(axis=1, keepdims=True, dtype=np.float64)).astype(np.float32)
         return rows if self._center is None else rows - self._center
 
     def _candidates(self, queries, k, closeness):
@@ -159,19 +162,23 @@ class ExactSearch:
         return positions, values[:, -1] if count < len(self) else np.full(len(queries), -np.inf)
 
     def _candidates_by_faiss(self, queries, k):
-        """The candidates of all queries by FAISS, where it is installed and faster; else None."""
+        """What ``_candidates`` gives, of all queries, by FAISS where it is there and faster; else None."""
         products = self.distance in ("cosine", "inner_product")
         if not products or queries.shape[1] < FAISS_PAYS or len(queries) < _FEWEST or _faiss() is None:
             return None
         count = min(len(self), k + _SPARE // 2)  # of unit rows, or rows of one size, which round little
-        positions = np.empty((len(queries), count), np.int64)
+        positions, last = np.empty((len(queries), count), np.int64), np.empty(len(queries), np.float32)
         for start in range(0, len(queries), _AT_ONCE):
             rows, metric = slice(start, start + _AT_ONCE), _faiss().METRIC_INNER_PRODUCT
-            positions[rows] = _faiss().knn(queries[rows], self._rows, count, metric=metric)[1]
-        return positions
+            values, positions[rows] = _faiss().knn(queries[rows], self._rows, count, metric=metric)
+            last[rows] = values[:, -1] if count < len(self) else -np.inf
+        return positions, last
 
     def _closeness_in_float64(self, queries, rows, _=None):
-        return -cdist(queries, self._rows[rows], "sqeuclidean")
+        gallery = self._measured[rows]
+        if self.distance == "inner_product":
+            return queries.astype(np.float64) @ gallery.astype(np.float64).T
+        return -cdist(queries, gallery, "sqeuclidean")
 
     def _closeness(self, queries, rows, buffer=None):
         """What ranks rows: the larger the closer, shape [num_queries, num_rows]; in the buffer if it fits."""
@@ -189,7 +196,7 @@ class ExactSearch:
         step = max(1, _MEASURED_VALUES // (positions.shape[1] * queries.shape[1]))
         for start in range(0, len(queries), step):
             rows = slice(start, start + step)
-            distances[rows] = self._measure_pairs(queries[rows, None, :], self._rows[positions[rows]])
+            distances[rows] = self._measure_pairs(queries[rows, None, :], self._measured[positions[rows]])
         return distances
 
     def _measure_pairs(self, queries, rows):
@@ -262,6 +269,9 @@ def _merge(values, positions, *pending):
     order = np.argsort(-more, axis=1, kind="stable")[:, : values.shape[1]]
     values[changed] = np.take_along_axis(more, order, axis=1)
     positions[changed] = np.take_along_axis(at, order, axis=1)
+
+
+_ONE_LIMIT = threading.Lock()  # the limit on BLAS is the whole process's
 
 
 @functools.cache

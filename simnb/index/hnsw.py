@@ -19,6 +19,7 @@ BREADTHS = (16, 32, 64, 128, 256, 512, 1024)  # tried in turn, FAISS's efSearch
 _SAMPLE = 300  # rows that recall is measured with
 _K = 10
 _BLOCK = 5_000  # rows between two looks at the progress bar, and at Ctrl-C
+_ROUNDING = 1e-5  # two ways to add up one distance
 _GROWTH = 1.1  # after which recall is measured again
 
 
@@ -67,12 +68,12 @@ class HnswSearch:
         self._faiss = _import_faiss()
         self._exact = exact
         self._wanted = recall
-        self._stamp = f"{stamp} {LINKS} {BUILD_BREADTH}"
+        self._stamp = f"{stamp} {LINKS} {BUILD_BREADTH} {recall}"
         self._cache = None if cache is None else Path(cache)
         self._measured_at = 0
         self.measured = None
         ready = _ready(rows, exact.distance)
-        if old is not None:
+        if old is not None and not old.too_few_to_measure(len(rows)):
             self._index, self._order = old._index, old._order
             self.measured, self._measured_at = old.measured, old._measured_at
         elif not self._load(ready):
@@ -82,6 +83,11 @@ class HnswSearch:
         if len(self._order) < len(rows):
             self._extend(rows, ready)
             self._keep()
+
+    def too_few_to_measure(self, count):
+        """Whether recall is out of date at ``count`` rows, and the new ones too few to measure it with."""
+        held_out = min(_SAMPLE, (count - len(self._order)) // 2)
+        return count > _GROWTH * self._measured_at and held_out < min(_SAMPLE, count // 2)
 
     def _extend(self, rows, ready):
         """Put new rows into the graph; where they are many, some of them last, to measure recall with."""
@@ -148,7 +154,7 @@ class HnswSearch:
             start = time.perf_counter()
             found = search(breadth)
             milliseconds = 1000 * (time.perf_counter() - start) / len(true)
-            recall = float((found <= true[:, -1:]).mean())
+            recall = float((found <= true[:, -1:] + _ROUNDING * np.abs(true[:, -1:])).mean())
             tried.append(Tuning(breadth, recall, milliseconds))
             if recall >= target:
                 break
@@ -156,13 +162,25 @@ class HnswSearch:
 
     def _search(self, queries, k, breadth):
         parameters = self._faiss.SearchParametersHNSW(efSearch=max(breadth, k))
-        _, positions = self._index.search(_ready(queries, self._exact.distance), k, params=parameters)
-        short = np.flatnonzero((positions < 0).any(axis=1))
+        ready = _ready(queries, self._exact.distance)
+        distances, positions = self._index.search(ready, k, params=parameters)
+        short = np.flatnonzero(positions[:, -1] < 0)
+        distances = self._distances(distances, ready)
         positions = self._order[positions]  # of -1 any; those queries are searched again
-        distances, positions = self._exact.nearest_of(queries, positions)
         if len(short):
             distances[short], positions[short] = self._exact(queries[short], k)
         return distances, positions
+
+    def _distances(self, measured, queries):
+        """Distances from what FAISS measures; it measures pairs one by one, as exact search does."""
+        distance = self._exact.distance
+        if distance == "cosine":
+            return 0.5 * measured  # of unit vectors
+        if distance == "euclidean":
+            return np.sqrt(measured)
+        if distance == "snr":
+            return measured / np.maximum(np.einsum("qd,qd->q", queries, queries), 1e-12)[:, None]
+        return -measured if distance == "inner_product" else measured
 
     def _metric(self):
         faiss, distance = self._faiss, self._exact.distance
@@ -179,13 +197,13 @@ class HnswSearch:
         body = self._order.astype("<i8").tobytes() + graph
         header = {
             "stamp": self._stamp,
-            "sha256": hashlib.sha256(body).hexdigest(),
             "rows": len(self._order),
             "measured": asdict(self.measured),
             "measured_at": self._measured_at,
         }
         try:
-            write_whole(self._cache, json.dumps(header).encode() + b"\n" + body)
+            content = json.dumps(header).encode() + b"\n" + body
+            write_whole(self._cache, hashlib.sha256(content).digest() + content)
         except OSError as error:
             warnings.warn(
                 f"the graph is not kept, and will be built again: {error}", RuntimeWarning, stacklevel=2
@@ -195,13 +213,12 @@ class HnswSearch:
         """Read a graph of the same rows; whether there was one."""
         if self._cache is None or not self._cache.exists():
             return False
-        first, _, body = self._cache.read_bytes().partition(b"\n")
-        try:
-            header = json.loads(first)
-        except ValueError:  # damaged: it is only a copy, and is built again
+        content = self._cache.read_bytes()
+        if content[:32] != hashlib.sha256(content[32:]).digest():  # damaged: it is built again
             return False
-        wanted = (self._stamp, hashlib.sha256(body).hexdigest())
-        if not isinstance(header, dict) or (header.get("stamp"), header.get("sha256")) != wanted:
+        first, _, body = content[32:].partition(b"\n")
+        header = json.loads(first)
+        if header["stamp"] != self._stamp:
             return False
         self._order = np.frombuffer(body, "<i8", count=header["rows"]).astype(np.int64)
         graph = np.frombuffer(body, np.uint8, offset=self._order.nbytes)
@@ -218,7 +235,9 @@ def _ready(rows, distance):
     if distance == "cosine":
         norms = np.sqrt(np.einsum("nd,nd->n", rows, rows, dtype=np.float64))[:, None]
         return (rows / np.maximum(norms, 1e-300)).astype(np.float32)
-    return rows - rows.mean(axis=1, keepdims=True) if distance == "snr" else rows
+    if distance == "snr":
+        return (rows - rows.mean(axis=1, keepdims=True, dtype=np.float64)).astype(np.float32)
+    return rows
 
 
 def write_whole(path, data):

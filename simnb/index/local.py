@@ -1,5 +1,7 @@
 """What indexes that search in this process share: how they search, and what they give back."""
 
+import threading
+
 import numpy as np
 
 from simnb import _checks
@@ -39,6 +41,7 @@ class LocalIndex:
         self._class_names = check_class_names(class_names)
         self._table = Table(*self._more_columns)
         self._next_id = 0
+        self._lock = threading.RLock()  # widgets call from other threads
         self._exact = None  # ExactSearch over the rows as they are now, or None
         self._hnsw = None  # the same, a graph
         self._old_hnsw = None  # a graph over the first of the rows
@@ -175,14 +178,14 @@ class LocalIndex:
         Raises:
             ValueError: If the queries or a condition are malformed, or k is below 1.
         """
-        self._refresh()
+        with self._reading():
+            return self._found(embeddings, k, where)
+
+    def _found(self, embeddings, k, where):
         queries = check_embeddings(embeddings, index=self, name="queries")
         k = _checks.positive_int(k, name="k")
         wanted = _filters.conditions(where, self._class_names)
-        among = None
-        if wanted and len(self._table):
-            with self._reading():
-                among = np.flatnonzero(self._meet(wanted))
+        among = np.flatnonzero(self._meet(wanted)) if wanted and len(self._table) else None
         table, shape = self._table, (len(queries), k)
         distances = np.full(shape, np.inf, np.float32)
         ids = np.full(shape, -1, np.int64)
@@ -238,29 +241,31 @@ class LocalIndex:
 
         Returns:
             A list of ``Tuning(breadth, recall, milliseconds)``, one for each setting tried; the last is used
-            from now on.
+            until the graph is measured or built again, as the index grows or rows are removed.
 
         Raises:
             ValueError: If the index is empty or not searched by a graph, or something is malformed.
         """
-        self._refresh()
-        queries = _checks.not_empty(check_embeddings(queries, index=self, name="queries"), name="queries")
-        k = min(_checks.positive_int(k, name="k"), len(self._table))
-        self._check_graph("tune")
-        return self._graph().tune(queries, check_recall(target_recall, name="target_recall"), k)
+        with self._reading():
+            queries = check_embeddings(queries, index=self, name="queries")
+            queries = _checks.not_empty(queries, name="queries")
+            k = min(_checks.positive_int(k, name="k"), len(self._table))
+            self._check_graph("tune")
+            return self._graph().tune(queries, check_recall(target_recall, name="target_recall"), k)
 
     @property
     def recall(self) -> Tuning:
-        """What the graph finds of the true 10 nearest, measured on a sample of the index's own rows.
+        """What the graph finds of the true 10 nearest, as it was last measured.
 
-        A ``Tuning(breadth, recall, milliseconds)``. It is measured when the graph is built.
+        A ``Tuning(breadth, recall, milliseconds)``: of some of the index's own rows, when the graph is built
+        and as it grows, or of the queries that ``tune`` was given.
 
         Raises:
             ValueError: If the index is empty or not searched by a graph.
         """
-        self._refresh()
-        self._check_graph("recall")
-        return self._graph().measured
+        with self._reading():
+            self._check_graph("recall")
+            return self._graph().measured
 
     def _nearest(self, queries, k, among):
         if among is not None:
@@ -277,11 +282,12 @@ class LocalIndex:
 
     def _graph(self):
         if self._hnsw is None:
+            # An extension that is broken off leaves an old graph of no use: it is let go of first.
+            old, self._old_hnsw = self._old_hnsw, None
             rows, options = self._table.embeddings, self._kept_graph()
             self._hnsw = HnswSearch(
-                self._exact_search(), rows, recall=self._wanted_recall, old=self._old_hnsw, **options
+                self._exact_search(), rows, recall=self._wanted_recall, old=old, **options
             )
-            self._old_hnsw = None
         return self._hnsw
 
     def _kept_graph(self):
@@ -305,10 +311,10 @@ class LocalIndex:
 
     def _apply(self, changes, numbers=None):
         """Make changes to the arrays, once they are sure to last."""
-        self._table.apply(changes, numbers)
-        self._class_names, self._next_id = changes.class_names, changes.next_id
         if changes.of_embeddings:
             self._stale(only_added=changes.only_adds)
+        self._table.apply(changes, numbers)
+        self._class_names, self._next_id = changes.class_names, changes.next_id
 
     def _rows(self, positions):
         table = self._table

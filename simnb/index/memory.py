@@ -56,11 +56,13 @@ class MemoryIndex(LocalIndex):
     def _refresh(self):
         """Nothing to do: nobody else can change these rows."""
 
-    _reading = contextlib.nullcontext
+    def _reading(self):
+        return self._lock
 
     @contextlib.contextmanager
     def _writing(self):
-        yield self._apply
+        with self._lock:
+            yield self._apply
 
     def _meet(self, wanted):
         table = self._table

@@ -118,7 +118,8 @@ class Index(Protocol):
     one another, and a row that lacks the value meets no condition on it.
 
     Every method checks what it is given before anything is changed, and raises a ``ValueError`` that says
-    what came and what was expected; after it, or a failure to write (``OSError``), the index is as it was.
+    what came and what was expected; after it the index is as it was. After a failure to write (``OSError``)
+    it is, too; only Milvus may then hold a part of the rows, and says so.
     """
 
     distance: str

@@ -2,7 +2,7 @@
 
 import contextlib
 import os
-import threading
+import zlib
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,9 +21,9 @@ SUFFIXES = (".sqlite", ".sqlite3")
 class SqliteIndex(LocalIndex):
     """Rows in one file, and a copy of the embeddings in memory that is searched.
 
-    What a call has returned from is in the file, also after a kill or a power failure; a call that did not
-    return has done nothing. Several processes may use one file: each sees what the others wrote, at its next
-    call.
+    What a call has returned from is in the file, also after a kill or a power failure; what a call did that
+    did not return is there whole, or not at all. Several processes may use one file: each sees what the
+    others wrote, at its next call.
 
     Args:
         path: Name of the file, ``.sqlite``; it is made where there is none.
@@ -44,7 +44,6 @@ class SqliteIndex(LocalIndex):
         """Open the file and read the embeddings."""
         super().__init__(distance=distance or "cosine", search=search, recall=recall, class_names=class_names)
         self.path = Path(path)
-        self._lock = threading.RLock()
         self._inside = False  # a transaction
         self._settings = None
         self._counter = None
@@ -77,7 +76,8 @@ class SqliteIndex(LocalIndex):
         """
         if self.path.exists() and Path(path).exists() and os.path.samefile(path, self.path):
             raise ValueError(f"{path} is the file of this index: every change is in it already")
-        write_file(self, path, next_id=self._next_id)
+        with self._reading():  # one state of the file
+            write_file(self, path, next_id=self._next_id)
 
     def close(self):
         """Close the file."""
@@ -111,10 +111,12 @@ class SqliteIndex(LocalIndex):
             with self._file.writing() as settings, self._transaction(settings):
                 yield done.append
                 written = [self._write(changes) for changes in done]
-            # Only now that they are on the disk.
-            for changes, (numbers, settings) in zip(done, written, strict=True):
+            # Only now that they are on the disk. Whoever breaks this off has the file read anew.
+            self._settings = None
+            for changes, (numbers, after) in zip(done, written, strict=True):
                 self._apply(changes, numbers)
-                self._settings = settings
+                settings = after
+            self._settings = settings
 
     @contextlib.contextmanager
     def _transaction(self, settings):
@@ -129,18 +131,23 @@ class SqliteIndex(LocalIndex):
         """Bring the arrays to the state of a transaction: by what was added, or from the beginning."""
         old = self._settings
         if old is not None and settings.version == old.version:
-            return
+            return None
         only_added = old is not None and (old.rewrites, old.file) == (settings.rewrites, settings.file)
         since = old.next_key if only_added else 0
         table = self._table if only_added else Table(*self._more_columns)
+        self._settings = None  # until this is done: broken off, the next time reads from the beginning
+        if not only_added or settings.graphs != old.graphs:
+            self._stale(only_added=only_added)
         if settings.dim is not None:
             table.reserve(settings.rows, settings.dim)
             for numbers, embeddings in self._file.read(settings, since):
                 table.append(Rows(numbers[:, 1], embeddings, numbers[:, 2], ()), numbers)
-        self._table, self._settings = table, settings
+        if len(table) != settings.rows:  # all of them are compared, where a part is not right
+            return self._catch_up(settings)
+        self._table, self.distance = table, settings.distance
         self._class_names, self._next_id = settings.class_names, settings.next_id
-        if not only_added or settings.graphs != old.graphs:
-            self._stale(only_added=only_added)
+        self._settings = settings
+        return None
 
     def _write(self, changes):
         """Write one call's changes; return the numbers of added rows, and the settings afterwards."""
@@ -176,7 +183,7 @@ class SqliteIndex(LocalIndex):
     def _kept_graph(self):
         return {
             "cache": f"{self.path}.hnsw",
-            "stamp": f"{self._settings.file} {self._settings.graphs} {self._settings.rows}",
+            "stamp": f"{self._settings.file} {self._settings.graphs} {zlib.crc32(self._table.embeddings)}",
         }
 
 
@@ -185,21 +192,25 @@ def write_file(index, path, *, next_id):
     path = Path(path)
     if path.suffix not in SUFFIXES:
         raise ValueError(f"path must end in {' or '.join(SUFFIXES)}, got {str(path)!r}")
-    new = not path.exists()
-    file = GalleryFile(path, distance=index.distance)
+    new, ours, file = not path.exists(), False, None
     try:
+        file = GalleryFile(path, distance=index.distance)
         with file.writing() as settings:
+            ours = new and settings.version == 1  # as it was made, and nobody has written to it
             settings = file.remove_all(replace(settings, distance=index.distance))
             for rows in index.blocks():
                 _, settings = file.append(settings, rows)
             settings = replace(settings, class_names=index.class_names, next_id=next_id)
             file.keep(settings)
-        if new:
-            file.fold()  # here and not on closing, which says nothing of a full disk
     except BaseException:
-        file.close()
-        if new:
+        if file is not None:
+            file.close()
+        if ours:
             for left in (path, Path(f"{path}-wal"), Path(f"{path}-shm")):
                 left.unlink(missing_ok=True)
         raise
-    file.close()
+    try:
+        if new:
+            file.fold()  # here and not on closing, which says nothing of a full disk
+    finally:
+        file.close()

@@ -32,9 +32,9 @@ def recall_against_time(tried, *, target=None, ax=None, title=None):
             times, [one.recall for one in settings], color=_COLORS[i % len(_COLORS)],
             marker=_style.MARKERS[i % len(_style.MARKERS)], ms=6, lw=1.8, label=str(name), gid=str(name),
         )  # fmt: skip
-        for one in (settings[0], settings[-1]):
+        for one, offset in ((settings[0], (6, -12)), (settings[-1], (-24, 8))):
             ax.annotate(
-                f"breadth {one.breadth}", (one.milliseconds, one.recall), xytext=(6, -12),
+                f"breadth {one.breadth}", (one.milliseconds, one.recall), xytext=offset,
                 textcoords="offset points", fontsize=8, color=_style.MUTED,
             )  # fmt: skip
     if target is not None:
@@ -45,7 +45,7 @@ def recall_against_time(tried, *, target=None, ax=None, title=None):
     ax.set(
         xlabel="milliseconds a query, many asked at once",
         ylabel="recall: true neighbors found (%)",
-        ylim=(-0.04, 1.04),
+        ylim=(-0.04, 1.12),
     )
     ax.yaxis.set_major_formatter(PercentFormatter(1.0, symbol=""))
     ax.grid(color=_style.FAINT, lw=0.8)

@@ -35,7 +35,7 @@ class Embedder:
         model_path: The embedder, a ``.keras`` file that every worker can read. It is loaded in Keras's safe
             mode.
         uri: Where the index is; see ``simnb.index.open_index``.
-        key: Column with the name of each image, unique in the corpus, from which its id is made.
+        key: Column with the name of each image, unique in the index, from which its id is made.
         image: Column with the paths of image files, or with encoded images: bytes, or a dict that holds
             them as ``"bytes"``.
         label: Column with labels: strings, or integers; None for images without labels.
@@ -143,7 +143,7 @@ class Embedder:
 
         Raises:
             ValueError: If a column is missing, keys or labels are malformed, or the model does not fit.
-            OSError: If the index cannot be reached or written. All of the batch is written, or nothing.
+            OSError: If the index cannot be reached or written. The same batch again writes what is missing.
         """
         columns = self._checked(batch)
         keys = columns[self.key]

@@ -177,8 +177,13 @@ def _parquet(source):
         import pyarrow.dataset
     except ImportError as error:
         raise ImportError('Parquet files need Apache Arrow: pip install "simnb[ray]"') from error
-    paths = [str(path) for path in source] if isinstance(source, list) else str(source)
+    paths = [_absolute(path) for path in source] if isinstance(source, list) else _absolute(source)
     return pyarrow.dataset.dataset(paths, format="parquet")
+
+
+def _absolute(path):
+    """A path as workers can read it, wherever they run; addresses such as s3://... stay."""
+    return str(path) if "://" in str(path) else str(Path(path).expanduser().absolute())
 
 
 def _below(file, root):

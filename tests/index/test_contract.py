@@ -302,6 +302,8 @@ BAD_ROWS = [
     (dict(metadata=[{"when": [1]}, {}]), "metadata 'when' must be str, int, float, bool or bytes, got list"),
     (dict(metadata=[{"score": np.nan}, {}]), "metadata 'score' must be finite, got nan; leave it out"),
     (dict(metadata=[{"n": 2**63}, {}]), "metadata 'n' must fit 64 bits"),
+    (dict(labels=3), "labels must"),
+    (dict(metadata=3), "metadata must be a list of dicts or a dict of columns, got int"),
     (dict(metadata=["a", "b"]), "metadata must be a list of dicts or a dict of columns, got str"),
 ]
 

@@ -56,7 +56,7 @@ def test_an_interrupted_search_ends_without_the_blocks_that_have_not_begun(monke
     monkeypatch.setattr(exact, "QUERY_BLOCK", 1)
     begun = []
 
-    def interrupted(self, queries, k):
+    def interrupted(self, queries, *_):
         begun.append(len(queries))
         raise KeyboardInterrupt
 
@@ -72,7 +72,7 @@ def test_faiss_where_it_is_faster_finds_the_same(distance, monkeypatch):
     rows, queries = vectors(3000, 160), vectors(70, 160, seed=1)
     rows[1000:1050] = rows[7]  # equal ones
     search = exact.ExactSearch(rows, distance)
-    assert search._candidates_by_faiss(queries, 5) is not None
+    assert search._candidates_by_faiss(queries, 5)[0].shape == (70, 13)
     assert search._candidates_by_faiss(queries[:2], 5) is None
     assert exact.ExactSearch(rows[:, :64], distance)._candidates_by_faiss(queries[:, :64], 5) is None
     queries[0] = rows[7]
@@ -141,6 +141,40 @@ def test_neighbors_within_clusters_that_lie_far_apart_are_found(distance, apart,
     squares = ((a[:, None, :] - b[None]) ** 2).sum(axis=2)
     np.testing.assert_array_equal(found.ids, squares.argsort(axis=1)[:, :3])
     assert bool(ranked_again) is twice  # where it is not needed, nothing is done twice
+
+
+@pytest.mark.parametrize("distance", ["cosine", "inner_product"])
+@pytest.mark.parametrize("dim", [16, 160])
+def test_among_many_rows_that_are_nearly_alike_the_nearest_is_found(distance, dim):
+    rng = np.random.default_rng(0)
+    rows = (rng.normal(size=dim) + 1e-4 * rng.normal(size=(3000, dim))).astype("float32")
+    queries = rows[rng.choice(3000, 70, replace=False)] + np.float32(1e-5)
+    if distance == "cosine":
+        rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+    index = open_index(distance=distance)
+    index.add(rows)
+    a, b = queries.astype(float), rows.astype(float)
+    if distance == "cosine":
+        a, b = (x / np.linalg.norm(x, axis=1, keepdims=True) for x in (a, b))
+    true = -a @ b.T
+    found = index.search(queries, k=3).ids
+    # Rows whose true distances agree to the last digits of float32 may change places.
+    worst = np.sort(true, axis=1)[:, 2]
+    assert (
+        np.take_along_axis(true, found, axis=1) <= worst[:, None] + 2e-8 * np.abs(worst[:, None])
+    ).mean() > 0.97
+
+
+def test_rows_near_zero_keep_their_digits_beside_rows_far_away():
+    rng = np.random.default_rng(0)
+    near = (1e-3 * rng.normal(size=(400, 6))).astype("float32")
+    rows = np.concatenate([1e4 + rng.normal(size=(600, 6)).astype("float32"), near])
+    index = open_index(distance="euclidean")
+    index.add(rows)
+    found = index.search(near[:50], k=3)
+    true = np.linalg.norm(near[:50, None].astype(float) - near[None], axis=2)
+    np.testing.assert_array_equal(found.ids, 600 + np.argsort(true, axis=1)[:, :3])
+    np.testing.assert_allclose(found.distances, np.sort(true, axis=1)[:, :3], rtol=1e-5)
 
 
 def test_cosine_measures_rows_that_are_nearly_of_unit_length():

@@ -58,12 +58,14 @@ def test_more_is_found_by_searching_more_broadly():
     assert all(one.milliseconds > 0 for one in tried)
 
 
-def test_distances_are_those_of_exact_search():
-    index, queries = filled(distance="euclidean", recall=1.0), vectors(50, 24, seed=1)
-    with open_index(distance="euclidean") as exact:
+@pytest.mark.parametrize("distance", DISTANCES)
+def test_distances_are_those_of_exact_search(distance):
+    index, queries = filled(distance=distance, recall=1.0), vectors(50, 24, seed=1)
+    index.tune(queries, 1.0)
+    with open_index(distance=distance) as exact:
         exact.add(vectors(3000, 24))
-        np.testing.assert_array_equal(
-            index.search(queries, k=5).distances, exact.search(queries, k=5).distances
+        np.testing.assert_allclose(
+            index.search(queries, k=5).distances, exact.search(queries, k=5).distances, rtol=1e-5
         )
 
 
@@ -73,20 +75,64 @@ def test_added_rows_extend_the_graph_and_other_changes_build_a_new_one(monkeypat
     monkeypatch.setattr(faiss, "IndexHNSWFlat", lambda *args: built.append(args) or make(*args))
     index = filled(500)
     index.search(vectors(1, 24))
-    more = vectors(100, 24, seed=2)
+    more = vectors(40, 24, seed=2)
     ids = index.add(more)
     assert index.search(more, k=1).ids[:, 0].tolist() == ids.tolist()
     index.update([0], labels=[7])
     assert index.search(more, k=1).ids[:, 0].tolist() == ids.tolist()
     assert len(built) == 1
-    index.remove(ids[:50])
+    index.remove(ids[:20])
     found = index.search(more, k=1).ids[:, 0]
-    assert not np.isin(found, ids[:50]).any()
-    assert found[50:].tolist() == ids[50:].tolist()
+    assert not np.isin(found, ids[:20]).any()
+    assert found[20:].tolist() == ids[20:].tolist()
     assert len(built) == 2
-    index.update(ids[60:61], embeddings=-more[60:61])
-    assert index.search(-more[60:61], k=1).ids.tolist() == [[ids[60]]]
+    index.update(ids[30:31], embeddings=-more[30:31])
+    assert index.search(-more[30:31], k=1).ids.tolist() == [[ids[30]]]
     assert len(built) == 3
+
+
+def test_a_graph_that_grew_by_single_rows_is_measured_again():
+    index = filled(200)
+    assert index.recall.recall > 0.9
+    before = index._graph()._measured_at
+    for row in vectors(30, 24, seed=3):
+        index.add(row[None])
+        index.search(row[None], k=1)
+    assert index._graph()._measured_at > before
+
+
+def test_an_interrupted_extension_is_built_again(monkeypatch):
+    index, more = filled(500), vectors(20, 24, seed=2)
+    index.search(vectors(1, 24))
+    ids = index.add(more)
+    with monkeypatch.context() as patch:
+
+        def interrupted(*_):
+            raise KeyboardInterrupt
+
+        patch.setattr(hnsw.HnswSearch, "_keep", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            index.search(more)
+    assert index.search(more, k=1).ids[:, 0].tolist() == ids.tolist()
+
+
+def test_a_kept_graph_of_another_recall_or_of_other_rows_is_not_used(tmp_path):
+    path, older = tmp_path / "g.sqlite", tmp_path / "older.sqlite"
+    with open_index(path, search="hnsw", recall=0.3) as index:
+        index.add(vectors(400, 100))
+        assert index.recall.breadth == 16
+        older.write_bytes(b"")
+        index.save(older)
+    with open_index(path, search="hnsw", recall=1.0) as index:
+        assert index.recall.recall == 1.0
+    copy = path.read_bytes()
+    with open_index(path, search="hnsw") as index:
+        index.add(vectors(20, 100, seed=1))
+        index.search(vectors(1, 100))
+    path.write_bytes(copy)  # the file of before, and as many other rows
+    with open_index(path, search="hnsw") as index:
+        ids = index.add(vectors(20, 100, seed=2))
+        assert index.search(vectors(20, 100, seed=2), k=1).ids[:, 0].tolist() == ids.tolist()
 
 
 def test_the_graph_of_a_file_is_kept_beside_it(tmp_path, monkeypatch):

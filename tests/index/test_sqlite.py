@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from simnb.index import MemoryIndex, SqliteIndex, _file, open_index
+from simnb.index._table import Table
 
 from .conftest import vectors
 
@@ -195,6 +196,66 @@ def test_threads_may_share_an_index(tmp_path):
         thread.join()
     assert sorted(index.ids.tolist()) == list(range(80))
     index.close()
+
+
+@pytest.mark.parametrize("place", ["memory:", "g.sqlite"])
+def test_threads_may_search_while_others_add_and_remove(tmp_path, place):
+    index, problems = open_index(place if place == "memory:" else tmp_path / place), []
+    rows = np.eye(60, dtype=np.float32)
+    index.add(rows, ids=range(60))
+
+    def change():
+        for i in range(30):
+            index.remove([i])
+            index.add(rows[i : i + 1], ids=[100 + i])
+
+    def search():
+        for _ in range(60):
+            found = index.search(rows[30:], k=1).ids[:, 0].tolist()
+            if found != list(range(30, 60)):
+                problems.append(found)
+
+    threads = [threading.Thread(target=work) for work in (change, search, search)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert problems == []
+    assert index.search(rows[:30], k=1).ids[:, 0].tolist() == list(range(100, 130))
+    index.close()
+
+
+@pytest.mark.parametrize("whose", ["own", "another's"])
+def test_an_interrupt_while_the_arrays_grow_doubles_nothing(tmp_path, monkeypatch, whose):
+    index = small(tmp_path / "g.sqlite")
+    other = open_index(tmp_path / "g.sqlite")
+    append = Table.append
+
+    def interrupted(*arguments):
+        append(*arguments)
+        raise KeyboardInterrupt
+
+    if whose == "another's":
+        other.add(np.ones((1, 4)))
+    with monkeypatch.context() as patch:
+        patch.setattr(Table, "append", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            index.add(np.ones((1, 4))) if whose == "own" else len(index)
+    assert index.ids.tolist() == list(range(13))
+    assert len(index.search(np.ones((1, 4)), k=13).ids[0]) == 13
+    index.close()
+    other.close()
+
+
+def test_a_closed_index_says_so_and_another_distance_is_taken_over(tmp_path):
+    index = small(tmp_path / "g.sqlite")
+    with MemoryIndex(distance="euclidean") as memory:
+        memory.add(np.zeros((2, 3)))
+        memory.save(tmp_path / "g.sqlite")
+    assert index.search(np.zeros((1, 3)), k=1).distance == "euclidean"
+    index.close()
+    with pytest.raises(ValueError, match="is closed: open it again"):
+        len(index)
 
 
 def damaged_answers(path, whole, damage):

@@ -33,7 +33,7 @@
 # %% [markdown]
 # ## 0. Set-up
 #
-# All imports, the seed and the sizes. Files go into a folder that is removed with the process.
+# All imports, the seed and the sizes. Files go into a folder that is removed at the end.
 
 # %%
 import subprocess
@@ -192,7 +192,7 @@ nearest = index.search(embeddings, k=2)
 itself = nearest.ids[:, 0] == gallery.ids
 other = np.where(itself, nearest.ids[:, 1], nearest.ids[:, 0])
 apart = np.where(itself, nearest.distances[:, 1], nearest.distances[:, 0])
-each_once = np.flatnonzero(gallery.ids < other)
+_, each_once = np.unique(np.sort(np.stack([gallery.ids, other]), axis=0), axis=1, return_index=True)
 order = each_once[np.argsort(apart[each_once])[:8]]
 pairs = np.stack([order, np.searchsorted(gallery.ids, other[order])], axis=1).ravel()
 title = "The nearest pairs of the gallery, side by side"
@@ -205,14 +205,15 @@ print("distances of these pairs:", apart[order])
 # is wrong with it, nothing. Here one of each pair below a distance of 0.0001 goes; where to draw that line is best seen
 # in such a figure.
 
-# %%
+# %% tags=["nbval-ignore-output"]
 doubled = np.unique(np.maximum(gallery.ids, other)[apart < 1e-4])
 index.remove(doubled)
 relabelled = index.ids[:2]
+before = index.get(relabelled)
 index.update(relabelled, labels=[known[1], known[1]], metadata=[{"checked": True}, {"checked": True}])
 now = index.get(relabelled)
 print(now.names, now.metadata[0]["checked"])
-index.update(relabelled, labels=gallery.labels[:2], metadata=[{"checked": None}, {"checked": None}])
+index.update(relabelled, labels=before.labels, metadata=[{"checked": None}, {"checked": None}])
 
 # %%
 # Check: the rows are gone and no others; None removed the mark again.
@@ -226,7 +227,8 @@ assert "checked" not in index.get(relabelled[0]).metadata[0]
 # Exact search compares a query with every row. A *graph* (HNSW) links each row to some of its neighbors, and a query
 # walks along the links to ever nearer rows; it sees a small part of them, and may miss some. How much it misses
 # depends on the embedding, so `search="hnsw"` measures it: some rows go into the graph last, and before that their
-# neighbors are asked for. `recall=0.95` widens the search until 95% of the true neighbors are found.
+# neighbors are asked for. `recall=0.95` widens the search until 95% of the true neighbors are found; where even the widest finds fewer, a warning
+# says so.
 
 # %% tags=["nbval-ignore-output"]
 graph = open_index(search="hnsw", recall=0.95)
@@ -249,21 +251,24 @@ tried = {
     "this embedding": graph.tune(asked, target_recall=1.0),
     "random directions": random_graph.tune(random_asked, target_recall=1.0),
 }
-graph.tune(asked, target_recall=0.95)
+settled = graph.tune(asked, target_recall=0.95)[-1]
 
 # %% tags=["nbval-ignore-output"]
 plots.recall_against_time(tried, target=0.95, title="What a graph finds depends on the embedding")
 plt.show()
 begun = time.perf_counter()
 index.search(asked, k=10)
-print(f"exact search: {1000 * (time.perf_counter() - begun) / len(asked):.3f} ms a query")
+print(
+    f"graph: {settled.milliseconds:.3f} ms a query, {settled.recall:.1%} found with breadth {settled.breadth}"
+)
+print(f"exact: {1000 * (time.perf_counter() - begun) / len(asked):.3f} ms a query")
 
 # %%
 # Check: the graph finds what it says, and finds far less among random directions, searched as broadly.
 true = open_index()
 true.add(embeddings, ids=gallery.ids)
 truth, walked = true.search(asked, k=10), graph.search(asked, k=10)
-assert (walked.distances <= truth.distances[:, -1:]).mean() >= 0.95
+assert (walked.distances <= truth.distances[:, -1:] + 1e-6).mean() >= 0.95
 narrow = {name: settings[0].recall for name, settings in tried.items()}
 assert narrow["this embedding"] > narrow["random directions"]
 
@@ -298,7 +303,7 @@ while True:
     index.add(rng.normal(size=(100, index.dim)), metadata={"camera": ["robot"] * 100})
     print("acknowledged", flush=True)
 """
-before = len(kept)
+rows_before = len(kept)
 writer = subprocess.Popen([sys.executable, "-c", WRITER, work / "gallery.sqlite"], stdout=subprocess.PIPE)
 for _ in range(5):
     writer.stdout.readline()
@@ -307,16 +312,16 @@ writer.kill()
 acknowledged = 5 + writer.communicate()[0].count(b"acknowledged")
 
 # %% tags=["nbval-ignore-output"]
-print(f"acknowledged {100 * acknowledged} rows, found {len(kept) - before}")
+print(f"acknowledged {100 * acknowledged} rows, found {len(kept) - rows_before}")
 
 # %%
 # Check: what was acknowledged is there. A batch on its way when the kill came is there whole, or not at all.
-assert len(kept) - before in (100 * acknowledged, 100 * acknowledged + 100)
+assert len(kept) - rows_before in (100 * acknowledged, 100 * acknowledged + 100)
 kept.close()
 with open_index(work / "gallery.sqlite") as kept:
     robots = kept.search(asked, k=5, where={"camera": "robot"})
     assert (robots.ids >= 0).all()
-    kept.remove(kept.ids[before:])
+    kept.remove(kept.ids[rows_before:])
     assert np.array_equal(kept.search(asked, k=5).ids, index.search(asked, k=5).ids)
 
 # %% [markdown]
@@ -349,8 +354,7 @@ else:
 # %% [markdown]
 # ## 8. Which engine for which size
 #
-# Measured here, on this machine: unit vectors of 64 values around as many centers as a large shop has kinds of things.
-# A hundred queries are asked at once.
+# Measured here, on this machine: vectors of 64 values around five hundred centers. A hundred queries are asked at once.
 
 # %%
 ENGINES = {

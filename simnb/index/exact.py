@@ -142,16 +142,16 @@ class ExactSearch:
         positions = largest(block, count)
         values = np.take_along_axis(block, positions, axis=1)
         buffer = np.empty((len(queries), GALLERY_BLOCK), np.float32)
-        above = np.empty(buffer.shape, bool)
         pending, waiting = [], 0
         for start in range(first, len(self), GALLERY_BLOCK):
             block = closeness(queries, slice(start, start + GALLERY_BLOCK), buffer)
             # Few values are above the least that is kept; of equal ones the first rows stay.
-            mask = np.greater(block, values[:, -1:], out=above if block.shape == above.shape else None)
-            at = _true(mask)
+            rising = np.flatnonzero(block.max(axis=1) > values[:, -1])
+            some = block if len(rising) == len(block) else block[rising]
+            at = _true(some > values[rising, -1:])
             if len(at):
                 rows, columns = np.divmod(at, block.shape[1])
-                pending.append((rows, columns + start, block.ravel()[at]))
+                pending.append((rising[rows], columns + start, some.ravel()[at]))
                 waiting += len(at)
             if waiting > _WAITING * len(queries):
                 _merge(values, positions, *pending)

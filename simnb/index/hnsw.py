@@ -233,6 +233,8 @@ class HnswSearch:
 def _ready(rows, distance):
     """Rows as the graph compares them: unit ones under cosine, without their own means under snr."""
     if distance == "cosine":
+        if np.abs(np.einsum("nd,nd->n", rows, rows) - 1.0).max(initial=0.0) < 1e-6:
+            return rows
         norms = np.sqrt(np.einsum("nd,nd->n", rows, rows, dtype=np.float64))[:, None]
         return (rows / np.maximum(norms, 1e-300)).astype(np.float32)
     if distance == "snr":

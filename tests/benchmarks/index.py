@@ -133,7 +133,7 @@ def graph():
     model = models.pretrained("cifar10", mirror=False, precision="auto")
     parts = [data.load("cifar10", split=split).images for split in ("train", "test")]
     rows = np.concatenate([models.embed(model, images, batch_size=256) for images in parts])
-    some = np.random.default_rng(0).choice(len(rows), 2_000, replace=False)
+    some = np.random.default_rng(0).choice(len(rows), 10_000, replace=False)
     # Queries that are no rows: embeddings of images that are shifted by two pixels.
     images = np.concatenate(parts)[some]
     queries = models.embed(model, np.roll(images, 2, axis=2), batch_size=256)
@@ -150,7 +150,7 @@ def graph():
             "simnb": lambda: index.search(queries, k=K),
             "FAISS": lambda: raw.search(queries, K, params=parameters),
         },
-        repeat=9,
+        repeat=15,
     )
     each = 1000 * seconds["simnb"] / len(queries)
     return {

@@ -62,6 +62,14 @@ def run(code, *arguments):
 # Packages
 
 
+def test_names_keep_their_order_where_clocks_differ(lite, monkeypatch):
+    index = lite()
+    index.add(np.eye(2), ["b", "c"])
+    monkeypatch.setattr(_milvus_collection.time, "time_ns", lambda: 1_000)
+    index.add(np.eye(2), ["a", "b"])
+    assert index.class_names == lite().class_names == ("b", "c", "a")
+
+
 def test_pymilvus_is_imported_only_for_an_index_in_milvus():
     code = "import sys, simnb.index; simnb.index.open_index(); print('pymilvus' in sys.modules)"
     assert run(code).communicate() == ("False\n", "")

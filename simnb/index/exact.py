@@ -13,7 +13,7 @@ from simnb import _checks
 from simnb.distances import DISTANCES
 
 QUERY_BLOCK = 512  # a product of fewer rows is slower
-GALLERY_BLOCK = 2_048  # with QUERY_BLOCK, 4 MB a thread: it stays in the cache
+GALLERY_BLOCK = 896  # with QUERY_BLOCK, 2 MB a thread; by powers of two, columns share places in the cache
 FAISS_PAYS = 128  # values a row from which its flat search is faster: of 64 it takes four times as long
 _AT_ONCE = 4_096  # queries that FAISS gets, between two looks at Ctrl-C
 _FEWEST = 64  # queries that are worth a thread of their own

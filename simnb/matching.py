@@ -1,6 +1,7 @@
 """From neighbors to an answer: a label for each query, or ``UNKNOWN`` beyond the threshold."""
 
 import numbers
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -40,13 +41,13 @@ def match_nearest(neighbors, threshold=np.inf):
     Args:
         neighbors: ``Neighbors`` of the queries.
         threshold: Largest distance that still matches (``distance <= threshold``), compared in the
-            dtype of the distances.
+            dtype of the distances; or a dict of one for each label, where labels that it lacks are rejected.
 
     Returns:
         ``Matches``.
 
     Raises:
-        ValueError: If the threshold is not one number.
+        ValueError: If a threshold is not one number.
     """
     return _accept(neighbors.labels[:, 0], neighbors.distances[:, 0], threshold)
 
@@ -59,13 +60,13 @@ def match_majority_vote(neighbors, threshold=np.inf):
 
     Args:
         neighbors: ``Neighbors`` of the queries; rows without a label do not vote.
-        threshold: Largest distance that still matches.
+        threshold: Largest distance that still matches, or a dict of one for each label.
 
     Returns:
         ``Matches``.
 
     Raises:
-        ValueError: If the threshold is not one number.
+        ValueError: If a threshold is not one number.
     """
     labels = neighbors.labels
     votes = np.zeros(labels.shape, np.int64)
@@ -88,8 +89,22 @@ def match(neighbors, threshold=np.inf, *, matcher="nearest"):
 
 
 def _accept(labels, distances, threshold):
-    if not isinstance(threshold, numbers.Real | np.ndarray) or np.ndim(threshold) or np.isnan(threshold):
-        raise ValueError(f"threshold must be one number, got {threshold!r}")
+    limits = _limits(labels, threshold)
     with np.errstate(over="ignore"):  # what lies beyond the dtype accepts everything, as it ought to
-        threshold = np.asarray(threshold).astype(distances.dtype)
-    return Matches(np.where(distances <= threshold, labels, UNKNOWN), distances)
+        limits = np.asarray(limits).astype(distances.dtype)
+    return Matches(np.where(distances <= limits, labels, UNKNOWN), distances)
+
+
+def _limits(labels, threshold):
+    """The threshold, or that of each query's label."""
+    if not isinstance(threshold, Mapping):
+        return _number(threshold)
+    of_label = {label: _number(value) for label, value in threshold.items()}
+    answers, position = np.unique(labels, return_inverse=True)
+    return np.array([of_label.get(answer, -np.inf) for answer in answers.tolist()], np.float64)[position]
+
+
+def _number(threshold):
+    if not isinstance(threshold, numbers.Real | np.ndarray) or np.ndim(threshold) or np.isnan(threshold):
+        raise ValueError(f"threshold must be one number, or a dict of one for each label, got {threshold!r}")
+    return threshold

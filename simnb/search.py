@@ -58,10 +58,11 @@ class SimilaritySearch:
 
     def __repr__(self):
         """Size of the index and the threshold."""
-        threshold = (
-            "not calibrated" if self.calibration is None else f"threshold {self.calibration.threshold:.4g}"
-        )
-        return f"SimilaritySearch({self.index!r}, {threshold})"
+        calibrated = "not calibrated"
+        if self.calibration is not None:
+            chosen = self.calibration.cutpoint
+            calibrated = f"threshold {chosen.threshold:.4g}" if chosen.met else f"{chosen} not met"
+        return f"SimilaritySearch({self.index!r}, {calibrated})"
 
     def add(self, images, labels=None, *, ids=None):
         """Embed images and index them.
@@ -107,8 +108,8 @@ class SimilaritySearch:
         k = _checks.positive_int(k, name="k")
         return self.index.search(self.embed(images), k=k)
 
-    def calibrate(self, images, labels=None, *, k=1, matcher="nearest", maximize="f1"):
-        """Choose the distance threshold on images that were neither trained on nor indexed.
+    def calibrate(self, images, labels=None, *, k=1, matcher="nearest", **options):
+        """Choose distance thresholds on images that were neither trained on nor indexed.
 
         Queries of classes that the index does not hold count as unknown: they ought to be rejected.
 
@@ -117,15 +118,16 @@ class SimilaritySearch:
             labels: Integers, shape [num_examples]; those of the ``Examples`` when left out.
             k: Neighbors the matcher sees.
             matcher: ``nearest`` or ``majority_vote``.
-            maximize: What ``simnb.calibration.calibrate`` takes.
+            **options: What ``simnb.calibration.calibrate`` takes: ``maximize``, ``targets``, ``confidence``,
+                ``per_class``, ``shrinkage``, ``seed``.
 
         Returns:
-            The ``Calibration``, kept in ``self.calibration`` too.
+            The ``Calibration``, kept in ``self.calibration`` too. It knows the gallery it was made with.
 
         Raises:
             ValueError: If the index is empty or has no labels, a calibration image is indexed, class names
-                differ from those of the indexed examples, or no query is of a known class. The calibration
-                there was is then kept.
+                differ from those of the indexed examples, no query is of a known class, or an option is
+                malformed. The calibration there was is then kept.
         """
         self._check_not_empty("calibrate")
         if labels is None and isinstance(images, Examples):
@@ -140,31 +142,40 @@ class SimilaritySearch:
         self._check_not_indexed(images)
         neighbors = self.lookup(images, k=k)
         self.calibration = calibrate(
-            neighbors, labels, known_labels=known, matcher=matcher, maximize=maximize
+            neighbors, labels, known_labels=known, matcher=matcher, gallery=self.index, **options
         )
         return self.calibration
 
-    def match(self, images, *, threshold=None):
+    def match(self, images, cutpoint=None, *, threshold=None):
         """Give each image the label of the class it matches, or ``UNKNOWN``.
 
         Args:
             images: Images, or ``Examples``.
-            threshold: Largest distance that matches; the calibrated one when left out.
+            cutpoint: Name of a cutpoint of the calibration; its first when left out.
+            threshold: Largest distance that matches, instead of a calibrated one.
 
         Returns:
             ``Matches``.
 
+        Warns:
+            RuntimeWarning: Where ``Calibration.match`` does: if rows were added or removed since the
+                calibration, or these images lie at other distances than the calibration images.
+
         Raises:
-            ValueError: If there is neither a calibration nor a threshold, or the index is empty.
+            ValueError: If there is neither a calibration nor a threshold, the cutpoint is not there or its
+                target not met, or the index is empty.
         """
+        if threshold is None and self.calibration is None:
+            raise ValueError("match needs a threshold: call calibrate(...) first, or pass threshold=...")
+        if threshold is not None and cutpoint is not None:
+            raise ValueError("match takes a cutpoint or a threshold, got both")
         k, matcher = 1, "nearest"
         if self.calibration is not None:
             k, matcher = self.calibration.k, self.calibration.matcher
-        elif threshold is None:
-            raise ValueError("match needs a threshold: call calibrate(...) first, or pass threshold=...")
-        if threshold is None:
-            threshold = self.calibration.threshold
-        return match(self.lookup(images, k=k), threshold, matcher=matcher)
+        neighbors = self.lookup(images, k=k)
+        if threshold is not None:
+            return match(neighbors, threshold, matcher=matcher)
+        return self.calibration.match(neighbors, cutpoint, gallery=self.index.fingerprint)
 
     def embed(self, images):
         """Embed images or ``Examples``: unit vectors, shape [num_examples, dim] float32."""

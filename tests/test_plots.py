@@ -13,7 +13,7 @@ import matplotlib.pyplot as plt
 from matplotlib.patches import Rectangle
 
 from simnb import plots
-from simnb.calibration import Calibration, Curves, calibrate
+from simnb.calibration import Calibration, Curves, Cutpoint, Goal, calibrate
 from simnb.data import LazyImages
 from simnb.index import UNKNOWN, Neighbors, Tuning
 from simnb.matching import match
@@ -86,10 +86,10 @@ def test_only_the_images_that_are_drawn_are_read():
 
 
 def many_thresholds(count=20_000, at=12_345):
-    distance = np.concatenate([[-np.inf], np.linspace(0.1, 1.9, count - 1)])
-    rate = np.linspace(0, 1, count)
-    curves = Curves(distance, 1 - rate / 2, rate, rate, rate, rate, np.full(count, np.nan))
-    return Calibration(float(distance[at]), "f1", "nearest", 1, "cosine", 10, 0, curves)
+    number = np.arange(count)
+    curves = Curves(np.linspace(0.1, 1.9, count - 1), number - number // 3, number // 3, 0 * number, count, 0)
+    chosen = Cutpoint(Goal("optimal", "f1"), float(curves.threshold[at]), curves.at(at))
+    return Calibration({"optimal": chosen}, curves, "nearest", 1, "cosine", 0)
 
 
 def small_calibration(**options):
@@ -374,7 +374,7 @@ def test_every_metric_is_drawn_as_calibrated_in_a_line_style_of_its_own():
             line(ax, name).get_ydata(),
             getattr(calibration.curves, name)[[0, *range(len(calibration.curves))]],
         )
-        np.testing.assert_array_equal(line(ax, name).get_xdata()[2:], calibration.curves.distance[1:])
+        np.testing.assert_array_equal(line(ax, name).get_xdata()[2:], calibration.curves.threshold[1:])
     # Line styles and widths together: precision and the maximized F1 are both solid.
     looks = {(str(line(ax, n)._unscaled_dash_pattern), line(ax, n).get_linewidth()) for n in names}
     assert len(looks) == len(names)
@@ -384,7 +384,7 @@ def test_the_legend_gives_the_rates_at_the_cutpoint_and_says_which_was_maximized
     calibration = small_calibration(known_labels=[0, 1], maximize="precision")
     legend = [text.get_text() for text in plots.metric_curves(calibration).get_legend().get_texts()]
     precision = next(text for text in legend if "precision" in text)
-    assert precision.strip() == f"{calibration.cutpoint['precision']:.1%}  precision (maximized)"
+    assert precision.strip() == f"{calibration.rates['precision']:.1%}  precision (maximized)"
     assert sum("maximized" in text for text in legend) == 1
 
 
@@ -395,7 +395,7 @@ def test_reject_everything_is_drawn_at_the_left_edge():
     assert x[0] == ax.get_xlim()[0]
     assert np.isfinite(x).all()
     # It holds up to the first threshold that accepts anything.
-    assert x[1] == calibration.curves.distance[1]
+    assert x[1] == calibration.curves.threshold[1]
     assert recall[:2].tolist() == [0, 0]
 
 
@@ -424,7 +424,7 @@ def test_thinning_keeps_the_cutpoint_and_the_ends(at):
     x = line(plots.metric_curves(calibration), "recall").get_xdata()
     assert len(x) <= 1_002
     assert calibration.threshold in x
-    assert x[-1] == calibration.curves.distance[-1]
+    assert x[-1] == calibration.curves.threshold[-1]
     assert np.diff(x[1:]).max() < 0.05
     drawn = line(plots.precision_recall(calibration), "curve").get_xdata()
     assert calibration.curves.recall[at] in drawn
@@ -435,20 +435,34 @@ def test_precision_recall_marks_the_cutpoint_and_leaves_reject_everything_out():
     calibration = small_calibration(known_labels=[0, 1])
     ax = plots.precision_recall(calibration)
     mark = line(ax, "cutpoint")
-    assert mark.get_xdata()[0] == calibration.cutpoint["recall"]
-    assert mark.get_ydata()[0] == calibration.cutpoint["precision"]
+    assert mark.get_xdata()[0] == calibration.rates["recall"]
+    assert mark.get_ydata()[0] == calibration.rates["precision"]
     np.testing.assert_array_equal(line(ax, "curve").get_xdata(), calibration.curves.recall[1:])
     np.testing.assert_array_equal(line(ax, "curve").get_ydata(), calibration.curves.precision[1:])
     assert f"cutpoint {calibration.threshold:.3f}" in texts(ax)
     paint(ax)
 
 
-def test_a_threshold_that_was_no_candidate_is_refused():
-    calibration = many_thresholds()
-    moved = Calibration(**(vars(calibration) | {"threshold": 0.123456789}))
-    for draw in (plots.metric_curves, plots.precision_recall):
-        with pytest.raises(ValueError, match=r"threshold must be among its 20000 candidates, got 0\.123"):
-            draw(moved)
+def test_any_cutpoint_can_be_marked_and_the_others_are_thin_lines():
+    targets = {"careful": "precision >= 0.9", "wide": "coverage >= 1"}
+    calibration = small_calibration(known_labels=[0, 1], maximize="f1", targets=targets)
+    ax = plots.metric_curves(calibration, cutpoint="careful")
+    curves = calibration.curves
+    marked = {
+        "cutpoint": "careful",
+        "cutpoint: optimal": "optimal",
+        "cutpoint: wide": "wide",
+    }
+    for gid, name in marked.items():
+        at = curves.threshold[curves.position(calibration[name].threshold)]
+        assert line(ax, gid).get_xdata()[0] == at
+    assert ax.get_title(loc="left").startswith("Precision >= 90.0%: 100.0% at distance ")
+    mark = line(plots.precision_recall(calibration, cutpoint="wide"), "cutpoint")
+    assert mark.get_xdata()[0] == calibration["wide"].rates["recall"]
+    with pytest.raises(ValueError, match="cutpoint must be one of optimal, careful, wide; got 'loose'"):
+        plots.metric_curves(calibration, cutpoint="loose")
+    unmet = small_calibration(known_labels=[0, 1], targets={"recall": 1.0})
+    assert plots.metric_curves(unmet).get_title(loc="left").startswith("No threshold keeps recall >= 100.0%")
 
 
 def test_axes_that_are_given_are_drawn_into():

@@ -33,7 +33,7 @@ def search():
 def test_the_four_verbs_in_a_row(search):
     calibration = search.calibrate(CALIBRATION)
     assert (calibration.num_known, calibration.num_unknown) == (4, 2)
-    assert calibration.cutpoint["accuracy"] == 1.0
+    assert calibration.rates["accuracy"] == 1.0
     assert search.match(QUERY).labels.tolist() == [0, 1, UNKNOWN]
     neighbors = search.lookup(QUERY, k=2)
     assert [set(row) for row in neighbors.ids.tolist()] == [{0, 1}, {2, 3}, {1, 2}]
@@ -71,7 +71,7 @@ def test_ids_that_the_index_made_up_are_not_taken_for_images():
     search = SimilaritySearch(flat)
     search.add(GALLERY.images, GALLERY.labels)  # ids 0 to 3, whatever the images
     search.calibrate(examples([2, 12, 88, 104], [0, 0, 1, 1], first_id=0))
-    assert search.calibration.cutpoint["recall"] == 1.0
+    assert search.calibration.rates["recall"] == 1.0
 
 
 def test_match_uses_the_matcher_and_k_that_were_calibrated(search):

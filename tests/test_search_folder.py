@@ -51,13 +51,8 @@ def check_same(one, other, *, query=QUERY):
         np.testing.assert_array_equal(getattr(one.lookup(query), name), getattr(other.lookup(query), name))
     for name in ("labels", "distances"):
         np.testing.assert_array_equal(getattr(one.match(query), name), getattr(other.match(query), name))
-    for name in one.calibration.__dataclass_fields__:
-        if name != "curves":
-            assert getattr(one.calibration, name) == getattr(other.calibration, name)
-    for name in one.calibration.curves.__dataclass_fields__:
-        curves = (getattr(search.calibration.curves, name) for search in (one, other))
-        np.testing.assert_array_equal(*curves)
-    np.testing.assert_equal(one.calibration.cutpoint, other.calibration.cutpoint)
+    assert one.calibration.to_json() == other.calibration.to_json()
+    assert one.calibration.gallery == one.index.fingerprint == other.index.fingerprint
     assert (one.batch_size, one.index.distance) == (other.batch_size, other.index.distance)
     assert one.index.class_names == other.index.class_names
     rows, others = one.index.get(), other.index.get()
@@ -353,9 +348,10 @@ def test_a_part_of_a_later_format_is_named(copy):
         ValueError, match=r"gallery.sqlite of .*copy cannot be read: .*copy.gallery.sqlite has format 99"
     ):
         SimilaritySearch.load(copy)
-    put(copy, "calibration.json", b'{"format": 2}')
+    put(copy, "calibration.json", b'{"format": 99}')
     with pytest.raises(
-        ValueError, match=r"calibration.json of .*copy cannot be read: .* not a calibration of format 1"
+        ValueError,
+        match=r"calibration.json of .*copy cannot be read: .* must be of format 2, got 99",
     ):
         SimilaritySearch.load(copy)
 
@@ -461,7 +457,7 @@ def load(path):
     loaded = SimilaritySearch.load(path)
     rows = loaded.index.get()
     numbers = {loaded.model.number, loaded.batch_size, len(rows) - 50, *rows.embeddings.ravel().tolist()}
-    numbers |= {loaded.calibration.curves.distance[-1] - 1, int(rows.names[0].split()[1])}
+    numbers |= {loaded.calibration.curves.threshold[-1] - 1, int(rows.names[0].split()[1])}
     (number,) = numbers
     return int(number)
 

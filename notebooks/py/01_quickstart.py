@@ -266,7 +266,7 @@ nearest = search.lookup(parts.calibration, k=1)
 for factor in (0.8, 0.9, 1.1, 2.0):
     answers = matching.match(nearest, factor * calibration.threshold).labels
     other = metrics.evaluate_matches(answers, parts.calibration.labels, known_labels=known)
-    assert other["f1"] <= calibration.cutpoint["f1"]
+    assert other["f1"] <= calibration.rates["f1"]
 known_part = np.isin(parts.calibration.labels, known)
 highest = metrics.recall_at_k(nearest[known_part], parts.calibration.labels[known_part], 1)
 assert abs(calibration.curves.recall.max() - highest) < 1e-9
@@ -321,7 +321,7 @@ measured = metrics.evaluate_matches(matches.labels, parts.query.labels, known_la
 everything = matching.match(neighbors)  # without a threshold, every query gets an answer
 unfiltered = metrics.evaluate_matches(everything.labels, parts.query.labels, known_labels=known)
 print(f"{'':17}calibration   queries   without threshold")
-for name, on_calibration in calibration.cutpoint.items():
+for name, on_calibration in calibration.rates.items():
     if np.isnan(measured[name]):
         continue  # no class was held out
     print(f"{name:17}{on_calibration:11.1%}{measured[name]:10.1%}{unfiltered[name]:20.1%}")
@@ -329,7 +329,7 @@ for name, on_calibration in calibration.cutpoint.items():
 # %%
 # Check: the rates carry over to images that calibration never saw, and rejecting the unknown raises precision.
 for name in ("precision", "recall", "f1", "coverage"):
-    assert abs(measured[name] - calibration.cutpoint[name]) < 0.08
+    assert abs(measured[name] - calibration.rates[name]) < 0.08
 assert measured["precision"] >= unfiltered["precision"] or not settings["unknown"]
 assert abs(unfiltered["recall"] - recall_at_1) < 1e-6
 
@@ -425,12 +425,12 @@ print(f"coverage {measured['coverage']:.3f}   false acceptance {measured['false_
 # Solution 1
 five = search.lookup(parts.calibration, k=5)
 voted = calibrate(five, parts.calibration.labels, known_labels=known, matcher="majority_vote")
-print(f"best F1: nearest {calibration.cutpoint['f1']:.3f}, majority of five {voted.cutpoint['f1']:.3f}")
+print(f"best F1: nearest {calibration.rates['f1']:.3f}, majority of five {voted.rates['f1']:.3f}")
 
 # %% tags=["nbval-ignore-output"]
 # Solution 2
 curves = calibration.curves
-strict = curves.distance[curves.precision >= 0.9].max()
+strict = curves.threshold[curves.precision >= 0.9].max()
 careful = matching.match(neighbors, strict)
 careful = metrics.evaluate_matches(careful.labels, parts.query.labels, known_labels=known)
 print(f"threshold {strict:.4g}")

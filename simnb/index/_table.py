@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from simnb.index._fingerprint import fingerprint
 from simnb.index.protocol import Rows
 
 
@@ -59,6 +60,7 @@ class Table:
         }
         self._count = 0
         self._order = None  # positions by ascending id; None where the ids ascend as they are
+        self._fingerprint = None
 
     def __len__(self):
         """How many rows."""
@@ -76,8 +78,16 @@ class Table:
         """Length of an embedding; None until the first row is added."""
         return self._columns["embeddings"].shape[1] or None
 
+    @property
+    def fingerprint(self):
+        """What names the rows as they are."""
+        if self._fingerprint is None:
+            self._fingerprint = fingerprint(self.ids, self.embeddings, self.labels)
+        return self._fingerprint
+
     def apply(self, changes, numbers=None):
         """Make changes; ``numbers`` are those of added rows in a file, shape [n, 4]."""
+        self._fingerprint = None
         if some(changes.replaced):
             for name, values in changes.parts.items():
                 if name in self._columns:
@@ -103,7 +113,7 @@ class Table:
         ascending = (
             self._order is None and (np.diff(self._columns["ids"][max(self._count - 1, 0) : end]) > 0).all()
         )
-        self._count = end
+        self._count, self._fingerprint = end, None
         self._order = None if ascending else np.argsort(self.ids)
 
     def find(self, ids):

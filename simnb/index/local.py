@@ -70,6 +70,12 @@ class LocalIndex:
         self._refresh()
         return self._table.labels.copy()
 
+    @property
+    def fingerprint(self):
+        """A short name of the rows as they are: of their ids, embeddings and labels, in any order."""
+        with self._reading():
+            return self._table.fingerprint
+
     def __len__(self):
         """How many rows are indexed."""
         self._refresh()

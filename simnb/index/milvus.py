@@ -120,6 +120,11 @@ class MilvusIndex:
             return np.empty(0, np.int64)
         return self._rows.labels_of([row["label"] for row in self._rows.rows("", ["label"], LIMIT)])
 
+    @property
+    def fingerprint(self):
+        """How many rows there are: to see whether one of them has changed, all would have to be fetched."""
+        return f"{len(self):,} rows"
+
     def __len__(self):
         """How many rows are indexed."""
         return self._rows.count() if self._attached() else 0

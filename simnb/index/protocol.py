@@ -68,6 +68,11 @@ class Neighbors:
         parts = (self.distances[rows], self.ids[rows], self.labels[rows])
         return Neighbors(*parts, self.distance, self.class_names)
 
+    def first(self, k) -> "Neighbors":
+        """The k nearest of each query's neighbors."""
+        parts = (self.distances[:, :k], self.ids[:, :k], self.labels[:, :k])
+        return Neighbors(*parts, self.distance, self.class_names)
+
     def __repr__(self) -> str:
         """Name the shape rather than print the arrays."""
         return f"Neighbors(num_queries={len(self)}, k={self.k}, distance={self.distance!r})"
@@ -139,6 +144,13 @@ class Index(Protocol):
     @property
     def labels(self) -> np.ndarray:
         """Label of every row, in the order of ``blocks``: shape [len] int64."""
+
+    @property
+    def fingerprint(self) -> str:
+        """A short name of the rows as they are, such as ``60,000 rows, 0123456789abcdef``.
+
+        Equal where ids, embeddings and labels are, in whatever order. Milvus knows only how many there are.
+        """
 
     def __len__(self) -> int:
         """How many rows are indexed."""

@@ -18,14 +18,16 @@ _STYLES = {
 _MOST_POINTS = 1_000
 
 
-def metric_curves(calibration, *, ax=None, title=None):
-    """Draw what every candidate threshold would do, and mark the one that was chosen.
+def metric_curves(calibration, *, cutpoint=None, ax=None, title=None):
+    """Draw what every candidate threshold would do, and mark those that were chosen.
 
     "Reject everything" (``-inf``) is drawn at the left edge. Of many thresholds about a thousand are
     drawn, the chosen one always among them.
 
     Args:
         calibration: A ``Calibration``.
+        cutpoint: Name of the cutpoint whose rates are written; the first when left out. The others are
+            marked by thin lines.
         ax: Axes to draw into; new ones when left out.
         title: What to see; the chosen threshold when left out.
 
@@ -33,28 +35,39 @@ def metric_curves(calibration, *, ax=None, title=None):
         The ``Axes``. The legend gives the rates at the cutpoint.
 
     Raises:
-        ValueError: If the threshold is not among the candidates.
+        ValueError: If there is no such cutpoint.
     """
+    chosen = _chosen(calibration, cutpoint)
     ax = _style.plain_axes(ax, (8.6, 4.2))
-    curves = calibration.curves
-    at = _cutpoint(calibration)
-    x, limits = _drawable(curves.distance)
+    curves, goal = calibration.curves, chosen.goal
+    at = curves.position(chosen.threshold)
+    x, limits = _drawable(curves.threshold)
     keep = _thin(len(x), at)
     for name, (color, style) in _STYLES.items():
         rates = getattr(curves, name)
         if np.isnan(rates).all():
             continue
-        chosen = name == calibration.maximize
-        label = f"{rates[at]:6.1%}  {_metric_name(name)}{' (maximized)' if chosen else ''}"
+        wanted = name == goal.metric
+        why = (
+            ""
+            if not wanted
+            else " (maximized)"
+            if goal.target is None
+            else f" ({goal.sign} {goal.target:.4g})"
+        )
+        label = f"{rates[at]:6.1%}  {_metric_name(name)}{why}"
         # Candidates lie midway between distances, and the rates change at the distances; what rejecting
         # everything gives holds up to the first of them.
         ax.plot(
             np.insert(x[keep], 1, x[1] if len(x) > 1 else limits[1]), np.insert(rates[keep], 1, rates[0]),
-            color=color, ls=style, lw=2.8 if chosen else 1.7, label=label,
+            color=color, ls=style, lw=2.8 if wanted else 1.7, label=label,
             drawstyle="steps-mid", gid=name,
         )  # fmt: skip
     ax.axvline(x[at], color=_style.INK, lw=1.2, ls=(0, (4, 3)), gid="cutpoint")
-    _label_cutpoint(ax, x[at], calibration.threshold, limits)
+    _label_cutpoint(ax, x[at], chosen.threshold, limits)
+    for other in calibration.cutpoints.values():
+        if other is not chosen and other.met:
+            _mark_other(ax, x[curves.position(other.threshold)], other.name)
     ax.set(xlim=limits, ylim=(-0.02, 1.03))
     ax.set_xlabel(f"{_style.distance_name(calibration.distance)} up to which a neighbor matches")
     ax.set_ylabel("rate on the calibration queries (%)")
@@ -65,15 +78,16 @@ def metric_curves(calibration, *, ax=None, title=None):
         fontsize=9, title_fontsize=9, alignment="left", handlelength=3.2,
     )  # fmt: skip
     legend.get_title().set_color(_style.MUTED)
-    _style.heading(ax, title or _curves_title(calibration), above=15)
+    _style.heading(ax, title or _curves_title(chosen), above=15)
     return ax
 
 
-def precision_recall(calibration, *, ax=None, title=None):
+def precision_recall(calibration, *, cutpoint=None, ax=None, title=None):
     """Draw precision against recall over all thresholds, and mark the one that was chosen.
 
     Args:
         calibration: A ``Calibration``.
+        cutpoint: Name of the cutpoint that is marked; the first when left out.
         ax: Axes to draw into; new ones when left out.
         title: What to see; the rates at the cutpoint when left out.
 
@@ -81,14 +95,15 @@ def precision_recall(calibration, *, ax=None, title=None):
         The ``Axes``.
 
     Raises:
-        ValueError: If the threshold is not among the candidates.
+        ValueError: If there is no such cutpoint.
     """
+    chosen = _chosen(calibration, cutpoint)
     ax = _style.plain_axes(ax, (5.6, 4.4))
     curves = calibration.curves
-    at = _cutpoint(calibration)
+    at = curves.position(chosen.threshold)
     keep = _thin(len(curves), at)
     # Rejecting everything has a precision by convention only; it would draw a line to 100 %.
-    keep = keep[np.isfinite(curves.distance[keep])]
+    keep = keep[np.isfinite(curves.threshold[keep])]
     ax.plot(curves.recall[keep], curves.precision[keep], color=_STYLES["precision"][0], lw=2, gid="curve")
     recall, precision = curves.recall[at], curves.precision[at]
     ax.plot(
@@ -97,7 +112,7 @@ def precision_recall(calibration, *, ax=None, title=None):
     side, dx = ("right", -10) if recall > 0.45 else ("left", 10)
     up, dy = ("top", -12) if precision > 0.3 else ("bottom", 12)
     ax.annotate(
-        _cutpoint_name(calibration.threshold),
+        _cutpoint_name(chosen.threshold),
         (recall, precision), xytext=(dx, dy), textcoords="offset points", ha=side, va=up, fontsize=9,
         bbox={"boxstyle": "round,pad=0.25", "fc": "white", "ec": "none", "alpha": 0.85},
     )  # fmt: skip
@@ -170,14 +185,8 @@ def _training_panel(ax, panel, epochs):
     ax.legend(frameon=False, fontsize=9)
 
 
-def _cutpoint(calibration):
-    at = np.flatnonzero(calibration.curves.distance == calibration.threshold)
-    if not len(at):
-        raise ValueError(
-            f"calibration.threshold must be among its {len(calibration.curves)} candidates, "
-            f"got {calibration.threshold!r}; choose another one with simnb.calibration.calibrate"
-        )
-    return int(at[0])
+def _chosen(calibration, name):
+    return calibration.cutpoint if name is None else calibration[name]
 
 
 def _drawable(distances):
@@ -209,6 +218,14 @@ def _label_cutpoint(ax, x, threshold, limits):
     )  # fmt: skip
 
 
+def _mark_other(ax, x, name):
+    ax.axvline(x, color=_style.MUTED, lw=0.9, ls=(0, (1, 2)), gid=f"cutpoint: {name}")
+    ax.annotate(
+        name.replace("$", r"\$"), (x, 0.02), xycoords=("data", "axes fraction"), xytext=(3, 0),
+        textcoords="offset points", rotation=90, ha="left", va="bottom", fontsize=8, color=_style.MUTED,
+    )  # fmt: skip
+
+
 def _cutpoint_name(threshold):
     return "reject everything" if threshold == -np.inf else f"cutpoint {_style.number(threshold)}"
 
@@ -217,9 +234,15 @@ def _metric_name(name):
     return "F1" if name == "f1" else name.replace("_", " ")
 
 
-def _curves_title(calibration):
-    name = _metric_name(calibration.maximize)
-    if calibration.threshold == -np.inf:
+def _curves_title(chosen):
+    name, goal = _metric_name(chosen.goal.metric), chosen.goal
+    reached = chosen.rates[goal.metric]
+    if chosen.threshold == -np.inf:
         return f"Best {name}: reject every query"
-    best = f"{calibration.cutpoint[calibration.maximize]:.1%}"
-    return f"Best {name}: {best} at distance {_style.number(calibration.threshold)}"
+    at = f"{reached:.1%} at distance {_style.number(chosen.threshold)}"
+    if goal.target is None:
+        return f"Best {name}: {at}"
+    if not chosen.met:
+        return f"No threshold keeps {name} {goal.sign} {goal.target:.1%}: the best is {at}"
+    promise = "" if chosen.confidence is None else f" (confidence {chosen.confidence:.0%})"
+    return f"{name[:1].upper()}{name[1:]} {goal.sign} {goal.target:.1%}{promise}: {at}"

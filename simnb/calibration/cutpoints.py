@@ -1,0 +1,198 @@
+"""Thresholds and what they were chosen for: a metric to maximize, or a target to meet."""
+
+import numbers
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from simnb import _checks
+from simnb.calibration.curves import METRICS
+
+#: The cutpoint that ``maximize`` gives.
+OPTIMAL = "optimal"
+_GOAL = re.compile(r"\s*(\w+)\s*(>=|<=)\s*([-+.\w]+)\s*")
+# Of the thresholds that meet a target, the one that is best by this metric, then by the next.
+_THEN = {
+    "precision": ("recall", "precision"),
+    "false_acceptance": ("recall", "precision"),
+    "accuracy": ("recall", "precision"),
+    "f1": ("recall", "precision"),
+    "recall": ("precision", "recall"),
+    "coverage": ("precision", "recall"),
+}
+
+
+@dataclass(frozen=True)
+class Goal:
+    """What a threshold is chosen for.
+
+    Attributes:
+        name: Name of the cutpoint.
+        metric: One of ``METRICS``.
+        target: The value to keep to; None to maximize the metric.
+    """
+
+    name: str
+    metric: str
+    target: float | None = None
+
+    @property
+    def sign(self) -> str:
+        """``>=`` for metrics of which more is better, ``<=`` for the others."""
+        return ">=" if METRICS[self.metric] else "<="
+
+    def __str__(self) -> str:
+        """As in ``precision >= 0.95``."""
+        if self.target is None:
+            return f"best {self.metric}"
+        return f"{self.metric} {self.sign} {self.target:g}"
+
+    def met(self, values):
+        """Whether values of the metric keep to the target; NaN does not."""
+        return values >= self.target if METRICS[self.metric] else values <= self.target
+
+
+@dataclass(frozen=True, eq=False)
+class Cutpoint:
+    """A threshold, what it was chosen for and what it does on the calibration queries.
+
+    Attributes:
+        goal: The ``Goal``.
+        threshold: Largest distance that matches.
+        rates: Every metric on the calibration queries, by name.
+        confidence: Probability that a draw of calibration queries gives a threshold that keeps the target
+            on new queries; None where nothing is promised.
+        by_class: Largest distance that matches for each label, where every class has its own.
+    """
+
+    goal: Goal
+    threshold: float
+    rates: dict[str, float]
+    confidence: float | None = None
+    by_class: dict[int, float] | None = None
+
+    #: Whether the goal was reached.
+    met = True
+
+    @property
+    def name(self) -> str:
+        """Name of the cutpoint."""
+        return self.goal.name
+
+    def __str__(self) -> str:
+        """The goal, and what is promised of it."""
+        return str(self.goal) + ("" if self.confidence is None else f" with confidence {self.confidence:g}")
+
+    def __repr__(self) -> str:
+        """Name, goal and threshold."""
+        return f"{type(self).__name__}({self.name!r}, {self}, threshold={self.threshold:.4g})"
+
+
+class NotMet(Cutpoint):
+    """A target that no threshold meets, with the threshold that comes closest.
+
+    ``threshold`` and ``rates`` are the best that can be had; matching refuses to use them by this name.
+    """
+
+    met = False
+
+
+def goals(maximize, targets):
+    """What thresholds are to be chosen for, from the arguments of ``calibrate``.
+
+    Raises:
+        ValueError: If a metric does not exist, a direction is wrong, a value is no share from 0 to 1, a name
+            comes twice or there is no goal at all.
+    """
+    found = []
+    if maximize is not None:
+        maximizable = [name for name, more_is_better in METRICS.items() if more_is_better]
+        _checks.one_of(maximize, maximizable, name="maximize")
+        found.append(Goal(OPTIMAL, maximize))
+    if targets is None:
+        targets = {}
+    elif isinstance(targets, str):
+        targets = {targets: targets}
+    elif not isinstance(targets, Mapping):
+        if not hasattr(targets, "__iter__"):
+            raise ValueError(f'targets must be a dict such as {{"precision": 0.95}}, got {targets!r}')
+        targets = {wanted: wanted for wanted in targets}
+    found += [_goal(name, wanted) for name, wanted in targets.items()]
+    names = [goal.name for goal in found]
+    if len(set(names)) < len(names):
+        raise ValueError(f"names of targets must differ from {OPTIMAL!r}, which maximize gives")
+    if not found:
+        raise ValueError("calibrate needs a metric to maximize or targets to meet, got neither")
+    return found
+
+
+def _goal(name, wanted):
+    example = 'such as {"careful": "precision >= 0.95"} or {"precision": 0.95}'
+    if not isinstance(name, str):
+        raise ValueError(f"names of targets must be strings, {example}; got {name!r}")
+    metric, sign, value = name, None, wanted
+    if isinstance(wanted, str):
+        parts = _GOAL.fullmatch(wanted)
+        if not parts:
+            raise ValueError(
+                f"target {name!r} must be a metric, >= or <=, and a share, {example}; got {wanted!r}"
+            )
+        metric, sign, value = parts.groups()
+        try:
+            value = float(value)
+        except ValueError:
+            raise ValueError(f"target {name!r} must end in a number from 0 to 1, got {wanted!r}") from None
+    _checks.one_of(metric, METRICS, name=f"metric of target {name!r}")
+    if isinstance(value, bool) or not isinstance(value, numbers.Real) or not 0 <= value <= 1:
+        hint = f"; for {value} % write {value / 100:g}" if _is_percent(value) else ""
+        raise ValueError(f"target {name!r} must be a share from 0 to 1, got {value!r}{hint}")
+    goal = Goal(name, metric, float(value))
+    if sign not in (None, goal.sign):
+        better = "more" if METRICS[metric] else "less"
+        raise ValueError(
+            f"target {name!r} must be {metric} {goal.sign} {value:g} ({better} is better), got {wanted!r}"
+        )
+    return goal
+
+
+def _is_percent(value):
+    return isinstance(value, numbers.Real) and not isinstance(value, bool) and 1 < value <= 100
+
+
+def choose(goal, curves, allowed=None):
+    """Position of the candidate that is best for a goal, and whether it reaches it.
+
+    Of equally good candidates the one with the higher precision is taken (under a target first the one with
+    more right answers; under a target on recall or coverage first the more precise), then the larger one.
+
+    Args:
+        goal: A ``Goal``.
+        curves: ``Curves``.
+        allowed: Which candidates may be taken, shape [num_candidates] bool; all when left out.
+    """
+    values = getattr(curves, goal.metric)
+    if goal.target is None:
+        return _best(curves, (goal.metric, "precision"), allowed), True
+    meets = goal.met(values) if allowed is None else allowed
+    if allowed is None and goal.metric == "precision":
+        meets = meets & _answers(curves)  # of no answer at all, none is right
+    if meets.any():
+        return _best(curves, _THEN[goal.metric], meets), True
+    some = _answers(curves) if goal.metric == "precision" else np.ones(len(curves), bool)
+    return _best(curves, (goal.metric, *_THEN[goal.metric]), some if some.any() else None), False
+
+
+def _answers(curves):
+    return curves.accepted_right + curves.accepted_wrong + curves.accepted_unknown > 0
+
+
+def _best(curves, metrics, allowed):
+    """The best candidate by these metrics in turn, of equals the largest threshold."""
+    positions = np.arange(len(curves)) if allowed is None else np.flatnonzero(allowed)
+    for metric in metrics:
+        values = getattr(curves, metric)[positions]
+        values = np.nan_to_num(values if METRICS[metric] else -values, nan=-np.inf)
+        positions = positions[values == values.max()]
+    return int(positions[-1])

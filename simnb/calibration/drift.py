@@ -1,0 +1,81 @@
+"""Whether queries are like those that a threshold was calibrated on."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.stats import ks_2samp
+
+from simnb import _checks
+
+#: Matching warns below this probability: once in a thousand times where nothing has changed.
+ALARM = 0.001
+#: Queries below which matching does not ask: they would show only the grossest change.
+FEWEST = 30
+
+
+@dataclass(frozen=True)
+class Drift:
+    """How two samples of distances differ.
+
+    Attributes:
+        statistic: Largest difference of the shares that lie within a distance, 0 to 1.
+        distance: The distance at which it is.
+        p_value: Probability of such a difference, or a larger one, where both come from one distribution.
+        rising: Whether the second sample lies farther out there.
+    """
+
+    statistic: float
+    distance: float
+    p_value: float
+    rising: bool
+
+    def __str__(self) -> str:
+        """In a sentence."""
+        side = "fewer" if self.rising else "more"
+        return (
+            f"{abs(self.statistic):.1%} {side} of them lie within distance {self.distance:.4g} "
+            f"(Kolmogorov-Smirnov, p = {self.p_value:.2g})"
+        )
+
+
+def compare_distances(one, other):
+    """Compare two samples of distances by the two-sample test of Kolmogorov and Smirnov.
+
+    A small ``p_value`` says that they differ, ``statistic`` says by how much: of many queries also a
+    difference that does not matter is sure. The test sees any change of the distances: other images, another
+    share of unknown ones, a gallery that has grown. It does not see classes that are confused at the same
+    distances.
+
+    Args:
+        one: Distances of the calibration queries, shape [num_queries]; inf where there was no neighbor.
+        other: Those of the queries, shape [num_others].
+
+    Returns:
+        A ``Drift``.
+
+    Raises:
+        ValueError: If one of them is empty or holds NaN.
+
+    References:
+        Hodges, The Significance Probability of the Smirnov Two-Sample Test, 1958.
+    """
+    one, other = _sample(one, "one"), _sample(other, "other")
+    # Infinite distances are equal to one another, and beyond all others.
+    result = ks_2samp(np.nan_to_num(one, posinf=_FAR), np.nan_to_num(other, posinf=_FAR), method="auto")
+    at = float(result.statistic_location)
+    return Drift(
+        float(result.statistic),
+        np.inf if at == _FAR else at,
+        float(result.pvalue),
+        bool(result.statistic_sign > 0),
+    )
+
+
+_FAR = float(np.finfo(np.float64).max)
+
+
+def _sample(distances, name):
+    values = _checks.not_empty(np.asarray(distances, np.float64).ravel(), name=name)
+    if np.isnan(values).any():
+        raise ValueError(f"{name} must not be NaN, got {np.isnan(values).sum()} of them")
+    return values

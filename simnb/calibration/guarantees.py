@@ -1,0 +1,96 @@
+"""Thresholds that keep a target on new queries, with a stated confidence.
+
+A threshold that just keeps its target on the calibration queries keeps it on new ones about every second
+time: it was chosen because it looked good there. Here a threshold is taken only if queries that all lie just
+beyond the target would hardly ever look as good by chance: by an exact binomial test.
+
+Which thresholds hold is tested in an order that is fixed before the tests, until the first that fails; then
+all that passed hold together with the stated confidence, however many were tested. Where none passes, no
+promise is made; that counts as a draw in which none is broken.
+
+References:
+    Angelopoulos, Bates, Candès, Jordan and Lei, Learn then Test: Calibrating Predictive Algorithms to Achieve
+    Risk Control, 2021 (fixed sequence testing, and its split variant). https://arxiv.org/abs/2110.01052
+    Clopper and Pearson, The Use of Confidence or Fiducial Limits Illustrated in the Case of the Binomial,
+    1934 (exact binomial bounds).
+    Wilks, Determination of Sample Sizes for Setting Tolerance Limits, 1941 (order statistics: shares that
+    only rise with the threshold need no split).
+"""
+
+import numpy as np
+from scipy.special import betainc
+
+from simnb.calibration.curves import Curves
+
+#: Metrics that are shares of queries that do not depend on one another, so that a binomial test is exact.
+PROMISED = ("precision", "false_acceptance", "accuracy", "recall", "coverage")
+#: Those that only rise with the threshold.
+_RISING = ("false_acceptance", "recall", "coverage")
+#: Share of the queries that choose which thresholds are tested, where precision or accuracy is promised.
+SPLIT = 0.2
+
+
+def promised(goal, confidence, queries, seed):
+    """Thresholds that keep the target of ``goal`` with this confidence, ascending; perhaps none.
+
+    Args:
+        goal: A ``Goal`` with a target, on one of ``PROMISED``.
+        confidence: Above 0 and below 1.
+        queries: What ``Curves.count`` takes of each query: distances, answered, known and right.
+        seed: Seed of the split of the queries.
+    """
+    alpha = 1 - confidence
+    if goal.metric in _RISING:
+        curves = Curves.count(*queries)
+        passed = _p_values(goal, curves) <= alpha
+        if goal.metric == "false_acceptance":
+            passed[0] = True  # who rejects everything accepts no unknown query, whatever comes
+        return curves.threshold[passed]
+    # Neither precision nor accuracy need rise or fall: a part of the queries says where the test starts.
+    first = np.zeros(len(queries[0]), bool)
+    order = np.random.default_rng(seed).permutation(len(first))
+    first[order[: round(SPLIT * len(first))]] = True
+    chooser = Curves.count(*(part[first] for part in queries))
+    tester = Curves.count(*(part[~first] for part in queries))
+    if len(chooser) < 2:
+        return chooser.threshold[:0]
+    start = 1 + int(np.argmin(_p_values(goal, chooser, scale=(1 - SPLIT) / SPLIT)[1:]))
+    tested = chooser.threshold[start:]
+    at = np.searchsorted(tester.distances, tested, side="right")
+    failed = np.flatnonzero(_p_values(goal, tester)[at] > alpha)
+    return tested[: failed[0]] if len(failed) else tested
+
+
+def fewest(goal, confidence):
+    """How many queries a test needs at least to pass, all of them as good as can be."""
+    share = 1 - goal.target if goal.metric == "false_acceptance" else goal.target
+    if share >= 1:
+        return None
+    return 1 if share <= 0 else int(np.ceil(np.log(1 - confidence) / np.log(share)))
+
+
+def _p_values(goal, curves, scale=1.0):
+    """Probability of what was counted, or better, where the target is only just missed: one a candidate.
+
+    ``scale`` is how many times as many queries the counts are to stand for.
+    """
+    a, w, _, u, v = (scale * np.asarray(count, np.float64) for count in curves.counts)
+    known = np.full(len(curves), scale * curves.num_known)
+    if goal.metric == "false_acceptance":
+        return _at_least(v, u + v, 1 - goal.target)  # as many rejected or more
+    hits, of = {
+        "precision": (a, a + w + u),
+        "accuracy": (a + v, known + u + v),
+        "recall": (a, known),
+        "coverage": (a + w, known),
+    }[goal.metric]
+    return _at_least(hits, of, goal.target)
+
+
+def _at_least(hits, of, share):
+    """P(X >= hits) of a binomial X; 1 where there is no hit."""
+    # The beta distribution is the binomial's sum, also between whole numbers.
+    result = np.ones(np.broadcast(hits, of).shape)
+    some = hits > 0
+    result[some] = betainc(hits[some], (of - hits + 1)[some], share)
+    return result

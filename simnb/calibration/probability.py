@@ -1,0 +1,209 @@
+"""How likely a match is right, from its distance."""
+
+import json
+from dataclasses import dataclass
+
+import numpy as np
+
+from simnb import _checks
+from simnb.metrics import known_queries
+
+METHODS = ("isotonic", "platt")
+_FORMAT = 1
+
+
+@dataclass(frozen=True, eq=False)
+class MatchProbability:
+    """The probability that a match is right, which falls with its distance.
+
+    Attributes:
+        method: ``isotonic`` or ``platt``.
+        distances: Where the curve is known, ascending, shape [n].
+        probabilities: Its values there, shape [n]; between them it is a line, beyond them it is level.
+            Under ``platt`` slope and intercept of the log odds instead.
+        matcher: Name of the matcher it is for.
+        num_queries: How many it was fitted on.
+    """
+
+    method: str
+    distances: np.ndarray
+    probabilities: np.ndarray
+    matcher: str
+    num_queries: int
+
+    def __call__(self, distances):
+        """The probability that matches at these distances are right.
+
+        Args:
+            distances: Those of ``Matches``, any shape; at ``inf``, where there was no neighbor, it is 0.
+
+        Returns:
+            An array of the same shape.
+
+        Raises:
+            ValueError: If a distance is NaN.
+        """
+        values = np.asarray(distances, np.float64)
+        if np.isnan(values).any():
+            raise ValueError(f"distances must not be NaN, got {np.isnan(values).sum()} of them")
+        far = np.isposinf(values)
+        values = np.where(far, 0.0, values)
+        if self.method == "isotonic":
+            result = np.interp(values, self.distances, self.probabilities)
+        else:
+            slope, intercept = self.probabilities
+            result = _expit(slope * values + intercept)
+        return np.where(far, 0.0, result)
+
+    def __repr__(self) -> str:
+        """Method and sizes rather than arrays."""
+        return f"MatchProbability({self.method}, {self.matcher}, fitted on {self.num_queries} queries)"
+
+    def to_json(self) -> str:
+        """Everything as strict JSON."""
+        fields = {name: getattr(self, name) for name in self.__dataclass_fields__}
+        fields["distances"], fields["probabilities"] = self.distances.tolist(), self.probabilities.tolist()
+        return json.dumps({"format": _FORMAT, **fields}, allow_nan=False)
+
+    @classmethod
+    def from_json(cls, text) -> "MatchProbability":
+        """Read what ``to_json`` wrote.
+
+        Raises:
+            ValueError: If the text is not that, or from another version of simnb.
+        """
+        try:
+            fields = json.loads(text)
+            if fields.pop("format") != _FORMAT:
+                raise ValueError("another format")
+            for name in ("distances", "probabilities"):
+                fields[name] = np.array(fields[name], np.float64)
+            return cls(**fields)
+        except (KeyError, TypeError, AttributeError, ValueError) as error:
+            raise ValueError(
+                f"the text is not a MatchProbability of format {_FORMAT}, as its to_json writes it"
+            ) from error
+
+
+def fit_probability(matches, labels, *, known_labels=None, method="isotonic", matcher="nearest"):
+    """Learn how likely a match is right, on queries that were neither trained on nor indexed.
+
+    Args:
+        matches: ``Matches`` of these queries, by ``simnb.matching.match`` without a threshold.
+        labels: True class of each, shape [num_queries].
+        known_labels: The classes of the gallery; matches of any other class are wrong. When left out,
+            only those labelled ``UNKNOWN`` are unknown.
+        method: ``isotonic`` takes any falling curve, and some hundred queries; ``platt`` a logistic one,
+            which few queries suffice for.
+        matcher: Name of the matcher, to be remembered.
+
+    Returns:
+        A ``MatchProbability``. Measure it on other queries (``expected_calibration_error``):
+        on its own an isotonic curve is always right.
+
+    Raises:
+        ValueError: If lengths differ, no query has a neighbor, or all matches are right or all wrong under
+            ``platt``.
+
+    References:
+        Zadrozny and Elkan, Transforming Classifier Scores into Accurate Multiclass Probability Estimates,
+        2002 (isotonic). Platt, Probabilistic Outputs for Support Vector Machines, 1999.
+    """
+    _checks.one_of(method, METHODS, name="method")
+    _checks.not_empty(matches, name="matches")
+    labels = _checks.labels(labels, count=len(matches), of="matches")
+    right = known_queries(labels, known_labels) & (matches.labels == labels)
+    some = np.isfinite(matches.distances)
+    if not some.any():
+        raise ValueError(f"matches must have neighbors, got none for any of {len(labels)} queries")
+    distances, right = matches.distances[some].astype(np.float64), right[some]
+    if method == "isotonic":
+        curve = _isotonic(distances, right)
+    else:
+        if right.all() or not right.any():
+            raise ValueError(
+                f"platt needs right and wrong matches, got {right.sum()} right of {len(right)}; "
+                'give it other queries, or use method="isotonic"'
+            )
+        curve = np.empty(0), _platt(distances, right)
+    return MatchProbability(method, *curve, matcher, len(right))
+
+
+def _isotonic(distances, right):
+    from sklearn.isotonic import IsotonicRegression
+
+    fitted = IsotonicRegression(increasing=False, y_min=0.0, y_max=1.0, out_of_bounds="clip")
+    fitted.fit(distances, right)
+    return fitted.X_thresholds_.astype(np.float64), fitted.y_thresholds_.astype(np.float64)
+
+
+def _platt(distances, right):
+    """Slope and intercept of the log odds; distances are scaled, since the penalty is on the slope."""
+    from sklearn.linear_model import LogisticRegression
+
+    center, scale = distances.mean(), distances.std() or 1.0
+    # Platt's targets: not quite 0 and 1, so that separable distances give a finite slope.
+    positive, negative = right.sum(), (~right).sum()
+    soft = np.where(right, (positive + 1) / (positive + 2), 1 / (negative + 2))
+    rows = np.concatenate([distances, distances])[:, None]
+    classes = np.repeat([1, 0], len(distances))
+    fitted = LogisticRegression(C=1e6, max_iter=1_000)
+    fitted.fit((rows - center) / scale, classes, sample_weight=np.concatenate([soft, 1 - soft]))
+    slope = min(float(fitted.coef_[0, 0]) / scale, 0.0)
+    if slope == 0.0:  # farther matches would be likelier right: no more is said than how many are
+        return np.array([0.0, float(np.log(positive / negative))])
+    return np.array([slope, float(fitted.intercept_[0]) - slope * center])
+
+
+def _expit(values):
+    from scipy.special import expit
+
+    return expit(values)
+
+
+def reliability(probabilities, right, *, bins=10):
+    """How often matches are right, of those that are given about the same probability.
+
+    Args:
+        probabilities: Shape [num_queries], from 0 to 1.
+        right: Whether each match is right, shape [num_queries] bool.
+        bins: How many bins of equally many queries; equal probabilities stay together.
+
+    Returns:
+        Mean probability, share that is right and number of queries of each bin: three arrays, ascending.
+
+    Raises:
+        ValueError: If lengths differ, there is no query, or a probability is none.
+    """
+    probabilities = _checks.not_empty(np.asarray(probabilities, np.float64), name="probabilities")
+    right = np.asarray(right)
+    if right.shape != probabilities.shape or right.ndim != 1 or right.dtype != bool:
+        raise ValueError(
+            f"right must be booleans of shape {probabilities.shape} like probabilities, "
+            f"got {right.dtype} of shape {right.shape}"
+        )
+    if not ((probabilities >= 0) & (probabilities <= 1)).all():
+        raise ValueError("probabilities must be from 0 to 1, got one that is not")
+    bins = _checks.positive_int(bins, name="bins")
+    order = np.argsort(probabilities, kind="stable")
+    first = np.unique(probabilities[order], return_index=True)[1]
+    # The bin of a value is that of the first query that has it.
+    number = np.repeat(first * bins // len(order), np.diff(np.append(first, len(order))))
+    _, place = np.unique(number, return_inverse=True)
+    counts = np.bincount(place)
+    mean = np.bincount(place, probabilities[order]) / counts
+    return mean, np.bincount(place, right[order]) / counts, counts
+
+
+def expected_calibration_error(probabilities, right, *, bins=10):
+    """Mean difference of probability and share right over the bins of ``reliability``, by queries.
+
+    Takes and raises what ``reliability`` does.
+
+    References:
+        Naeini et al., Obtaining Well Calibrated Probabilities Using Bayesian Binning, 2015. Bins of equally
+        many queries: Nguyen and O'Connor, Posterior Calibration and Exploratory Analysis for Natural Language
+        Processing Models, 2015. https://arxiv.org/abs/1508.05154
+    """
+    mean, share, counts = reliability(probabilities, right, bins=bins)
+    return float((np.abs(mean - share) * counts).sum() / counts.sum())

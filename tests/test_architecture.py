@@ -16,11 +16,12 @@ FLOORS = [
     {"index", "losses", "layers", "samplers", "metrics"},
     {"_parts", "models", "matching"},
     {"calibration", "training"},
-    {"search", "plots", "scale"},
+    {"search", "plots", "scale", "protocols"},
     {"widgets", "tfsim"},
 ]
 FLOOR = {module: floor for floor, modules in enumerate(FLOORS) for module in modules}
 ARRAY_HALF = {"augmentation", "distances", "data", "index", "metrics", "matching", "calibration", "plots"}
+ARRAY_HALF |= {"protocols"}
 # metrics measures Neighbors, which index defines on the same floor; _replicas is about one backend of _keras.
 SAME_FLOOR = {("metrics", "index"), ("_replicas", "_keras")}
 

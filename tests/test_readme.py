@@ -17,7 +17,7 @@ def examples():
 
 
 def test_the_example_of_an_index_runs(tmp_path, monkeypatch, capsys):
-    _, code = examples()
+    _, code, _ = examples()
     embeddings = np.random.default_rng(0).normal(size=(10, 4))
     given = {"names": ["dog"] * 10, "sources": ["phone", "web"] * 5, "years": [2019, 2021] * 5}
     given["years"][0] = 2020
@@ -36,11 +36,15 @@ def test_the_example_of_the_readme_runs(tmp_path, monkeypatch, capsys):
         for i in range(20):
             noise = rng.integers(0, 256, (32, 32, 3), dtype=np.uint8)
             Image.fromarray(noise).save(tmp_path / "my_images" / name / f"{i}.png")
-    code, _ = examples()
+    code, _, calibrating = examples()
     assert "epochs=5" in code
     monkeypatch.chdir(tmp_path)
-    exec(code.replace("epochs=5", "epochs=1, verbose=0"), {})
+    names = {}
+    exec(code.replace("epochs=5", "epochs=1, verbose=0"), names)
     printed = capsys.readouterr().out
+    easy = calibrating.replace(">= 0.95", ">= 0").replace("<= 0.05", "<= 1")  # noise meets no other target
+    exec(easy, names)
+    assert list(names["calibration"].cutpoints) == ["optimal", "careful", "strict"]
     assert "Match where cosine distance <= " in printed
     assert "8 known and 2 unknown queries" in printed
 

@@ -46,9 +46,8 @@ def compare_per_class(neighbors, labels, *, known_labels=None, folds=5, seed=0, 
             calibration = calibrate(
                 rest, labels[~apart], known_labels=known_labels, per_class=name == "per_class", **options
             )
-            chosen = calibration.cutpoint
-            threshold = chosen.threshold if chosen.by_class is None else chosen.by_class
-            answers[apart] = match(neighbors[apart], threshold, matcher=calibration.matcher).labels
+            limits = calibration.limits()
+            answers[apart] = match(neighbors[apart], limits, matcher=calibration.matcher).labels
     return {
         name: evaluate_matches(answers, labels, known_labels=known_labels)
         for name, answers in predicted.items()

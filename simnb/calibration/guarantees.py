@@ -88,8 +88,10 @@ def _p_values(goal, curves, scale=1.0):
 
 
 def _at_least(hits, of, share):
-    """P(X >= hits) of a binomial X; 1 where there is no hit."""
+    """P(X >= hits) of a binomial X, at a share that is only just too small; 1 where there is no hit."""
     # The beta distribution is the binomial's sum, also between whole numbers.
+    if share == 0:  # which nothing misses
+        return np.zeros(np.broadcast(hits, of).shape)
     result = np.ones(np.broadcast(hits, of).shape)
     some = hits > 0
     result[some] = betainc(hits[some], (of - hits + 1)[some], share)

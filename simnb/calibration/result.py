@@ -11,6 +11,7 @@ from simnb import _checks
 from simnb.calibration.curves import METRICS, Curves
 from simnb.calibration.cutpoints import Cutpoint, Goal, NotMet
 from simnb.calibration.drift import ALARM, FEWEST, compare_distances
+from simnb.calibration.guarantees import fewest
 from simnb.matching import match
 
 _FORMAT = 2
@@ -73,6 +74,15 @@ class Calibration:
             raise ValueError(f"cutpoint must be one of {', '.join(self.cutpoints)}; got {name!r}")
         return self.cutpoints[name]
 
+    def limits(self, name=None):
+        """Threshold of a cutpoint, or a dict of one for each label: what ``simnb.matching.match`` takes.
+
+        Raises:
+            ValueError: If its target is not met, or there is no such cutpoint.
+        """
+        chosen = self._usable(name)
+        return chosen.threshold if chosen.by_class is None else chosen.by_class
+
     def match(self, neighbors, cutpoint=None, *, gallery=None):
         """Give each query the label it matches at a cutpoint, or ``UNKNOWN``.
 
@@ -93,7 +103,7 @@ class Calibration:
             ValueError: If the distance is another one, neighbors are too few, the target of the cutpoint is
                 not met, or there is no such cutpoint.
         """
-        chosen = self._usable(cutpoint)
+        limits = self.limits(cutpoint)
         if None not in (neighbors.distance, self.distance) and neighbors.distance != self.distance:
             raise ValueError(
                 f"neighbors must be by {self.distance} distance as calibrated, got {neighbors.distance}"
@@ -106,8 +116,7 @@ class Calibration:
         self.check_gallery(gallery)
         if neighbors.k > self.k:
             neighbors = neighbors.first(self.k)
-        threshold = chosen.threshold if chosen.by_class is None else chosen.by_class
-        matches = match(neighbors, threshold, matcher=self.matcher)
+        matches = match(neighbors, limits, matcher=self.matcher)
         self._warn_of_drift(matches.distances)
         return matches
 
@@ -162,9 +171,11 @@ class Calibration:
     def _usable(self, name):
         chosen = self.cutpoint if name is None else self[name]
         if not chosen.met:
-            metric = chosen.goal.metric
+            metric, hint = chosen.goal.metric, ""
+            if chosen.confidence is not None and (count := fewest(chosen.goal, chosen.confidence)):
+                hint = f" (that promise takes {count} queries at the least, all of them right)"
             raise ValueError(
-                f"cutpoint {chosen.name!r} is not met: no threshold keeps {chosen}; the best is "
+                f"cutpoint {chosen.name!r} is not met: no threshold keeps {chosen}{hint}; the best is "
                 f"{metric} {chosen.rates[metric]:.4g} at {chosen.threshold:.4g}. Name another cutpoint, or "
                 "pass that threshold to simnb.matching.match"
             )

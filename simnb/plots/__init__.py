@@ -1,11 +1,14 @@
 """Figures of images, neighbors, thresholds, mistakes and embeddings, drawn by matplotlib."""
 
+from simnb.plots.calibration import distance_shift, match_distances
+from simnb.plots.classes import rates_by_class, thresholds_by_class
 from simnb.plots.confusion import confusion_matrix
 from simnb.plots.curves import metric_curves, precision_recall, training_curves
 from simnb.plots.distributions import pair_distances, spread
 from simnb.plots.grids import image_grid, neighbor_grid, rejected_grid
 from simnb.plots.maps import embedding_map
-from simnb.plots.tradeoffs import rates_by_size, recall_against_time
+from simnb.plots.reliability import promise_kept, reliability_diagram
+from simnb.plots.tradeoffs import rates_by_shots, rates_by_size, recall_against_time
 
 __all__ = [
     "image_grid",
@@ -16,8 +19,15 @@ __all__ = [
     "neighbor_grid",
     "metric_curves",
     "precision_recall",
+    "match_distances",
+    "thresholds_by_class",
+    "promise_kept",
+    "distance_shift",
+    "reliability_diagram",
+    "rates_by_class",
     "confusion_matrix",
     "rejected_grid",
     "recall_against_time",
     "rates_by_size",
+    "rates_by_shots",
 ]

@@ -10,6 +10,7 @@ import re
 import subprocess
 import sys
 import time
+import tracemalloc
 from importlib.metadata import version
 from pathlib import Path
 
@@ -18,7 +19,7 @@ import numpy as np
 from simnb import data
 from simnb.calibration import calibrate
 from simnb.index import Neighbors
-from tests.benchmarks import index
+from tests.benchmarks import index, metrics
 from tests.benchmarks.throughput import throughput
 
 RESULT = Path("build/bench.json")
@@ -71,12 +72,21 @@ def sampling():
 
 
 def calibration():
-    """Calibrating 50,000 queries x 10 neighbors."""
-    rng = np.random.default_rng(0)
-    distances = np.sort(rng.random((50_000, 10), dtype="float32"), axis=1)
-    found = rng.integers(0, 10, distances.shape)
-    neighbors, labels = Neighbors(distances, found, found), rng.integers(-1, 10, 50_000)
-    return {"calibrate 50,000 x 10, s": (seconds(lambda: calibrate(neighbors, labels)), "", None)}
+    """Calibrating 50,000 and 1,000,000 queries x 10 neighbors: time, and memory above the input."""
+    rng, figures = np.random.default_rng(0), {}
+    for count, limit in ((50_000, 0.15), (1_000_000, 3)):
+        distances = np.sort(rng.random((count, 10), dtype="float32"), axis=1)
+        found = rng.integers(0, 10, distances.shape)
+        neighbors, labels = Neighbors(distances, found, found), rng.integers(-1, 10, count)
+        name = f"calibrate {count:,} x 10"
+        figures[f"{name}, s"] = (seconds(lambda n=neighbors, y=labels: calibrate(n, y)), "<=", limit)
+        tracemalloc.start()
+        calibrate(neighbors, labels)
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        size = distances.nbytes + 2 * found.nbytes + labels.nbytes
+        figures[f"{name}: peak memory / input"] = (peak / size, "<=", 10)
+    return figures
 
 
 def trainings():
@@ -121,6 +131,7 @@ def main():
         sampling,
         throughput,
         calibration,
+        *metrics.BENCHMARKS,
         trainings,
         quickstart,
     ):

@@ -63,9 +63,17 @@ def test_too_few_queries_make_no_promise_and_the_best_threshold_is_shown(populat
     assert np.isfinite(chosen.threshold)
     assert "NOT MET: precision >= 0.99 with confidence 0.95" in repr(calibration)
     with pytest.raises(
-        ValueError, match=r"cutpoint 'precision' is not met: no threshold keeps precision >= 0.99"
+        ValueError, match=r"'precision' is not met: .* 0.95 \(that promise takes 299 queries at the least"
     ):
         _ = calibration.threshold
+
+
+def test_what_nothing_can_miss_is_promised_and_what_nothing_can_prove_is_not(population):
+    drawn = population.draw(50, 0)
+    for targets in ({"precision": 0}, {"false_acceptance": 1}, {"coverage": 0}):
+        assert calibrate(*drawn, targets=targets, confidence=0.95).cutpoint.met
+    for targets in ({"precision": 1}, {"coverage": 1}, {"accuracy": 1}):
+        assert not calibrate(*drawn, targets=targets, confidence=0.95).cutpoint.met
 
 
 def test_the_test_is_the_exact_binomial_one():

@@ -1,0 +1,88 @@
+"""How good the answers are: matches against the truth."""
+
+import numbers
+
+import numpy as np
+
+from simnb import _checks
+from simnb.index.protocol import UNKNOWN
+
+
+def match_rates(accepted_right, accepted_wrong, rejected, accepted_unknown, rejected_unknown):
+    """The calibration metrics, from counts of queries.
+
+    Args:
+        accepted_right: A, queries of known classes that got their own label; a number or an array.
+        accepted_wrong: W, queries of known classes that got another label.
+        rejected: R, queries of known classes that got ``UNKNOWN``.
+        accepted_unknown: U, queries of unknown classes that got a label.
+        rejected_unknown: V, queries of unknown classes that got ``UNKNOWN``.
+
+    Returns:
+        A dict of arrays: precision A/(A+W+U), recall A/(A+W+R), f1 of these two, accuracy (A+V)/all,
+        coverage (A+W)/(A+W+R), and false_acceptance U/(U+V). Where nothing was accepted precision
+        is 1: no answer was wrong. The others are NaN where they divide by zero: recall and coverage
+        without known queries, false_acceptance without unknown ones.
+    """
+    a, w, r, u, v = (
+        np.asarray(n, np.float64)
+        for n in (accepted_right, accepted_wrong, rejected, accepted_unknown, rejected_unknown)
+    )
+    with np.errstate(invalid="ignore", divide="ignore"):
+        precision = np.where(a + w + u > 0, a / (a + w + u), 1.0)
+        recall = a / (a + w + r)
+        # One division of whole numbers, so that equal scores are equal to the last bit.
+        f1 = np.where(a + w + r > 0, 2 * a / (2 * a + 2 * w + u + r), np.nan)
+        return {
+            "precision": precision,
+            "recall": recall,
+            "f1": f1,
+            "accuracy": (a + v) / (a + w + r + u + v),
+            "coverage": (a + w) / (a + w + r),
+            "false_acceptance": u / (u + v),
+        }
+
+
+def evaluate_matches(predicted, labels, *, known_labels=None):
+    """Measure answers against the truth.
+
+    Args:
+        predicted: Label given to each query, ``UNKNOWN`` where it was rejected, shape [num_queries].
+        labels: True class of each query, shape [num_queries].
+        known_labels: The classes of the gallery. A query of any other class is unknown, and right
+            when it is rejected. When left out, only queries labelled ``UNKNOWN`` are.
+
+    Returns:
+        A dict of floats with the names ``match_rates`` gives.
+
+    Raises:
+        ValueError: If there is no query or the lengths differ.
+    """
+    counts = (counted.sum() for counted in outcomes(predicted, labels, known_labels)[1])
+    return {name: float(rate) for name, rate in match_rates(*counts).items()}
+
+
+def outcomes(predicted, labels, known_labels=None):
+    """The labels, checked, and which queries are counted in each of the counts of ``match_rates``."""
+    predicted = _checks.not_empty(_checks.labels(predicted, name="predicted"), name="predicted")
+    labels = _checks.labels(labels, count=len(predicted), of="predicted")
+    known = known_queries(labels, known_labels)
+    accepted = predicted != UNKNOWN
+    right = accepted & known & (predicted == labels)
+    return labels, (
+        right,
+        accepted & known & ~right,
+        ~accepted & known,
+        accepted & ~known,
+        ~accepted & ~known,
+    )
+
+
+def known_queries(labels, known_labels=None):
+    """Whether each label is of a known class: in ``known_labels``, or not ``UNKNOWN`` without them."""
+    known = labels != UNKNOWN
+    if known_labels is None:
+        return known
+    single = isinstance(known_labels, numbers.Integral)
+    known_labels = [known_labels] if single else list(known_labels)
+    return known & np.isin(labels, _checks.labels(known_labels, name="known_labels"))

@@ -1,0 +1,179 @@
+"""Whether two examples are of one class: distances of pairs, and what a threshold does on them."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from simnb import _checks
+from simnb.distances import DISTANCES, pairwise
+from simnb.index.protocol import UNKNOWN
+from simnb.metrics import _inputs
+
+_BLOCK = 32  # pairs at a time, of whose 32 x 32 distances the diagonal is taken
+
+
+@dataclass(frozen=True, eq=False)
+class Pairs:
+    """Pairs of examples.
+
+    Attributes:
+        distances: Distance of the two, shape [num_pairs].
+        same: Whether they are of the same class, shape [num_pairs] bool.
+    """
+
+    distances: np.ndarray
+    same: np.ndarray
+
+    def __post_init__(self):
+        """Check lengths and dtypes; NaN distances are refused."""
+        distances = _inputs.distances(self.distances)
+        object.__setattr__(self, "distances", distances)
+        object.__setattr__(self, "same", _inputs.flags(self.same, count=len(distances), name="same"))
+
+    def __len__(self) -> int:
+        """How many pairs."""
+        return len(self.distances)
+
+    def __repr__(self) -> str:
+        """Count the pairs rather than print the arrays."""
+        same = int(np.count_nonzero(self.same))
+        return f"Pairs({same} same, {len(self) - same} different)"
+
+
+@dataclass(frozen=True, eq=False)
+class Roc:
+    """What each threshold does: a pair is accepted as the same where ``distance <= threshold``.
+
+    Attributes:
+        thresholds: Ascending, shape [num_thresholds]; the first, ``-inf``, accepts nothing.
+        false_acceptance: Share of the different pairs accepted, shape [num_thresholds].
+        true_acceptance: Share of the same pairs accepted, shape [num_thresholds].
+    """
+
+    thresholds: np.ndarray
+    false_acceptance: np.ndarray
+    true_acceptance: np.ndarray
+
+
+def pairs(embeddings, labels, *, distance="cosine", max_pairs=1_000_000, seed=0):
+    """Measure pairs of examples: all of them, or as many as wanted.
+
+    Where there are more than ``max_pairs``, half of those taken are of the same class, or all such pairs if
+    these are fewer: among many classes they are rare. The rates below are shares of either kind, which this
+    leaves as they are. Every pair of a kind is as likely as another.
+
+    Args:
+        embeddings: Shape [num_examples, dim].
+        labels: Class of each, shape [num_examples]. Examples labelled ``UNKNOWN`` are left out: whether two
+            of them are of the same class cannot be told.
+        distance: One of ``simnb.distances.DISTANCES``; ``snr``, which is not symmetric, is taken one way.
+        max_pairs: At most how many pairs.
+        seed: Of the choice of pairs.
+
+    Returns:
+        ``Pairs``, those of the same class first.
+
+    Raises:
+        ValueError: If lengths differ, a value is not finite, or fewer than two examples have a class.
+    """
+    _checks.one_of(distance, DISTANCES, name="distance")
+    embeddings = _checks.embeddings(embeddings)
+    labels = _checks.labels(labels, count=len(embeddings))
+    max_pairs = _checks.positive_int(max_pairs, name="max_pairs")
+    rng = np.random.default_rng(_checks.seed(seed))
+    order = np.argsort(labels, kind="stable")
+    order = order[labels[order] != UNKNOWN]
+    if len(order) < 2:
+        raise ValueError(f"at least two examples must have a class, got {len(order)}")
+    ends = np.searchsorted(labels[order], labels[order], side="right")
+    places = np.arange(len(order))
+    # With examples in the order of their classes, the partners of each lie behind it, side by side.
+    of_same, of_different = (places + 1, ends), (ends, np.full(len(order), len(order)))
+    num_same, num_different = (int((stop - start).sum()) for start, stop in (of_same, of_different))
+    if num_same + num_different > max_pairs:
+        wanted = max(max_pairs // 2, max_pairs - num_different)
+        num_same, num_different = min(num_same, wanted), max_pairs - min(num_same, wanted)
+    same, different = _draw(*of_same, num_same, rng), _draw(*of_different, num_different, rng)
+    first, second = (order[np.concatenate(side)] for side in zip(same, different, strict=True))
+    distances = _distances(embeddings, first, second, distance)
+    return Pairs(distances, np.arange(len(first)) < num_same)
+
+
+def roc(pairs):
+    """Trace every threshold from the smallest distance to the largest.
+
+    Args:
+        pairs: ``Pairs`` of both kinds.
+
+    Returns:
+        A ``Roc``.
+
+    Raises:
+        ValueError: If all pairs are of the same class, or all of different ones.
+    """
+    from sklearn.metrics import roc_curve
+
+    _inputs.both_kinds(pairs.same, name="pairs", kinds=("same", "different"))
+    distances, ranks = np.unique(pairs.distances, return_inverse=True)
+    far, tar, _ = roc_curve(pairs.same, -ranks, drop_intermediate=False)
+    return Roc(np.concatenate([[-np.inf], distances]), far, tar)
+
+
+def equal_error_rate(pairs):
+    """Rate at which as large a share of different pairs is accepted as of same ones is rejected.
+
+    Between two thresholds the rates are taken to change evenly. Takes and raises what ``roc`` does.
+
+    Returns:
+        A float, 0 to 1; smaller is better, 0.5 by chance.
+    """
+    curve = roc(pairs)
+    excess = curve.false_acceptance + curve.true_acceptance - 1  # from -1 up to 1, no two alike
+    return float(np.interp(0, excess, curve.false_acceptance))
+
+
+def tar_at_far(pairs, far=1e-3):
+    """True acceptance rate at the largest threshold whose false acceptance rate is at most ``far``.
+
+    Args:
+        pairs: ``Pairs`` of both kinds.
+        far: Above 0 and below 1, and no less than 1 / the number of different pairs.
+
+    Returns:
+        A float, 0 to 1.
+
+    Raises:
+        ValueError: If ``far`` is too small to be measured on so many pairs, or not both kinds are there.
+    """
+    far = _inputs.share(far, name="far")
+    curve = roc(pairs)
+    different = int(np.count_nonzero(~pairs.same))
+    if far < 1 / different:
+        raise ValueError(
+            f"far must be at least 1 / {different}, one of the different pairs, got {far:g}; "
+            "measure more pairs"
+        )
+    return float(curve.true_acceptance[curve.false_acceptance <= far][-1])
+
+
+def _draw(start, stop, count, rng):
+    """Some of the pairs (i, j) with start[i] <= j < stop[i], or all: two arrays of shape [count]."""
+    before = np.concatenate([[0], np.cumsum(stop - start)])
+    total = int(before[-1])
+    # One of each of as many stretches of all pairs, turned around by chance: as likely and never twice.
+    edges = np.arange(count + 1) * total // max(count, 1)
+    chosen = rng.integers(edges[:-1], edges[1:])
+    if count < total:
+        chosen = (chosen + rng.integers(total)) % total
+    first = np.searchsorted(before, chosen, side="right") - 1
+    return first, start[first] + chosen - before[first]
+
+
+def _distances(embeddings, first, second, distance):
+    if len(embeddings) ** 2 <= 4 * len(first):
+        return pairwise(embeddings, embeddings, distance)[first, second]
+    parts = [
+        pairwise(embeddings[first[i : i + _BLOCK]], embeddings[second[i : i + _BLOCK]], distance).diagonal()
+        for i in range(0, len(first), _BLOCK)
+    ]
+    return np.concatenate(parts)

@@ -2,11 +2,14 @@ import numpy as np
 import pytest
 from scipy.stats import binom
 
+from simnb import data, models
 from simnb.calibration import NotMet, calibrate
 from simnb.calibration.curves import Curves
 from simnb.calibration.cutpoints import Goal
 from simnb.calibration.guarantees import _at_least, promised
-from simnb.index import Neighbors
+from simnb.index import Neighbors, open_index
+from simnb.matching import match
+from simnb.metrics import evaluate_matches
 
 DRAWS = 2_000
 TARGETS = [
@@ -155,3 +158,37 @@ def test_a_seed_gives_the_same_promise_and_leaves_the_global_generator_alone(pop
 def test_promises_that_cannot_be_made_are_refused(population, options, message):
     with pytest.raises(ValueError, match=message):
         calibrate(*population.draw(50, 0), **options)
+
+
+def test_the_promise_holds_on_embeddings_of_images():
+    if data.default_name(progress=False) != "cifar10":
+        pytest.skip("cifar10 is not prepared")  # why: no test downloads anything
+    unknown = models.provenance("cifar10-8")["unknown"]
+    images = data.load("cifar10", split="test", progress=False).take_per_class(400, seed=0)
+    parts = images.split(train=0, gallery=0.3, calibration=0, query=0.7, unknown=unknown, seed=0)
+    model = models.pretrained("cifar10-8", mirror=False, precision="auto")
+    gallery, asked = (
+        models.embed(model, part.images, batch_size=250, progress=False)
+        for part in (parts.gallery, parts.query)
+    )
+    index = open_index()
+    index.add(gallery, parts.gallery.labels)
+    # All queries together are the world: what a threshold does in it is known.
+    world, labels, known = index.search(asked, k=1), parts.query.labels, np.unique(parts.gallery.labels)
+    rng, draws, target = np.random.default_rng(0), 500, 0.85
+    missed = {"promised": 0, "plain": 0}
+    for _ in range(draws):
+        drawn = rng.integers(0, len(labels), 1_000)
+        for name, confidence in (("promised", 0.95), ("plain", None)):
+            chosen = calibrate(
+                world[drawn],
+                labels[drawn],
+                known_labels=known,
+                targets={"precision": target},
+                confidence=confidence,
+            ).cutpoint
+            answers = match(world, chosen.threshold).labels
+            kept = evaluate_matches(answers, labels, known_labels=known)["precision"] >= target
+            missed[name] += chosen.met and not kept
+    assert missed["promised"] <= binom.ppf(0.999, draws, 0.05)
+    assert missed["plain"] > 0.3 * draws

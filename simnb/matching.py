@@ -34,6 +34,12 @@ class Matches:
         """How many queries."""
         return len(self.labels)
 
+    def __getitem__(self, rows) -> "Matches":
+        """The answers to some queries: a slice, a mask or an array of positions."""
+        if isinstance(rows, (int, np.integer)):
+            rows = [rows]
+        return Matches(self.labels[rows], self.distances[rows])
+
 
 def match_nearest(neighbors, threshold=np.inf):
     """Give each query the label of its nearest neighbor.

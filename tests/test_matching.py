@@ -18,6 +18,15 @@ def test_nearest_takes_the_first_label_up_to_and_including_the_threshold():
     np.testing.assert_array_equal(matches.distances, np.array([0.1, 0.2, 0.3], "float32"))
 
 
+def test_answers_to_some_queries_are_taken_out_as_neighbors_are():
+    neighbors = neighbors_of([[4], [5], [6]], [[0.1], [0.2], [0.3]])
+    matches = match_nearest(neighbors, 0.2)
+    for rows in (slice(1, None), np.array([False, True, True]), [1, 2]):
+        assert matches[rows].labels.tolist() == [5, UNKNOWN]
+        assert matches[rows].distances.tolist() == neighbors[rows].distances[:, 0].tolist()
+    assert matches[0].labels.tolist() == [4]
+
+
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_a_threshold_is_compared_in_the_dtype_of_the_distances(dtype):
     # 0.1 as float32 lies above 0.1 as float64.

@@ -140,8 +140,8 @@ for name, meaning in (
 # ## 3. The trap: calibrating on images the network knows
 #
 # TensorFlow Similarity's tutorial calibrated on training images. A network pulls those to their classes; new images lie
-# farther out. Here the same target, *a precision of at least `PRECISION`, with as many right answers as can be*, is calibrated in
-# three ways, and each threshold is then tried on the query images:
+# farther out. Here the same target, *a precision of at least `PRECISION`, with as many right answers as can be*, is
+# calibrated in three ways, and each threshold is then tried on the query images:
 #
 # - on images that are in the gallery: each finds itself, at distance 0, and the threshold is of no use;
 # - on images that the network was trained on;
@@ -329,7 +329,8 @@ for name, met in (("both met", strangers), (f"only {unknown[0]} met", strangers[
     print(f"{name:16}", ", ".join(f"{n} accepted {s:.1%}" for n, s in zip(unknown, shares, strict=True)))
 
 # %% [markdown]
-# Which strangers come is not known beforehand. Take the most unlike ones you have for calibration, and look at false
+# With the first alone there are only half as many strangers to calibrate with. The target seems easier than it is, the
+# threshold is larger, and more of both are let in. Which strangers come, and how many, is not known beforehand. Take the most unlike ones you have for calibration, and look at false
 # acceptance class by class.
 
 # %% [markdown]

@@ -152,8 +152,16 @@ def test_numbers_of_strata_and_of_known_queries_are_kept_in_every_draw():
             of_stratum = drawn[:, strata == stratum]
             assert (of_stratum.sum(axis=1) == of_stratum.shape[1]).all()
             assert len(np.unique(of_stratum, axis=0)) == ways  # such as 10 to draw 3 of 3
+    # All that is left to chance is within strata, where these do not differ.
+    distances, known = np.array([0.0, 0, 0, 2, 2, 2, 1, 1]), np.arange(8) < 6
+    assert bootstrap_auroc(distances, known).low < 0.5
+    kept = bootstrap_auroc(distances, known, strata=distances.astype(int))
+    assert (kept.low, kept.high) == (0.5, 0.5)
+    gain, same = np.array([1.0, 1.0, -1.0, -1.0]), np.zeros(4)
+    assert compare(gain, same).difference.low < 0
+    kept = compare(gain, same, strata=[1, 1, 0, 0])
+    assert (kept.difference.low, kept.difference.high, kept.better) == (0.0, 0.0, 0.5)
     # With 2 unknown queries among 8, draws of all at once would often hold none.
-    known = np.arange(8) < 6
     interval = bootstrap_auroc(np.arange(8.0), known, strata=np.zeros(8, int))
     assert (interval.low, interval.high) == (1.0, 1.0)
 

@@ -9,7 +9,7 @@ import numpy as np
 from simnb import _checks
 from simnb.index.protocol import UNKNOWN
 
-__all__ = ["UNKNOWN", "MATCHERS", "Matches", "match", "match_nearest", "match_majority_vote"]
+__all__ = ["UNKNOWN", "MATCHERS", "Matches", "match", "match_nearest", "match_majority_vote", "accept"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,6 +39,22 @@ class Matches:
         if isinstance(rows, (int, np.integer)):
             rows = [rows]
         return Matches(self.labels[rows], self.distances[rows])
+
+
+def accept(matches, threshold):
+    """Keep the answers that lie within a threshold, and reject the others.
+
+    Args:
+        matches: ``Matches`` made without a threshold.
+        threshold: As in ``match_nearest``.
+
+    Returns:
+        ``Matches``.
+
+    Raises:
+        ValueError: If a threshold is not one number.
+    """
+    return _accept(matches.labels, matches.distances, threshold)
 
 
 def match_nearest(neighbors, threshold=np.inf):
@@ -90,8 +106,22 @@ MATCHERS = {"nearest": match_nearest, "majority_vote": match_majority_vote}
 
 
 def match(neighbors, threshold=np.inf, *, matcher="nearest"):
-    """Match with a matcher by name: ``nearest`` or ``majority_vote``."""
+    """Match with a matcher by name: ``nearest`` or ``majority_vote``.
+
+    Takes, returns and raises what these do; a ValueError, too, if there is no such matcher or ``neighbors``
+    are none.
+    """
+    check_neighbors(neighbors)
     return MATCHERS[_checks.one_of(matcher, MATCHERS, name="matcher")](neighbors, threshold)
+
+
+def check_neighbors(neighbors):
+    """Return ``neighbors`` if they are what ``index.search`` gives, or raise ValueError."""
+    if not all(hasattr(neighbors, name) for name in ("distances", "ids", "labels", "k")):
+        raise ValueError(
+            f"neighbors must be Neighbors, as index.search gives them, got {type(neighbors).__name__}"
+        )
+    return neighbors
 
 
 def _accept(labels, distances, threshold):

@@ -1,7 +1,7 @@
 """Ways to evaluate a search, each a few lines of its parts: what is indexed, what is asked, what is unknown.
 
-Each takes embeddings with their labels as pairs: ``(embeddings [n, dim], labels [n])``. The images of
-gallery, calibration and queries have to be different ones.
+Queries match by their nearest neighbor. Each takes embeddings with their labels as pairs:
+``(embeddings [n, dim], labels [n])``. Images of gallery, calibration and queries have to be different.
 """
 
 from dataclasses import dataclass
@@ -9,7 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from simnb import _checks
-from simnb.calibration import Calibration, calibrate
+from simnb.calibration import METRICS, Calibration, calibrate
+from simnb.calibration.cutpoints import goals
 from simnb.index import UNKNOWN, open_index
 from simnb.matching import match
 from simnb.metrics import Report, evaluate_matches, recall_at_k, report
@@ -74,7 +75,8 @@ def held_out(
     """Measure a search among whose queries are classes that the gallery does not hold.
 
     A threshold that was calibrated with examples of the very classes that come later as unknown promises too
-    much: ``calibrated_with`` names those that calibration may see, so that the others are new to it.
+    much: ``calibrated_with`` names those that calibration may see, so that the others are new to it. That
+    leaves fewer unknown queries, too: a target on precision then seems easier, one on false acceptance not.
 
     Args:
         gallery: Embeddings and labels; those of ``unknown`` classes are left out.
@@ -105,6 +107,7 @@ def held_out(
         raise ValueError(f"the gallery must hold a class that is not unknown, got only {unknown.tolist()}")
     index, known = _index(rows[kept], labels[kept], distance), np.unique(labels[kept])
     of_tuning = ~np.isin(wanted, np.setdiff1d(unknown, seen))
+    _check_options(options)
     neighbors = index.search(tuning[of_tuning], k=1)
     chosen = calibrate(neighbors, wanted[of_tuning], known_labels=known, gallery=index, **options)
     depth = min(_checks.positive_int(depth, name="depth"), len(index))
@@ -132,11 +135,12 @@ def gallery_grows(gallery, calibration, queries, order, *, start, distance="cosi
     Returns:
         A dict of arrays of shape [num_steps]: ``classes`` and ``rows`` of the gallery, ``recall@1`` of the
         queries of its classes, and for each metric of ``simnb.metrics.match_rates`` two: ``precision`` with
-        the first threshold, and ``precision, calibrated again``.
+        the first threshold, and ``precision, calibrated again``, NaN where it cannot be: a target is not met,
+        or is on false acceptance where no calibration query is unknown any more.
 
     Raises:
-        ValueError: If a class of ``order`` has no rows or comes twice, ``start`` is beyond them, a target is
-            not met, or something is malformed.
+        ValueError: If a class of ``order`` has no rows or comes twice, ``start`` is beyond them, the
+            target is not met at the first step, or something is malformed.
     """
     (rows, labels), (tuning, wanted), (asked, truth) = (
         _pair(part, name)
@@ -147,21 +151,23 @@ def gallery_grows(gallery, calibration, queries, order, *, start, distance="cosi
         raise ValueError(f"order must name classes of the gallery, each once, got {order.tolist()}")
     if not 1 <= _checks.positive_int(start, name="start") <= len(order):
         raise ValueError(f"start must be from 1 to the {len(order)} classes of order, got {start}")
-    index = open_index(distance=distance)
-    steps, first = [], None
+    _check_options(options)
+    index, steps, first = open_index(distance=distance), [], None
     for count in range(start, len(order) + 1):
         coming = np.isin(labels, order[:start] if count == start else order[count - 1])
         index.add(rows[coming], labels[coming])
         known = order[:count]
-        again = calibrate(index.search(tuning, k=1), wanted, known_labels=known, **options)
+        again = _calibrated(index.search(tuning, k=1), wanted, known, options, needed=first is None)
         first = first or again
         found = index.search(asked, k=1)
         of_known = np.isin(truth, known)
         step = {"classes": count, "rows": len(index)}
         step["recall@1"] = recall_at_k(found[of_known], truth[of_known]) if of_known.any() else np.nan
         for suffix, chosen in (("", first), (", calibrated again", again)):
-            answers = match(found, chosen.limits()).labels
-            rates = evaluate_matches(answers, truth, known_labels=known)
+            rates = dict.fromkeys(METRICS, np.nan)
+            if chosen is not None:
+                answers = match(found, chosen.limits()).labels
+                rates = evaluate_matches(answers, truth, known_labels=known)
             step |= {f"{name}{suffix}": rate for name, rate in rates.items()}
         steps.append(step)
     return {name: np.array([step[name] for step in steps]) for name in steps[0]}
@@ -206,7 +212,8 @@ def few_shot(
     """
     (rows, labels), (asked, truth) = _pair(gallery, "gallery"), _pair(queries, "queries")
     classes = np.unique(_checks.labels(classes, name="classes"))
-    shots = [_checks.positive_int(shot, name="shots") for shot in shots]
+    shots = [_checks.positive_int(shot, name="shots") for shot in (shots if np.ndim(shots) else [shots])]
+    _checks.not_empty(shots, name="shots")
     repeats = _checks.positive_int(repeats, name="repeats")
     rng = np.random.default_rng(_checks.seed(seed))
     of_class = {label: np.flatnonzero(labels == label) for label in classes.tolist()}
@@ -241,6 +248,24 @@ def _means(rows, labels):
     sums = np.zeros((len(classes), rows.shape[1]))
     np.add.at(sums, position, rows)
     return sums / counts[:, None], classes
+
+
+def _check_options(options):
+    for name in ("matcher", "known_labels", "gallery"):
+        if name in options:
+            raise ValueError(
+                f"protocols take no {name}=...: they match by the nearest neighbor in their gallery"
+            )
+
+
+def _calibrated(neighbors, labels, known, options, *, needed):
+    """A calibration whose first target is met; None where there can be none and it is not needed."""
+    wanted = goals(options.get("maximize"), options.get("targets", {"f1": 0}))
+    of_unknown = any(goal.metric == "false_acceptance" for goal in wanted)
+    if not needed and of_unknown and np.isin(labels, known).all():
+        return None
+    chosen = calibrate(neighbors, labels, known_labels=known, **options)
+    return chosen if needed or chosen.cutpoint.met else None
 
 
 def _pair(part, name):

@@ -61,7 +61,8 @@ class SimilaritySearch:
         calibrated = "not calibrated"
         if self.calibration is not None:
             chosen = self.calibration.cutpoint
-            calibrated = f"threshold {chosen.threshold:.4g}" if chosen.met else f"{chosen} not met"
+            threshold = "by class" if chosen.by_class is not None else f"{chosen.threshold:.4g}"
+            calibrated = f"threshold {threshold}" if chosen.met else f"{chosen} not met"
         return f"SimilaritySearch({self.index!r}, {calibrated})"
 
     def add(self, images, labels=None, *, ids=None):
@@ -175,7 +176,7 @@ class SimilaritySearch:
         neighbors = self.lookup(images, k=k)
         if threshold is not None:
             return match(neighbors, threshold, matcher=matcher)
-        return self.calibration.match(neighbors, cutpoint, gallery=self.index.fingerprint)
+        return self.calibration.match(neighbors, cutpoint, gallery=self.index)
 
     def embed(self, images):
         """Embed images or ``Examples``: unit vectors, shape [num_examples, dim] float32."""

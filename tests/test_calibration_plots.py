@@ -354,7 +354,7 @@ def test_broken_promises_are_apart_from_kept_ones_and_counted():
     shares = [drawn(ax, f"share: {name}").get_text() for name in achieved]
     assert shares == ["50% broken", "0% broken"]
     assert "2 of 4" in words(ax)
-    assert "0 of 3" in words(ax)
+    assert "0 of 5" in words(ax)
     assert "as 10% may be with 90% confidence" in words(ax)
     assert title(ax) == "At least 95% precision: missed in 0% to 50% of trials"
     assert ax.get_xlabel() == "precision (%)"
@@ -414,11 +414,17 @@ def test_extreme_trials_are_drawn(achieved, limit):
         promised = np.array(rates)[~np.isnan(rates)]
         broken = promised < 0.95 if limit == "at least" else promised > 0.95
         if len(promised):
-            assert drawn(ax, f"share: {name}").get_text() == f"{100 * broken.mean():g}% broken"
+            assert drawn(ax, f"share: {name}").get_text() == f"{100 * broken.sum() / len(rates):g}% broken"
         else:
             assert f"share: {name}" not in gids(ax)
             assert "no promise" in words(ax)
     paint(ax)
+
+
+def test_trials_without_a_promise_break_none():
+    ax = plots.promise_kept({"a": [0.8, NAN, NAN, NAN]}, target=0.9)
+    assert title(ax) == "At least 90% precision: missed in 25% of trials"
+    assert "1 of 4" in words(ax)
 
 
 def test_where_nothing_was_promised_the_title_says_so():

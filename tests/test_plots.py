@@ -407,8 +407,8 @@ def test_without_unknown_queries_there_is_no_false_acceptance():
 
 @pytest.mark.parametrize("answered", [True, False])
 def test_a_calibration_that_rejects_everything_is_drawn(answered):
-    labels = np.full((2, 1), 0 if answered else UNKNOWN)
-    neighbors = Neighbors(np.array([[0.5], [0.5]]), np.array([[1], [2]]), labels)
+    labels, distance = (0, 0.5) if answered else (UNKNOWN, np.inf)
+    neighbors = Neighbors(np.full((2, 1), distance), np.array([[1], [2]]), np.full((2, 1), labels))
     calibration = calibrate(neighbors, [1, 1])
     assert calibration.threshold == -np.inf
     ax = plots.metric_curves(calibration)
@@ -463,6 +463,16 @@ def test_any_cutpoint_can_be_marked_and_the_others_are_thin_lines():
         plots.metric_curves(calibration, cutpoint="loose")
     unmet = small_calibration(known_labels=[0, 1], targets={"recall": 1.0})
     assert plots.metric_curves(unmet).get_title(loc="left").startswith("No threshold keeps recall >= 100.0%")
+
+
+def test_of_thresholds_by_class_the_single_one_is_drawn_with_its_own_rates():
+    calibration = small_calibration(known_labels=[0, 1], per_class=True)
+    ax = plots.metric_curves(calibration)
+    single = calibration.curves.rates(calibration.cutpoint.threshold)
+    assert ax.get_title(loc="left").startswith(f"One threshold for all classes: F1 {single['f1']:.1%} at")
+    assert (
+        plots.precision_recall(calibration).get_title(loc="left").startswith("One threshold for all classes")
+    )
 
 
 def test_axes_that_are_given_are_drawn_into():

@@ -76,6 +76,23 @@ def test_a_gallery_grows_class_by_class_and_the_last_step_is_the_whole():
             gallery_grows(GALLERY, CALIBRATION, QUERIES, order, start=start)
 
 
+def test_a_growing_gallery_that_runs_out_of_unknown_queries_says_so_and_goes_on():
+    targets = {"false_acceptance": 0.2}
+    steps = gallery_grows(GALLERY, CALIBRATION, QUERIES, [0, 1, 2, 3], start=2, targets=targets)
+    assert np.isnan(steps["recall, calibrated again"]).tolist() == [False, False, True]
+    assert not np.isnan(steps["recall"]).any()
+    with pytest.raises(ValueError, match="cutpoint 'precision' is not met"):
+        gallery_grows(
+            GALLERY, CALIBRATION, QUERIES, [0, 1], start=1, targets={"precision": 1}, confidence=0.9
+        )
+    for do in (
+        lambda: gallery_grows(GALLERY, CALIBRATION, QUERIES, [0, 1], start=1, matcher="majority_vote"),
+        lambda: held_out(GALLERY, CALIBRATION, QUERIES, [3], matcher="majority_vote"),
+    ):
+        with pytest.raises(ValueError, match=r"protocols take no matcher=\.\.\.: they match by the nearest"):
+            do()
+
+
 def test_more_examples_of_a_new_class_find_more_of_it():
     measured = few_shot(GALLERY, QUERIES, [2, 3], shots=(1, 5, 40), repeats=8)
     few = measured["few"].mean(axis=0)
@@ -88,6 +105,9 @@ def test_more_examples_of_a_new_class_find_more_of_it():
     np.testing.assert_array_equal(again["few"], measured["few"])
     only = few_shot(GALLERY, (QUERIES[0][:40], QUERIES[1][:40]), [2], shots=[1], repeats=1)
     assert np.isnan(only["few"]).all()
+    assert few_shot(GALLERY, QUERIES, [2], shots=5, repeats=2)["few"].shape == (2, 1)
+    with pytest.raises(ValueError, match="shots must hold at least one example, got none"):
+        few_shot(GALLERY, QUERIES, [2], shots=())
     with pytest.raises(ValueError, match="must have 41 rows in the gallery, but 2 has 40"):
         few_shot(GALLERY, QUERIES, [2], shots=[41])
 

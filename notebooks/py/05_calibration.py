@@ -173,7 +173,7 @@ assert kept["indexed images"]["coverage"] < 0.01
 # %% [markdown]
 # The first two have no unknown classes either: nothing tells them that strangers will come. In a run of the tutorial
 # under TensorFlow Similarity its cutpoint promised a precision of 0.951; of 799 queries that were neither indexed nor
-# trained on, 0.721 were matched rightly.
+# trained on, a share of 0.721 was matched rightly. (That run is not part of this notebook.)
 
 # %% [markdown]
 # ## 4. A recall that always reaches 1
@@ -204,7 +204,8 @@ assert np.isclose(curves.recall[-1], metrics.recall_at_k(of_tuning[is_known], tu
 #
 # What is best depends on what an error costs. `maximize` finds the best value of a metric, `targets` the thresholds that
 # meet what you ask for, each under a name of yours. Among those that meet a target the one with the most right answers
-# is taken. What cannot be had is in the table too, as `NOT MET`, with the best there is.
+# is taken, and under a target on coverage or recall the most precise. What cannot be had is in the table too, as
+# `NOT MET`, with the best there is.
 
 # %% tags=["nbval-ignore-output"]
 targets = {
@@ -306,32 +307,40 @@ assert broken["plain"] > 0.25
 # The promise has a price, fewer answers, and it falls with the number of calibration images. And it assumes something:
 # that new queries come **from the same distribution** as the calibration images, with the same share of strangers,
 # independently, and that the gallery stays as it is. The 5 % are over draws of calibration images: a given threshold
-# either keeps its promise or does not. A draw that yields no threshold (`NotMet`) breaks none.
+# either keeps its promise or does not. A draw that yields no threshold (`NotMet`) breaks none. And target, k, matcher and
+# seed have to be fixed beforehand: who tries several and keeps the best has chosen by chance again.
 
 # %% [markdown]
 # ## 7. Strangers that calibration has never met
 #
 # Above, calibration saw other images of the very classes that came later as unknown. Real strangers are of classes that
-# nobody thought of. `protocols.held_out` measures both: with images of both unknown classes among the calibration
-# images, and with those of the first only, so that the second is new to everybody.
+# nobody thought of. `protocols.held_out` tries both: with images of both unknown classes among the calibration images,
+# and with those of one only, so that the other is new to everybody. Each time at most a fifth of the strangers that
+# calibration met may be accepted.
 
 # %% tags=["nbval-ignore-output"]
 pairs = [(rows["gallery"], gallery.labels), (rows["tuning"], tuning.labels), (rows["query"], query.labels)]
 strangers = [query.class_names.index(name) for name in unknown]
-accepted = {}
-for name, met in (("both met", strangers), (f"only {unknown[0]} met", strangers[:1])):
+print(f"{'calibrated with':17}" + "".join(f"{name + ' accepted':>20}" for name in unknown))
+accepted = []
+for met in (strangers, strangers[:1], strangers[1:]):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of queries unlike the calibration images: section 11
-        result = protocols.held_out(*pairs, strangers, calibrated_with=met, targets=wanted)
-    answers = match(of_query, result.calibration.threshold).labels
-    shares = [(answers[query.labels == label] >= 0).mean() for label in strangers]
-    accepted[name] = shares
-    print(f"{name:16}", ", ".join(f"{n} accepted {s:.1%}" for n, s in zip(unknown, shares, strict=True)))
+        options = {"calibrated_with": met, "targets": {"false_acceptance": 0.2}}
+        limit = protocols.held_out(*pairs, strangers, **options).calibration.threshold
+    answers = match(of_query, limit).labels
+    accepted.append([(answers[query.labels == label] >= 0).mean() for label in strangers])
+    names_met = " and ".join(query.class_names[label] for label in met)
+    print(f"{names_met:17}" + "".join(f"{share:20.1%}" for share in accepted[-1]))
 
 # %% [markdown]
-# With the first alone there are only half as many strangers to calibrate with. The target seems easier than it is, the
-# threshold is larger, and more of both are let in. Which strangers come, and how many, is not known beforehand. Take the most unlike ones you have for calibration, and look at false
-# acceptance class by class.
+# What calibration met it keeps to a fifth. Of a class that it did not meet, more may be accepted, or fewer: that depends
+# on how much it is like a class of the gallery. A truck is much like an automobile. So calibrate with several kinds of
+# strangers, the ones most like your classes among them, and look at false acceptance class by class.
+
+# %%
+# Check: what calibration met is accepted about as often as was asked for.
+assert all(abs(accepted[i + 1][i] - 0.2) < 0.15 for i in (0, 1))
 
 # %% [markdown]
 # ## 8. One threshold for all, or one for each class
@@ -359,9 +368,10 @@ print(f"{'as it seems':16}{chosen.rates['f1']:14.4f}{each.rates['f1']:13.4f}")
 print(f"{'cross-validated':16}{crossed['single']['f1']:14.4f}{crossed['per_class']['f1']:13.4f}")
 
 # %%
-# Check: the many thresholds seem better where they were chosen; cross-validation takes some of that back.
-assert each.rates["f1"] >= chosen.rates["f1"] - 0.002
-assert crossed["per_class"]["f1"] <= each.rates["f1"]
+# Check: measured on images that chose neither, both are a little worse than they seemed, and near one another.
+assert crossed["per_class"]["f1"] < each.rates["f1"] + 0.002
+assert crossed["single"]["f1"] < chosen.rates["f1"] + 0.002
+assert abs(crossed["per_class"]["f1"] - crossed["single"]["f1"]) < 0.05
 
 # %% tags=["nbval-ignore-output"]
 matches = chosen.match(of_query, gallery=index.fingerprint)
@@ -399,7 +409,8 @@ plt.show()
 #
 # A threshold says yes or no. A probability says more: it is learned from calibration images, as a falling curve of the
 # distance (isotonic regression). Whether it means what it says is seen on other images: of the matches with 80 %, 80 %
-# have to be right. The *expected calibration error* is the mean difference.
+# have to be right. The *expected calibration error* is the mean difference. It is small for one certainty for all, too;
+# that the probabilities also tell right matches from wrong ones shows in how wide they are spread.
 
 # %% tags=["nbval-ignore-output"]
 probability = calibration.fit_probability(nearest, tuning.labels, known_labels=known)
@@ -410,9 +421,11 @@ plots.reliability_diagram(sure, is_right)
 plt.show()
 
 # %%
-# Check: the probabilities are far better calibrated than the same certainty for all.
+# Check: probabilities say more than the same certainty for all, by the mean squared error (Brier score).
 error = calibration.expected_calibration_error(sure, is_right)
+constant = (nearest.labels == tuning.labels).mean()
 assert error < 0.08
+assert ((sure - is_right) ** 2).mean() < 0.9 * ((constant - is_right) ** 2).mean()
 assert probability(np.inf) == 0
 
 # %% [markdown]
@@ -462,10 +475,16 @@ short.add(rows["gallery"][:, :16], gallery.labels, ids=gallery.ids)
 asked = np.isin(query.labels, known)
 scores = [
     metrics.retrieval_scores(found, query.labels[asked], k=1)["recall@1"]
-    for found in (of_query[asked], short.search(rows["query"][asked][:, :16], k=5))
+    for found in (short.search(rows["query"][asked][:, :16], k=5), of_query[asked])
 ]
 comparison = metrics.compare(*scores, strata=query.labels[asked], seed=SEED)
 print("R@1 of the first 16 values less that of all:", comparison.difference)
+
+# %%
+# Check: the difference is that of the means, and its interval holds it.
+difference = comparison.difference
+assert np.isclose(difference.value, scores[0].mean() - scores[1].mean())
+assert difference.low <= difference.value <= difference.high
 
 # %% [markdown]
 # ## 13. Keep it

@@ -150,7 +150,7 @@ plt.show()
 # ## 3. Does a threshold carry over?
 #
 # Suppose that the search began with the eight seen classes, and was calibrated then. The distances of right matches of
-# unseen classes are others: their images lie farther apart, and farther from everything.
+# unseen classes are larger, for their images lie farther apart; and wrong matches lie as near as right ones.
 
 # %% tags=["nbval-ignore-output"]
 answers = match(neighbors)
@@ -228,8 +228,7 @@ with warnings.catch_warnings():
 print(f"calibrated again: {told(again)}; threshold {old_threshold:.4f} -> {eight.calibration.threshold:.4f}")
 
 # %%
-# Check: before, no answer could be right; afterwards some are, and more after calibrating again.
-assert (before.labels == new[0]).sum() == 0
+# Check: once it is indexed the class is found more often than by chance, and more after calibrating again.
 assert (after.labels == new[0]).mean() > chance
 assert (again.labels == new[0]).sum() >= (after.labels == new[0]).sum()
 assert "the gallery is not the one of the calibration" in str(caught[0].message)
@@ -262,13 +261,14 @@ for i, count in enumerate(steps["classes"]):
     print(f"{count:7}  " + "  ".join(f"{value:.3f}" for value in row))
 
 # %%
-# Check: each step makes the search harder, and calibrating again is at no step much worse.
+# Check: with all classes the search is harder than with four; for F1, calibrating again is at no step much worse.
 assert steps["recall@1"][-1] < steps["recall@1"][0]
 assert (steps["f1, calibrated again"] > steps["f1"] - 0.03).all()
 
 # %% [markdown]
-# Calibrated again for the best F1, the threshold grows with the gallery: more queries get their right answer, and more
-# strangers are let in. Where strangers matter, calibrate to a target on false acceptance instead.
+# Calibrated again for the best F1, the threshold grows with the gallery. More queries get their right answer, and far
+# more strangers are let in: F1 hardly counts them, the fewer there are left. Where strangers matter, calibrate to a target
+# on false acceptance instead.
 
 # %% [markdown]
 # ## 6. One example, five, twenty
@@ -292,10 +292,16 @@ for ax, (name, measured) in zip(axes, few.items(), strict=True):
 plt.show()
 
 # %%
-# Check: more examples find more, and by one example prototypes find more.
+# Check: more examples find more, and by one example prototypes find more. Neither need be better than chance.
 by_row, by_mean = (measured["few"].mean(axis=0) for measured in few.values())
 assert (np.diff(by_row) > 0).all()
 assert by_mean[0] > by_row[0]
+
+# %% [markdown]
+# Compare the unseen classes with chance, one of ten. On CIFAR-10 a few images are no match for four hundred of every
+# other class, and even prototypes are only somewhat better than chance: this embedder has places for eight classes, and
+# draws everything else towards them. On digits, which are easier, they do well. What helps is more examples, more and
+# other training classes, or training with the new class.
 
 # %% tags=["nbval-ignore-output", "summary"]
 print(f"data set   {data.default_name()}, {time.perf_counter() - start:.0f} s")
@@ -311,7 +317,7 @@ for name, rates in zip(ways, (by_row, by_mean), strict=True):
 # - compared how well seen and unseen classes are found, class by class;
 # - watched queries go from *Unknown* to their class, by adding images to the gallery;
 # - let the gallery grow, and seen what becomes of an old threshold;
-# - found new classes by a few examples, and by their means;
+# - looked for new classes by a few examples, and by their means, and seen when that is too little;
 # - seen how far an embedding carries over, and why to calibrate again.
 #
 # ## Exercises

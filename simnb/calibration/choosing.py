@@ -10,7 +10,7 @@ from simnb.calibration.curves import Curves
 from simnb.calibration.cutpoints import Cutpoint, NotMet, choose, goals
 from simnb.calibration.guarantees import PROMISED, promised
 from simnb.calibration.result import Calibration
-from simnb.matching import match
+from simnb.matching import check_neighbors, match
 from simnb.metrics import known_queries, match_rates
 
 
@@ -36,11 +36,13 @@ def calibrate(
     precise. Of equally good ones the more precise is taken, then the larger.
 
     Without ``confidence`` a target is met on the calibration queries, and on new ones about every second
-    time. With ``confidence=0.95`` the threshold is stricter: of 100 draws of calibration queries at most 5
-    give one that misses its target on new queries. (A draw that gives none, ``NotMet``, is no miss.)
-    This assumes that calibration queries and new ones come independently from the same distribution, with
-    the same share of unknown ones, and that the gallery stays as it is. Each target holds with this
-    confidence by itself, not all of them together.
+    time. With ``confidence=0.95`` the threshold is stricter: of 100 draws of calibration queries on average
+    at most 5 give one that misses its target on new queries. A draw that gives none (``NotMet``) is no miss;
+    so of the thresholds that are given more may miss, where most draws give none. This assumes that
+    calibration queries and new ones come independently from the same distribution, with the same share of
+    unknown ones, that the gallery stays as it is, and that target, k, matcher and ``seed`` were fixed before
+    looking. Each target holds with this confidence by itself, not all of them together. What ``maximize``
+    gives is promised nothing.
 
     Args:
         neighbors: ``Neighbors`` of the calibration queries.
@@ -57,6 +59,7 @@ def calibrate(
         confidence: Probability, over draws of calibration queries, that a target is met on new ones; above
             0 and below 1. None promises nothing.
         per_class: Whether each label gets a threshold of its own, chosen on the queries whose answer it is.
+            Where these together miss a target that a single threshold meets, each label gets the single one.
         shrinkage: With ``per_class``, how many queries' worth of all classes are added to those of one, so
             that a class of few queries gets nearly the threshold of all.
         gallery: The index that was searched, or its ``fingerprint``; ``Calibration.match`` then warns
@@ -68,9 +71,9 @@ def calibrate(
         own class at any distance, every F1 is 0 and the threshold is ``-inf``: reject everything.
 
     Raises:
-        ValueError: If there is no query of a known class, lengths differ, a name or a target is malformed, a
-            target on false acceptance is given without unknown queries, or a promise is asked for that
-            cannot be made (of F1, of a maximum, or with ``per_class``).
+        ValueError: If there is no query of a known class, the gallery has no labels, lengths differ, a name
+            or a target is malformed, a target on false acceptance is given without unknown queries, or a
+            promise is asked for that cannot be made (of F1, of a maximum, or with ``per_class``).
 
     References:
         Angelopoulos et al., Learn then Test, 2021 (the promises). https://arxiv.org/abs/2110.01052
@@ -90,11 +93,13 @@ def calibrate(
     seed = _checks.seed(seed)
     _check_promises(wanted, confidence, per_class)
     _check_shrinkage(shrinkage)
-    _checks.not_empty(neighbors, name="neighbors")
+    _checks.not_empty(check_neighbors(neighbors), name="neighbors")
     labels = _checks.labels(labels, count=len(neighbors), of="neighbors")
     known = known_queries(labels, known_labels)
     _check_queries(wanted, known)
     matches = match(neighbors, matcher=matcher)
+    if not matches.accepted.any() and np.isfinite(matches.distances).any():
+        raise ValueError("calibrate needs a labelled gallery, but no neighbor of any query has a label")
     right = known & (matches.labels == labels)
     queries = (matches.distances, matches.accepted, known, right)
     curves = Curves.count(*queries)
@@ -135,12 +140,15 @@ def _promised(goal, confidence, curves, queries, seed):
 
 
 def _by_class(goal, curves, queries, answers, shrinkage):
-    position, _ = choose(goal, curves)
+    position, single_meets = choose(goal, curves)
+    single = float(curves.threshold[position])
     thresholds, counts = thresholds_by_class(goal, curves, queries, answers, shrinkage)
     rates = {name: float(rate) for name, rate in match_rates(*counts).items()}
-    met = goal.target is None or bool(goal.met(rates[goal.metric]))
+    met = goal.target is None or bool(goal.met(rates[goal.metric]) and (sum(counts[:2]) + counts[3]) > 0)
+    if not met and single_meets:  # each class on its own misses by chance what one threshold for all meets
+        thresholds, rates, met = dict.fromkeys(thresholds, single), curves.at(position), True
     kind = Cutpoint if met else NotMet
-    return kind(goal, float(curves.threshold[position]), rates, by_class=thresholds)
+    return kind(goal, single, rates, by_class=thresholds)
 
 
 def _check_promises(wanted, confidence, per_class):

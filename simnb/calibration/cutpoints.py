@@ -60,7 +60,8 @@ class Cutpoint:
 
     Attributes:
         goal: The ``Goal``.
-        threshold: Largest distance that matches.
+        threshold: Largest distance that matches; with ``by_class`` the single one for all classes, which it
+            can be compared with.
         rates: Every metric on the calibration queries, by name.
         confidence: Probability that a draw of calibration queries gives a threshold that keeps the target
             on new queries; None where nothing is promised.
@@ -158,7 +159,7 @@ def _goal(name, wanted):
 
 
 def _is_percent(value):
-    return isinstance(value, numbers.Real) and not isinstance(value, bool) and 1 < value <= 100
+    return isinstance(value, numbers.Real) and not isinstance(value, bool) and 2 <= value <= 100
 
 
 def choose(goal, curves, allowed=None):

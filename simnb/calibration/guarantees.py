@@ -62,11 +62,16 @@ def promised(goal, confidence, queries, seed):
 
 
 def fewest(goal, confidence):
-    """How many queries a test needs at least to pass, all of them as good as can be."""
+    """What a promise takes at the least, in words."""
     share = 1 - goal.target if goal.metric == "false_acceptance" else goal.target
     if share >= 1:
-        return None
-    return 1 if share <= 0 else int(np.ceil(np.log(1 - confidence) / np.log(share)))
+        return "no number of queries can promise that there is never an exception"
+    count = 1 if share <= 0 else np.log(1 - confidence) / np.log(share)
+    if goal.metric not in _RISING:
+        count = count / (1 - SPLIT)
+    kind = {"false_acceptance": "unknown queries, all rejected", "precision": "answers, all of them right"}
+    kind = kind.get(goal.metric, "queries, all of them right")
+    return f"such a promise takes at the least about {np.ceil(count):.0f} {kind}"
 
 
 def _p_values(goal, curves, scale=1.0):

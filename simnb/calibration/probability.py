@@ -74,14 +74,21 @@ class MatchProbability:
         """
         try:
             fields = json.loads(text)
-            if fields.pop("format") != _FORMAT:
-                raise ValueError("another format")
+            version = fields.pop("format")
+        except (KeyError, TypeError, AttributeError, ValueError) as error:
+            raise ValueError("the text is not a MatchProbability, as its to_json writes it") from error
+        if version != _FORMAT:
+            raise ValueError(
+                f"the MatchProbability must be of format {_FORMAT}, got {version!r}, of another version of "
+                "simnb; install that one, or fit again"
+            )
+        try:
             for name in ("distances", "probabilities"):
                 fields[name] = np.array(fields[name], np.float64)
             return cls(**fields)
         except (KeyError, TypeError, AttributeError, ValueError) as error:
             raise ValueError(
-                f"the text is not a MatchProbability of format {_FORMAT}, as its to_json writes it"
+                f"the text is not a whole MatchProbability of format {_FORMAT}, as its to_json writes it"
             ) from error
 
 
@@ -102,8 +109,8 @@ def fit_probability(matches, labels, *, known_labels=None, method="isotonic", ma
         on its own an isotonic curve is always right.
 
     Raises:
-        ValueError: If lengths differ, no query has a neighbor, or all matches are right or all wrong under
-            ``platt``.
+        ValueError: If lengths differ, the matches were made with a threshold, no query has a neighbor, or all
+            matches are right or all wrong under ``platt``.
 
     References:
         Zadrozny and Elkan, Transforming Classifier Scores into Accurate Multiclass Probability Estimates,
@@ -116,6 +123,14 @@ def fit_probability(matches, labels, *, known_labels=None, method="isotonic", ma
     some = np.isfinite(matches.distances)
     if not some.any():
         raise ValueError(f"matches must have neighbors, got none for any of {len(labels)} queries")
+    rejected = some & ~matches.accepted
+    if rejected.any() and matches.distances[rejected].min() > matches.distances[matches.accepted].max(
+        initial=-np.inf
+    ):
+        raise ValueError(
+            f"matches must be made without a threshold, got {rejected.sum()} of {len(labels)} rejected, "
+            "those farthest away; pass simnb.matching.match(neighbors)"
+        )
     distances, right = matches.distances[some].astype(np.float64), right[some]
     if method == "isotonic":
         curve = _isotonic(distances, right)

@@ -1,18 +1,18 @@
 """A calibration: its cutpoints, what they were counted on, and where they may be used."""
 
 import json
-import warnings
 from dataclasses import asdict, dataclass
 from html import escape
 
 import numpy as np
 
 from simnb import _checks
+from simnb._warnings import warn
 from simnb.calibration.curves import METRICS, Curves
 from simnb.calibration.cutpoints import Cutpoint, Goal, NotMet
 from simnb.calibration.drift import ALARM, FEWEST, compare_distances
 from simnb.calibration.guarantees import fewest
-from simnb.matching import match
+from simnb.matching import MATCHERS, accept, check_neighbors, match
 
 _FORMAT = 2
 
@@ -49,9 +49,12 @@ class Calibration:
         """Threshold of the first cutpoint.
 
         Raises:
-            ValueError: If its target is not met.
+            ValueError: If its target is not met, or each class has its own (``limits``).
         """
-        return self._usable(None).threshold
+        chosen = self._usable(None)
+        if chosen.by_class is not None:
+            raise ValueError("each class has a threshold of its own: use limits(), or cutpoint.by_class")
+        return chosen.threshold
 
     @property
     def rates(self) -> dict[str, float]:
@@ -87,10 +90,10 @@ class Calibration:
         """Give each query the label it matches at a cutpoint, or ``UNKNOWN``.
 
         Args:
-            neighbors: ``Neighbors`` from the same gallery, by the same distance; with at least the k
-                neighbors that were calibrated with, of which the first k are used.
+            neighbors: ``Neighbors`` from the same gallery, by the same distance. A majority vote needs the k
+                neighbors that were calibrated with; of more the first k are used.
             cutpoint: Name of a cutpoint; the first when left out.
-            gallery: ``index.fingerprint`` of the gallery as it is now.
+            gallery: The index that was searched, or its ``fingerprint``.
 
         Returns:
             ``Matches``.
@@ -103,65 +106,66 @@ class Calibration:
             ValueError: If the distance is another one, neighbors are too few, the target of the cutpoint is
                 not met, or there is no such cutpoint.
         """
-        limits = self.limits(cutpoint)
-        if None not in (neighbors.distance, self.distance) and neighbors.distance != self.distance:
-            raise ValueError(
-                f"neighbors must be by {self.distance} distance as calibrated, got {neighbors.distance}"
-            )
-        if neighbors.k < self.k:
-            raise ValueError(
-                f"neighbors must have the {self.k} a query that were calibrated with, got {neighbors.k}; "
-                f"search with k={self.k}"
-            )
+        limits, found = self.limits(cutpoint), self._matched(neighbors)
         self.check_gallery(gallery)
-        if neighbors.k > self.k:
-            neighbors = neighbors.first(self.k)
-        matches = match(neighbors, limits, matcher=self.matcher)
-        self._warn_of_drift(matches.distances)
-        return matches
+        self._warn_of_drift(_decisive(found))
+        return accept(found, limits)
 
     def check_gallery(self, gallery):
-        """Warn where a gallery, by its fingerprint, is not the one that was calibrated with."""
+        """Warn where an index, or its fingerprint, is not the one that was calibrated with."""
+        gallery = getattr(gallery, "fingerprint", gallery)
         if gallery is None or self.gallery is None:
             return
         # "60,000 rows" or "60,000 rows, 0123456789abcdef": an engine may know only their number.
         now, then = gallery.split(", "), self.gallery.split(", ")
         if any(one != other for one, other in zip(now, then, strict=False)):
             changed = f"{then[0]} then, {now[0]} now" if now[0] != then[0] else f"{now[0]}, but not the same"
-            warnings.warn(
+            warn(
                 f"the gallery is not the one of the calibration ({changed}): rates and promises may not "
-                "carry over; calibrate again",
-                RuntimeWarning,
-                stacklevel=3,
+                "carry over; calibrate again"
             )
 
     def compare_distances(self, neighbors):
         """Compare the distances that queries are decided by with those of the calibration queries.
 
         Args:
-            neighbors: ``Neighbors`` of the queries.
+            neighbors: ``Neighbors`` of the queries, as ``match`` takes them.
 
         Returns:
             A ``Drift``.
+
+        Raises:
+            ValueError: If there is no query, the distance is another one or neighbors are too few.
         """
-        if neighbors.k > self.k:
-            neighbors = neighbors.first(self.k)
-        return compare_distances(self._distances(), match(neighbors, matcher=self.matcher).distances)
+        return compare_distances(self._distances(), _decisive(self._matched(neighbors)))
+
+    def _matched(self, neighbors):
+        """What the matcher answers without a threshold."""
+        check_neighbors(neighbors)
+        if None not in (neighbors.distance, self.distance) and neighbors.distance != self.distance:
+            raise ValueError(
+                f"neighbors must be by {self.distance} distance as calibrated, got {neighbors.distance}"
+            )
+        needed = 1 if self.matcher == "nearest" else self.k
+        if neighbors.k < needed:
+            raise ValueError(
+                f"neighbors must have the {needed} a query that were calibrated with, got {neighbors.k}; "
+                f"search with k={needed}"
+            )
+        return match(neighbors if neighbors.k == needed else neighbors.first(needed), matcher=self.matcher)
 
     def _warn_of_drift(self, distances):
         if len(distances) < FEWEST or len(self.curves) == 1:
             return
         drift = compare_distances(self._distances(), distances)
         if drift.p_value < ALARM:
-            warnings.warn(
-                f"these queries are not like those of the calibration: {drift}; "
-                "rates and promises may not carry over (simnb.plots.distance_shift shows it)",
-                RuntimeWarning,
-                stacklevel=4,
+            warn(
+                f"these queries are not like those of the calibration: {drift}; rates and promises may not "
+                "carry over (simnb.plots.distance_shift shows it)"
             )
 
     def _distances(self):
-        """Distance of every calibration query, ascending; inf where there was no neighbor."""
+        """Distance of every calibration query, ascending; inf where no neighbor with a label decided."""
         curves = self.curves
         accepted = curves.accepted_right + curves.accepted_wrong + curves.accepted_unknown
         missing = curves.num_known + curves.num_unknown - accepted[-1]
@@ -171,15 +175,22 @@ class Calibration:
     def _usable(self, name):
         chosen = self.cutpoint if name is None else self[name]
         if not chosen.met:
-            metric, hint = chosen.goal.metric, ""
-            if chosen.confidence is not None and (count := fewest(chosen.goal, chosen.confidence)):
-                hint = f" (that promise takes {count} queries at the least, all of them right)"
-            raise ValueError(
-                f"cutpoint {chosen.name!r} is not met: no threshold keeps {chosen}{hint}; the best is "
-                f"{metric} {chosen.rates[metric]:.4g} at {chosen.threshold:.4g}. Name another cutpoint, or "
-                "pass that threshold to simnb.matching.match"
-            )
+            raise ValueError(f"cutpoint {chosen.name!r} is not met: {self._why_not(chosen)}")
         return chosen
+
+    def _why_not(self, chosen):
+        reached = f"{chosen.goal.metric} {chosen.rates[chosen.goal.metric]:.4g}"
+        if len(self.curves) == 1:
+            return f"no query has a neighbor with a label, so that nothing can keep {chosen}"
+        if chosen.by_class is not None:
+            return f"no thresholds by class were found that keep {chosen}; together these reach {reached}"
+        hint = ""
+        if chosen.confidence is not None:
+            hint = f" ({fewest(chosen.goal, chosen.confidence)})"
+        return (
+            f"no threshold keeps {chosen}{hint}; the best on the calibration queries is {reached} at "
+            f"{chosen.threshold:.4g}. Name another cutpoint, or pass that threshold to simnb.matching.match"
+        )
 
     def __repr__(self) -> str:
         """Print the small table."""
@@ -213,7 +224,7 @@ class Calibration:
         )
         if not chosen.met:
             return f"No threshold keeps {chosen} on {queries}"
-        limit = "the threshold of its class" if chosen.by_class else f"{chosen.threshold:.4g}"
+        limit = "the threshold of its class" if chosen.by_class is not None else f"{chosen.threshold:.4g}"
         return f"Match where {distance} <= {limit}: {chosen} on {queries}"
 
     def to_json(self) -> str:
@@ -265,11 +276,9 @@ class Calibration:
             for name in ("accepted_right", "accepted_wrong", "accepted_unknown"):
                 curves[name] = np.array(curves[name], np.int64)
             curves = Curves(**curves)
-            if any(len(count) != len(curves.distances) + 1 for count in curves.counts):
-                raise ValueError("the curves differ in length")
             cutpoints = [_cutpoint(**parts) for parts in fields.pop("cutpoints")]
             result = cls({one.name: one for one in cutpoints}, curves, **fields)
-            repr(result)  # everything is there and of its type
+            _check_whole(result)
             return result
         except (KeyError, TypeError, AttributeError, ValueError, IndexError, StopIteration) as error:
             raise ValueError(
@@ -286,6 +295,30 @@ def _cutpoint(*, name, metric, target, met, threshold, rates, confidence, by_cla
         confidence,
         by_class and {int(label): float(value) for label, value in by_class.items()},
     )
+
+
+def _check_whole(calibration):
+    """Raise ValueError where a part is missing or of another type."""
+    curves = calibration.curves
+    counts = (curves.accepted_right, curves.accepted_wrong, curves.accepted_unknown)
+    if any(
+        len(count) != len(curves.distances) + 1 or count[0] or (np.diff(count) < 0).any() for count in counts
+    ):
+        raise ValueError("the counts must rise from 0, one a candidate")
+    if (np.diff(curves.distances) <= 0).any():
+        raise ValueError("the distances must rise")
+    _checks.one_of(calibration.matcher, MATCHERS, name="matcher")
+    _checks.positive_int(calibration.k, name="k")
+    _checks.seed(calibration.seed)
+    for value in (calibration.distance, calibration.gallery):
+        if not isinstance(value, str | None):
+            raise ValueError(f"names must be strings, got {value!r}")
+    repr(calibration)
+
+
+def _decisive(found):
+    """Distances of answers made without a threshold; inf where there was no label to give."""
+    return np.where(found.accepted, found.distances, np.inf)
 
 
 def _percent(value):

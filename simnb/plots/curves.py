@@ -25,7 +25,8 @@ def metric_curves(calibration, *, cutpoint=None, ax=None, title=None):
     drawn, the chosen one always among them.
 
     Args:
-        calibration: A ``Calibration``.
+        calibration: A ``Calibration``. Where each class has its own threshold, the single one that it can be
+            compared with is marked.
         cutpoint: Name of the cutpoint whose rates are written; the first when left out. The others are
             marked by thin lines.
         ax: Axes to draw into; new ones when left out.
@@ -78,7 +79,7 @@ def metric_curves(calibration, *, cutpoint=None, ax=None, title=None):
         fontsize=9, title_fontsize=9, alignment="left", handlelength=3.2,
     )  # fmt: skip
     legend.get_title().set_color(_style.MUTED)
-    _style.heading(ax, title or _curves_title(chosen), above=15)
+    _style.heading(ax, title or _curves_title(chosen, curves.at(at)), above=15)
     return ax
 
 
@@ -122,7 +123,8 @@ def precision_recall(calibration, *, cutpoint=None, ax=None, title=None):
     for axis in (ax.xaxis, ax.yaxis):
         axis.set_major_formatter(PercentFormatter(1.0, symbol=""))
     ax.grid(color=_style.FAINT, lw=0.8)
-    _style.heading(ax, title or f"Precision {precision:.1%} at recall {recall:.1%}")
+    single = "" if chosen.by_class is None else "One threshold for all classes: "
+    _style.heading(ax, title or f"{single}Precision {precision:.1%} at recall {recall:.1%}")
     return ax
 
 
@@ -234,12 +236,13 @@ def _metric_name(name):
     return "F1" if name == "f1" else name.replace("_", " ")
 
 
-def _curves_title(chosen):
+def _curves_title(chosen, rates):
     name, goal = _metric_name(chosen.goal.metric), chosen.goal
-    reached = chosen.rates[goal.metric]
     if chosen.threshold == -np.inf:
         return f"Best {name}: reject every query"
-    at = f"{reached:.1%} at distance {_style.number(chosen.threshold)}"
+    at = f"{rates[goal.metric]:.1%} at distance {_style.number(chosen.threshold)}"
+    if chosen.by_class is not None:
+        return f"One threshold for all classes: {name} {at}"
     if goal.target is None:
         return f"Best {name}: {at}"
     if not chosen.met:

@@ -76,7 +76,8 @@ def promise_kept(
 
     Returns:
         The ``Axes``. Each histogram is as high as its row allows, so that only its shape can be compared.
-        Trials without a promise are counted under the row's name and not drawn.
+        Trials without a promise are counted under the row's name and not drawn; they break none, and are
+        among the trials that the shares are of.
 
     Raises:
         ValueError: If there is no trial of a way, a rate is not from 0 to 1, or the limit is unknown.
@@ -99,8 +100,8 @@ def promise_kept(
     for row, (name, of_name) in enumerate(rates.items()):
         promised = of_name[~np.isnan(of_name)]
         kept = promised >= target if limit == "at least" else promised <= target
-        _draw_trials(ax, name, -row, promised, kept, (edges, limit))
-        broken += [(~kept).mean()] if len(kept) else []
+        _draw_trials(ax, name, -row, promised, kept, (edges, limit, len(of_name)))
+        broken += [(~kept).sum() / len(of_name)] if len(kept) else []
         labels.append(_row_name(name, of_name))
     ax.set_yticks([0.35 - row for row in range(len(rates))], labels)
     ax.tick_params(axis="y", length=0)
@@ -162,7 +163,7 @@ def _promise_edges(rates, target):
 
 
 def _draw_trials(ax, name, row, rates, kept, bins):
-    edges, limit = bins
+    edges, limit, trials = bins
     ax.axhline(row, color=_style.FAINT, lw=0.8, zorder=0)
     # A rate at an edge belongs to the bin on the far side from the broken ones, whatever it is rounded to.
     side, width = 1e-6 if limit == "at least" else -1e-6, edges[1] - edges[0]
@@ -176,12 +177,12 @@ def _draw_trials(ax, name, row, rates, kept, bins):
     if not len(rates):
         ax.annotate("no promise", (1, row + 0.35), xytext=(8, 0), va="center", color=_style.MUTED, **at)
         return
-    text = f"{_ranges.percent((~kept).mean())} broken"
+    text = f"{_ranges.percent((~kept).sum() / trials)} broken"
     ax.annotate(
         text, (1, row + 0.35), xytext=(8, 1), va="bottom", color=_style.WRONG, fontweight="bold",
         gid=f"share: {name}", **at,
     )  # fmt: skip
-    of = f"{(~kept).sum():,} of {len(rates):,}"
+    of = f"{(~kept).sum():,} of {trials:,}"
     ax.annotate(of, (1, row + 0.35), xytext=(8, -1), va="top", color=_style.MUTED, **at)
 
 

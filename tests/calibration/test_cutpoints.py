@@ -239,7 +239,7 @@ def test_a_target_on_precision_is_not_met_by_giving_no_answer():
     [
         (
             {"precision": 1.5},
-            r"target 'precision' must be a share from 0 to 1, got 1.5; for 1.5 % write 0.015",
+            r"target 'precision' must be a share from 0 to 1, got 1.5$",
         ),
         ({"precision": 95}, r"got 95; for 95 % write 0.95"),
         ({"precision": -0.1}, r"must be a share from 0 to 1, got -0.1$"),

@@ -65,10 +65,47 @@ def test_too_few_queries_make_no_promise_and_the_best_threshold_is_shown(populat
     assert not chosen.met
     assert np.isfinite(chosen.threshold)
     assert "NOT MET: precision >= 0.99 with confidence 0.95" in repr(calibration)
-    with pytest.raises(
-        ValueError, match=r"'precision' is not met: .* 0.95 \(that promise takes 299 queries at the least"
-    ):
+    with pytest.raises(ValueError, match=r"'precision' is not met: .* takes at the least about 373 answers"):
         _ = calibration.threshold
+
+
+def right_answers(count):
+    """Queries that all find their class, and one that does not, farthest away."""
+    distances = np.linspace(0.1, 0.9, count + 1)[:, None]
+    labels = np.zeros((count + 1, 1), int)
+    return Neighbors(distances, labels, labels), [0] * count + [1]
+
+
+@pytest.mark.parametrize(("target", "count"), [(0.99, 373), (0.9, 36)])
+def test_as_many_queries_as_are_said_to_be_needed_are_needed(target, count):
+    met = [
+        calibrate(*right_answers(size), targets={"precision": target}, confidence=0.95).cutpoint.met
+        for size in (int(0.9 * count), int(1.5 * count))
+    ]
+    assert met == [False, True]
+
+
+def test_the_sequence_is_the_one_tested_by_hand(population):
+    for seed in range(5):
+        neighbors, labels = population.draw(600, seed)
+        distances, known = neighbors.distances[:, 0], labels != -1
+        right = known & (neighbors.labels[:, 0] == labels)
+        passed = promised(Goal("a", "precision", 0.8), 0.9, (distances, known | ~known, known, right), seed)
+        order = np.random.default_rng(seed).permutation(600)
+        chooser, tester = order[:120], order[120:]
+        steps = np.sort(distances[chooser])
+        middles = [*(steps[:-1] + (steps[1:] - steps[:-1]) / 2), steps[-1]]
+        tested = middles[middles.index(passed[0]) :]
+        expected = []
+        for threshold in tested:
+            accepted = distances[tester] <= threshold
+            if binom.sf(right[tester][accepted].sum() - 1, accepted.sum(), 0.8) > 0.1:
+                break
+            expected.append(threshold)
+        assert 0 < len(expected) < len(tested)
+        np.testing.assert_array_equal(passed, expected)
+        drawn = {"targets": {"precision": 0.8}, "confidence": 0.9, "seed": seed}
+        assert calibrate(neighbors, labels, **drawn).threshold in passed
 
 
 def test_what_nothing_can_miss_is_promised_and_what_nothing_can_prove_is_not(population):

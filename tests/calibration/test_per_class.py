@@ -70,8 +70,27 @@ def test_an_unmet_target_is_judged_on_all_classes_together():
     calibration = calibrate(*two_scales(500, 4), per_class=True, targets={"recall": 1.0})
     assert not calibration.cutpoint.met
     assert "by class" in repr(calibration)
+    with pytest.raises(ValueError, match="no thresholds by class were found that keep recall >= 1; together"):
+        calibration.limits()
     nothing = Neighbors(np.array([[0.1]]), np.zeros((1, 1), int), np.array([[1]]))
     assert not calibrate(nothing, [0], per_class=True, targets={"precision": 0.5}).cutpoint.met
+
+
+def test_a_target_that_a_single_threshold_meets_is_met_by_class_too():
+    fallen_back = 0
+    for seed in range(15):
+        rng = np.random.default_rng(seed)
+        answers, right = rng.integers(0, 10, 500), rng.random(500) < 0.95
+        labels = np.where(right, answers, (answers + 1) % 10)
+        distances = np.abs(rng.normal(np.where(right, 0.3, 0.6), 0.1))[:, None]
+        neighbors = Neighbors(distances, answers[:, None], answers[:, None])
+        single = calibrate(neighbors, labels, targets={"recall": 0.8}).cutpoint
+        chosen = calibrate(neighbors, labels, targets={"recall": 0.8}, per_class=True).cutpoint
+        assert chosen.met >= single.met
+        measured = evaluate_matches(match(neighbors, chosen.by_class).labels, labels)
+        assert measured["recall"] == pytest.approx(chosen.rates["recall"])
+        fallen_back += len(set(chosen.by_class.values())) == 1
+    assert 0 < fallen_back < 15
 
 
 def test_queries_without_any_answer_get_no_threshold():

@@ -59,9 +59,19 @@ def test_json_comes_back_whole(method):
     grid = np.linspace(0, 1, 50)
     np.testing.assert_array_equal(copy(grid), probability(grid))
     assert repr(copy) == repr(probability) == f"MatchProbability({method}, nearest, fitted on 200 queries)"
-    for other in ("[]", "{}", '{"format": 2}', text.replace('"format": 1', '"format": 2'), text[:20]):
-        with pytest.raises(ValueError, match="the text is not a MatchProbability of format 1"):
+    for other in ("[]", "{}", text[:20]):
+        with pytest.raises(ValueError, match="the text is not a MatchProbability, as its to_json writes it"):
             MatchProbability.from_json(other)
+    with pytest.raises(ValueError, match="must be of format 1, got 2, of another version of simnb; install"):
+        MatchProbability.from_json(text.replace('"format": 1', '"format": 2'))
+    with pytest.raises(ValueError, match="the text is not a whole MatchProbability of format 1"):
+        MatchProbability.from_json('{"format": 1}')
+
+
+def test_matches_made_with_a_threshold_are_refused(population):
+    neighbors, labels = population.draw(100, 0)
+    with pytest.raises(ValueError, match=r"must be made without a threshold, got \d+ of 100 rejected"):
+        fit_probability(match(neighbors, 0.4), labels)
 
 
 def test_far_matches_that_are_likelier_right_get_a_level_line():

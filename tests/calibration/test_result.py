@@ -96,6 +96,10 @@ def test_json_that_is_cut_short_changed_or_of_another_version_is_refused(populat
         ('"float64"', '"float16"'),
         ('"accepted_right": [0, ', '"accepted_right": ['),
         ('"metric": "precision"', '"metric": "speed"'),
+        ('"k": 1', '"k": 0'),
+        ('"matcher": "nearest"', '"matcher": "farthest"'),
+        ('"gallery": null', '"gallery": 7'),
+        ('"distances": [', '"distances": [9.5, '),
     ):
         assert change[0] in whole
         with pytest.raises(ValueError, match="not a whole calibration of format 2"):
@@ -130,7 +134,8 @@ def test_a_target_that_is_not_met_is_not_matched_with():
     neighbors, labels = small()
     calibration = calibrate(neighbors, labels, known_labels=[0, 1], targets={"recall": 0.9})
     with pytest.raises(
-        ValueError, match=r"cutpoint 'recall' is not met: .* the best is recall 0.6667 at 0.25"
+        ValueError,
+        match=r"cutpoint 'recall' is not met: .* the best on the calibration queries is recall 0.6667 at",
     ):
         calibration.match(neighbors)
 
@@ -141,12 +146,26 @@ def test_another_distance_or_too_few_neighbors_are_refused():
     other = neighbors_of(neighbors.labels, neighbors.distances, distance="euclidean")
     with pytest.raises(ValueError, match="neighbors must be by cosine distance as calibrated, got euclidean"):
         calibration.match(other)
+    with pytest.raises(ValueError, match="neighbors must be by cosine distance as calibrated, got euclidean"):
+        calibration.compare_distances(other)
+    for wrong in (neighbors.distances, match(neighbors)):
+        with pytest.raises(
+            ValueError, match=r"neighbors must be Neighbors, as index.search gives them, got \w+"
+        ):
+            calibration.match(wrong)
+        with pytest.raises(ValueError, match="neighbors must be Neighbors"):
+            calibrate(wrong, labels)
     three = neighbors_of([[0, 0, 1]] * 4, [[0.1, 0.2, 0.3]] * 4)
     voted = calibrate(three, [0] * 4, matcher="majority_vote")
     with pytest.raises(
         ValueError, match=r"must have the 3 a query that were calibrated with, got 1; search with k=3"
     ):
         voted.match(neighbors)
+
+
+def test_the_nearest_needs_one_neighbor_however_many_were_calibrated_with():
+    three = neighbors_of([[0, 1, 1]] * 4, [[0.1, 0.2, 0.3]] * 4)
+    assert calibrate(three, [0] * 4).match(three.first(1)).labels.tolist() == [0] * 4
 
 
 def test_of_more_neighbors_the_first_are_used():
@@ -165,6 +184,7 @@ def test_a_changed_gallery_warns():
         warnings.simplefilter("error")
         calibration.match(index.search(queries, k=1), gallery=index.fingerprint)
         calibration.match(index.search(queries, k=1), gallery="4 rows")  # all that Milvus knows
+    calibration.match(index.search(queries, k=1), gallery=index)
     index.update([0], labels=[1])
     with pytest.warns(RuntimeWarning, match=r"not the one of the calibration \(4 rows, but not the same\)"):
         calibration.match(index.search(queries, k=1), gallery=index.fingerprint)
@@ -214,3 +234,47 @@ def test_a_shift_is_named_with_its_side_and_place():
         compare_distances([0.1], [])
     with pytest.raises(ValueError, match="one must not be NaN, got 1 of them"):
         compare_distances([np.nan], [0.1])
+
+
+def test_queries_whose_neighbor_has_no_label_are_no_drift(population):
+    neighbors, labels = population.draw(300, 0)
+    answers = neighbors.labels.copy()
+    answers[::5] = UNKNOWN
+    neighbors = Neighbors(neighbors.distances, neighbors.ids, answers, "cosine")
+    calibration = calibrate(neighbors, labels)
+    calibration.match(neighbors)  # warnings are errors
+    assert calibration.compare_distances(neighbors).statistic == 0
+
+
+def test_samples_that_hardly_differ_are_compared_without_a_word():
+    one = np.linspace(0, 1, 300)
+    other = one.copy()
+    other[150] += 1e-9  # the exact value fails on this
+    assert compare_distances(one, other).p_value > 0.99
+
+
+def test_a_gallery_without_labels_is_named():
+    neighbors = neighbors_of([[UNKNOWN], [UNKNOWN]], [[0.1], [0.2]])
+    with pytest.raises(
+        ValueError, match="needs a labelled gallery, but no neighbor of any query has a label"
+    ):
+        calibrate(neighbors, [0, 0])
+    nothing = calibrate(neighbors_of([[UNKNOWN]], [[np.inf]]), [0], targets={"precision": 0.9})
+    with pytest.raises(ValueError, match="no query has a neighbor with a label, so that nothing can keep"):
+        _ = nothing.threshold
+
+
+def test_thresholds_by_class_are_no_single_one(population):
+    calibration = calibrate(*population.draw(200, 0), per_class=True)
+    with pytest.raises(ValueError, match=r"each class has a threshold of its own: use limits\(\)"):
+        _ = calibration.threshold
+    assert calibration.limits() == calibration.cutpoint.by_class
+
+
+def test_warnings_name_the_line_that_asked(population):
+    calibration = calibrate(*population.draw(200, 0), gallery="3 rows")
+    far = Neighbors(np.full((100, 1), 0.9), np.zeros((100, 1), int), np.zeros((100, 1), int), "cosine")
+    with pytest.warns(RuntimeWarning) as caught:
+        calibration.match(far, gallery="4 rows")
+    assert [warning.filename for warning in caught] == [__file__, __file__]
+    assert len({warning.lineno for warning in caught}) == 1

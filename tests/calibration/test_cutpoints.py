@@ -93,6 +93,16 @@ def test_the_query_that_sets_the_last_threshold_is_accepted():
     assert calibration.threshold == np.float32(0.3)
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_any_threshold_has_the_rates_of_the_candidate_that_accepts_the_same(dtype, population):
+    neighbors, labels = population.draw(50, 0, dtype)
+    curves = calibrate(neighbors, labels).curves
+    seen = curves.distances
+    for threshold in (-np.inf, *seen, *np.nextafter(seen, -np.inf), *np.nextafter(seen, np.inf), np.inf):
+        expected = evaluate_matches(match(neighbors, threshold).labels, labels)
+        assert curves.rates(threshold) == pytest.approx(expected)
+
+
 def test_neighboring_floats_are_still_told_apart():
     low = np.float32(0.2)
     high = np.nextafter(low, np.float32(1))

@@ -1,11 +1,11 @@
-"""Pairwise distances by name. Smaller is closer, for every one of them."""
+"""Distances by name, of all pairs or row by row. Smaller is closer, for every one of them."""
 
 import numpy as np
 from scipy.spatial.distance import cdist
 
 from simnb import _checks
 
-__all__ = ["DISTANCES", "pairwise"]
+__all__ = ["DISTANCES", "pairwise", "paired"]
 
 
 def _normalize(x, ops):
@@ -90,10 +90,50 @@ def pairwise(a, b, distance="cosine", *, ops=np):
     """
     _checks.one_of(distance, DISTANCES, name="distance")
     if ops is np:
-        a = _checks.embeddings(a, name="a")
-        b = _checks.embeddings(b, name="b")
-        if a.shape[1] != b.shape[1]:
-            raise ValueError(f"a and b must have the same dim, got {a.shape[1]} and {b.shape[1]}")
+        a, b = _rows(a, b)
         if 0 in (len(a), len(b)):
             return np.zeros((len(a), len(b)), np.float32)
     return _FORMULAS[distance](a, b, ops)
+
+
+def paired(a, b, distance="cosine"):
+    """Distance of every row of ``a`` to the row of ``b`` beside it.
+
+    Differences are taken first, so that equal rows are at 0 wherever they lie (but for ``inner_product``).
+
+    Args:
+        a: Embeddings, shape [num_pairs, dim].
+        b: Embeddings, shape [num_pairs, dim].
+        distance: As in ``pairwise``.
+
+    Returns:
+        Distances, shape [num_pairs] float32.
+
+    Raises:
+        ValueError: If the name is unknown, a shape is wrong, lengths differ or a value is not finite.
+    """
+    _checks.one_of(distance, DISTANCES, name="distance")
+    a, b = _rows(a, b)
+    _checks.same_length(a, b, "a and b")
+    if distance == "inner_product":
+        return -np.einsum("nd,nd->n", a, b)
+    if distance == "cosine" and len(a):
+        a, b = _normalize(a, np), _normalize(b, np)
+    if distance == "snr":
+        a, b = (rows - rows.mean(axis=1, keepdims=True) for rows in (a, b))
+    difference = a - b
+    if distance == "manhattan":
+        return np.abs(difference).sum(axis=1)
+    squared = np.einsum("nd,nd->n", difference, difference)
+    if distance == "cosine":
+        return 0.5 * squared  # of unit vectors
+    if distance == "snr":
+        return squared / np.maximum(np.einsum("nd,nd->n", a, a), np.float32(1e-12))
+    return np.sqrt(squared) if distance == "euclidean" else squared
+
+
+def _rows(a, b):
+    a, b = _checks.embeddings(a, name="a"), _checks.embeddings(b, name="b")
+    if a.shape[1] != b.shape[1]:
+        raise ValueError(f"a and b must have the same dim, got {a.shape[1]} and {b.shape[1]}")
+    return a, b

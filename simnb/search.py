@@ -5,7 +5,7 @@ import json
 import numpy as np
 
 from simnb import __version__, _checks, _folder, _parts
-from simnb.calibration import Calibration, calibrate
+from simnb.calibration import SHRINKAGE, Calibration, calibrate
 from simnb.data import Examples
 from simnb.index import UNKNOWN, open_index
 from simnb.matching import match
@@ -109,7 +109,20 @@ class SimilaritySearch:
         k = _checks.positive_int(k, name="k")
         return self.index.search(self.embed(images), k=k)
 
-    def calibrate(self, images, labels=None, *, k=1, matcher="nearest", **options):
+    def calibrate(
+        self,
+        images,
+        labels=None,
+        *,
+        k=1,
+        matcher="nearest",
+        maximize=None,
+        targets=None,
+        confidence=None,
+        per_class=False,
+        shrinkage=SHRINKAGE,
+        seed=0,
+    ):
         """Choose distance thresholds on images that were neither trained on nor indexed.
 
         Queries of classes that the index does not hold count as unknown: they ought to be rejected.
@@ -119,8 +132,12 @@ class SimilaritySearch:
             labels: Integers, shape [num_examples]; those of the ``Examples`` when left out.
             k: Neighbors the matcher sees.
             matcher: ``nearest`` or ``majority_vote``.
-            **options: What ``simnb.calibration.calibrate`` takes: ``maximize``, ``targets``, ``confidence``,
-                ``per_class``, ``shrinkage``, ``seed``.
+            maximize: This and what follows as in ``simnb.calibration.calibrate``.
+            targets: Named targets, such as ``{"careful": "precision >= 0.95"}``.
+            confidence: With which targets are met on new queries; None promises nothing.
+            per_class: Whether each label gets a threshold of its own.
+            shrinkage: How much that of a small class is drawn to the single one.
+            seed: Of the split of the queries that promises are tested with.
 
         Returns:
             The ``Calibration``, kept in ``self.calibration`` too. It knows the gallery it was made with.
@@ -143,7 +160,17 @@ class SimilaritySearch:
         self._check_not_indexed(images)
         neighbors = self.lookup(images, k=k)
         self.calibration = calibrate(
-            neighbors, labels, known_labels=known, matcher=matcher, gallery=self.index, **options
+            neighbors,
+            labels,
+            known_labels=known,
+            matcher=matcher,
+            maximize=maximize,
+            targets=targets,
+            confidence=confidence,
+            per_class=per_class,
+            shrinkage=shrinkage,
+            gallery=self.index,
+            seed=seed,
         )
         return self.calibration
 

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from simnb.distances import DISTANCES, pairwise
+from simnb.distances import DISTANCES, paired, pairwise
 
 
 def by_hand(a, b, distance):
@@ -40,6 +40,22 @@ def test_every_distance_is_its_formula(distance):
     a, b = two_sets()
     expected = [[by_hand(x, y, distance) for y in b] for x in a]
     np.testing.assert_allclose(pairwise(a, b, distance), expected, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("distance", DISTANCES)
+def test_row_by_row_is_the_formula_too(distance):
+    a, b = two_sets()
+    expected = [by_hand(x, y, distance) for x, y in zip(a, b, strict=False)]
+    found = paired(a[: len(b)], b, distance)
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
+    assert paired(a[:0], b[:0], distance).shape == (0,)
+
+
+@pytest.mark.parametrize("distance", sorted(set(DISTANCES) - {"inner_product"}))
+def test_equal_rows_are_at_0_wherever_they_lie(distance):
+    a, _ = two_sets(offset=1000)
+    np.testing.assert_array_equal(paired(a, a.copy(), distance), np.zeros(len(a)))
 
 
 def zero_rows():
@@ -113,6 +129,16 @@ def test_the_distance_to_itself_is_zero_and_never_negative(distance):
 
 def test_an_empty_side_gives_an_empty_matrix():
     assert pairwise(np.zeros((0, 3)), np.ones((2, 3))).shape == (0, 2)
+
+
+def test_rows_that_are_no_pairs_are_named():
+    a, b = two_sets()
+    with pytest.raises(ValueError, match="a and b must have the same length, got 7 and 4"):
+        paired(a, b)
+    with pytest.raises(ValueError, match="a and b must have the same dim, got 5 and 3"):
+        paired(a[:4], b[:, :3])
+    with pytest.raises(ValueError, match="distance must be one of"):
+        paired(a, a, "hamming")
 
 
 def test_bad_input_is_named():

@@ -141,3 +141,38 @@ def test_a_bad_add_leaves_the_index_as_it_was(search):
     with pytest.raises(ValueError, match=r"images must have shape .* got \(1, 1, 2\); for one image"):
         search.add(QUERY.images[0], [0])
     assert len(search.index) == 4
+
+
+def test_cutpoints_are_matched_with_by_name(search):
+    targets = {"strict": "false_acceptance <= 0", "all": "coverage >= 1"}
+    calibration = search.calibrate(CALIBRATION, maximize="f1", targets=targets)
+    assert list(calibration.cutpoints) == ["optimal", "strict", "all"]
+    assert calibration.gallery == search.index.fingerprint
+    far = examples([0, 90, 20], [0, 1, 0], first_id=30)
+    for name in calibration.cutpoints:
+        expected = search.match(far, threshold=calibration[name].threshold).labels
+        np.testing.assert_array_equal(search.match(far, name).labels, expected)
+    with pytest.raises(ValueError, match="match takes a cutpoint or a threshold, got both"):
+        search.match(far, "strict", threshold=0.1)
+    with pytest.raises(ValueError, match="cutpoint must be one of optimal, strict, all; got 'loose'"):
+        search.match(far, "loose")
+
+
+def test_promises_and_thresholds_by_class_are_asked_for_as_of_calibrate(search):
+    calibration = search.calibrate(CALIBRATION, targets={"precision": 0.99}, confidence=0.95)
+    assert not calibration.cutpoint.met
+    assert "precision >= 0.99 with confidence 0.95 not met" in repr(search)
+    with pytest.raises(ValueError, match="cutpoint 'precision' is not met"):
+        search.match(QUERY)
+    search.calibrate(CALIBRATION, per_class=True, shrinkage=1)
+    assert "threshold by class" in repr(search)
+    assert search.match(QUERY).labels.tolist() == [0, 1, UNKNOWN]
+
+
+def test_a_gallery_that_has_changed_since_the_calibration_warns_at_the_users_line(search):
+    search.calibrate(CALIBRATION)
+    search.match(QUERY)  # warnings are errors
+    search.add(examples([180], [1], first_id=40))
+    with pytest.warns(RuntimeWarning, match=r"4 rows then, 5 rows now.*calibrate again") as caught:
+        search.match(QUERY)
+    assert caught[0].filename == __file__

@@ -1,20 +1,17 @@
 """A calibration: its cutpoints, what they were counted on, and where they may be used."""
 
-import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from html import escape
 
 import numpy as np
 
-from simnb import _checks
 from simnb._warnings import warn
+from simnb.calibration import _json
 from simnb.calibration.curves import METRICS, Curves
-from simnb.calibration.cutpoints import Cutpoint, Goal, NotMet
+from simnb.calibration.cutpoints import Cutpoint
 from simnb.calibration.drift import ALARM, FEWEST, compare_distances
 from simnb.calibration.guarantees import fewest
-from simnb.matching import MATCHERS, accept, check_neighbors, match
-
-_FORMAT = 2
+from simnb.matching import accept, check_neighbors, match
 
 
 @dataclass(frozen=True, eq=False)
@@ -229,28 +226,7 @@ class Calibration:
 
     def to_json(self) -> str:
         """Everything as strict JSON; infinite numbers become strings, undefined ones null."""
-        cutpoints = []
-        for chosen in self.cutpoints.values():
-            by_class = chosen.by_class and {str(c): _plain(t) for c, t in chosen.by_class.items()}
-            cutpoints.append(
-                {
-                    **asdict(chosen.goal),
-                    "met": chosen.met,
-                    "threshold": _plain(chosen.threshold),
-                    "rates": {name: _plain(rate) for name, rate in chosen.rates.items()},
-                    "confidence": chosen.confidence,
-                    "by_class": by_class,
-                }
-            )
-        curves = {name: getattr(self.curves, name) for name in Curves.__dataclass_fields__}
-        curves["dtype"] = self.curves.distances.dtype.name
-        curves["distances"] = [_plain(value) for value in self.curves.distances]
-        for name in ("accepted_right", "accepted_wrong", "accepted_unknown"):
-            curves[name] = curves[name].tolist()
-        facts = {name: getattr(self, name) for name in ("matcher", "k", "distance", "seed", "gallery")}
-        return json.dumps(
-            {"format": _FORMAT, **facts, "cutpoints": cutpoints, "curves": curves}, allow_nan=False
-        )
+        return _json.write(self)
 
     @classmethod
     def from_json(cls, text) -> "Calibration":
@@ -259,61 +235,7 @@ class Calibration:
         Raises:
             ValueError: If the text is not such a calibration, or from another version of simnb.
         """
-        try:
-            fields = json.loads(text)
-            version = fields.pop("format")
-        except (KeyError, TypeError, AttributeError, ValueError) as error:
-            raise ValueError("the text is not a calibration, as Calibration.to_json writes it") from error
-        if version != _FORMAT:
-            raise ValueError(
-                f"the calibration must be of format {_FORMAT}, got {version!r}, of another version of simnb; "
-                "install that one, or calibrate again"
-            )
-        try:
-            curves = fields.pop("curves")
-            dtype = np.dtype(_checks.one_of(curves.pop("dtype"), ("float32", "float64"), name="dtype"))
-            curves["distances"] = np.array([float(value) for value in curves["distances"]], dtype)
-            for name in ("accepted_right", "accepted_wrong", "accepted_unknown"):
-                curves[name] = np.array(curves[name], np.int64)
-            curves = Curves(**curves)
-            cutpoints = [_cutpoint(**parts) for parts in fields.pop("cutpoints")]
-            result = cls({one.name: one for one in cutpoints}, curves, **fields)
-            _check_whole(result)
-            return result
-        except (KeyError, TypeError, AttributeError, ValueError, IndexError, StopIteration) as error:
-            raise ValueError(
-                f"the text is not a whole calibration of format {_FORMAT}, as Calibration.to_json writes it"
-            ) from error
-
-
-def _cutpoint(*, name, metric, target, met, threshold, rates, confidence, by_class):
-    kind = Cutpoint if met else NotMet
-    return kind(
-        Goal(name, metric, target),
-        float(threshold),
-        {metric: np.nan if rate is None else float(rate) for metric, rate in rates.items()},
-        confidence,
-        by_class and {int(label): float(value) for label, value in by_class.items()},
-    )
-
-
-def _check_whole(calibration):
-    """Raise ValueError where a part is missing or of another type."""
-    curves = calibration.curves
-    counts = (curves.accepted_right, curves.accepted_wrong, curves.accepted_unknown)
-    if any(
-        len(count) != len(curves.distances) + 1 or count[0] or (np.diff(count) < 0).any() for count in counts
-    ):
-        raise ValueError("the counts must rise from 0, one a candidate")
-    if (np.diff(curves.distances) <= 0).any():
-        raise ValueError("the distances must rise")
-    _checks.one_of(calibration.matcher, MATCHERS, name="matcher")
-    _checks.positive_int(calibration.k, name="k")
-    _checks.seed(calibration.seed)
-    for value in (calibration.distance, calibration.gallery):
-        if not isinstance(value, str | None):
-            raise ValueError(f"names must be strings, got {value!r}")
-    repr(calibration)
+        return _json.read(text, cls)
 
 
 def _decisive(found):
@@ -323,7 +245,3 @@ def _decisive(found):
 
 def _percent(value):
     return "n/a" if np.isnan(value) else f"{value:.1%}"
-
-
-def _plain(value):
-    return None if np.isnan(value) else float(value) if np.isfinite(value) else str(float(value))

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from simnb import _checks
-from simnb.distances import DISTANCES, pairwise
+from simnb.distances import DISTANCES, paired
 from simnb.index.protocol import UNKNOWN
 from simnb.metrics import _inputs
 
-_BLOCK = 32  # pairs at a time, of whose 32 x 32 distances the diagonal is taken
+_BLOCK = 4_096  # pairs at a time
 
 
 @dataclass(frozen=True, eq=False)
@@ -170,10 +170,8 @@ def _draw(start, stop, count, rng):
 
 
 def _distances(embeddings, first, second, distance):
-    if len(embeddings) ** 2 <= 4 * len(first):
-        return pairwise(embeddings, embeddings, distance)[first, second]
-    parts = [
-        pairwise(embeddings[first[i : i + _BLOCK]], embeddings[second[i : i + _BLOCK]], distance).diagonal()
-        for i in range(0, len(first), _BLOCK)
-    ]
-    return np.concatenate(parts)
+    distances = np.empty(len(first), np.float32)
+    for start in range(0, len(first), _BLOCK):
+        rows = slice(start, start + _BLOCK)
+        distances[rows] = paired(embeddings[first[rows]], embeddings[second[rows]], distance)
+    return distances

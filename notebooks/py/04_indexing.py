@@ -7,7 +7,7 @@
 # **You will do**
 #
 # - index a gallery with labels and metadata, and search it with and without conditions;
-# - correct labels, and remove doubled images;
+# - change labels, and remove doubled images;
 # - compare exact search with search over a graph: recall against time, on this embedding and on random vectors;
 # - save an index, kill a process that writes to it, and open it again;
 # - use the same cells on another engine, Milvus Lite;
@@ -184,8 +184,8 @@ except ValueError as error:
 # %% [markdown]
 # ## 4. Change it
 #
-# Images that are in a gallery twice answer every query twice. Search the gallery in itself: a row's nearest neighbor
-# but itself, at next to no distance, is most likely the same image, or nearly so.
+# Images that are in a gallery twice answer every query twice. Search the gallery in itself: where the
+# nearest *other* row is at next to no distance, it is most likely the same image, or nearly so.
 
 # %% tags=["nbval-ignore-output"]
 nearest = index.search(embeddings, k=2)
@@ -201,9 +201,10 @@ plt.show()
 print("distances of these pairs:", apart[order])
 
 # %% [markdown]
-# `remove` takes rows out, `update` changes parts of rows. Either does all of what it is asked, or, where something
-# is wrong with it, nothing. Here one of each pair below a distance of 0.0001 goes; where to draw that line is best seen
-# in such a figure.
+# `remove` takes rows out, `update` changes parts of rows. Either does all of what it is asked, or, where something is
+# wrong with it, nothing; None in the metadata takes a value out. Here one of each pair below a distance of 0.0001
+# goes. That is on the safe side: look at the figure, pairs a little farther apart are doubled too, and the last are
+# not.
 
 # %% tags=["nbval-ignore-output"]
 doubled = np.unique(np.maximum(gallery.ids, other)[apart < 1e-4])
@@ -226,9 +227,10 @@ assert "checked" not in index.get(relabelled[0]).metadata[0]
 #
 # Exact search compares a query with every row. A *graph* (HNSW) links each row to some of its neighbors, and a query
 # walks along the links to ever nearer rows; it sees a small part of them, and may miss some. How much it misses
-# depends on the embedding, so `search="hnsw"` measures it: some rows go into the graph last, and before that their
-# neighbors are asked for. `recall=0.95` widens the search until 95% of the true neighbors are found; where even the widest finds fewer, a warning
-# says so.
+# depends on the embedding, so `search="hnsw"` measures it: it holds some of its rows back, asks the unfinished graph for
+# their 10 nearest, and compares with exact search. The *breadth* is how many candidates a walk keeps: `recall=0.95`
+# widens it until 95% of the true neighbors are found; where even the widest finds fewer, a warning says so. The graph
+# is built when it is first needed, below by `index.recall`.
 
 # %% tags=["nbval-ignore-output"]
 graph = open_index(search="hnsw", recall=0.95)
@@ -238,8 +240,9 @@ print(f"{graph.recall.recall:.1%} found with breadth {graph.recall.breadth}")
 print(f"built in {time.perf_counter() - begun:.1f} s")
 
 # %% [markdown]
-# `tune` does the same with queries of your own, and returns what it tried. As a worst case, the same with random
-# directions, among which no row is near any other.
+# `tune` does the same with queries of your own, and returns what it tried; `target_recall=1.0` makes it try
+# everything. As a worst case, the same with random directions, among which no row is near any other (`recall=0.1`: no
+# warning).
 
 # %%
 rng = np.random.default_rng(SEED)
@@ -273,9 +276,10 @@ narrow = {name: settings[0].recall for name, settings in tried.items()}
 assert narrow["this embedding"] > narrow["random directions"]
 
 # %% [markdown]
-# How to read it: time runs to the right on a scale of powers, and each dot is a breadth of search. On embeddings that
-# form classes even a narrow search finds nearly everything. On random directions the same graph, in the same time,
-# finds a part. An embedding that was trained badly lies between the two, and nothing but a measurement tells.
+# How to read it: the time axis is logarithmic, and each dot is a breadth of search. On embeddings that form classes
+# even a narrow search finds nearly everything. On random directions it takes a far wider one, and so much longer that
+# exact search, whose time is printed above, may be faster. Which of the two your embedding is like, only a
+# measurement tells.
 #
 # ## 6. Keep it
 #
@@ -394,8 +398,8 @@ for number, size in enumerate(sizes["table"]):
 #
 # - up to some **hundred thousand rows**: exact, in memory or in a file. It misses nothing, there is nothing to tune,
 #   and it is ready at once;
-# - **more**, or thousands of queries a second: `search="hnsw"`, if the recall it reports is enough for you. Building
-#   takes time and as much memory again;
+# - **more**, or more queries a second than exact search answers (1,000 / the milliseconds above): `search="hnsw"`, if the
+#   recall that it reports on your rows (section 5) is enough. Building it takes time, and memory for a second copy;
 # - more than **one machine** holds, or many programs that write: a Milvus server. Milvus Lite is for trying that out;
 #   it looks at every row for every call, in Python.
 #
@@ -465,7 +469,7 @@ folder.cleanup()
 # **You have**
 #
 # - indexed a gallery with labels and metadata, and searched it with and without conditions;
-# - corrected labels, and removed doubled images;
+# - changed labels, and removed doubled images;
 # - compared exact search with search over a graph: recall against time, on this embedding and on random vectors;
 # - saved an index, killed a process that wrote to it, and opened it again;
 # - used the same cells on another engine, Milvus Lite;

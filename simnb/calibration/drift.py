@@ -22,19 +22,19 @@ class Drift:
         statistic: Largest difference of the shares that lie within a distance, 0 to 1.
         distance: The distance at which it is.
         p_value: Probability of such a difference, or a larger one, where both come from one distribution.
-        rising: Whether the second sample lies farther out there.
+        shares: The shares of the two samples that lie within that distance.
     """
 
     statistic: float
     distance: float
     p_value: float
-    rising: bool
+    shares: tuple[float, float]
 
     def __str__(self) -> str:
-        """In a sentence."""
-        side = "fewer" if self.rising else "more"
+        """In a sentence about the second sample."""
+        one, other = self.shares
         return (
-            f"{abs(self.statistic):.1%} {side} of them lie within distance {self.distance:.4g} "
+            f"{other:.1%} of them lie within distance {self.distance:.4g}, instead of {one:.1%} "
             f"(Kolmogorov-Smirnov, p = {self.p_value:.2g})"
         )
 
@@ -68,12 +68,8 @@ def compare_distances(one, other):
         warnings.filterwarnings("ignore", "ks_2samp: Exact calculation unsuccessful", RuntimeWarning)
         result = ks_2samp(one, other)
     at = float(result.statistic_location)
-    return Drift(
-        float(result.statistic),
-        np.inf if at == _FAR else at,
-        float(result.pvalue),
-        bool(result.statistic_sign > 0),
-    )
+    shares = tuple(float((sample <= at).mean()) for sample in (one, other))
+    return Drift(float(result.statistic), np.inf if at == _FAR else at, float(result.pvalue), shares)
 
 
 _FAR = float(np.finfo(np.float64).max)

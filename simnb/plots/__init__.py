@@ -1,12 +1,14 @@
 """Figures of images, neighbors, thresholds, mistakes and embeddings, drawn by matplotlib."""
 
 from simnb.plots.calibration import distance_shift, match_distances
+from simnb.plots.class_graph import class_graph
 from simnb.plots.classes import rates_by_class, thresholds_by_class
 from simnb.plots.confusion import confusion_matrix
 from simnb.plots.curves import metric_curves, precision_recall, training_curves
 from simnb.plots.distributions import pair_distances, spread
 from simnb.plots.grids import image_grid, neighbor_grid, rejected_grid
 from simnb.plots.maps import embedding_map
+from simnb.plots.mistakes import confused_pairs, hubness
 from simnb.plots.reliability import promise_kept, reliability_diagram
 from simnb.plots.tradeoffs import rates_by_shots, rates_by_size, recall_against_time
 
@@ -16,6 +18,7 @@ __all__ = [
     "spread",
     "pair_distances",
     "embedding_map",
+    "class_graph",
     "neighbor_grid",
     "metric_curves",
     "precision_recall",
@@ -27,6 +30,8 @@ __all__ = [
     "rates_by_class",
     "confusion_matrix",
     "rejected_grid",
+    "confused_pairs",
+    "hubness",
     "recall_against_time",
     "rates_by_size",
     "rates_by_shots",

@@ -39,61 +39,43 @@ def confused_pairs(queries, neighbors, gallery, *, num_pairs=4, each=3, title=No
     name = _style.class_namer(queries.class_names, np.concatenate([labels, found]), name="queries")
     wrong = np.flatnonzero((labels != found) & (labels != UNKNOWN) & (found != UNKNOWN))
     pairs, counts = _most_frequent(np.sort(np.stack([labels[wrong], found[wrong]], axis=1), axis=1))
+    drawn = pairs[:num_pairs]
     cell, height = 0.85, cell_height(queries.images)
-    longest = max((len(name(label)) for label in pairs[:num_pairs].ravel()), default=0)
+    longest = max((len(name(label)) for label in drawn.ravel()), default=0)
     left = min(0.09 * longest, 1.3) / cell + 1.1
     step, wide = height + 1.3 * LINE / cell + 0.16, 2 + _ARROW + _SPACE
-    ax = canvas(left + each * wide, max(min(num_pairs, len(pairs)) * step, 0.5), cell, least=5.2)
-    if not len(pairs):
-        ax.text(
-            0, 0.25, "✓ No class is taken for another.", family=_style.SYMBOL_FONT, fontsize=9.5, va="center"
-        )
-    for row, ((one, other), count) in enumerate(zip(pairs[:num_pairs], counts[:num_pairs], strict=True)):
-        top = row * step
-        both = f"{_style.shorten(name(one), 1.3, 10)}\n{_style.shorten(name(other), 1.3, 10)}"
-        ax.text(
-            0,
-            top + height / 2,
-            both,
-            ha="left",
-            va="center",
-            fontsize=10,
-            fontweight="bold",
-            color=_style.INK,
-        )
-        ax.text(
-            left - 0.5,
-            top + height / 2,
-            f"{count:,}",
-            ha="right",
-            va="center",
-            fontsize=10,
-            color=_style.WRONG,
-        )
-        of_pair = wrong[np.isin(labels[wrong], (one, other)) & np.isin(found[wrong], (one, other))]
+    ax = canvas(left + each * wide, max(len(drawn) * step, 0.5), cell, least=5.2)
+    for row, (pair, count) in enumerate(zip(drawn, counts, strict=False)):
+        _name_pair(ax, [name(label) for label in pair], count, (left - 0.5, row * step + height / 2))
+        of_pair = wrong[np.isin(labels[wrong], pair) & np.isin(found[wrong], pair)]
         of_pair = of_pair[np.argsort(neighbors.distances[of_pair, 0], kind="stable")][:each]
         for column, query in enumerate(of_pair):
-            box = (left + column * wide, top, 1, height)
-            beside = (box[0] + 1 + _ARROW, top, 1, height)
-            draw(ax, displayable(np.asarray(queries.images[query : query + 1]))[0], box)
-            draw(ax, displayable(np.asarray(gallery.images[places[query] : places[query] + 1]))[0], beside)
-            ax.text(box[0] + 1 + _ARROW / 2, top + height / 2, "→", ha="center", va="center", fontsize=13,
-                    color=_style.WRONG, family=_style.SYMBOL_FONT)  # fmt: skip
-            caption(ax, name(labels[query]), box)
-            caption(ax, name(found[query]), beside)
-    total = _style.count(len(wrong), "mistake")
-    shown = counts[:num_pairs].sum()
-    text = f"{shown:,} of {total} are among {_style.count(min(num_pairs, len(pairs)), 'pair')} of classes"
-    note = (
-        "number: mistakes of a pair, both ways    arrow: the query, and what was nearest"
-        if len(pairs)
-        else ""
-    )
-    return headed(
-        ax,
-        title or (text if len(pairs) else f"None of {_style.count(len(labels), 'query')} is confused"),
-        note,
-    )
+            box = (left + column * wide, row * step, 1, height)
+            images = (queries.images[query : query + 1], gallery.images[places[query] : places[query] + 1])
+            _draw_mistake(ax, images, (name(labels[query]), name(found[query])), box)
+    if not len(pairs):
+        text = "✓ No class is taken for another."
+        ax.text(0, 0.25, text, family=_style.SYMBOL_FONT, fontsize=9.5, va="center")
+        return headed(ax, title or f"None of {_style.count(len(labels), 'query')} is confused")
+    total, several = _style.count(len(wrong), "mistake"), _style.count(len(drawn), "pair")
+    text = f"{counts[:num_pairs].sum():,} of {total} are among {several} of classes"
+    note = "number: mistakes of a pair, both ways    arrow: the query, and what was nearest"
+    return headed(ax, title or text, note)
+
+
+def _name_pair(ax, names, count, at):
+    both = "\n".join(_style.shorten(name, 1.3, 10) for name in names)
+    ax.text(0, at[1], both, va="center", fontsize=10, fontweight="bold", color=_style.INK)
+    ax.text(*at, f"{count:,}", ha="right", va="center", fontsize=10, color=_style.WRONG)
+
+
+def _draw_mistake(ax, images, names, box):
+    left, top, width, height = box
+    for x, image, name in zip((left, left + 1 + _ARROW), images, names, strict=True):
+        draw(ax, displayable(np.asarray(image))[0], (x, top, width, height))
+        caption(ax, name, (x, top, width, height))
+    look = {"fontsize": 13, "color": _style.WRONG, "family": _style.SYMBOL_FONT}
+    ax.text(left + 1 + _ARROW / 2, top + height / 2, "→", ha="center", va="center", **look)
 
 
 def hubness(neighbors, num_gallery, *, ax=None, title=None):

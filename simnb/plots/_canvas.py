@@ -13,27 +13,33 @@ _MARGIN = 0.06  # around the figure, in inches
 
 
 def displayable(images):
-    """Return ``images`` as uint8 of shape [num_examples, height, width, 1, 3 or 4], in 64 levels.
+    """Return ``images`` as ``to_bytes`` does, in 64 levels.
 
     Nobody sees the difference to 256 levels, and the PNG in the notebook is a third smaller.
     """
-    pixels = np.asarray(_checks.not_empty(_checks.images(images), name="images"))
+    pixels = to_bytes(_checks.not_empty(_checks.images(images), name="images"))
+    return ((pixels >> 2).astype(np.uint16) * 255 // 63).astype(np.uint8)
+
+
+def to_bytes(images):
+    """Return ``images`` as uint8 of shape [num_examples, height, width, 1, 3 or 4].
+
+    Integers are taken for 0 to 255; floats for 0 to 1, or -1 to 1 where any is negative, or 0 to 255 where any
+    exceeds 2.
+    """
+    pixels = np.asarray(images)
     if pixels.shape[-1] not in (1, 3, 4):
         raise ValueError(f"images must have 1, 3 or 4 channels, got {pixels.shape[-1]}")
     if pixels.dtype.kind in "iu":
-        return _few_levels(np.clip(pixels, 0, 255).astype(np.uint8))
+        return np.clip(pixels, 0, 255).astype(np.uint8)
     pixels = pixels.astype(np.float32)
     if not np.isfinite(pixels).all():
         raise ValueError("images must be finite, got NaN or infinity")
-    if pixels.max() > 2:
+    if pixels.max(initial=0) > 2:
         pixels = pixels / 255
-    elif pixels.min() < 0:
+    elif pixels.min(initial=0) < 0:
         pixels = pixels / 2 + 0.5
-    return _few_levels((np.clip(pixels, 0, 1) * 255).round().astype(np.uint8))
-
-
-def _few_levels(pixels):
-    return ((pixels >> 2).astype(np.uint16) * 255 // 63).astype(np.uint8)
+    return (np.clip(pixels, 0, 1) * 255).round().astype(np.uint8)
 
 
 def canvas(width, height, cell, *, least=4.5):

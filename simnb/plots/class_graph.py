@@ -6,7 +6,7 @@ from simnb import _checks
 from simnb.distances import pairwise
 from simnb.index.protocol import UNKNOWN
 from simnb.plots import _style
-from simnb.plots.maps import project
+from simnb.projection import project
 
 _NUMBERS = 3  # lines whose distance is written
 
@@ -46,7 +46,7 @@ def class_graph(
     measured = pairwise(centers.astype(np.float32), centers.astype(np.float32), distance)
     np.fill_diagonal(measured, np.inf)
     edges = _edges(measured, min(k, len(classes) - 1))
-    points = project(centers, method="pca", seed=0)
+    points = project(centers)
     ax = _style.plain_axes(ax, (6.6, 5.2))
     near, far = min(edges.values()), max(edges.values())
     nearest = sorted(edges, key=edges.get)

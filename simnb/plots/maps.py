@@ -7,8 +7,8 @@ from simnb import _checks
 from simnb.index.protocol import UNKNOWN
 from simnb.plots import _style
 from simnb.plots._canvas import displayable
+from simnb.projection import METHODS, check_points, project
 
-_AXES = {"tsne": "t-SNE", "pca": "principal component"}
 _MOST_IN_LEGEND = 20
 _THUMBNAIL = 0.058  # of the map's width
 
@@ -20,6 +20,7 @@ def embedding_map(
     images=None,
     class_names=None,
     held_out=(),
+    points=None,
     method="tsne",
     num_images=60,
     seed=0,
@@ -37,11 +38,11 @@ def embedding_map(
             are drawn over their points, where they do not cover one another.
         class_names: Name of each class; the labels themselves when left out.
         held_out: Classes that training never saw; drawn hollow and named so.
-        method: ``tsne`` keeps neighbors together and takes about ten seconds for 2,000 examples; ``pca``
-            is immediate and keeps the two directions of largest variance.
+        points: Positions that ``simnb.projection.project`` gave, shape [num_examples, 2]; made here when left
+            out.
+        method: How they were made, or are: ``tsne``, ``pca`` or ``umap``, as in ``project``.
         num_images: Draw at most this many images.
-        seed: Seed of the choice of images, and of t-SNE, which starts from the principal components and so
-            hardly depends on it.
+        seed: Seed of the choice of images, and of ``project``.
         ax: Axes to draw into; new ones when left out.
         title: What to see.
 
@@ -50,11 +51,11 @@ def embedding_map(
 
     Raises:
         ValueError: If there is no embedding, lengths differ, a label has no name, the method is unknown,
-            or t-SNE is asked for fewer than 4 embeddings.
+            or t-SNE or UMAP is asked for fewer than 4 embeddings.
     """
     embeddings = _checks.not_empty(_checks.embeddings(embeddings), name="embeddings")
     labels = _checks.labels(labels, count=len(embeddings))
-    _checks.one_of(method, _AXES, name="method")
+    _checks.one_of(method, METHODS, name="method")
     seed = _checks.seed(seed)
     if images is not None:
         images = displayable(images)
@@ -63,20 +64,23 @@ def embedding_map(
                 f"images and embeddings must have the same length, got {len(images)} and {len(embeddings)}"
             )
     name = _style.class_namer(class_names, labels)
-    points = _to_unit_square(project(embeddings, method=method, seed=seed))
+    if points is None:
+        points = project(embeddings, method, seed=seed)
+    points = _to_unit_square(check_points(points, embeddings))
     height = max(float(np.ptp(points[:, 1])), 0.4) + 0.08
     room = 7.0 if ax is None else None
     ax = _style.plain_axes(ax, (7.9, 1.1 + 5.3 * height))
     bottom = (points[:, 1].min() + points[:, 1].max() - height) / 2
     ax.set(xlim=(-0.04, 1.04), ylim=(bottom, bottom + height), aspect="equal", xticks=[], yticks=[])
-    ax.set(xlabel=f"{_AXES[method]} 1", ylabel=f"{_AXES[method]} 2")
+    ax.set(xlabel=f"{METHODS[method]} 1", ylabel=f"{METHODS[method]} 2")
     classes = np.unique(labels)
     _draw_points(ax, points, labels, classes, set(held_out), name)
     taken = _write_names(ax, points, labels, classes, set(held_out), name)
     if images is not None:
         order = np.random.default_rng(seed).permutation(len(images))
         _draw_images(ax, points, images, order, num_images, taken)
-    note = "Far apart on this map need not be far apart in the embedding: t-SNE keeps only neighborhoods."
+    kept = f"{METHODS[method]} keeps only neighborhoods"
+    note = f"Far apart on this map need not be far apart in the embedding: {kept}."
     if method == "pca":
         note = "Two directions out of many: what overlaps here may lie far apart in the embedding."
     if len(held_out):
@@ -84,40 +88,6 @@ def embedding_map(
     shown = f"{_style.count(len(labels), 'embedding')} of {_style.count(len(classes), 'class')}"
     _style.heading(ax, title or f"{shown}: does each class form a group?", note, inches=room)
     return ax
-
-
-def project(embeddings, *, method, seed):
-    """Lay embeddings out on a plane; return positions of shape [num_examples, 2]."""
-    flat = _principal_components(embeddings)
-    if method == "pca":
-        return flat
-    if len(embeddings) < 4:
-        raise ValueError(f"tsne needs at least 4 embeddings, got {len(embeddings)}; pass method='pca'")
-    from sklearn.manifold import TSNE
-    from threadpoolctl import threadpool_limits
-
-    spread = flat[:, 0].std()
-    if spread == 0:
-        return flat  # all the same: nothing to lay out
-    perplexity = min(30.0, (len(embeddings) - 1) / 3)
-    # What init="pca" does, without its demand for two dimensions.
-    start = (flat / spread * 1e-4).astype(np.float32)
-    # One thread: several gain little, and wait for one another for minutes where cores are shared.
-    with threadpool_limits(1, user_api="openmp"):
-        points = TSNE(init=start, perplexity=perplexity, random_state=seed).fit_transform(embeddings)
-    # Its axes mean nothing: the longer one lies flat.
-    return points[:, ::-1] if np.ptp(points[:, 1]) > np.ptp(points[:, 0]) else points
-
-
-def _principal_components(embeddings):
-    centred = embeddings - embeddings.mean(axis=0, dtype=np.float64)
-    _, _, directions = np.linalg.svd(centred, full_matrices=False)
-    directions = directions[:2]
-    # The sign of a direction is arbitrary; make its largest entry positive on every machine.
-    largest = np.abs(directions).argmax(axis=1)
-    directions = directions * np.sign(directions[np.arange(len(directions)), largest])[:, None]
-    flat = centred @ directions.T
-    return np.pad(flat, ((0, 0), (0, 2 - flat.shape[1])))
 
 
 def _to_unit_square(points):

@@ -1,0 +1,33 @@
+"""What people play with in a notebook: a map of embeddings, a threshold, a search, a training to watch."""
+
+import importlib
+
+from simnb.projection import project
+
+__all__ = ["Projector", "ThresholdExplorer", "SearchBox", "TrainingMonitor", "project"]
+
+_MODULES = {
+    "Projector": "projector",
+    "ThresholdExplorer": "threshold_explorer",
+    "SearchBox": "search_box",
+    "TrainingMonitor": "training_monitor",
+}
+
+
+def __getattr__(name):
+    """Import a widget when it is asked for: only then are ipywidgets and anywidget needed, or Keras."""
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    try:
+        return getattr(importlib.import_module(f"simnb.widgets.{_MODULES[name]}"), name)
+    except ModuleNotFoundError as error:
+        if error.name not in ("anywidget", "ipywidgets", "traitlets"):
+            raise
+        raise ModuleNotFoundError(
+            f'simnb.widgets.{name} needs {error.name}: pip install "simnb[widgets]"', name=error.name
+        ) from error
+
+
+def __dir__():
+    """The public names."""
+    return __all__

@@ -1,0 +1,307 @@
+"""A map of embeddings to click through, in a notebook or as a page of its own."""
+
+import io
+from pathlib import Path
+
+import anywidget
+import numpy as np
+import traitlets
+
+from simnb import _checks
+from simnb._warnings import warn
+from simnb.index.protocol import UNKNOWN
+from simnb.plots import _style
+from simnb.projection import METHODS, check_points, project, trust
+from simnb.widgets import _page
+from simnb.widgets._nearest import Nearest
+from simnb.widgets._script import FOLDER, script
+from simnb.widgets.sprites import ACROSS, SIZE, sprite_sheets
+
+COLORS = ("label", "right", "distance", "accepted")
+#: Neighbors of no more points than these are looked for at once; of more, when they are asked for.
+EAGER = 12_000
+MOST_THUMBNAILS = 20_000
+_IN_STILL = 3_000
+
+
+def _array_to_json(value, widget):
+    return memoryview(np.ascontiguousarray(value, np.int32)).cast("B")
+
+
+def _array_from_json(value, widget):
+    return np.frombuffer(value, np.int32).astype(np.int64)
+
+
+class Projector(anywidget.AnyWidget):
+    """A map of embeddings: thumbnails, classes, nearest neighbors, mistakes, and a selection that Python sees.
+
+    A point's neighbors are the nearest points of the gallery, itself left out, in the embedding and not on the
+    map. Where the gallery holds no point of a class, its points can have no right neighbor, and count as unknown.
+
+    Args:
+        embeddings: Shape [num_points, dim].
+        labels: Class of each point, shape [num_points]; ``UNKNOWN`` for none. All are of one class when left
+            out.
+        images: Images of the points, shape [num_points, height, width, channels]. Thumbnails of at most 20,000
+            are shown.
+        class_names: Name of each class; the labels themselves when left out.
+        is_query: Which points are queries, shape [num_points] bool; the others are the gallery. All are when
+            left out.
+        details: A line of text for each point, such as a file name.
+        threshold: Largest distance that still matches, for the colours of accepted and rejected; None for none.
+        points: Positions that ``simnb.projection.project`` gave, shape [num_points, 2]; made here when left out.
+        method: How they were made, or are: ``pca``, ``tsne`` or ``umap``.
+        distance: Between embeddings, one of ``simnb.distances.DISTANCES``.
+        k: How many neighbors a click shows.
+        color: What colours mean at first: ``label``, ``right`` (or wrong), ``distance`` (to the nearest
+            neighbor) or ``accepted`` (or rejected).
+        height: Of the map, in pixels.
+        seed: Of the map, and of the points at which trust is measured.
+
+    Attributes:
+        selection: Positions of the selected points, ascending, shape [num_selected] int64. May be set, and
+            observed: ``projector.observe(function, "selection")``.
+        threshold: As above; may be set.
+        color: As above; may be set.
+        points: Positions on the map, shape [num_points, 2].
+        trust: What the map keeps of the neighborhoods, a ``MapTrust``; None for fewer than 5 points.
+
+    Raises:
+        ValueError: If lengths differ, a label has no name, or a name or number is out of range.
+    """
+
+    _esm = script("geometry.js", "colors.js", "raster.js", "sprites.js", "projector.js")
+    _css = FOLDER / "projector.css"
+
+    _points = traitlets.Bytes().tag(sync=True)
+    _labels = traitlets.Bytes().tag(sync=True)
+    _is_query = traitlets.Bytes().tag(sync=True)
+    _classes = traitlets.List().tag(sync=True)
+    _details = traitlets.List().tag(sync=True)
+    _sheets = traitlets.List().tag(sync=True)
+    _sprite = traitlets.Dict({"size": SIZE, "across": ACROSS}).tag(sync=True)
+    _neighbors = traitlets.Bytes().tag(sync=True)
+    _neighbor_distances = traitlets.Bytes().tag(sync=True)
+    _verdicts = traitlets.Bytes().tag(sync=True)
+    _trust = traitlets.Unicode().tag(sync=True)
+    selection = traitlets.Any().tag(sync=True, to_json=_array_to_json, from_json=_array_from_json)
+    threshold = traitlets.Float(None, allow_none=True).tag(sync=True)
+    color = traitlets.Enum(COLORS, "label").tag(sync=True)
+    height = traitlets.Int(480).tag(sync=True)
+
+    def __init__(
+        self,
+        embeddings,
+        labels=None,
+        *,
+        images=None,
+        class_names=None,
+        is_query=None,
+        details=None,
+        threshold=None,
+        points=None,
+        method="pca",
+        distance="cosine",
+        k=8,
+        color="label",
+        height=480,
+        seed=0,
+    ):
+        """Lay the embeddings out, and prepare what the browser needs."""
+        embeddings = _checks.not_empty(_checks.embeddings(embeddings), name="embeddings")
+        count = len(embeddings)
+        labels = np.zeros(count, np.int64) if labels is None else _checks.labels(labels, count=count)
+        queries = _mask(is_query, count)
+        _checks.one_of(method, METHODS, name="method")
+        _checks.one_of(color, COLORS, name="color")
+        if color == "accepted" and threshold is None:
+            raise ValueError('color="accepted" needs a threshold, got None')
+        if points is None:
+            points = project(embeddings, method, seed=seed)
+        self.points, self.method, self.num_queries = check_points(points, embeddings), method, queries.sum()
+        self._given = {"embeddings": embeddings, "labels": labels, "class_names": class_names}
+        self._nearest = Nearest(embeddings, labels, ~queries, distance, k)
+        self.trust = _trust_of(embeddings, self.points, distance, seed)
+        classes, positions = _classes_of(labels, class_names)
+        super().__init__(
+            _points=_in_unit_square(self.points).tobytes(),
+            _labels=positions.astype(np.int32).tobytes(),
+            _is_query=queries.astype(np.uint8).tobytes() if queries.any() else b"",
+            _classes=classes,
+            _details=_lines(details, count),
+            _sheets=_thumbnails(images, count),
+            _trust=_words(self.trust, method),
+            selection=np.empty(0, np.int64),
+            threshold=threshold,
+            color=color,
+            height=_checks.positive_int(height, name="height"),
+        )
+        if count <= EAGER:
+            self._find_nearest()
+        self.on_msg(self._answer)
+
+    @traitlets.validate("selection")
+    def _check_selection(self, proposal):
+        chosen, count = np.asarray(proposal["value"]), len(self.points)
+        if chosen.size == 0:
+            return np.empty(0, np.int64)
+        if chosen.dtype == bool and chosen.shape == (count,):
+            return np.flatnonzero(chosen)
+        if chosen.ndim != 1 or chosen.dtype.kind not in "iu":
+            raise ValueError(
+                f"selection must be positions, or booleans of shape ({count},), "
+                f"got {chosen.dtype} of shape {chosen.shape}"
+            )
+        if chosen.min() < 0 or chosen.max() >= count:
+            bad = chosen[(chosen < 0) | (chosen >= count)][0]
+            raise ValueError(f"selection must be positions from 0 to {count - 1}, got {bad}")
+        return np.unique(chosen).astype(np.int64)
+
+    def _find_nearest(self, progress=False):
+        """Give the browser the neighbors of every point, which it needs for the colours of mistakes."""
+        if self._neighbors:
+            return
+        ids, distances, verdicts = self._nearest.all(progress=progress)
+        with self.hold_sync():
+            self._verdicts = verdicts.tobytes()
+            self._neighbor_distances = distances.tobytes()
+            self._neighbors = ids.astype(np.int32).tobytes()
+
+    def _answer(self, widget, message, buffers):
+        """Answer the browser: the neighbors of one point, or of all of them."""
+        if message.get("kind") == "nearest":
+            self._find_nearest()
+        elif message.get("kind") == "neighbors":
+            point = _checks.not_negative_int(message["point"], name="point")
+            ids, distances = self._nearest.of(point)
+            there = ids >= 0
+            answer = {"neighbors": ids[there].tolist(), "distances": distances[there].tolist()}
+            self.send({"kind": "neighbors", "point": point, **answer})
+
+    def to_html(self, path, *, title="Map of embeddings"):
+        """Write the map as one page that needs neither Python nor a network.
+
+        Args:
+            path: Where; its folder is made where it is missing, and a file that is there is replaced once the
+                new one is complete.
+            title: Of the page.
+
+        Returns:
+            The ``Path``.
+        """
+        self._find_nearest(progress=True)
+        names = [name for name in self.trait_names(sync=True) if not name.startswith(("_model", "_view"))]
+        state = {name: getattr(self, name) for name in names if name not in ("layout", "tabbable", "tooltip")}
+        for name in ("_esm", "_css", "_anywidget_id", "_dom_classes"):
+            state.pop(name, None)
+        state["selection"] = np.asarray(self.selection, np.int32).tobytes()
+        return _page.write(Path(path), state, title=title, esm=str(self._esm), css=str(self._css))
+
+    def __repr__(self):
+        """Sizes and method: the same in every run."""
+        parts = [_style.count(len(self.points), "point"), _style.count(len(self._classes), "class")]
+        queries = [_style.count(int(self.num_queries), "query")] if self.num_queries else []
+        return f"Projector({', '.join([*parts, self.method, *queries])})"
+
+    def _repr_mimebundle_(self, **kwargs):
+        """The widget, and a still picture for where none can run."""
+        bundle = super()._repr_mimebundle_(**kwargs)
+        data, metadata = bundle if isinstance(bundle, tuple) else (bundle, {})
+        return {**data, "text/plain": repr(self), "image/png": self._still()}, metadata
+
+    def _still(self):
+        """PNG of the map, of some thousand points at most."""
+        from matplotlib.figure import Figure
+
+        from simnb.plots import embedding_map
+
+        chosen = np.arange(len(self.points))
+        if len(chosen) > _IN_STILL:
+            chosen = np.sort(np.random.default_rng(0).permutation(chosen)[:_IN_STILL])
+        figure = Figure(figsize=(8.6, 5.6), layout="constrained")
+        embedding_map(
+            self._given["embeddings"][chosen],
+            self._given["labels"][chosen],
+            class_names=self._given["class_names"],
+            points=self.points[chosen],
+            method=self.method,
+            ax=figure.add_subplot(),
+            title=f"{self!r}: run the cell to click through it",
+        )
+        file = io.BytesIO()
+        figure.savefig(file, format="png", dpi=80)
+        return file.getvalue()
+
+
+def _mask(is_query, count):
+    if is_query is None:
+        return np.zeros(count, bool)
+    mask = np.asarray(is_query)
+    if mask.dtype != bool or mask.shape != (count,):
+        raise ValueError(
+            f"is_query must be booleans of shape ({count},) like the embeddings, "
+            f"got {mask.dtype} of shape {mask.shape}"
+        )
+    if mask.all():
+        raise ValueError(f"is_query must leave points for the gallery, got all {count} of them")
+    return mask
+
+
+def _classes_of(labels, class_names):
+    """Name and size of each class that is there, and the position among them of each point's."""
+    values, positions, counts = np.unique(labels, return_inverse=True, return_counts=True)
+    _style.class_namer(class_names, values)  # every label has a name
+    name = [str(value) for value in values] if class_names is None else [str(class_names[v]) for v in values]
+    classes = [
+        {
+            "name": "unknown" if value == UNKNOWN else name[at],
+            "count": int(counts[at]),
+            "unknown": bool(value == UNKNOWN),
+        }
+        for at, value in enumerate(values)
+    ]
+    return classes, positions
+
+
+def _lines(details, count):
+    if details is None:
+        return []
+    _checks.same_length(details, range(count), "details and embeddings")
+    return [str(line) for line in details]
+
+
+def _thumbnails(images, count):
+    if images is None:
+        return []
+    images = _checks.images(images)
+    _checks.same_length(images, range(count), "images and embeddings")
+    if count > MOST_THUMBNAILS:
+        warn(
+            f"thumbnails are shown of the first {MOST_THUMBNAILS:,} points, not of all {count:,}: a page would "
+            "grow by 300 bytes for each; choose some points to see all of their images",
+            UserWarning,
+        )
+    return sprite_sheets(images[:MOST_THUMBNAILS])
+
+
+def _in_unit_square(points):
+    """The points, keeping their proportions, in a square of side 1; float32."""
+    low, high = points.min(axis=0), points.max(axis=0)
+    span = max(float((high - low).max()), 1e-12)
+    return ((points - (low + high) / 2) / span + 0.5).astype(np.float32)
+
+
+def _trust_of(embeddings, points, distance, seed):
+    """At 500 points, so that nobody waits; of ten neighbors, or fewer where there are few points."""
+    k = min(10, (len(points) - 1) // 2)
+    return None if k < 1 else trust(embeddings, points, k=k, distance=distance, sample=500, seed=seed)
+
+
+def _words(trusted, method):
+    if trusted is None:
+        return ""
+    return (
+        f"How far to trust this map ({METHODS[method]}): of the {trusted.k} nearest neighbors in the embedding "
+        f"{trusted.preservation:.0%} are among the {trusted.k} nearest here; trustworthiness "
+        f"{trusted.trustworthiness:.2f} (1 at best, about 0.5 by chance). Look at {trusted.num_sampled:,} points."
+    ).replace(" Look at", " Measured at")

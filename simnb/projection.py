@@ -48,7 +48,7 @@ def project(embeddings, method="pca", *, seed=0):
 
 
 def check_points(points, embeddings):
-    """Return ``points`` as float32 of shape [num_examples, 2], one for each embedding, or raise ValueError."""
+    """Return ``points`` as float32 of shape [num_examples, 2], a row an embedding, or raise ValueError."""
     points = _checks.embeddings(points, name="points")
     if points.shape != (len(embeddings), 2):
         raise ValueError(

@@ -13,7 +13,7 @@ PACKAGE = Path(simnb.__file__).parent
 FLOORS = [
     {"__version__", "_checks", "_folder", "_terminal", "_warnings"},
     {"_keras", "_replicas", "augmentation", "distances", "data"},
-    {"index", "losses", "layers", "samplers", "metrics"},
+    {"index", "losses", "layers", "samplers", "metrics", "projection"},
     {"_parts", "models", "matching"},
     {"calibration", "training"},
     {"search", "plots", "scale", "protocols"},
@@ -21,7 +21,7 @@ FLOORS = [
 ]
 FLOOR = {module: floor for floor, modules in enumerate(FLOORS) for module in modules}
 ARRAY_HALF = {"augmentation", "distances", "data", "index", "metrics", "matching", "calibration", "plots"}
-ARRAY_HALF |= {"protocols"}
+ARRAY_HALF |= {"projection", "protocols"}
 # metrics measures Neighbors, which index defines on the same floor; _replicas is about one backend of _keras.
 SAME_FLOOR = {("metrics", "index"), ("_replicas", "_keras")}
 

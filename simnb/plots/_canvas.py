@@ -24,8 +24,8 @@ def displayable(images):
 def to_bytes(images):
     """Return ``images`` as uint8 of shape [num_examples, height, width, 1, 3 or 4].
 
-    Integers are taken for 0 to 255; floats for 0 to 1, or -1 to 1 where any is negative, or 0 to 255 where any
-    exceeds 2.
+    Integers are taken for 0 to 255; floats for 0 to 1, or -1 to 1 where any is negative, or 0 to 255 where
+    any exceeds 2.
     """
     pixels = np.asarray(images)
     if pixels.shape[-1] not in (1, 3, 4):

@@ -30,7 +30,7 @@ class Nearest:
         self.index.add(embeddings[places], labels[places], ids=places)
 
     def of(self, point):
-        """Positions and distances of one point's neighbors, shape [k] each; -1 and inf where there are fewer."""
+        """Positions and distances of one point's neighbors, shape [k]; -1 and inf where there are fewer."""
         ids, distances = self._search(np.array([point]))
         return ids[0], distances[0]
 

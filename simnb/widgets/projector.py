@@ -33,23 +33,26 @@ def _array_from_json(value, widget):
 
 
 class Projector(anywidget.AnyWidget):
-    """A map of embeddings: thumbnails, classes, nearest neighbors, mistakes, and a selection that Python sees.
+    """A map of embeddings: thumbnails, classes, neighbors, mistakes, and a selection that Python sees.
 
-    A point's neighbors are the nearest points of the gallery, itself left out, in the embedding and not on the
-    map. Where the gallery holds no point of a class, its points can have no right neighbor, and count as unknown.
+    A point's neighbors are the nearest points of the gallery, itself left out, in the embedding and not on
+    the map. Where the gallery holds no point of a class, its points can have no right neighbor, and count as
+    unknown.
 
     Args:
         embeddings: Shape [num_points, dim].
         labels: Class of each point, shape [num_points]; ``UNKNOWN`` for none. All are of one class when left
             out.
-        images: Images of the points, shape [num_points, height, width, channels]. Thumbnails of at most 20,000
-            are shown.
+        images: Images of the points, shape [num_points, height, width, channels]. Thumbnails of at most
+            20,000 are shown.
         class_names: Name of each class; the labels themselves when left out.
         is_query: Which points are queries, shape [num_points] bool; the others are the gallery. All are when
             left out.
         details: A line of text for each point, such as a file name.
-        threshold: Largest distance that still matches, for the colours of accepted and rejected; None for none.
-        points: Positions that ``simnb.projection.project`` gave, shape [num_points, 2]; made here when left out.
+        threshold: Largest distance that still matches, for the colours of accepted and rejected; None for
+            none.
+        points: Positions that ``simnb.projection.project`` gave, shape [num_points, 2]; made here when left
+            out.
         method: How they were made, or are: ``pca``, ``tsne`` or ``umap``.
         distance: Between embeddings, one of ``simnb.distances.DISTANCES``.
         k: How many neighbors a click shows.
@@ -277,8 +280,8 @@ def _thumbnails(images, count):
     _checks.same_length(images, range(count), "images and embeddings")
     if count > MOST_THUMBNAILS:
         warn(
-            f"thumbnails are shown of the first {MOST_THUMBNAILS:,} points, not of all {count:,}: a page would "
-            "grow by 300 bytes for each; choose some points to see all of their images",
+            f"thumbnails are shown of the first {MOST_THUMBNAILS:,} points, not of all {count:,}, since each "
+            "takes 300 bytes; choose some points to see all of their images",
             UserWarning,
         )
     return sprite_sheets(images[:MOST_THUMBNAILS])
@@ -301,7 +304,8 @@ def _words(trusted, method):
     if trusted is None:
         return ""
     return (
-        f"How far to trust this map ({METHODS[method]}): of the {trusted.k} nearest neighbors in the embedding "
-        f"{trusted.preservation:.0%} are among the {trusted.k} nearest here; trustworthiness "
-        f"{trusted.trustworthiness:.2f} (1 at best, about 0.5 by chance). Look at {trusted.num_sampled:,} points."
-    ).replace(" Look at", " Measured at")
+        f"How far to trust this map ({METHODS[method]}): of the {trusted.k} nearest neighbors in the "
+        f"embedding {trusted.preservation:.0%} are among the {trusted.k} nearest here; trustworthiness "
+        f"{trusted.trustworthiness:.2f} (1 at best, about 0.5 by chance). "
+        f"Measured at {trusted.num_sampled:,} points."
+    )

@@ -10,21 +10,21 @@ from simnb.plots._canvas import to_bytes
 
 SIZE = 32  # pixels a side of a thumbnail
 ACROSS = 32  # thumbnails a side of a sheet
-_QUALITY = 80  # of the JPEG; colours at half the resolution
+_QUALITY = 75  # of the JPEG; colours at half the resolution
 
 
 def sprite_sheets(images):
     """Put thumbnails of images into sheets.
 
     Args:
-        images: Shape [num_examples, height, width, channels] with 1, 3 or 4 channels: integers from 0 to 255, or
-            floats from 0 to 1, from -1 to 1 where any is negative, or from 0 to 255 where any exceeds 2.
+        images: Shape [num_examples, height, width, channels] with 1, 3 or 4 channels: integers from 0 to 255,
+            or floats from 0 to 1, from -1 to 1 where any is negative, or from 0 to 255 where any exceeds 2.
             Transparent parts become white. Other sizes are shrunk or enlarged to fit, and keep their
             proportions.
 
     Returns:
-        A list of JPEG files, as bytes: image ``i`` is at row ``i % 1024 // 32`` and column ``i % 32`` of sheet
-        ``i // 1024``, in squares of 32 pixels.
+        A list of JPEG files, as bytes: image ``i`` is at row ``i % 1024 // 32`` and column ``i % 32`` of
+        sheet ``i // 1024``, in squares of 32 pixels.
 
     Raises:
         ValueError: If the shape is wrong or a value is not finite.

@@ -27,7 +27,7 @@ def test_every_notebook_has_its_text_and_every_text_its_notebook():
 @each_notebook
 def test_a_notebook_and_its_text_say_the_same(path):
     def essence(cells):
-        return [(c.cell_type, c.source, c.metadata.get("tags", [])) for c in cells]
+        return [(c.cell_type, c.source, c.metadata.get("tags", []), c.metadata.get("jupyter")) for c in cells]
 
     text = jupytext.read(NOTEBOOKS / "py" / f"{path.stem}.py")
     assert essence(cells_of(path)) == essence(text.cells), "run: make notebooks"
@@ -58,7 +58,7 @@ def test_metadata_is_what_the_runner_writes(path):
     assert set(notebook.metadata) == {"kernelspec", "language_info"}
     assert notebook.metadata.kernelspec.name == "python3"
     for cell in notebook.cells:
-        assert set(cell.metadata) <= {"tags"}
+        assert set(cell.metadata) <= {"tags", "jupyter"}
         assert set(cell.metadata.get("tags", [])) <= TAGS
 
 
@@ -95,3 +95,19 @@ def test_a_notebook_claims_and_checks(path):
     sources = [c.source for c in cells_of(path) if c.cell_type == "code"]
     assert sum(source.startswith("# Check") for source in sources) >= 3
     assert sum("assert " in source for source in sources) >= 3
+
+
+@each_notebook
+def test_a_notebook_says_what_it_teaches_and_ends_in_exercises_with_folded_solutions(path):
+    cells = cells_of(path)
+    text = "\n".join(c.source for c in cells if c.cell_type == "markdown")
+    parts = ("**You will do**", "**You will learn**", "**You need**", "**You have**", "## Exercises")
+    for part in (*parts, "## What's next", "shut down the kernel"):
+        assert text.count(part) == 1, part
+    exercises = re.findall(r"^(\d)\. ", text.split("## Exercises")[1].split("## What's next")[0], re.M)
+    solutions = [c for c in cells if c.cell_type == "code" and c.source.startswith("# Solution")]
+    assert [re.match(r"# Solution (\d)", c.source)[1] for c in solutions] == exercises
+    assert len(exercises) >= 2
+    for cell in cells:
+        folded = cell.metadata.get("jupyter") == {"source_hidden": True}
+        assert folded == (cell in solutions)

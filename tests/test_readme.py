@@ -17,7 +17,7 @@ def examples():
 
 
 def test_the_example_of_an_index_runs(tmp_path, monkeypatch, capsys):
-    _, code, _ = examples()
+    _, code, _, _ = examples()
     embeddings = np.random.default_rng(0).normal(size=(10, 4))
     given = {"names": ["dog"] * 10, "sources": ["phone", "web"] * 5, "years": [2019, 2021] * 5}
     given["years"][0] = 2020
@@ -36,7 +36,7 @@ def test_the_example_of_the_readme_runs(tmp_path, monkeypatch, capsys):
         for i in range(20):
             noise = rng.integers(0, 256, (32, 32, 3), dtype=np.uint8)
             Image.fromarray(noise).save(tmp_path / "my_images" / name / f"{i}.png")
-    code, _, calibrating = examples()
+    code, _, calibrating, _ = examples()
     assert "epochs=5" in code
     monkeypatch.chdir(tmp_path)
     names = {}
@@ -47,6 +47,16 @@ def test_the_example_of_the_readme_runs(tmp_path, monkeypatch, capsys):
     assert list(names["calibration"].cutpoints) == ["optimal", "careful", "strict"]
     assert "Match where cosine distance <= " in printed
     assert "8 known and 2 unknown queries" in printed
+
+
+def test_the_example_of_a_widget_runs():
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (40, 8, 8, 3), dtype=np.uint8)
+    names = {"embeddings": rng.normal(size=(40, 4)), "labels": np.arange(40) % 2, "images": images}
+    names["class_names"] = ("cat", "dog")
+    *_, code = examples()
+    exec(code.replace("Projector(emb", "shown = Projector(emb"), names)
+    assert repr(names["shown"]).startswith("Projector(40 points, 2 classes, tsne")
 
 
 def test_the_tables_of_trainings_say_what_the_runs_left_behind():

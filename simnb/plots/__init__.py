@@ -10,9 +10,11 @@ from simnb.plots.grids import image_grid, neighbor_grid, rejected_grid
 from simnb.plots.maps import embedding_map
 from simnb.plots.mistakes import confused_pairs, hubness
 from simnb.plots.reliability import promise_kept, reliability_diagram
+from simnb.plots.styling import style
 from simnb.plots.tradeoffs import rates_by_shots, rates_by_size, recall_against_time
 
 __all__ = [
+    "style",
     "image_grid",
     "training_curves",
     "spread",

@@ -21,23 +21,34 @@ MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", "*", ">", "d")
 SYMBOL_FONT = "DejaVu Sans"
 
 
-def symbol(right):
-    """A tick for right, a cross for wrong."""
-    return "✓" if right else "✗"
+#: Symbol, colour and line of what is right, wrong, or beyond the threshold and so answered with Unknown.
+_VERDICTS = {
+    "right": ("✓", RIGHT, "-"),
+    "wrong": ("✗", WRONG, (0, (2.2, 1.2))),
+    "unknown": ("?", MUTED, (0, (0.6, 1.1))),
+}
 
 
-def verdict_color(right):
-    """Blue for right, vermilion for wrong."""
-    return RIGHT if right else WRONG
+def verdict(right):
+    """The name of a verdict that is one of two."""
+    return "right" if right else "wrong"
 
 
-def border(ax, box, right, *, alpha=1.0):
-    """Frame ``box`` (left, top, width, height): solid blue where right, dashed vermilion where wrong."""
+def symbol(name):
+    """A tick for right, a cross for wrong, a question mark for unknown."""
+    return _VERDICTS[name][0]
+
+
+def verdict_color(name):
+    """Blue for right, vermilion for wrong, grey for unknown."""
+    return _VERDICTS[name][1]
+
+
+def border(ax, box, name):
+    """Frame ``box`` (left, top, width, height): solid if right, dashed if wrong, dotted if unknown."""
     left, top, width, height = box
-    style = "-" if right else (0, (2.2, 1.2))
-    patch = Rectangle(
-        (left, top), width, height, fill=False, lw=2.6, ls=style, ec=verdict_color(right), alpha=alpha
-    )
+    _, color, line = _VERDICTS[name]
+    patch = Rectangle((left, top), width, height, fill=False, lw=2.6, ls=line, ec=color, gid=name)
     patch.set_clip_on(False)
     return ax.add_patch(patch)
 

@@ -138,23 +138,27 @@ def training_curves(history, *, title=None):
     Args:
         history: A dict of lists, one number an epoch, as in ``fit(...).history``; names that begin with
             ``val_`` are dashed. A list that is shorter, as with ``validation_freq``, is spread evenly.
-            Learning rates are left out.
+            Learning rates are left out. Of several trainings, such as of several seeds, a list of them:
+            their mean is drawn, in a band from the least to the largest value.
         title: What to see; the number of epochs when left out.
 
     Returns:
         A ``Figure``.
 
     Raises:
-        ValueError: If nothing was recorded.
+        ValueError: If nothing was recorded, or several trainings recorded not the same.
     """
-    series = {
-        name: np.asarray(values, dtype=float)
-        for name, values in getattr(history, "history", history).items()
-        if name not in ("lr", "learning_rate") and len(values)
-    }
-    if not series:
+    runs = [_recorded(one) for one in (history if isinstance(history, list | tuple) else [history])]
+    if not runs or not runs[0]:
         raise ValueError("history must hold at least one list of numbers, got none; has the model been fit?")
-    epochs = max(map(len, series.values()))
+    shapes = [{name: len(values) for name, values in run.items()} for run in runs]
+    if any(shape != shapes[0] for shape in shapes):
+        raise ValueError(
+            "several trainings must have recorded the same names over the same number of epochs, "
+            f"got {shapes[0]} and {next(shape for shape in shapes if shape != shapes[0])}"
+        )
+    series = {name: np.stack([run[name] for run in runs]) for name in runs[0]}
+    epochs = max(values.shape[1] for values in series.values())
     losses = {name: values for name, values in series.items() if "loss" in name}
     others = {name: values for name, values in series.items() if "loss" not in name}
     panels = [(label, panel) for label, panel in (("loss", losses), ("metric", others)) if panel]
@@ -165,9 +169,19 @@ def training_curves(history, *, title=None):
         _style.plain_axes(ax, None)
         _training_panel(ax, panel, epochs)
         ax.set(xlabel="epoch", ylabel=label)
-    title = title or f"{_style.count(epochs, 'epoch')} of training"
+    several = f", mean and range of {len(runs)} runs" if len(runs) > 1 else ""
+    title = title or f"{_style.count(epochs, 'epoch')} of training{several}"
     figure.suptitle(title, x=0.01, ha="left", fontsize=11.5, fontweight="bold", color=_style.INK)
     return figure
+
+
+def _recorded(history):
+    """What one training recorded, but for learning rates: a name, and an array of numbers."""
+    return {
+        name: np.asarray(values, dtype=float)
+        for name, values in getattr(history, "history", history).items()
+        if name not in ("lr", "learning_rate") and len(values)
+    }
 
 
 def _training_panel(ax, panel, epochs):
@@ -176,9 +190,14 @@ def _training_panel(ax, panel, epochs):
     for name, values in panel.items():
         position = base.index(name.removeprefix("val_"))
         validation = name.startswith("val_")
+        x = np.arange(1, values.shape[1] + 1) * epochs / values.shape[1]
+        color = colors[position % len(colors)]
+        if len(values) > 1:
+            ax.fill_between(
+                x, values.min(axis=0), values.max(axis=0), color=color, alpha=0.18, lw=0, gid=name
+            )
         ax.plot(
-            np.arange(1, len(values) + 1) * epochs / len(values), values,
-            color=colors[position % len(colors)], ls="--" if validation else "-",
+            x, values.mean(axis=0), color=color, ls="--" if validation else "-",
             marker=_style.MARKERS[position % len(_style.MARKERS)], ms=4.5,
             mfc="white" if validation else None, lw=1.7, label=_FIELD_NAMES.get(name, name.replace("_", " ")),
         )  # fmt: skip

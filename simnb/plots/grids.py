@@ -62,15 +62,16 @@ def image_grid(images, labels=None, *, class_names=None, columns=8, title=None):
 def neighbor_grid(queries, neighbors, gallery, *, num_queries=5, threshold=None, title=None):
     """Draw queries, one a line, each followed by its neighbors, nearest first.
 
-    A neighbor of the query's class has a solid blue border and a ✓, any other a dashed vermilion one
-    and a ✗. Neighbors are looked up in the gallery by id; padded places stay empty.
+    A neighbor of the query's class has a solid blue border and a ✓, any other a dashed vermilion one and a ✗.
+    One beyond the threshold gives no answer, and leaves the query unknown: it is faded, with a dotted grey
+    border and a ?. Neighbors are looked up in the gallery by id; padded places stay empty.
 
     Args:
         queries: ``Examples`` that were searched.
         neighbors: ``Neighbors`` of these queries.
         gallery: ``Examples`` that were indexed.
         num_queries: Draw this many, from the first.
-        threshold: Largest distance that still matches; neighbors beyond it are faded and named so.
+        threshold: Largest distance that still matches; where it is left out, no neighbor is beyond it.
         title: What to see; counted from the labels when left out.
 
     Returns:
@@ -149,9 +150,10 @@ def rejected_grid(queries, neighbors, matches, gallery, *, num_queries=8, title=
             caption(ax, neighbor_name(nearest[query]), beside)
             caption(ax, _style.number(neighbors.distances[query, 0]), beside, line=1)
         ok = not lost[query]
-        _style.border(ax, both, ok)
-        text = f"{_style.symbol(ok)} {_reason(ok, held_out[query], places[query])}"
-        caption(ax, text, both, line=2, color=_style.verdict_color(ok))
+        verdict = _style.verdict(ok)
+        _style.border(ax, both, verdict)
+        text = f"{_style.symbol(verdict)} {_reason(ok, held_out[query], places[query])}"
+        caption(ax, text, both, line=2, color=_style.verdict_color(verdict))
     return _headed_rejected(ax, lost[rejected], lost[shown], neighbors, title)
 
 
@@ -190,8 +192,9 @@ def _draw_neighbor(ax, image, box, label, distance, *, right, threshold):
     # Compared in the dtype of the distances, as matching does.
     beyond = threshold is not None and distance > np.asarray(threshold, distance.dtype)
     draw(ax, image, box, faded=beyond)
-    _style.border(ax, box, right, alpha=0.45 if beyond else 1)
-    caption(ax, f"{_style.symbol(right)} {label}", box, color=_style.verdict_color(right))
+    verdict = "unknown" if beyond else _style.verdict(right)
+    _style.border(ax, box, verdict)
+    caption(ax, f"{_style.symbol(verdict)} {label}", box, color=_style.verdict_color(verdict))
     caption(ax, f"{_style.number(distance)}{' beyond' if beyond else ''}", box, line=1)
 
 
@@ -225,9 +228,10 @@ def _headed_neighbors(ax, neighbors, right, known, threshold, title):
         text = str(column + 1) if column else "nearest"
         caption(ax, text, (_INDENT + column * (1 + GAP), top, 1, 0), above=True)
     number = _style.distance_name(neighbors.distance)
-    note = f"✓ solid: the query's class    ✗ dashed: another class    number: {number}"
+    note = "✓ solid: the query's class    ✗ dashed: another class"
     if threshold is not None:
-        note += f"    faded: beyond the threshold {_style.number(threshold)}"
+        note += f"    ? dotted: beyond the threshold {_style.number(threshold)}"
+    note += f"    number: {number}"
     found = f"{right[:, 0].sum()} of {_style.count(int(known.sum()), 'query')} found their own class nearest"
     if not known.all():
         found += f"; {(~known).sum()} of no indexed class"

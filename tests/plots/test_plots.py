@@ -246,7 +246,10 @@ def test_neighbors_beyond_the_threshold_are_named_and_faded():
     numbers = [text for text in texts(ax) if text.startswith("0.")]
     # 0.2 itself matches, although float32(0.2) > 0.2.
     assert numbers == ["0.100", "0.300 beyond", "0.200", "0.400 beyond", "0.250 beyond"]
-    assert [b.get_alpha() < 1 for b in borders(ax)] == [False, True, False, True, True]
+    assert [b.get_gid() for b in borders(ax)] == ["right", "unknown", "wrong", "unknown", "unknown"]
+    assert len({(b.get_edgecolor(), str(b.get_linestyle())) for b in borders(ax)}) == 3
+    symbols = [text[0] for text in texts(ax) if text[0] in "✓✗?" and "solid" not in text]
+    assert symbols == ["✓", "?", "✗", "?", "?"]
     assert any("threshold 0.200" in text for text in texts(ax))
     values = {i: int(np.asarray(image.get_array()).max()) for i, image in enumerate(ax.images)}
     assert values[1] == 20 * 4  # id 20, as it is
@@ -846,11 +849,11 @@ def test_pair_distances_refuse_what_has_no_pairs_or_limits():
 # the look
 
 
-def test_the_font_has_both_symbols():
+def test_the_font_has_every_symbol():
     from matplotlib import font_manager
 
     characters = font_manager.get_font(font_manager.findfont(_style.SYMBOL_FONT)).get_charmap()
-    assert {ord(_style.symbol(True)), ord(_style.symbol(False))} <= set(characters)
+    assert {ord(_style.symbol(name)) for name in ("right", "wrong", "unknown")} <= set(characters)
 
 
 @pytest.mark.parametrize(
@@ -904,3 +907,27 @@ def test_rates_are_drawn_against_the_size_of_the_gallery():
         plots.rates_by_size([10, 100], {"recall": [0.9]})
     with pytest.raises(ValueError, match="one a size, got none"):
         plots.rates_by_size([10, 100], {})
+
+
+# training_curves of several seeds
+
+
+def test_of_several_trainings_the_mean_and_the_range_are_drawn():
+    runs = [{"loss": [3.0, 2.0, 1.0]}, {"loss": [5.0, 2.5, 1.0]}]
+    figure = plots.training_curves(runs)
+    (ax,) = figure.axes
+    np.testing.assert_allclose(ax.lines[0].get_ydata(), [4.0, 2.25, 1.0])
+    (band,) = ax.collections
+    corners = band.get_paths()[0].vertices
+    assert {3.0, 5.0, 2.0, 2.5} <= set(corners[:, 1])
+    assert "mean and range of 2 runs" in figure.get_suptitle()
+    assert not plots.training_curves(runs[:1]).axes[0].collections
+
+
+def test_trainings_that_recorded_not_the_same_are_refused():
+    with pytest.raises(ValueError, match="must have recorded the same names over the same number of epochs"):
+        plots.training_curves([{"loss": [1.0]}, {"loss": [1.0, 2.0]}])
+    with pytest.raises(ValueError, match="must have recorded the same names"):
+        plots.training_curves([{"loss": [1.0]}, {"accuracy": [1.0]}])
+    with pytest.raises(ValueError, match="history must hold at least one list"):
+        plots.training_curves([])

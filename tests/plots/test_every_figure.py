@@ -1,0 +1,185 @@
+"""What holds for every figure: labelled axes, any text in it, and saved as pixels and as lines."""
+
+import inspect
+import io
+
+import matplotlib as mpl
+import numpy as np
+import pytest
+
+mpl.use("Agg")
+
+import matplotlib.pyplot as plt
+
+from simnb import plots
+from simnb.calibration import calibrate
+from simnb.data import Examples
+from simnb.index import Tuning, open_index
+from simnb.matching import match
+
+#: Names that mean something to a renderer, and one that is far too long.
+NAMES = (
+    "$x_1^2$ & <b>",
+    "a_b\\frac",
+    "ключ 100 %",
+    "a very long name of a class that nobody could read " * 2,
+)
+
+
+@pytest.fixture(scope="module")
+def given():
+    """A small search with mistakes, unknown queries and names that are hard to draw."""
+    rng = np.random.default_rng(0)
+
+    def examples(count, classes, first_id):
+        labels = np.arange(count) % classes
+        images = rng.integers(0, 256, (count, 6, 6, 3), dtype=np.uint8)
+        return Examples(images, labels, NAMES, np.arange(count) + first_id)
+
+    gallery, queries = examples(60, 3, 0), examples(80, 4, 1000)
+    centers = rng.normal(size=(4, 5))
+    rows = {part: centers[part.labels] + rng.normal(size=(len(part), 5)) for part in (gallery, queries)}
+    index = open_index(class_names=NAMES)
+    index.add(rows[gallery], gallery.labels, ids=gallery.ids)
+    neighbors = index.search(rows[queries], k=4)
+    known = np.unique(gallery.labels)
+    calibration = calibrate(
+        neighbors, queries.labels, known_labels=known, targets={"$a_b$": "coverage >= 0.8"}
+    )
+    return {
+        "gallery": gallery,
+        "queries": queries,
+        "rows": rows[queries],
+        "neighbors": neighbors,
+        "matches": match(neighbors),
+        "calibration": calibration,
+        "known": known,
+    }
+
+
+FIGURES = {
+    "image_grid": lambda g: plots.image_grid(g["queries"].images, g["queries"].labels, class_names=NAMES),
+    "training_curves": lambda g: plots.training_curves(
+        [{"loss_$a_b": [2.0, 1.5, 1.0 + seed], "recall_at_1": [0.1, 0.5, 0.6]} for seed in range(3)]
+    ),
+    "spread": lambda g: plots.spread({"$a_b$": [0.1, 0.2], NAMES[2]: [0.3, 0.1]}, chance=0.1),
+    "pair_distances": lambda g: plots.pair_distances(g["rows"], g["queries"].labels),
+    "embedding_map": lambda g: plots.embedding_map(
+        g["rows"], g["queries"].labels, images=g["queries"].images, class_names=NAMES, method="pca"
+    ),
+    "class_graph": lambda g: plots.class_graph(g["rows"], g["queries"].labels, class_names=NAMES),
+    "neighbor_grid": lambda g: plots.neighbor_grid(g["queries"], g["neighbors"], g["gallery"], threshold=0.1),
+    "metric_curves": lambda g: plots.metric_curves(g["calibration"]),
+    "precision_recall": lambda g: plots.precision_recall(g["calibration"]),
+    "match_distances": lambda g: plots.match_distances(
+        g["matches"], g["queries"].labels, known_labels=g["known"], threshold=0.1, distance="cosine"
+    ),
+    "thresholds_by_class": lambda g: plots.thresholds_by_class(
+        {0: 0.1, 1: 0.2, 2: 0.15}, 0.12, class_names=NAMES, distance="cosine"
+    ),
+    "promise_kept": lambda g: plots.promise_kept(
+        {"$a_b": [0.8, 0.9, 0.95], "b": [0.9, 0.99, 0.97]}, target=0.9, confidence=0.95
+    ),
+    "distance_shift": lambda g: plots.distance_shift(
+        g["matches"].distances[:40], g["matches"].distances[40:], distance="cosine"
+    ),
+    "reliability_diagram": lambda g: plots.reliability_diagram(
+        np.linspace(0.1, 0.9, 80), g["matches"].labels == g["queries"].labels
+    ),
+    "rates_by_class": lambda g: plots.rates_by_class([0, 1, 2], [0.5, 0.7, 0.9], class_names=NAMES),
+    "confusion_matrix": lambda g: plots.confusion_matrix(
+        g["queries"].labels, g["matches"].labels, class_names=NAMES, known_labels=g["known"]
+    ),
+    "rejected_grid": lambda g: plots.rejected_grid(
+        g["queries"], g["neighbors"], match(g["neighbors"], 0.05), g["gallery"]
+    ),
+    "confused_pairs": lambda g: plots.confused_pairs(g["queries"], g["neighbors"], g["gallery"]),
+    "hubness": lambda g: plots.hubness(g["neighbors"], len(g["gallery"])),
+    "recall_against_time": lambda g: plots.recall_against_time(
+        {"$a_b": [Tuning(16, 0.8, 0.01), Tuning(32, 0.9, 0.02)]}, target=0.85
+    ),
+    "rates_by_size": lambda g: plots.rates_by_size([10, 100], {"coverage": [0.1, 0.5]}),
+    "rates_by_shots": lambda g: plots.rates_by_shots([1, 5], {"$a_b": [[0.1, 0.2], [0.5, 0.6]]}),
+}
+
+each_figure = pytest.mark.parametrize("name", FIGURES)
+
+
+@pytest.fixture(autouse=True)
+def _close_figures():
+    yield
+    plt.close("all")
+
+
+def draw(name, given):
+    drawn = FIGURES[name](given)
+    return drawn if isinstance(drawn, plt.Figure) else drawn.figure
+
+
+def saved(figure, kind):
+    file = io.BytesIO()
+    no_date = {"png": {}, "svg": {"Date": None}, "pdf": {"CreationDate": None}}
+    figure.savefig(file, format=kind, dpi=40, metadata=no_date[kind])
+    return file.getvalue()
+
+
+def test_every_figure_is_tried():
+    functions = {name for name in plots.__all__ if inspect.isfunction(getattr(plots, name))}
+    assert functions == set(FIGURES)
+
+
+@each_figure
+def test_a_figure_with_any_text_can_be_saved_as_pixels_and_as_lines(name, given):
+    figure = draw(name, given)
+    assert saved(figure, "png").startswith(b"\x89PNG")
+    assert saved(figure, "pdf").startswith(b"%PDF")
+    assert b"<svg" in saved(figure, "svg")
+
+
+@each_figure
+def test_axes_are_labelled_or_hold_nothing_but_images_under_a_title(name, given):
+    figure = draw(name, given)
+    assert figure.axes
+    for ax in figure.axes:
+        if ax.get_label() == "<colorbar>":
+            assert ax.get_ylabel()
+        elif ax.axison:
+            assert ax.get_xlabel()
+            assert ax.get_ylabel() or any(label.get_text() for label in ax.get_yticklabels())
+        else:
+            assert ax.images or ax.texts
+    titles = [ax.get_title(loc="left") for ax in figure.axes]
+    assert any(titles) or figure.get_suptitle()
+
+
+@each_figure
+def test_a_figure_can_be_drawn_under_the_style_sheet(name, given):
+    with plots.style():
+        assert saved(draw(name, given), "svg").count(b"<text") > 0
+
+
+def test_the_style_holds_until_the_end_of_its_block(monkeypatch):
+    monkeypatch.setitem(mpl.rcParams, "axes.spines.top", True)
+    with plots.style():
+        assert not mpl.rcParams["axes.spines.top"]
+        assert mpl.rcParams["pdf.fonttype"] == 42
+    assert mpl.rcParams["axes.spines.top"]
+
+
+def test_the_style_holds_from_then_on_without_a_block():
+    with mpl.rc_context():
+        plots.style()
+        assert mpl.rcParams["svg.hashsalt"] == "simnb"
+        assert plt.rcParams["axes.prop_cycle"].by_key()["color"][0] == "#0072B2"
+
+
+def test_a_styled_svg_is_the_same_every_time_and_its_text_is_text():
+    files = []
+    for _ in range(2):
+        with plots.style():
+            figure, ax = plt.subplots()
+            ax.plot([1, 2], label="one")
+            ax.set(xlabel="some words")
+            files.append(saved(figure, "svg"))
+    assert files[0] == files[1]
+    assert b"some words</text>" in files[0]

@@ -80,7 +80,7 @@ def neighbor_grid(queries, neighbors, gallery, *, num_queries=5, threshold=None,
     Raises:
         ValueError: If lengths differ, there is no query, or an id is not in the gallery.
     """
-    places = _look_up(queries, neighbors, gallery)
+    places = look_up(queries, neighbors, gallery)
     labels = np.asarray(queries.labels)
     name = _style.class_namer(queries.class_names, labels, name="queries")
     neighbor_name = _style.class_namer(gallery.class_names, neighbors.labels.ravel(), name="neighbors")
@@ -127,7 +127,7 @@ def rejected_grid(queries, neighbors, matches, gallery, *, num_queries=8, title=
     Raises:
         ValueError: If lengths differ, there is no query, or an id is not in the gallery.
     """
-    places = _look_up(queries, neighbors, gallery)[:, 0]
+    places = look_up(queries, neighbors, gallery)[:, 0]
     _checks.labels(matches.labels, count=len(neighbors), name="matches", of="neighbors")
     labels, nearest = np.asarray(queries.labels), neighbors.labels[:, 0]
     name = _style.class_namer(queries.class_names, labels, name="queries")
@@ -157,7 +157,7 @@ def rejected_grid(queries, neighbors, matches, gallery, *, num_queries=8, title=
     return _headed_rejected(ax, lost[rejected], lost[shown], neighbors, title)
 
 
-def _look_up(queries, neighbors, gallery):
+def look_up(queries, neighbors, gallery):
     """Position in the gallery of every neighbor, shape [num_queries, k]; -1 in padded places."""
     _style.check_examples(queries, name="queries")
     _style.check_examples(gallery, name="gallery")

@@ -6,7 +6,7 @@ from simnb import _checks
 from simnb.index.protocol import UNKNOWN
 from simnb.plots import _style
 from simnb.plots._canvas import LINE, canvas, caption, cell_height, displayable, draw, headed
-from simnb.plots.grids import _look_up
+from simnb.plots.grids import look_up
 
 _ARROW = 0.55  # between a query and its neighbor, in cells
 _SPACE = 0.45  # between two mistakes
@@ -32,7 +32,7 @@ def confused_pairs(queries, neighbors, gallery, *, num_pairs=4, each=3, title=No
     Raises:
         ValueError: If lengths differ, there is no query, or an id is not in the gallery.
     """
-    places, labels = _look_up(queries, neighbors, gallery)[:, 0], np.asarray(queries.labels)
+    places, labels = look_up(queries, neighbors, gallery)[:, 0], np.asarray(queries.labels)
     num_pairs = _checks.positive_int(num_pairs, name="num_pairs")
     each = _checks.positive_int(each, name="each")
     found = neighbors.labels[:, 0]

@@ -5,7 +5,7 @@ import json
 import numpy as np
 
 from simnb import __version__, _checks, _folder, _parts
-from simnb.calibration import SHRINKAGE, Calibration, calibrate
+from simnb.calibration import SHRINKAGE, Calibration, MatchProbability, calibrate, fit_probability
 from simnb.data import Examples
 from simnb.index import UNKNOWN, open_index
 from simnb.matching import match
@@ -14,6 +14,7 @@ from simnb.models import embed
 __all__ = ["SimilaritySearch"]
 
 _CALIBRATION = "calibration.json"
+_PROBABILITY = "probability.json"
 _STATE = "search.json"
 
 
@@ -33,6 +34,7 @@ class SimilaritySearch:
         model: The embedder.
         index: The index.
         calibration: The last ``Calibration``, or None.
+        probability: The last ``MatchProbability``, or None.
 
     Example:
         >>> import numpy as np
@@ -55,6 +57,7 @@ class SimilaritySearch:
         self._class_names = None  # of the first Examples that were indexed with their labels
         self.batch_size = batch_size
         self.calibration = None
+        self.probability = None
 
     def __repr__(self):
         """Size of the index and the threshold."""
@@ -147,17 +150,7 @@ class SimilaritySearch:
                 differ from those of the indexed examples, no query is of a known class, or an option is
                 malformed. The calibration there was is then kept.
         """
-        self._check_not_empty("calibrate")
-        if labels is None and isinstance(images, Examples):
-            self._check_class_names(images)
-        labels = _from_examples(images, "labels", labels)
-        if labels is None:
-            raise ValueError("calibrate needs the labels of the images, got none")
-        known = np.unique(self.index.labels)
-        known = known[known != UNKNOWN]
-        if len(known) == 0:
-            raise ValueError("calibrate needs a labelled index, but it was filled without labels")
-        self._check_not_indexed(images)
+        labels, known = self._fresh_labels(images, labels, "calibrate")
         neighbors = self.lookup(images, k=k)
         self.calibration = calibrate(
             neighbors,
@@ -173,6 +166,30 @@ class SimilaritySearch:
             seed=seed,
         )
         return self.calibration
+
+    def fit_probability(self, images, labels=None, *, method="isotonic"):
+        """Learn how probably an answer is right, from its distance, on images as for ``calibrate``.
+
+        Answers are those of the calibration's matcher, or of the nearest neighbor where there is none.
+
+        Args:
+            images: Images, or ``Examples``; better others than those of ``calibrate``.
+            labels: Integers, shape [num_examples]; those of the ``Examples`` when left out.
+            method: ``isotonic`` or ``platt``, as in ``simnb.calibration.fit_probability``.
+
+        Returns:
+            The ``MatchProbability``, kept in ``self.probability`` too.
+
+        Raises:
+            ValueError: As ``calibrate`` and ``simnb.calibration.fit_probability``.
+        """
+        labels, known = self._fresh_labels(images, labels, "fit_probability")
+        k, matcher = (1, "nearest") if self.calibration is None else self._matching()
+        answers = match(self.lookup(images, k=k), matcher=matcher)
+        self.probability = fit_probability(
+            answers, labels, known_labels=known, method=method, matcher=matcher
+        )
+        return self.probability
 
     def match(self, images, cutpoint=None, *, threshold=None):
         """Give each image the label of the class it matches, or ``UNKNOWN``.
@@ -197,9 +214,7 @@ class SimilaritySearch:
             raise ValueError("match needs a threshold: call calibrate(...) first, or pass threshold=...")
         if threshold is not None and cutpoint is not None:
             raise ValueError("match takes a cutpoint or a threshold, got both")
-        k, matcher = 1, "nearest"
-        if self.calibration is not None:
-            k, matcher = self.calibration.k, self.calibration.matcher
+        k, matcher = (1, "nearest") if self.calibration is None else self._matching()
         neighbors = self.lookup(images, k=k)
         if threshold is not None:
             return match(neighbors, threshold, matcher=matcher)
@@ -211,7 +226,8 @@ class SimilaritySearch:
         return embed(self.model, images, batch_size=self.batch_size)
 
     def save(self, path, *, model=True):
-        """Keep embedder, gallery, calibration and class names in one folder, for ``SimilaritySearch.load``.
+        """Keep embedder, gallery, calibration, probability and class names in one folder, for
+        ``SimilaritySearch.load``.
 
         Rows of an index that lives elsewhere, in a file or on a server, are copied into the folder.
 
@@ -239,6 +255,8 @@ class SimilaritySearch:
             (folder / _STATE).write_text(json.dumps(state), encoding="utf-8")
             if self.calibration is not None:
                 (folder / _CALIBRATION).write_text(self.calibration.to_json(), encoding="utf-8")
+            if self.probability is not None:
+                (folder / _PROBABILITY).write_text(self.probability.to_json(), encoding="utf-8")
             if model:
                 _parts.write_model(self.model, folder)
             return facts
@@ -277,10 +295,11 @@ class SimilaritySearch:
                 )
             with _parts.explained(_STATE, folder, path):
                 state = json.loads((folder / _STATE).read_text(encoding="utf-8"))
-            calibration = None
-            if _CALIBRATION in manifest["files"]:
-                with _parts.explained(_CALIBRATION, folder, path):
-                    calibration = Calibration.from_json((folder / _CALIBRATION).read_text(encoding="utf-8"))
+            read = {_CALIBRATION: Calibration.from_json, _PROBABILITY: MatchProbability.from_json}
+            kept = dict.fromkeys(read)
+            for name in kept.keys() & set(manifest["files"]):
+                with _parts.explained(name, folder, path):
+                    kept[name] = read[name]((folder / name).read_text(encoding="utf-8"))
             if model is None:
                 model = _parts.read_model(folder, path)
             index = _parts.read_gallery(folder, path, uri=uri, search=search, recall=recall)
@@ -288,8 +307,27 @@ class SimilaritySearch:
         names = state["class_names"]
         loaded._class_names = None if names is None else tuple(names)
         loaded._indexed_examples = set(state["indexed_examples"])
-        loaded.calibration = calibration
+        loaded.calibration, loaded.probability = kept[_CALIBRATION], kept[_PROBABILITY]
         return loaded
+
+    def _matching(self):
+        """How many neighbors are matched by which matcher."""
+        return self.calibration.k, self.calibration.matcher
+
+    def _fresh_labels(self, images, labels, verb):
+        """Labels of images that are not indexed, and the classes of the index; or ValueError."""
+        self._check_not_empty(verb)
+        if labels is None and isinstance(images, Examples):
+            self._check_class_names(images)
+        labels = _from_examples(images, "labels", labels)
+        if labels is None:
+            raise ValueError(f"{verb} needs the labels of the images, got none")
+        known = np.unique(self.index.labels)
+        known = known[known != UNKNOWN]
+        if len(known) == 0:
+            raise ValueError(f"{verb} needs a labelled index, but it was filled without labels")
+        self._check_not_indexed(images)
+        return labels, known
 
     def _check_not_empty(self, verb):
         if len(self.index) == 0:

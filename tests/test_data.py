@@ -21,7 +21,7 @@ from PIL import Image
 from simnb import data
 from simnb.data import __main__ as command
 from simnb.data import folder as folder_module
-from simnb.data import loading, tfds
+from simnb.data import image_file, loading, tfds
 
 PARTS = ("train", "gallery", "calibration", "query")
 HOLES = "cifar10 is not prepared"
@@ -623,8 +623,8 @@ def test_images_with_more_than_max_pixels_are_never_decoded(tmp_path, monkeypatc
     save(tmp_path / "a/2.png", plain("red", (41, 30)))
     (tmp_path / "a/3.png").write_bytes(png_that_claims(10_000, 10_000))
     decoded = []
-    rgb = folder_module._rgb
-    monkeypatch.setattr(folder_module, "_rgb", lambda image: decoded.append(image.size) or rgb(image))
+    rgb = image_file._rgb
+    monkeypatch.setattr(image_file, "_rgb", lambda image: decoded.append(image.size) or rgb(image))
     with pytest.warns(data.SkippedFiles, match="41 x 30 pixels are more than max_pixels=1200"):
         examples = data.from_folder(tmp_path, max_pixels=1200)
     assert examples.ids.tolist() == [0]
@@ -684,7 +684,7 @@ def test_an_interrupt_cancels_what_is_left(tmp_path, monkeypatch):
         next(iter(rows))
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(folder_module, "_read", slow)
+    monkeypatch.setattr(folder_module, "decoded", slow)
     monkeypatch.setattr(folder_module, "progress_bar", interrupted)
     with pytest.raises(KeyboardInterrupt):
         data.from_folder(tmp_path, workers=2)

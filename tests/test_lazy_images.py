@@ -11,7 +11,7 @@ from PIL import Image
 
 from simnb import data
 from simnb.data import folder as folder_module
-from simnb.data import records, source, tfds
+from simnb.data import image_file, records, source, tfds
 from simnb.models import embed
 from simnb.samplers import BalancedBatches
 
@@ -199,8 +199,8 @@ def test_a_lazy_folder_gives_the_same_examples(photos, workers):
 
 def test_a_lazy_folder_decodes_nothing_before_it_is_indexed(photos, monkeypatch):
     decoded = []
-    rgb = folder_module._rgb
-    monkeypatch.setattr(folder_module, "_rgb", lambda image: decoded.append(image) or rgb(image))
+    rgb = image_file._rgb
+    monkeypatch.setattr(image_file, "_rgb", lambda image: decoded.append(image) or rgb(image))
     examples = data.from_folder(photos, lazy=True)
     part = examples.split(train=1, gallery=0, calibration=0, query=0).train
     assert decoded == []

@@ -1,8 +1,10 @@
 import numpy as np
 import pytest
 
+from simnb.calibration import fit_probability
 from simnb.data import from_arrays
 from simnb.index import UNKNOWN, open_index
+from simnb.matching import match
 from simnb.search import SimilaritySearch
 
 
@@ -176,3 +178,24 @@ def test_a_gallery_that_has_changed_since_the_calibration_warns_at_the_users_lin
     with pytest.warns(RuntimeWarning, match=r"4 rows then, 5 rows now.*calibrate again") as caught:
         search.match(QUERY)
     assert caught[0].filename == __file__
+
+
+# how probably an answer is right
+
+
+def test_the_probability_is_that_of_the_matcher_on_fresh_images():
+    rng = np.random.default_rng(0)
+    labels = np.arange(60) % 3
+    images = (np.eye(3)[labels] + rng.normal(size=(60, 3)) * 0.4).reshape(60, 3, 1, 1)
+    search = SimilaritySearch(lambda x: x.reshape(len(x), -1))
+    search.add(images[:30], labels=labels[:30])
+    fitted = search.fit_probability(images[30:], labels[30:])
+    expected = fit_probability(match(search.lookup(images[30:], k=1)), labels[30:], known_labels=[0, 1, 2])
+    assert search.probability is fitted
+    assert fitted.to_json() == expected.to_json()
+    search.calibrate(images[30:], labels[30:], k=5, matcher="majority_vote")
+    assert search.fit_probability(images[30:], labels[30:], method="platt").matcher == "majority_vote"
+    with pytest.raises(ValueError, match="fit_probability needs the labels of the images, got none"):
+        search.fit_probability(images[30:])
+    with pytest.raises(ValueError, match="fit_probability needs indexed images"):
+        SimilaritySearch(lambda x: x).fit_probability(images, labels)

@@ -44,6 +44,16 @@ def searched(model=flat, **options):
     return search
 
 
+def test_the_probability_is_kept_and_a_folder_without_one_loads(tmp_path):
+    search = searched()
+    search.save(tmp_path / "without", model=False)
+    assert SimilaritySearch.load(tmp_path / "without", model=flat).probability is None
+    search.fit_probability(CALIBRATION)
+    search.save(tmp_path / "with", model=False)
+    loaded = SimilaritySearch.load(tmp_path / "with", model=flat)
+    assert loaded.probability.to_json() == search.probability.to_json()
+
+
 def check_same(one, other, *, query=QUERY):
     """Everything a search gives is the same, to the bit."""
     np.testing.assert_array_equal(one.embed(query), other.embed(query))

@@ -6,18 +6,17 @@ import warnings
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import UnidentifiedImageError
 
 from simnb import _checks
 from simnb._terminal import progress_bar
 from simnb.data._threads import in_threads, processors
 from simnb.data.examples import Examples
+from simnb.data.image_file import decoded, opened
 from simnb.data.lazy import LazyImages
 
 #: Suffixes, in lower case, of the files that are read.
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp"})
-# Whatever a file's suffix says, only these decoders see it.
-FORMATS = ("JPEG", "PNG", "WEBP", "BMP")
 
 
 class SkippedFiles(UserWarning):
@@ -173,7 +172,7 @@ def _read_all(files, size, max_pixels, workers, progress):
     images = np.empty((len(files), *size, 3), np.uint8)
 
     def read(row):
-        images[row] = _read(files[row], size, max_pixels)
+        images[row] = decoded(files[row], size, max_pixels)
 
     reasons = _reasons(read, files, workers, progress)
     kept = np.flatnonzero([reason is None for reason in reasons])
@@ -187,7 +186,7 @@ def _read_lazily(files, size, max_pixels, workers, progress):
     """Return lazy images of the files whose head can be read, and why each of the others could not be."""
 
     def check(row):
-        with _opened(files[row], max_pixels):
+        with opened(files[row], max_pixels):
             pass
 
     reasons = _reasons(check, files, workers, progress)
@@ -207,7 +206,7 @@ class _Files:
         def read(i):
             file = self._files[rows[i]]
             try:
-                images[i] = _read(file, self._size, self._max_pixels)
+                images[i] = decoded(file, self._size, self._max_pixels)
             except Exception as error:  # decoders raise whatever a damaged file leads them to
                 raise OSError(f"{file} could not be read: {_reason(error, file)}") from error
 
@@ -231,36 +230,6 @@ def _reasons(read, files, workers, progress):
         # Pillow warns of damaged EXIF data, odd palettes and of large images before they are refused.
         warnings.filterwarnings("ignore", module="PIL")
         return list(progress_bar(rows, desc="Reading images", total=len(files), unit="image", shown=progress))
-
-
-@contextlib.contextmanager
-def _opened(file, max_pixels):
-    """An image of which only the head has been read."""
-    with Image.open(file, formats=FORMATS) as image:
-        if image.width * image.height > max_pixels:
-            raise ValueError(f"{image.width} x {image.height} pixels are more than max_pixels={max_pixels}")
-        yield image
-
-
-def _read(file, size, max_pixels):
-    """Return an image as an array, shape [height, width, 3] uint8."""
-    height, width = size
-    with _opened(file, max_pixels) as image:
-        # A JPEG can be decoded at 1/2, 1/4 or 1/8 of its size, which is faster; twice the result's
-        # size is left, so that the filter below still does the averaging.
-        image.draft(None, (2 * max(size), 2 * max(size)))
-        upright = _rgb(ImageOps.exif_transpose(image))
-        return np.asarray(upright.resize((width, height), Image.Resampling.BICUBIC, reducing_gap=3.0))
-
-
-def _rgb(image):
-    if image.mode.startswith("I"):  # 16 bits a pixel: Pillow's convert would cut off all above 255
-        values = np.clip(np.asarray(image).astype(np.int64), 0, 65535)
-        image = Image.fromarray(np.rint(values / 257).astype(np.uint8))
-    if image.has_transparency_data:
-        image = image.convert("RGBA")
-        return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
-    return image.convert("RGB")
 
 
 def _reason(error, file):

@@ -38,6 +38,12 @@ STYLE = """<style>
 .simnb .frame.right { border-color: var(--right); }
 .simnb .frame.wrong { border: 2px dashed var(--wrong); }
 .simnb .frame.unknown { border: 2px dotted var(--muted); }
+.simnb-pick { position: relative; }
+.simnb-pick .simnb-thumb img { width: 44px; height: 44px; object-fit: cover; image-rendering: pixelated; }
+.simnb-pick button {
+  position: absolute; inset: 0; background: none !important; border: 1px solid #8884;
+}
+.simnb-pick button:hover { outline: 2px solid #56b4e9; }
 .simnb figcaption { overflow-wrap: anywhere; }
 .simnb b.right { color: var(--right); }
 .simnb b.wrong { color: var(--wrong); }

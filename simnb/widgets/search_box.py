@@ -1,0 +1,415 @@
+"""Search with an image file, or with a query, and see the answer and what it rests on."""
+
+import io
+from dataclasses import dataclass
+from pathlib import Path
+
+import ipywidgets
+import numpy as np
+
+from simnb import _checks
+from simnb.data import read_image
+from simnb.data.image_file import num_frames
+from simnb.index import Neighbors
+from simnb.index.protocol import UNKNOWN
+from simnb.matching import match
+from simnb.plots import _style
+from simnb.widgets import _html
+from simnb.widgets.image_drop import ImageDrop
+
+_PAGE = 12  # queries to pick from at a time
+_NO_THRESHOLD = "nearest neighbor, no threshold"
+
+
+@dataclass(frozen=True, eq=False)
+class Result:
+    """What a search gave.
+
+    Attributes:
+        name: Of the file, or ``query 17``.
+        image: What was embedded, shape [height, width, channels].
+        neighbors: ``Neighbors`` of this one query.
+        label: Of the match, ``UNKNOWN`` where there is none.
+        distance: Of the neighbor that decided; ``inf`` where there was none.
+        accepted: Whether there is a match.
+        threshold: Largest distance that matches; ``inf`` where the search is not calibrated.
+        probability: That the answer is right, or would be if it were accepted; None where the search has no
+            ``MatchProbability``.
+        true_label: Class of the query, None where it is not known.
+    """
+
+    name: str
+    image: np.ndarray
+    neighbors: Neighbors
+    label: int
+    distance: float
+    accepted: bool
+    threshold: float
+    probability: float | None
+    true_label: int | None
+
+
+class SearchBox(ipywidgets.VBox):
+    """Drop an image file, or pick a query: its neighbors, the answer, and how probably it is right.
+
+    What is no image, too large or damaged is refused with a sentence, and the last result stays.
+
+    Args:
+        search: A ``SimilaritySearch``. Its calibration, if it has one, decides between a match and Unknown;
+            its ``probability``, if it has one, says how probably an answer is right.
+        gallery: ``Examples`` that were indexed, for their images; rows that are not among them are named
+            only.
+        queries: ``Examples`` to pick from; the first is searched at once.
+        cutpoint: Name of the cutpoint to begin with; the calibration's first one that is met when left out.
+        k: How many neighbors to show.
+        max_bytes: The largest file that is taken.
+        max_pixels: The largest image, in pixels, that is decoded.
+
+    Attributes:
+        result: The last ``Result``, or None.
+
+    Raises:
+        ValueError: If the index is empty, the cutpoint is not there or not met, or a number is out of range.
+    """
+
+    def __init__(
+        self,
+        search,
+        gallery,
+        *,
+        queries=None,
+        cutpoint=None,
+        k=8,
+        max_bytes=20_000_000,
+        max_pixels=50_000_000,
+    ):
+        """Build the box, and search with the first query."""
+        if len(search.index) == 0:
+            raise ValueError("SearchBox needs indexed images, but the index is empty: call add(...) first")
+        self.search, self._gallery, self._queries = search, gallery, queries
+        self._k = _checks.positive_int(k, name="k")
+        self._max_pixels = _checks.positive_int(max_pixels, name="max_pixels")
+        max_bytes = _checks.positive_int(max_bytes, name="max_bytes")
+        ids = np.asarray(gallery.ids)
+        self._place = dict(zip(ids.tolist(), range(len(ids)), strict=True))
+        self._names = search.index.class_names or gallery.class_names
+        self.result, self._page = None, 0
+        self.drop = ImageDrop(self._dropped, self._too_large, max_bytes=max_bytes)
+        self.cutpoints = self._choose_cutpoint(cutpoint)
+        self.message, self.verdict, self.shown = (ipywidgets.HTML() for _ in range(3))
+        self.picks = ipywidgets.HBox(layout=ipywidgets.Layout(flex_flow="row wrap"))
+        super().__init__(self._parts())
+        self.add_class("simnb-search")
+        if queries is not None and len(queries):
+            self._fill_picks()
+            self.search_query(0)
+
+    def _choose_cutpoint(self, wanted):
+        calibration = self.search.calibration
+        names = [] if calibration is None else [n for n, c in calibration.cutpoints.items() if c.met]
+        if wanted is not None:
+            _checks.one_of(wanted, names, name="cutpoint")
+        options = [*names, *([] if names else [_NO_THRESHOLD])]
+        chosen = ipywidgets.Dropdown(options=options, value=wanted or options[0], description="answer at")
+        chosen.observe(lambda change: self._again(), "value")
+        return chosen
+
+    def _parts(self):
+        for part, name in (
+            (self.cutpoints, "cutpoint"),
+            (self.message, "message"),
+            (self.verdict, "verdict"),
+            (self.shown, "neighbors"),
+            (self.picks, "query-picks"),
+        ):
+            part.add_class(f"simnb-{name}")
+        calibration = self.search.calibration
+        unmet = [] if calibration is None else [n for n, c in calibration.cutpoints.items() if not c.met]
+        note = f"Not met, and so not offered: {', '.join(unmet)}." if unmet else ""
+        note = ipywidgets.HTML(f'<span class="simnb muted">{_html.text(note)}</span>')
+        style = ipywidgets.HTML(_html.STYLE)
+        parts = [style, self.drop, self.picks, self.cutpoints, note, self.message, self.verdict, self.shown]
+        return [part for part in parts if part is not note or unmet]
+
+    def _fill_picks(self):
+        """Buttons with the thumbnails of some queries, and one for the next of them."""
+        start = self._page * _PAGE
+        numbers = range(start, min(start + _PAGE, len(self._queries)))
+        self.picks.children = [self._pick(number) for number in numbers]
+        if len(self._queries) > _PAGE:
+            more = ipywidgets.Button(
+                description="more", layout=ipywidgets.Layout(width="60px", height="44px")
+            )
+            more.on_click(lambda _: self._turn_page())
+            self.picks.children = [*self.picks.children, more]
+
+    def _pick(self, number):
+        picture = ipywidgets.HTML(
+            f'<div class="simnb simnb-thumb">{_html.image(self._queries.images[number])}</div>'
+        )
+        side = {"width": "44px", "height": "44px"}
+        picture.layout = ipywidgets.Layout(**side, margin="0", overflow="hidden")
+        button = ipywidgets.Button(tooltip=f"query {number}", layout=ipywidgets.Layout(**side, margin="0"))
+        button.on_click(lambda _: self.search_query(number))
+        return _Pick([picture, button], layout=ipywidgets.Layout(**side, margin="2px"))
+
+    def _turn_page(self):
+        self._page = (self._page + 1) % -(-len(self._queries) // _PAGE)
+        self._fill_picks()
+
+    def _dropped(self, name, content):
+        try:
+            self.search_file(content, name=name)
+        except Exception as error:  # whatever a model or an index raises is shown, and the box stays
+            self._say(f"{name}: {error or type(error).__name__}", problem=True)
+
+    def _too_large(self, name, size):
+        most = self.drop.max_bytes
+        self._say(
+            f"{name}: {size / 1e6:,.1f} MB are more than the {most / 1e6:,.1f} MB that are taken",
+            problem=True,
+        )
+
+    def _say(self, words, *, problem=False):
+        sign = "✗ " if problem else ""
+        kind = ' class="wrong"' if problem else ""
+        self.message.value = f'<div class="simnb" role="status"><b{kind}>{sign}</b>{_html.text(words)}</div>'
+
+    def search_file(self, source, *, name=None):
+        """Search with an image file.
+
+        Args:
+            source: Its bytes, its path, or a binary file object.
+            name: What to call it; the name of the path when left out.
+
+        Returns:
+            The ``Result``, which is shown too.
+
+        Raises:
+            FileNotFoundError: If there is no such file.
+            ValueError: If it is no image, damaged or too large; the last result is then kept.
+        """
+        if isinstance(source, str | Path):
+            name, source = name or Path(source).name, Path(source).expanduser().read_bytes()
+        elif hasattr(source, "read"):
+            source = source.read()
+        if len(source) > self.drop.max_bytes:
+            raise ValueError(f"{len(source):,} bytes are more than max_bytes={self.drop.max_bytes}")
+        image = read_image(source, image_size=self._input_size(), max_pixels=self._max_pixels)
+        result = self._search(name or "a file", self._channels(image), None)
+        frames = num_frames(source)
+        self._say(f"the first of {frames} frames of an animation" if frames > 1 else "")
+        return result
+
+    def search_query(self, position):
+        """Search with one of the queries.
+
+        Args:
+            position: Which.
+
+        Returns:
+            The ``Result``, which is shown too.
+
+        Raises:
+            ValueError: If there are no queries, or not so many.
+        """
+        if self._queries is None:
+            raise ValueError("there are no queries to pick from: SearchBox(search, gallery, queries=...)")
+        position = _checks.not_negative_int(position, name="position")
+        if position >= len(self._queries):
+            raise ValueError(f"position must be below the {len(self._queries)} queries, got {position}")
+        label = int(self._queries.labels[position])
+        result = self._search(f"query {position}", np.asarray(self._queries.images[position]), label)
+        self._say("")
+        return result
+
+    def _input_size(self):
+        """Height and width that the embedder takes, or else those of the gallery's images."""
+        shape = getattr(self.search.model, "input_shape", None)
+        if isinstance(shape, tuple) and len(shape) == 4 and None not in shape[1:3]:
+            return shape[1:3]
+        return tuple(self._gallery.images.shape[1:3])
+
+    def _channels(self, image):
+        """The image with as many channels as those of the gallery."""
+        if self._gallery.images.shape[-1] != 1:
+            return image
+        return np.rint(image @ [0.299, 0.587, 0.114])[..., None].astype(np.uint8)
+
+    def _search(self, name, image, true_label):
+        neighbors = self.search.lookup(image[None], k=max(self._k, self._needed()))
+        self.result = self._answer(name, image, neighbors, true_label)
+        self._show()
+        return self.result
+
+    def _needed(self):
+        return 1 if self.search.calibration is None else self.search.calibration.k
+
+    def _answer(self, name, image, neighbors, true_label):
+        calibration, probability = self.search.calibration, self.search.probability
+        if calibration is None:
+            everything = match(neighbors)
+        else:
+            needed = neighbors if neighbors.k == calibration.k else neighbors.first(calibration.k)
+            everything = match(needed, matcher=calibration.matcher)
+        limit = self._limit(everything.labels[0])
+        distance = everything.distances[0]
+        accepted = bool(everything.accepted[0] and distance <= np.asarray(limit).astype(distance.dtype))
+        return Result(
+            name=name,
+            image=image,
+            neighbors=neighbors,
+            label=int(everything.labels[0]) if accepted else UNKNOWN,
+            distance=float(distance),
+            accepted=accepted,
+            threshold=float(limit),
+            probability=None if probability is None else float(probability(distance)),
+            true_label=true_label,
+        )
+
+    def _limit(self, label):
+        """The threshold of the chosen cutpoint, for an answer with this label; inf without one."""
+        if self.search.calibration is None or self.cutpoints.value == _NO_THRESHOLD:
+            return np.inf
+        limits = self.search.calibration.limits(self.cutpoints.value)
+        return limits.get(int(label), -np.inf) if isinstance(limits, dict) else limits
+
+    def _again(self):
+        """Answer once more, at another cutpoint; nothing is embedded anew."""
+        if self.result is not None:
+            last = self.result
+            self.result = self._answer(last.name, last.image, last.neighbors, last.true_label)
+            self._show()
+
+    def _show(self):
+        result = self.result
+        answer = self._name_of(result.label) if result.accepted else "Unknown"
+        words = []
+        if result.probability is not None:
+            words.append(
+                f"right with probability {result.probability:.0%}"
+                if result.accepted
+                else f"an answer would be right with probability {result.probability:.0%}"
+            )
+        distance = (
+            f"distance {_style.number(result.distance)}" if np.isfinite(result.distance) else "no neighbor"
+        )
+        if np.isfinite(result.threshold):
+            side = "within" if result.accepted else "beyond"
+            distance += f", {side} the threshold {_style.number(result.threshold)}"
+        elif self.cutpoints.value == _NO_THRESHOLD:
+            distance += "; the search is not calibrated, so that every query gets an answer"
+        words.append(distance)
+        true = result.true_label
+        if true is not None:
+            words.append(f"it is {self._name_of(true)}")
+        self.verdict.value = (
+            f'<div class="simnb" style="font-size:15px"><b>{_html.text(answer)}</b> '
+            f'<span class="muted">{_html.text("; ".join(words))}</span></div>'
+        )
+        picture = _html.image(result.image, alt=result.name)
+        asked = (
+            f'<figure><span class="frame">{picture}</span><figcaption><b>{_html.text(result.name)}</b><br>'
+            '<span class="muted">as embedded</span></figcaption></figure>'
+        )
+        places = np.flatnonzero(result.neighbors.ids[0] >= 0)[: self._k]
+        cards = "".join(self._card(place) for place in places)
+        self.shown.value = f'<div class="simnb"><div class="cards">{asked}{cards}</div></div>'
+
+    def _card(self, place):
+        """A neighbor: its image, class and distance, marked as right, wrong or beyond the threshold."""
+        neighbors, true = self.result.neighbors, self.result.true_label
+        label, distance = int(neighbors.labels[0, place]), neighbors.distances[0, place]
+        beyond = self._beyond(distance)
+        verdict, sign = "", ""
+        if beyond:
+            verdict, sign = "unknown", "?"
+        elif true is not None:
+            verdict, sign = ("right", "✓") if label == true else ("wrong", "✗")
+        at = self._place.get(int(neighbors.ids[0, place]))
+        name = self._name_of(label)
+        picture = (
+            '<span class="muted">no image</span>'
+            if at is None
+            else _html.image(self._gallery.images[at], alt=name)
+        )
+        return (
+            f'<figure><span class="frame {verdict}">{picture}</span><figcaption>'
+            f'<b class="{verdict}">{sign}</b> {_html.text(name)}<br>'
+            f'<span class="muted">{_style.number(float(distance))}{" beyond" if beyond else ""}</span>'
+            "</figcaption></figure>"
+        )
+
+    def _beyond(self, distance):
+        """Whether a distance lies beyond the threshold, in the dtype that it has."""
+        return bool(distance > np.asarray(self.result.threshold).astype(distance.dtype))
+
+    def _name_of(self, label):
+        return "unknown" if label == UNKNOWN else str(self._names[label])
+
+    def __repr__(self):
+        """How many images are searched."""
+        return f"SearchBox({_style.count(len(self.search.index), 'image')}, k={self._k})"
+
+    def _repr_mimebundle_(self, **kwargs):
+        """The widget, and a still picture for where none can run."""
+        data = super()._repr_mimebundle_(**kwargs)
+        return {**(data or {}), "text/plain": repr(self), "image/png": self._still()}
+
+    def _still(self):
+        """PNG of the last result."""
+        from matplotlib.figure import Figure
+
+        from simnb.plots._canvas import displayable
+
+        shown = 0 if self.result is None else int((self.result.neighbors.ids[0] >= 0).sum())
+        shown = min(shown, self._k)
+        figure = Figure(figsize=(1.1 * (max(shown, 4) + 1), 2.2), layout="constrained")
+        title = f"{self!r}: run the cell to search with an image of your own"
+        figure.suptitle(title, x=0.01, ha="left", fontsize=10.5, fontweight="bold")
+        result = self.result
+        for column, ax in enumerate(figure.subplots(1, shown + 1, squeeze=False)[0]):
+            ax.axis("off")
+            if result is None:
+                ax.text(0, 0.5, "nothing was searched yet", fontsize=9)
+                continue
+            at = None if column == 0 else self._place.get(int(result.neighbors.ids[0, column - 1]))
+            image = result.image if column == 0 else None if at is None else self._gallery.images[at]
+            if image is not None:
+                pixels = displayable(np.asarray(image)[None])[0]
+                ax.imshow(
+                    pixels.squeeze(-1) if pixels.shape[-1] == 1 else pixels, cmap="gray", vmin=0, vmax=255
+                )
+            text, look = self._still_caption(column)
+            ax.set_title(text, **look)
+        file = io.BytesIO()
+        figure.savefig(file, format="png", dpi=80)
+        return file.getvalue()
+
+    def _still_caption(self, column):
+        result = self.result
+        if column == 0:
+            answer = self._name_of(result.label) if result.accepted else "Unknown"
+            text, color = f"{result.name}\n→ {answer}", _style.INK
+        else:
+            label = int(result.neighbors.labels[0, column - 1])
+            distance = result.neighbors.distances[0, column - 1]
+            beyond = self._beyond(distance)
+            verdict = (
+                "unknown"
+                if beyond or result.true_label is None
+                else _style.verdict(label == result.true_label)
+            )
+            sign = "" if result.true_label is None and not beyond else _style.symbol(verdict)
+            text = f"{sign} {self._name_of(label)}\n{_style.number(float(distance))}"
+            color = _style.verdict_color(verdict)
+        look = {"fontsize": 8, "color": color, "parse_math": False, "family": _style.SYMBOL_FONT}
+        return text, look
+
+
+class _Pick(ipywidgets.Box):
+    """A thumbnail below a button that cannot be seen."""
+
+    def __init__(self, children, **options):
+        super().__init__(children, **options)
+        self.add_class("simnb-pick")

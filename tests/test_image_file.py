@@ -1,0 +1,116 @@
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from simnb.data import read_image
+
+
+def file_of(image, kind="PNG", **options):
+    file = io.BytesIO()
+    image.save(file, kind, **options)
+    return file.getvalue()
+
+
+def halves(mode="RGB", left=0, right="white", size=(8, 4)):
+    """Dark on the left, bright on the right."""
+    image = Image.new(mode, size, left)
+    image.paste(right, (size[0] // 2, 0, *size))
+    return image
+
+
+def left_and_right(pixels):
+    assert pixels.dtype == np.uint8
+    assert pixels.shape[-1] == 3
+    half = pixels.shape[1] // 2
+    return float(pixels[:, :half].mean()), float(pixels[:, half:].mean())
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF"])
+def test_every_kind_of_file_is_read_whatever_its_name(kind, tmp_path):
+    path = tmp_path / "picture.txt"
+    path.write_bytes(file_of(Image.new("RGB", (10, 6), (200, 100, 50)), kind))
+    for source in (path, str(path), path.read_bytes(), io.BytesIO(path.read_bytes())):
+        pixels = read_image(source)
+        assert pixels.shape == (6, 10, 3)
+        assert abs(pixels.reshape(-1, 3).mean(axis=0) - (200, 100, 50)).max() < 4
+
+
+def test_sixteen_bits_are_scaled_and_not_cut_off():
+    values = np.array([[0, 32768, 65535]], np.uint16)
+    assert read_image(file_of(Image.fromarray(values)))[0, :, 0].tolist() == [0, 128, 255]
+
+
+@pytest.mark.parametrize(
+    ("mode", "left", "right"), [("L", 0, 255), ("1", 0, 1), ("P", 0, 255), ("LA", (0, 255), (255, 255))]
+)
+def test_gray_and_palettes_become_rgb(mode, left, right):
+    image = halves("L", 0, 255).convert("P") if mode == "P" else halves(mode, left, right)
+    assert left_and_right(read_image(file_of(image))) == (0, 255)
+
+
+def test_cmyk_becomes_rgb():
+    image = Image.new("CMYK", (8, 4), (0, 255, 255, 0))
+    pixels = read_image(file_of(image, "JPEG"))
+    assert pixels[0, 0, 0] > 200
+    assert pixels[0, 0, 1] < 60
+
+
+def test_a_rotated_photograph_is_upright():
+    exif = Image.Exif()
+    exif[0x0112] = 6  # its top is on the right
+    pixels = read_image(file_of(halves(), "JPEG", exif=exif, quality=95))
+    assert pixels.shape == (8, 4, 3)
+    assert pixels[:3].mean() < 30
+    assert pixels[5:].mean() > 220
+
+
+def test_transparent_parts_are_white():
+    image = Image.new("RGBA", (8, 4), (0, 0, 0, 0))
+    image.paste((0, 0, 0, 255), (4, 0, 8, 4))
+    assert left_and_right(read_image(file_of(image))) == (255, 0)
+
+
+def test_of_an_animation_the_first_frame_is_read():
+    frames = [Image.new("RGB", (5, 5), color) for color in ("red", "blue")]
+    content = file_of(frames[0], "GIF", save_all=True, append_images=frames[1:])
+    assert read_image(content)[0, 0].tolist() == [255, 0, 0]
+
+
+def test_an_image_is_resized_to_what_is_asked_for():
+    assert read_image(file_of(halves(size=(1, 1))), image_size=(32, 32)).shape == (32, 32, 3)
+    assert read_image(file_of(halves(size=(900, 2))), image_size=(32, 16)).shape == (32, 16, 3)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "the file is empty"),
+        (b"just some words", "this is no JPEG, PNG, WebP, BMP, GIF or TIFF image"),
+        (b"  <svg xmlns='http://www.w3.org/2000/svg'/>", "an SVG drawing cannot be read; save it as"),
+        (b"\x00\x00\x00\x18ftypheic" + b"\x00" * 40, "a HEIC photo cannot be read"),
+        (b"%PDF-1.7", "a PDF document cannot be read"),
+        (file_of(halves(size=(300, 200)))[:200], "damaged or incomplete"),
+        (file_of(halves(size=(300, 200)), "JPEG")[:700], "damaged or incomplete"),
+    ],
+)
+def test_what_is_no_whole_image_is_refused_in_a_sentence(content, message):
+    with pytest.raises(ValueError, match=message):
+        read_image(content)
+
+
+def test_an_image_of_too_many_pixels_is_refused_before_it_is_decoded():
+    bomb = file_of(Image.new("1", (20_000, 20_000)))
+    assert len(bomb) < 100_000
+    with pytest.raises(ValueError, match=r"too many pixels|more than max_pixels"):
+        read_image(bomb)
+    with pytest.raises(ValueError, match="8 x 4 pixels are more than max_pixels=31"):
+        read_image(file_of(halves()), max_pixels=31)
+
+
+def test_what_is_no_source_is_refused(tmp_path):
+    with pytest.raises(ValueError, match=r"source must be the bytes of an image file.* got ndarray"):
+        read_image(np.zeros((4, 4, 3)))
+    with pytest.raises(FileNotFoundError):
+        read_image(tmp_path / "missing.png")

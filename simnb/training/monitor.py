@@ -22,6 +22,10 @@ class RetrievalMonitor(keras.callbacks.Callback):
         distance: One of ``simnb.distances.DISTANCES``.
         batch_size: Images embedded at a time.
 
+    Attributes:
+        query_embeddings: Of the queries, at the last measurement, shape [num_queries, dim]; None before the
+            first.
+
     Raises:
         ValueError: If a query is in the gallery too, either is empty, their class names differ or a class
             is missing in the gallery.
@@ -47,6 +51,7 @@ class RetrievalMonitor(keras.callbacks.Callback):
         self.gallery = gallery
         self.distance = distance
         self.batch_size = batch_size
+        self.query_embeddings = None
 
     def measure(self, model):
         """R@1 and MAP@R of a model now, as a dict of floats."""
@@ -54,7 +59,8 @@ class RetrievalMonitor(keras.callbacks.Callback):
         index = open_index(distance=self.distance)
         index.add(embed(model, self.gallery.images, **options), self.gallery.labels)
         largest_class = int(np.unique(self.gallery.labels, return_counts=True)[1].max())
-        neighbors = index.search(embed(model, self.queries.images, **options), k=largest_class)
+        self.query_embeddings = embed(model, self.queries.images, **options)
+        neighbors = index.search(self.query_embeddings, k=largest_class)
         labels = self.queries.labels
         return {
             "recall_at_1": recall_at_k(neighbors, labels, 1),

@@ -12,7 +12,10 @@ ifdef TFDS_DATA_DIR
 export TFDS_DATA_DIR
 endif
 
-.PHONY: help quickstart test lint unit published server backends nbval lab notebooks bench clean
+# Two at a time, since most tests keep one core busy; each notebook is one of them.
+TWO := -n 2 --dist worksteal
+
+.PHONY: help quickstart test lint unit browser published server backends nbval binder lab notebooks html bench clean
 
 help: ## Say what there is
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -20,14 +23,14 @@ help: ## Say what there is
 quickstart: $(READY) ## Train, index, calibrate and search, without a browser
 	$(PY) notebooks/run.py --to build notebooks/01_quickstart.ipynb
 
-test: lint unit nbval ## Lint, unit tests, and every notebook executed and compared
+test: lint unit nbval browser ## Lint, unit tests, every notebook executed and compared, widgets in a browser
 
 lint: $(READY)
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 
 unit: $(READY)
-	$(PY) -m pytest
+	$(PY) -m pytest $(TWO)
 
 published: $(READY) ## Measure the published figures of the weights in the package again
 	$(PY) -m pytest -m published tests/test_pretrained.py
@@ -44,14 +47,20 @@ backends: $(READY) ## The Keras half on JAX and PyTorch, whichever are installed
 	@for backend in jax torch; do \
 		if $(PY) -c "import $$backend" 2>/dev/null; then \
 			echo "KERAS_BACKEND=$$backend"; \
-			KERAS_BACKEND=$$backend $(PY) -m pytest $(KERAS_HALF) || exit 1; \
+			KERAS_BACKEND=$$backend $(PY) -m pytest $(TWO) $(KERAS_HALF) || exit 1; \
 		else \
 			echo "$$backend is not installed: pip install \"simnb[$$backend]\""; \
 		fi; \
 	done
 
 nbval: $(READY)
-	$(PY) -m pytest --nbval notebooks --nbval-cell-timeout=1200
+	$(PY) -m pytest --nbval notebooks --nbval-cell-timeout=1200 -n 2 --dist loadfile
+
+browser: $(READY) ## Click through JupyterLab and the widgets in the Chromium of this machine
+	$(PY) -m pytest -m browser tests/browser
+
+binder: $(READY) ## Rehearse what Binder does with binder/, without Docker, in its memory (minutes, 3 GB)
+	$(PY) -m tests.binder $(NOTEBOOKS)
 
 lab: $(READY) ## Open JupyterLab on the quickstart
 	$(VENV)/bin/jupyter lab $(if $(filter 0,$(shell id -u)),--allow-root) \
@@ -59,6 +68,9 @@ lab: $(READY) ## Open JupyterLab on the quickstart
 
 notebooks: $(READY) ## Rebuild the committed notebooks from notebooks/py
 	$(PY) notebooks/run.py $(patsubst notebooks/py/%.py,notebooks/%.ipynb,$(wildcard notebooks/py/*.py))
+
+html: $(READY) ## Build a static site of the notebooks into build/html, and follow its links
+	$(PY) notebooks/site.py
 
 bench: $(READY) ## Measure speed and memory against the raw libraries
 	$(PY) -m tests.benchmarks

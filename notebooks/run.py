@@ -37,8 +37,17 @@ class LiveClient(NotebookClient):
 
     def stages_begin(self):
         """Start the clock."""
-        self.stages = []
+        self.stages, self.peak = [], 0.0
         self.start = time.perf_counter()
+
+    def look_at_memory(self):
+        """Take down the most memory that the kernel held so far, in MB."""
+        try:
+            status = Path(f"/proc/{self.km.provisioner.pid}/status").read_text()
+            self.peak = int(status.split("VmHWM:")[1].split()[0]) / 1e3
+        except OSError:  # not on Linux: of all kernels so far; bytes on macOS, kilobytes elsewhere
+            unit = 1e6 if sys.platform == "darwin" else 1e3
+            self.peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / unit
 
     def enter_stage(self, index):
         """Print the heading that cell ``index`` stands under, if it is a new one."""
@@ -72,9 +81,7 @@ class LiveClient(NotebookClient):
         for (name, begun), (_, ended) in itertools.pairwise([*self.stages, ("", end)]):
             print(f"{ended - begun:9.1f}  {name}")
         print(f"{end:9.1f}  together")
-        unit = 1e6 if sys.platform == "darwin" else 1e3  # bytes there, kilobytes elsewhere
-        peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / unit
-        print(f"{peak:9.0f}  MB, the most memory the kernel held")
+        print(f"{self.peak:9.0f}  MB, the most memory the kernel held")
 
 
 def execute(path):
@@ -93,16 +100,27 @@ def execute(path):
         extra_arguments=["--IPKernelApp.capture_fd_output=False"],
     )
     client.on_cell_execute = lambda cell, cell_index: client.enter_stage(cell_index)  # code cells only
+    client.on_cell_executed = lambda cell, cell_index, execute_reply: client.look_at_memory()
     client.stages_begin()
     # Bars are for people who watch: in a saved notebook they stand still.
     client.execute(stderr=subprocess.DEVNULL, env={**os.environ, "TQDM_DISABLE": "1"})
     CoalesceStreamsPreprocessor().preprocess(notebook, {})
     notebook.metadata = nbformat.from_dict(KERNEL)
     for cell in notebook.cells:
-        cell.metadata = nbformat.from_dict({"tags": cell.metadata["tags"]} if "tags" in cell.metadata else {})
+        kept = {name: cell.metadata[name] for name in ("tags", "jupyter") if name in cell.metadata}
+        cell.metadata = nbformat.from_dict(kept)
+    keep_stills(notebook)
     shrink(notebook)
     client.report()
     return notebook
+
+
+def keep_stills(notebook):
+    """Of a widget keep its picture: what drew it is gone with the kernel."""
+    for cell in notebook.cells:
+        for output in cell.get("outputs", []):
+            if "image/png" in output.get("data", {}):
+                output.data.pop("application/vnd.jupyter.widget-view+json", None)
 
 
 def shrink(notebook):

@@ -10,7 +10,6 @@ import pytest
 from PIL import Image
 
 from simnb import data
-from simnb.data import folder as folder_module
 from simnb.data import image_file, records, source, tfds
 from simnb.models import embed
 from simnb.samplers import BalancedBatches

@@ -111,3 +111,13 @@ def test_a_notebook_says_what_it_teaches_and_ends_in_exercises_with_folded_solut
     for cell in cells:
         folded = cell.metadata.get("jupyter") == {"source_hidden": True}
         assert folded == (cell in solutions)
+
+
+@each_notebook
+def test_the_index_shows_a_notebook_with_its_title_and_its_picture(path):
+    index = (NOTEBOOKS / "README.md").read_text()
+    title = cells_of(path)[0].source.splitlines()[0].removeprefix("# ")
+    assert f"## [{path.stem[:2]} \N{MIDDLE DOT} {title}]({path.name})" in index
+    assert f"](pictures/{path.stem}.png)]({path.name})" in index
+    assert (NOTEBOOKS / "pictures" / f"{path.stem}.png").exists()
+    assert f"urlpath=lab/tree/notebooks/{path.name})" in index

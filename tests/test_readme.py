@@ -53,7 +53,7 @@ def test_the_example_of_a_widget_runs():
     rng = np.random.default_rng(0)
     images = rng.integers(0, 256, (40, 8, 8, 3), dtype=np.uint8)
     names = {"embeddings": rng.normal(size=(40, 4)), "labels": np.arange(40) % 2, "images": images}
-    names["class_names"] = ("cat", "dog")
+    names["names"] = ("cat", "dog")
     *_, code = examples()
     exec(code.replace("Projector(emb", "shown = Projector(emb"), names)
     assert repr(names["shown"]).startswith("Projector(40 points, 2 classes, tsne")

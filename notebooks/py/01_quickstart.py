@@ -1,6 +1,8 @@
 # %% [markdown]
 # # Find similar images: train, index, calibrate and search
 #
+# [Open in Binder](https://mybinder.org/v2/gh/simnb/simnb/HEAD?urlpath=lab/tree/notebooks/01_quickstart.ipynb)
+#
 # In a few minutes on two cores you train a network that places similar images close together, turn it into a
 # search that can answer *Unknown*, and measure how often it does so when it should.
 #
@@ -421,13 +423,13 @@ print(f"coverage {measured['coverage']:.3f}   false acceptance {measured['false_
 #
 # The solutions follow; try first.
 
-# %% tags=["nbval-ignore-output"]
+# %% jupyter={"source_hidden": true} tags=["nbval-ignore-output"]
 # Solution 1
 five = search.lookup(parts.calibration, k=5)
 voted = calibrate(five, parts.calibration.labels, known_labels=known, matcher="majority_vote")
 print(f"best F1: nearest {calibration.rates['f1']:.3f}, majority of five {voted.rates['f1']:.3f}")
 
-# %% tags=["nbval-ignore-output"]
+# %% jupyter={"source_hidden": true} tags=["nbval-ignore-output"]
 # Solution 2
 curves = calibration.curves
 strict = curves.threshold[curves.precision >= 0.9].max()

@@ -1,6 +1,8 @@
 # %% [markdown]
 # # Make the batches: classes, examples, augmentation, your own images
 #
+# [Open in Binder](https://mybinder.org/v2/gh/simnb/simnb/HEAD?urlpath=lab/tree/notebooks/02_sampling.ipynb)
+#
 # Many losses of metric learning compare the images of a batch with each other. So what is in a batch decides what
 # can be learned from it. You look into batches, count what a loss finds there, and make good ones from arrays, from
 # a folder and from a stream.
@@ -377,7 +379,7 @@ for name, augment in AUGMENTATIONS.items():
 rotation = keras.layers.RandomRotation(0.08, seed=SEED)
 rows["Keras's rotation"] = np.asarray(rotation(eight.images, training=True)).astype(np.uint8)
 
-# %% tags=["nbval-ignore-output"]
+# %% tags=["nbval-ignore-output", "picture"]
 plots.image_grid(
     np.concatenate(list(rows.values())),
     np.repeat(np.arange(len(rows)), 8),
@@ -567,7 +569,7 @@ print(f"own folder   R@1 {own_recall:.3f}")
 #
 # The solutions follow; try first.
 
-# %%
+# %% jupyter={"source_hidden": true}
 # Solution 1: both say 0, as if all were well. There is nothing to draw together, and nothing is learned.
 vectors = np.random.default_rng(SEED).normal(size=(10, 16)).astype("float32")
 vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
@@ -576,7 +578,7 @@ for loss in (losses.MultiSimilarityLoss(), losses.SupervisedContrastiveLoss()):
     values[loss.name] = float(loss(np.arange(10), vectors))
     print(f"{loss.name:28}{values[loss.name]:.3f}")
 
-# %% tags=["nbval-ignore-output"]
+# %% jupyter={"source_hidden": true} tags=["nbval-ignore-output"]
 # Solution 2
 shares = {power: counts**power / (counts**power).sum() for power in (1, 0.5, 0)}
 for power, share in shares.items():

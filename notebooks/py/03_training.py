@@ -1,6 +1,8 @@
 # %% [markdown]
 # # Train an embedding: losses, mining, and what goes wrong
 #
+# [Open in Binder](https://mybinder.org/v2/gh/simnb/simnb/HEAD?urlpath=lab/tree/notebooks/03_training.ipynb)
+#
 # You train one small network under several losses, look at which examples teach it anything, make it fail in the
 # two usual ways, and then train it well.
 #
@@ -615,7 +617,7 @@ if data.default_name() == "cifar10":
 #
 # The solutions follow; try first.
 
-# %% tags=["nbval-ignore-output"]
+# %% jupyter={"source_hidden": true} tags=["nbval-ignore-output"]
 # Solution 1
 mix = [
     losses.NormalizedSoftmaxLoss(temperature=1 / 16, label_smoothing=0.1),
@@ -626,7 +628,7 @@ for name, loss, weights in (("proxies alone", mix[:1], None), ("both", mix, [1, 
     of_mix = monitor.measure(model)
     print(f"{name:14} R@1 {of_mix['recall_at_1']:.3f}, MAP@R {of_mix['map_at_r']:.3f}")
 
-# %% tags=["nbval-ignore-output"]
+# %% jupyter={"source_hidden": true} tags=["nbval-ignore-output"]
 # Solution 2
 farther = gaps(embedded["trained"])
 semi_hard = {margin: ((farther > 0) & (farther < margin)).mean() for margin in (0.05, 0.2, 0.8)}

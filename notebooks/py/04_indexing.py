@@ -1,6 +1,8 @@
 # %% [markdown]
 # # Index embeddings: search, filter, change, keep
 #
+# [Open in Binder](https://mybinder.org/v2/gh/simnb/simnb/HEAD?urlpath=lab/tree/notebooks/04_indexing.ipynb)
+#
 # You put the embeddings of a gallery into an index, look things up in it, change it, keep it in a file that survives
 # a kill, and search it faster than exactly, knowing what that misses.
 #
@@ -11,7 +13,8 @@
 # - compare exact search with search over a graph: recall against time, on this embedding and on random vectors;
 # - save an index, kill a process that writes to it, and open it again;
 # - use the same cells on another engine, Milvus Lite;
-# - measure which engine takes how long at which size, and what a larger gallery does to a threshold.
+# - measure which engine takes how long at which size, and what a larger gallery does to a threshold;
+# - search with an image file of your own.
 #
 # **You will learn**
 #
@@ -50,6 +53,8 @@ from simnb import data, losses, metrics, models, plots, samplers, training
 from simnb.calibration import calibrate
 from simnb.index import open_index
 from simnb.matching import match
+from simnb.search import SimilaritySearch
+from simnb.widgets import SearchBox
 
 start = time.perf_counter()
 
@@ -71,12 +76,11 @@ work = Path(folder.name)
 # seconds, in the same way.
 
 # %% tags=["nbval-ignore-output"]
-images = data.load(split="train")
 sizes = SIZES[data.default_name()]
-unknown = ["3", "8"] if data.default_name() == "digits" else models.provenance("cifar10-8")["unknown"]
-known = [name for name in images.class_names if name not in unknown]
-gallery = images.only(known).take_per_class(sizes["gallery"], seed=SEED)
 queries = data.load(split="test").take_per_class(sizes["queries"], seed=SEED)
+unknown = ["3", "8"] if data.default_name() == "digits" else models.provenance("cifar10-8")["unknown"]
+known = [name for name in queries.class_names if name not in unknown]
+gallery = data.load(split="train").only(known).take_per_class(sizes["gallery"], seed=SEED)
 print("gallery", gallery)
 print("queries", queries)
 print("unknown:", ", ".join(unknown))
@@ -113,7 +117,7 @@ print(
 # %%
 # Check: unit vectors; no unknown class is in the gallery; gallery and queries share no image.
 assert np.allclose(np.linalg.norm(embeddings, axis=1), 1, atol=1e-5)
-assert set(gallery.labels) == {images.class_names.index(name) for name in known}
+assert set(gallery.labels) == {gallery.class_names.index(name) for name in known}
 assert not {row.tobytes() for row in gallery.images} & {row.tobytes() for row in queries.images}
 
 # %% [markdown]
@@ -383,10 +387,11 @@ def measured(uri, search, rows, asked):
 
 
 # %% tags=["nbval-ignore-output"]
-centers = rng.normal(size=(500, 64))
+centers = rng.standard_normal((500, 64), np.float32)
 print(f"{'':16}{'rows':>9}{'s until ready':>16}{'ms a query':>13}")
 for number, size in enumerate(sizes["table"]):
-    rows = centers[rng.integers(0, 500, size + 100)] + 0.7 * rng.normal(size=(size + 100, 64))
+    rows = centers[rng.integers(0, 500, size + 100)]
+    rows += np.float32(0.7) * rng.standard_normal(rows.shape, np.float32)
     for name, (uri, search, most) in ENGINES.items():
         if size <= most:
             address = uri if uri == "memory:" else str(work / uri.format(number))
@@ -446,7 +451,32 @@ assert (np.diff(shown["false_acceptance"]) >= 0).all()
 # Coverage rises, which is welcome, and so does *false acceptance*, the share of the unknown classes that gets an
 # answer, which is not. After a gallery has grown a few times over, calibrate again.
 #
-# ## 10. Result
+# ## 10. Ask it yourself
+#
+# An embedder, an index and a threshold make a search. In the box below choose a query, or drop an image file on it.
+
+# %% tags=["nbval-ignore-output"]
+search = SimilaritySearch(model, index=index)
+search.calibrate(queries[held_out])
+box = SearchBox(search, gallery, queries=queries[~held_out], k=6)
+box
+
+# %% [markdown]
+# For readers who cannot run it, some queries and their neighbors as a figure. What lies beyond the threshold is grey and
+# dotted: where the nearest one does, the answer is *Unknown*.
+
+# %% tags=["nbval-ignore-output"]
+some = queries[~held_out].take_per_class(1, seed=SEED).only([0, 2, 4, 6, 8])
+plots.neighbor_grid(some, search.lookup(some, k=6), gallery, threshold=search.calibration.threshold)
+plt.show()
+
+# %%
+# Check: the box shows the neighbors that the index finds.
+first = queries[~held_out][[0]]
+assert (box.search_query(0).neighbors.ids[0] == search.lookup(first, k=6).ids[0]).all()
+
+# %% [markdown]
+# ## 11. Result
 
 # %% tags=["nbval-ignore-output", "summary"]
 print(f"data set   {data.default_name()}, {time.perf_counter() - start:.0f} s")
@@ -474,6 +504,7 @@ folder.cleanup()
 # - saved an index, killed a process that wrote to it, and opened it again;
 # - used the same cells on another engine, Milvus Lite;
 # - measured which engine takes how long at which size, and what a larger gallery does to a threshold;
+# - searched with an image;
 # - seen why recall has to be measured, and why a threshold belongs to a size.
 #
 # ## Exercises
@@ -485,7 +516,7 @@ folder.cleanup()
 #
 # The solutions follow; try first.
 
-# %% tags=["nbval-ignore-output"]
+# %% jupyter={"source_hidden": true} tags=["nbval-ignore-output"]
 # Solution 1
 for name in unknown:
     nearest_labels = neighbors.labels[queries.labels == queries.class_names.index(name), 0]
@@ -494,7 +525,7 @@ for name in unknown:
         f"{name:12} is taken for {gallery.class_names[labels[counts.argmax()]]}, {counts.max()} of {counts.sum()}"
     )
 
-# %% tags=["nbval-ignore-output"]
+# %% jupyter={"source_hidden": true} tags=["nbval-ignore-output"]
 # Solution 2
 is_known = np.isin(queries.labels, gallery.labels)
 shares = {}

@@ -1,6 +1,8 @@
 # %% [markdown]
 # # Calibrate a threshold that keeps what it promises
 #
+# [Open in Binder](https://mybinder.org/v2/gh/simnb/simnb/HEAD?urlpath=lab/tree/notebooks/05_calibration.ipynb)
+#
 # A search always finds a nearest neighbor. Whether it is near enough to be an answer is decided by one number, the
 # distance threshold. You choose it, see how it can deceive, and get one with a promise that holds on images it never
 # saw, in 95 of 100 draws of calibration images.
@@ -12,7 +14,8 @@
 # - choose cutpoints for a purpose: few wrong answers, few strangers let in, many answers;
 # - ask for a threshold with a confidence, and count over 2,000 draws how often its promise is broken;
 # - give each class its own threshold, and each match a probability;
-# - find out that the queries have changed.
+# - find out that the queries have changed;
+# - move a threshold by hand, and watch what it lets in and what it sends away.
 #
 # **You will learn**
 #
@@ -48,6 +51,7 @@ from simnb import calibration, data, losses, metrics, models, plots, protocols, 
 from simnb.calibration import Calibration, calibrate
 from simnb.index import open_index
 from simnb.matching import match
+from simnb.widgets import ThresholdExplorer
 
 SEED = 0
 start = time.perf_counter()
@@ -527,6 +531,31 @@ print(caught[0].message)
 assert kept.to_json() == chosen.to_json()
 assert "the gallery is not the one of the calibration" in str(caught[0].message)
 
+# %% [markdown]
+# ## 14. Move it yourself
+#
+# Drag the slider, or jump to a cutpoint. The rates, the confusion matrix and the images at the border follow: which
+# strangers come in first as the threshold grows, and which right answers are lost first as it shrinks?
+
+# %% tags=["nbval-ignore-output"]
+explorer = ThresholdExplorer(query, of_query, gallery, calibration=chosen)
+explorer
+
+# %% [markdown]
+# The same as a figure, at the strict cutpoint:
+
+# %% tags=["nbval-ignore-output"]
+plots.metric_curves(chosen, cutpoint="strict")
+plt.show()
+
+# %%
+# Check: at a threshold the widget counts what matching does.
+explorer.threshold = chosen["strict"].threshold
+answers = match(of_query, chosen["strict"].threshold).labels
+rates = metrics.evaluate_matches(answers, query.labels, known_labels=known)
+assert np.isclose(explorer.rates["false_acceptance"], rates["false_acceptance"])
+assert np.isclose(explorer.rates["precision"], rates["precision"])
+
 # %% tags=["nbval-ignore-output", "summary"]
 print(f"data set   {data.default_name()}, {time.perf_counter() - start:.0f} s")
 print(f"best F1    {chosen.rates['f1']:.3f} at {chosen.threshold:.4f}, calibration error {error:.3f}")
@@ -541,6 +570,7 @@ print("broken     ", ", ".join(f"{name}: {share:.1%}" for name, share in broken.
 # - asked for a threshold with a confidence, and counted how often its promise is broken;
 # - given each class its own threshold, and each match a probability;
 # - found out that the queries have changed;
+# - moved a threshold by hand, and watched what it lets in;
 # - seen why calibration images must be fresh, why a target just met is missed every second time, and what a
 #   confidence assumes.
 #
@@ -553,7 +583,7 @@ print("broken     ", ", ".join(f"{name}: {share:.1%}" for name, share in broken.
 #
 # The solutions follow; try first.
 
-# %% tags=["nbval-ignore-output"]
+# %% jupyter={"source_hidden": true} tags=["nbval-ignore-output"]
 # Solution 1
 door = {"false_acceptance": 0.05}
 coverages = []
@@ -564,7 +594,7 @@ for step in (1, 10):
     coverages.append(one.rates["coverage"])
     print(f"{one.num_unknown:5} strangers to calibrate with: coverage {one.rates['coverage']:.1%}")
 
-# %% tags=["nbval-ignore-output"]
+# %% jupyter={"source_hidden": true} tags=["nbval-ignore-output"]
 # Solution 2
 rightly = [
     (match(of_query[asked], matcher=matcher).labels == query.labels[asked]).astype(float)

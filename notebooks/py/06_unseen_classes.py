@@ -1,6 +1,8 @@
 # %% [markdown]
 # # Find classes that the network has never seen
 #
+# [Open in Binder](https://mybinder.org/v2/gh/simnb/simnb/HEAD?urlpath=lab/tree/notebooks/06_unseen_classes.ipynb)
+#
 # A classifier knows the classes it was trained on. A search knows what is in its gallery. Here an embedder that never
 # saw two of ten classes indexes them and finds them, without training, and you measure what that costs.
 #
@@ -350,7 +352,7 @@ for name, rates in zip(ways, (by_row, by_mean), strict=True):
 #
 # The solutions follow; try first.
 
-# %% tags=["nbval-ignore-output"]
+# %% jupyter={"source_hidden": true} tags=["nbval-ignore-output"]
 # Solution 1
 kept = np.isin(gallery.labels, old)
 kept[[np.flatnonzero(gallery.labels == label)[i] for label in new for i in range(20)]] = True
@@ -362,7 +364,7 @@ for matcher in ("nearest", "majority_vote"):
     shares[matcher] = (match(five, matcher=matcher).labels == query.labels[is_new]).mean()
     print(f"{matcher:14} {shares[matcher]:.3f} of the unseen classes right")
 
-# %% tags=["nbval-ignore-output"]
+# %% jupyter={"source_hidden": true} tags=["nbval-ignore-output"]
 # Solution 2
 plots.confusion_matrix(query.labels, answers.labels, class_names=names)
 plt.show()

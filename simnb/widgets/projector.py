@@ -123,6 +123,7 @@ class Projector(anywidget.AnyWidget):
             points = project(embeddings, method, seed=seed)
         self.points, self.method, self.num_queries = check_points(points, embeddings), method, queries.sum()
         self._given = {"embeddings": embeddings, "labels": labels, "class_names": class_names}
+        self._images = images
         self._nearest = Nearest(embeddings, labels, ~queries, distance, k)
         self.trust = _trust_of(embeddings, self.points, distance, seed)
         classes, positions = _classes_of(labels, class_names)
@@ -228,6 +229,8 @@ class Projector(anywidget.AnyWidget):
             class_names=self._given["class_names"],
             points=self.points[chosen],
             method=self.method,
+            images=None if self._images is None else np.asarray(self._images[chosen]),
+            num_images=50,
             ax=figure.add_subplot(),
             title=f"{self!r}: run the cell to click through it",
         )

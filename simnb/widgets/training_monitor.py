@@ -160,6 +160,10 @@ class TrainingMonitor(RetrievalMonitor):
         """PNG of the curves and the map."""
         from matplotlib.figure import Figure
 
+        if not self.losses:
+            figure = Figure(figsize=(9, 0.7))
+            figure.text(0.01, 0.3, f"{self!r}: run the next cells to watch the training", fontsize=10.5)
+            return _png(figure)
         figure = Figure(figsize=(9, 2.6), layout="constrained")
         figure.suptitle(f"{self!r}", x=0.01, ha="left", fontsize=10.5, fontweight="bold")
         loss, recall, small = figure.subplots(1, 3, width_ratios=(1.3, 1.3, 1))
@@ -167,19 +171,20 @@ class TrainingMonitor(RetrievalMonitor):
             _style.plain_axes(ax, None)
             ax.set(xlabel="epoch", ylabel=name)
         small.axis("off")
-        if not self.losses:
-            small.text(0, 0.5, "not trained yet:\nrun the cells to watch", fontsize=9)
-        else:
-            loss.plot(*zip(*self.losses, strict=True), color=_style.WRONG)
-            recall.plot(np.arange(len(self.recalls)) + 1, self.recalls, "o-", color=_style.RIGHT)
+        loss.plot(*zip(*self.losses, strict=True), color=_style.WRONG)
+        recall.plot(np.arange(len(self.recalls)) + 1, self.recalls, "o-", color=_style.RIGHT)
         if self._points is not None:
             for position in np.unique(self._positions):
                 color, marker = _style.class_style(int(position))
                 at = self._points[self._positions == position]
                 small.scatter(*at.T, s=9, color=color, marker=marker)
-        file = io.BytesIO()
-        figure.savefig(file, format="png", dpi=75)
-        return file.getvalue()
+        return _png(figure)
+
+
+def _png(figure):
+    file = io.BytesIO()
+    figure.savefig(file, format="png", dpi=75)
+    return file.getvalue()
 
 
 def _turned(points, before):

@@ -19,7 +19,7 @@ import numpy as np
 from simnb import data
 from simnb.calibration import calibrate
 from simnb.index import Neighbors
-from tests.benchmarks import index, metrics
+from tests.benchmarks import index, metrics, widgets
 from tests.benchmarks.throughput import throughput
 
 RESULT = Path("build/bench.json")
@@ -132,6 +132,7 @@ def main():
         throughput,
         calibration,
         *metrics.BENCHMARKS,
+        *widgets.BENCHMARKS,
         trainings,
         quickstart,
     ):

@@ -1,6 +1,5 @@
 """The projector: what Python prepares, what is sent, and how it moves in a browser that draws in software."""
 
-import sys
 import tempfile
 import time
 from pathlib import Path
@@ -80,7 +79,3 @@ def pan(page):
 
 
 BENCHMARKS = (projector,)
-
-if __name__ == "__main__":
-    for key, figure in projector().items():
-        print(key, figure, file=sys.stderr)

@@ -1,1 +1,1 @@
-"""Binder without Docker: what repo2docker would do with ``binder/``, and a rehearsal of it (``make binder``)."""
+"""Binder without Docker: what repo2docker makes of ``binder/``, and a rehearsal (``make binder``)."""

@@ -1,8 +1,9 @@
 """A rehearsal of Binder on this machine, without Docker: ``python -m tests.binder``.
 
-A clean copy of the checkout, an environment of the Python that ``binder/runtime.txt`` names with the Jupyter that
-Binder's images have, the requirements, ``postBuild``; then, through ``start`` and in as much memory as Binder
-gives, a JupyterLab that serves the notebook while it is executed. It takes minutes, and 4 GB of temporary files.
+A clean copy of the checkout, an environment of the Python that ``binder/runtime.txt`` names with the Jupyter
+that Binder's images have, the requirements, ``postBuild``; then, through ``start`` and in as much memory as
+Binder gives, a JupyterLab that serves the notebook while it is executed. It takes minutes, and 3 GB of
+temporary files.
 """
 
 import argparse
@@ -81,8 +82,8 @@ class Rehearsal:
                     self.run([program, "-m", "venv", self.environment], HOME=str(Path.home()))
                     return self.run(["python", "--version"]).strip()
         raise Failed(
-            f"binder/runtime.txt names {runtime}, and there is no python{version} here that has venv and ensurepip; "
-            "install one and see to it that it is found on PATH"
+            f"binder/runtime.txt names {runtime}, and no python{version} with venv and ensurepip is found; "
+            "install one, where PATH leads to it"
         )
 
     def install(self):
@@ -142,7 +143,8 @@ class Rehearsal:
         used = re.search(r"Data set: (\w+)", (self.folder / f"{name}.ipynb").read_text())
         if used and used[1] != self.data_set:
             raise Failed(f"{name} ran on {used[1]}, though postBuild left {self.data_set}")
-        return f"{limit.peak:,.0f} MB at most with JupyterLab, of {self.megabytes:,} MB; limit kept by {limit.by}"
+        held = f"{limit.peak:,.0f} MB at most, JupyterLab included"
+        return f"{held}; limit of {self.megabytes:,} MB, kept by {limit.by}"
 
     def _execute(self, name, limit, printed):
         path, port = f"notebooks/{name}.ipynb", free_port()
@@ -150,8 +152,11 @@ class Rehearsal:
         lab = ["jupyter", "lab", "--no-browser", "--allow-root", f"--IdentityProvider.token={TOKEN}"]
         lab += ["--ip=127.0.0.1", f"--port={port}", "--ServerApp.port_retries=0"]
         server = limit.start(["binder/start", *lab], **options)
-        for part in ("lab/tree", "api/contents"):  # what a launch link opens, and whether that is there
-            wait_for(f"http://127.0.0.1:{port}/{part}/{path}", server)
+        url = f"http://127.0.0.1:{port}"
+        wait_for(f"{url}/lab/tree/{path}", server)  # what a launch link opens
+        # Jupytext may refuse to open a notebook because of its text.
+        for other in sorted((self.home / "notebooks").glob("*.ipynb")):
+            wait_for(f"{url}/api/contents/notebooks/{other.name}", server)
         run = ["python", "notebooks/run.py", "--to", str(self.folder), path]
         status = limit.start(["binder/start", *run], **options).wait()
         if status:
@@ -177,7 +182,8 @@ def wait_for(url, server, patience=120):
             if server.poll() is not None:
                 raise Failed(f"JupyterLab did not start; its exit status is {server.returncode}") from None
             if isinstance(error, urllib.error.HTTPError) or time.monotonic() > end:
-                raise Failed(f"JupyterLab does not serve {url}: {error}") from None
+                said = error.read().decode() if isinstance(error, urllib.error.HTTPError) else ""
+                raise Failed(f"JupyterLab does not serve {url}: {error}\n{said}") from None
             time.sleep(0.2)
 
 

@@ -16,7 +16,7 @@ import psutil
 MB = 1_000_000
 LOOKS = 0.2  # seconds between two looks at the memory of all processes
 
-# Files of a memory control group, by version: the limit, that of swap, and where processes killed are counted.
+# Files of a memory control group, by version: the limit, that of swap, and the count of processes killed.
 FILES = {
     1: ("memory.limit_in_bytes", "memory.memsw.limit_in_bytes", "memory.oom_control"),
     2: ("memory.max", "memory.swap.max", "memory.events"),
@@ -94,7 +94,7 @@ class Group:
     @classmethod
     def new(cls, limit):
         """Make a group with a limit in bytes; None where this machine or this user cannot."""
-        for parent, version in _parents():
+        for parent, version in parents():
             group = cls(parent / f"simnb-binder-{os.getpid()}", version)
             try:
                 group.folder.mkdir()
@@ -136,11 +136,11 @@ class Group:
         print(f"left behind, because it is still busy: {self.folder}")
 
 
-def _parents():
+def parents(mounts=Path("/proc/self/mounts"), owned=Path("/proc/self/cgroup")):
     """Control groups in which a group of ours may be possible, with their version, the best first."""
     try:
-        mounts = [line.split() for line in Path("/proc/self/mounts").read_text().splitlines()]
-        owned = [line.split(":", 2) for line in Path("/proc/self/cgroup").read_text().splitlines()]
+        mounts = [line.split() for line in mounts.read_text().splitlines()]
+        owned = [line.split(":", 2) for line in owned.read_text().splitlines()]
     except OSError:  # this is not Linux
         return
     for _, controllers, path in owned:
@@ -162,7 +162,7 @@ def _divides_memory(folder):
 
 
 def resident(process):
-    """Bytes of a process in memory; what it shares is divided among those that share it, where that is known."""
+    """Bytes of a process in memory; where that is known, its part of what it shares with others."""
     try:
         memory = process.memory_full_info()
         return getattr(memory, "pss", 0) or memory.rss

@@ -1,0 +1,280 @@
+"""The static site of the notebooks: complete, offline, without a broken link."""
+
+import base64
+import importlib.util
+import io
+import re
+import subprocess
+from html.parser import HTMLParser
+from pathlib import Path
+
+import nbformat
+import pytest
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
+from PIL import Image
+
+NOTEBOOKS = Path(__file__).parents[1] / "notebooks"
+PATHS = sorted(NOTEBOOKS.glob("*.ipynb"))
+HOSTILE = '"><img src=x onerror=alert(1)>'
+
+FIRST = """# Look `closely`: first
+
+[Open in Binder](https://mybinder.org/v2/gh/a/b/HEAD)
+
+You look at *one* thing, and [then](02_second.ipynb) at another.
+
+**You need** nothing; about
+2 minutes with CIFAR-10.
+
+## 1. See
+
+![drawn](drawn/by%20hand.png) The [second](02_second.ipynb#1.-Touch), and [above](#1.-See).
+"""
+
+
+@pytest.fixture(scope="module")
+def site():
+    spec = importlib.util.spec_from_file_location("notebooks_site", NOTEBOOKS / "site.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def png():
+    picture = io.BytesIO()
+    Image.new("RGB", (4, 3), "teal").save(picture, "PNG")
+    return picture.getvalue()
+
+
+def alternatives(page):
+    """The texts that stand for the images of a page."""
+    found = []
+    parser = HTMLParser()
+    parser.handle_starttag = lambda tag, attributes: found.append(dict(attributes)) if tag == "img" else None
+    parser.feed(page)
+    return [image.get("alt") for image in found]
+
+
+def drawn(text):
+    """An output with a picture; of a widget when ``text`` is its repr."""
+    data = {"image/png": base64.b64encode(png()).decode(), "text/plain": text}
+    if not text.startswith("<Figure"):
+        data["application/vnd.jupyter.widget-view+json"] = {"model_id": "0"}
+    return new_output("display_data", data)
+
+
+@pytest.fixture
+def source(tmp_path):
+    """Two small notebooks; the first writes a page."""
+    folder = tmp_path / "notebooks"
+    cells = [
+        new_markdown_cell(FIRST),
+        new_code_cell("plt.show()", outputs=[drawn("<Figure size 640x480 with 1 Axes>")]),
+        new_code_cell("shown = Projector(emb)\nshown", outputs=[drawn(f"Projector({HOSTILE})")]),
+        new_code_cell('page = shown.to_html("build/shown.html")', execution_count=1),
+        new_code_cell(
+            "# Solution 1: because it is 42\nprint(42)", outputs=[new_output("stream", text="it is 42\n")]
+        ),
+    ]
+    for name in ("py", "build", "pictures", "drawn"):
+        (folder / name).mkdir(parents=True)
+    state = {"application/vnd.jupyter.widget-state+json": {"state": {"0": {}}, "version_major": 2}}
+    nbformat.write(new_notebook(cells=cells, metadata={"widgets": state}), folder / "01_first.ipynb")
+    second = [new_markdown_cell("# Second\n\nIt is short.\n\n## 1. Touch")]
+    nbformat.write(new_notebook(cells=second), folder / "02_second.ipynb")
+    (folder / "py" / "01_first.py").touch()
+    (folder / "build" / "shown.html").write_text("<p>the page</p>")
+    (folder / "pictures" / "01_first.png").write_bytes(png())
+    (folder / "drawn" / "by hand.png").write_bytes(png())
+    return folder
+
+
+@pytest.fixture
+def built(site, source, tmp_path, capsys):
+    site.main(["--from", str(source), "--to", str(tmp_path / "html")])
+    assert "2 notebooks; 1 links to other machines" in capsys.readouterr().out
+    return tmp_path / "html"
+
+
+def test_the_index_shows_of_each_notebook_a_picture_its_title_what_it_is_about_and_its_time(built):
+    first, second = re.findall(r"<li>(.*?)</li>", (built / "index.html").read_text(), re.S)
+    assert '<img src="pictures/01_first.png"' in first
+    assert "Look `closely`: first</a></h2>" in first
+    assert '<p>You look at <em>one</em> thing, and <a href="02_second.html">then</a> at another.</p>' in first
+    assert "About 2 minutes</p>" in first
+    assert '<a href="02_second.html">' in second
+    assert "<p>It is short.</p>" in second
+    assert "<img" not in second
+    assert (built / "pictures" / "01_first.png").read_bytes() == png()
+
+
+def test_a_page_leads_to_its_neighbors_its_sections_and_its_file(built, source):
+    first, second = ((built / f"{name}.html").read_text() for name in ("01_first", "02_second"))
+    assert '<a href="02_second.html" rel="next">' in first
+    assert 'rel="prev"' not in first
+    assert '<a href="01_first.html" rel="prev">' in second
+    assert 'rel="next"' not in second
+    assert '<li><a href="#1.-Touch">1. Touch</a></li>' in second
+    assert '<a href="02_second.html#1.-Touch">second</a>' in first
+    assert 'href="notebooks/01_first.ipynb">01_first.ipynb</a>' in first
+    there = (built / "notebooks" / "01_first.ipynb").read_bytes()
+    assert there == (source / "01_first.ipynb").read_bytes()
+
+
+def test_a_picture_beside_a_notebook_is_beside_its_page(built):
+    assert 'src="drawn/by%20hand.png"' in (built / "01_first.html").read_text()
+    assert (built / "drawn" / "by hand.png").read_bytes() == png()
+
+
+def test_a_widget_shows_its_still_and_leads_to_the_page_that_the_notebook_wrote(built):
+    page = (built / "01_first.html").read_text()
+    figure, still = re.findall(r"<figure>(.*?)</figure>", page, re.S)
+    assert 'alt="Figure under: 1. See"' in figure
+    assert "still picture" not in figure
+    assert "A still picture" in still
+    assert "model_id" not in page
+    assert "<script" not in page
+    assert alternatives(still) == [f"Projector({HOSTILE})"]
+    # Under the widget, and under the cell that wrote it.
+    parts = page.split('<a class="open" href="pages/shown.html">Open the interactive page</a>')
+    assert len(parts) == 3
+    assert parts[0].count("</figure>") == 2
+    assert "to_html" in parts[1]
+    assert (built / "pages" / "shown.html").read_text() == "<p>the page</p>"
+
+
+def test_a_solution_is_closed_and_its_title_does_not_tell(built):
+    page = (built / "01_first.html").read_text()
+    ((summary, inside),) = re.findall(
+        r"<details class=\"solution\"><summary>(.*?)</summary>(.*?)</details>", page, re.S
+    )
+    assert summary == "Solution 1"
+    assert "it is 42" in inside
+    assert page.count("it is 42") == 2  # the comment and the output, both inside
+    assert inside.count("it is 42") == 2
+
+
+def test_a_notebook_whose_page_is_not_there_is_run(site, source, tmp_path, capsys):
+    (source / "build" / "shown.html").unlink()
+    (source / "py" / "01_first.py").write_text(
+        "# %%\nfrom pathlib import Path\n\nPath('build/shown.html').write_text('fresh')\n"
+    )
+    site.main(["--from", str(source), "--to", str(tmp_path / "html")])
+    assert "01_first is run, since it writes shown.html" in capsys.readouterr().out
+    assert (tmp_path / "html" / "pages" / "shown.html").read_text() == "fresh"
+
+
+def test_a_notebook_that_writes_no_page_ends_the_build_and_leaves_the_site_as_it_was(
+    site, source, built, monkeypatch
+):
+    (source / "build" / "shown.html").unlink()
+    to_it = ["--from", str(source), "--to", str(built)]
+    for status, complaint in ((0, r"ran, and did not write .*shown\.html"), (1, "failed")):
+        done = subprocess.CompletedProcess([], status, stdout="")
+        monkeypatch.setattr(site.subprocess, "run", lambda *_, done=done, **__: done)
+        with pytest.raises(SystemExit, match=rf"01_first\.ipynb {complaint}"):
+            site.main(to_it)
+    assert (built / "pages" / "shown.html").read_text() == "<p>the page</p>"
+
+
+@pytest.mark.parametrize(
+    ("page", "complaint"),
+    [
+        ('<a href="gone.html">', "a.html: gone.html is not there"),
+        ('<a href="b.html#gone">', "a.html: b.html#gone names no anchor there"),
+        ('<a href="#gone">', "a.html: #gone names no anchor there"),
+        ('<a href="../outside.html">', "a.html: ../outside.html is not there"),
+        ('<img src="gone.png">', "a.html: gone.png is not there"),
+        ('<a href="http://example.org">', "a.html: http://example.org is not https"),
+        ('<a href="javascript:alert(1)">', "a.html: javascript:alert(1) is not https"),
+        (
+            '<script src="https://example.org/x.js"></script>',
+            "a.html: loads https://example.org/x.js from another machine",
+        ),
+        (
+            '<link rel="stylesheet" href="//example.org/x.css">',
+            "a.html: loads //example.org/x.css from another machine",
+        ),
+        (
+            "<style>a { background: url(https://x.org/y) }</style>",
+            "a.html: loads https://x.org/y from another machine",
+        ),
+        ("<p style=\"background: url('gone.png')\">", "a.html: gone.png is not there"),
+        ('<p id="x"><p id="x">', "a.html: the anchor 'x' is there more than once"),
+    ],
+)
+def test_what_is_wrong_with_a_page_is_found(site, tmp_path, page, complaint):
+    folder = tmp_path / "html"
+    folder.mkdir()
+    (tmp_path / "outside.html").touch()
+    (folder / "b.html").write_text('<p id="there">')
+    (folder / "a.html").write_text(f'{page}<a href="b.html#there"><img src="data:image/png;base64,">')
+    assert site.check(folder)[0] == [complaint]
+
+
+def test_links_to_other_machines_are_listed(site, tmp_path):
+    (tmp_path / "a.html").write_text('<a href="https://example.org/a?b#c">')
+    assert site.check(tmp_path) == ([], {"https://example.org/a?b#c"})
+
+
+def test_a_broken_link_is_an_error(site, source, tmp_path):
+    nbformat.write(
+        new_notebook(cells=[new_markdown_cell("# Third\n\n[x](09_gone.ipynb)")]), source / "03_third.ipynb"
+    )
+    with pytest.raises(SystemExit, match=r"03_third\.html: 09_gone\.html is not there") as ended:
+        site.main(["--from", str(source), "--to", str(tmp_path / "html")])
+    assert ended.value.code  # a sentence, which gives exit status 1
+
+
+def test_a_site_replaces_a_site_and_nothing_else(site, source, tmp_path, built):
+    (built / "old.html").touch()
+    site.main(["--from", str(source), "--to", str(built)])
+    assert not (built / "old.html").exists()
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "index.html").write_text("my own")
+    with pytest.raises(
+        SystemExit, match="holds something else than a site of notebooks; nothing was written"
+    ):
+        site.main(["--from", str(source), "--to", str(tmp_path / "mine")])
+    assert (tmp_path / "mine" / "index.html").read_text() == "my own"
+
+
+@pytest.fixture(scope="module")
+def pages(site, tmp_path_factory):
+    """The site of the committed notebooks, with an empty page for each that one of them would write."""
+    target, written = tmp_path_factory.mktemp("site"), tmp_path_factory.mktemp("written")
+    notebooks = [site.Notebook(path) for path in PATHS]
+    names = [name for notebook in notebooks for name in notebook.pages.values()]
+    for name in names:
+        (written / name).touch()
+    site.build(NOTEBOOKS, notebooks, {name: written / name for name in names}, target / "html")
+    return target / "html"
+
+
+def test_the_site_of_the_committed_notebooks_has_no_broken_link_and_loads_nothing(site, pages):
+    wrong, elsewhere = site.check(pages)
+    assert wrong == []
+    assert elsewhere
+    for path in pages.glob("*.html"):
+        assert "<script" not in path.read_text()
+
+
+@pytest.mark.parametrize("path", PATHS, ids=lambda path: path.stem)
+def test_every_figure_of_a_committed_notebook_is_on_its_page(pages, path):
+    cells = nbformat.read(path, 4).cells
+    outputs = [output.get("data", {}) for cell in cells for output in cell.get("outputs", [])]
+    page = (pages / f"{path.stem}.html").read_text()
+    shown = re.findall(r'<figure>\s*<img alt="[^"]+" src="data:image/png;base64,([^"]*)"', page)
+    # One by one: pytest would print what differs, which is long.
+    kept = [data["image/png"].replace("\n", "") for data in outputs if "image/png" in data]
+    assert [one == other for one, other in zip(shown, kept, strict=True)] == [True] * len(kept)
+    assert len(shown) >= 3
+    for picture in shown:
+        Image.open(io.BytesIO(base64.b64decode(picture))).verify()
+
+
+@pytest.mark.parametrize("path", PATHS, ids=lambda path: path.stem)
+def test_the_index_has_a_picture_and_a_time_for_every_committed_notebook(pages, path):
+    (card,) = (c for c in (pages / "index.html").read_text().split("<li>") if f'href="{path.stem}.html"' in c)
+    assert f'src="pictures/{path.stem}.png"' in card
+    assert re.search(r'<p class="time">About \w+ minutes?</p>', card)

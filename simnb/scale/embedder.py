@@ -12,8 +12,8 @@ import numpy as np
 from PIL import UnidentifiedImageError
 
 from simnb import _checks
-from simnb.data import folder
 from simnb.data._threads import in_threads, processors
+from simnb.data.image_file import decoded
 from simnb.index import UNKNOWN, open_index
 from simnb.scale.ids import stable_ids
 
@@ -228,7 +228,7 @@ def _read(value, size, max_pixels):
         raise ValueError("there is no image")
     if not isinstance(value, str | bytes):
         raise ValueError(f"an image must be a path or encoded bytes, got {type(value).__name__}")
-    return folder._read(io.BytesIO(value) if isinstance(value, bytes) else value, size, max_pixels)
+    return decoded(io.BytesIO(value) if isinstance(value, bytes) else value, size, max_pixels)
 
 
 def _reason(error, value):

@@ -69,10 +69,12 @@ def ran(browser, lab, request):
 
 @pytest.fixture(autouse=True)
 def screenshot_of_a_notebook(request):
-    """Keep what a notebook's page shows after each test."""
+    """Keep what a notebook's page shows after each test, and give the next test a wide window."""
     yield
     if "ran" in request.fixturenames:
-        keep_screenshot(request.getfixturevalue("ran"), request.node.name)
+        page = request.getfixturevalue("ran")
+        keep_screenshot(page, request.node.name)
+        page.set_viewport_size({"width": 1280, "height": 900})
 
 
 def all_is_well(page):

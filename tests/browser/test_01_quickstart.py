@@ -23,4 +23,3 @@ def test_the_quickstart_fits_a_narrow_window(ran):
     panel = ran.locator(".jp-NotebookPanel-notebook").bounding_box()
     figures = ran.locator(".jp-OutputArea-output img")
     assert all(figures.nth(i).bounding_box()["width"] <= panel["width"] for i in range(figures.count()))
-    ran.set_viewport_size({"width": 1280, "height": 900})

@@ -163,4 +163,3 @@ def test_widgets_fit_a_narrow_window(ran, projector):
     panel = ran.locator(".jp-NotebookPanel-notebook").bounding_box()["width"]
     for name in (".simnb-projector", ".simnb-threshold", ".simnb-search", ".simnb-training"):
         assert ran.locator(name).first.bounding_box()["width"] <= panel
-    ran.set_viewport_size({"width": 1280, "height": 900})

@@ -113,6 +113,8 @@ def fit(
         raise
     finally:
         model.history = getattr(learner, "history", None)
+        # The traced step takes 20 MB and more, for as long as the model lives; the next fit traces its own.
+        learner.train_function = None
     return history
 
 

@@ -33,10 +33,13 @@ export function pixel(hex) {
   return ((255 << 24) | (b << 16) | (g << 8) | r) >>> 0;
 }
 
-/** Colour of a value from 0 to 1; on a dark ground the ramp is turned round, so that near ones shine. */
+/**
+ * Colour of a value from 0 to 1; on a dark ground the ramp is turned round, so that near ones shine. The end that
+ * is as light or as dark as the ground is left out: far points are what people look for.
+ */
 export function ramp(value, theme) {
   const clipped = Math.min(Math.max(value, 0), 1);
-  const at = (theme === "dark" ? 1 - clipped : clipped) * 0.94 * (RAMP.length - 1);
+  const at = (theme === "dark" ? 1 - 0.75 * clipped : 0.76 * clipped) * (RAMP.length - 1);
   const low = Math.min(Math.floor(at), RAMP.length - 2);
   return mixed(RAMP[low], RAMP[low + 1], at - low);
 }

@@ -47,6 +47,34 @@ export function panned(view, dx, dy) {
   return { scale: view.scale, x: view.x + dx, y: view.y + dy };
 }
 
+/** The view moved so far that a point of the map lies inside the screen; itself where it does already. */
+export function revealed(view, x, y, { width, height }, margin = 30) {
+  const [sx, sy] = toScreen(view, x, y);
+  const into = (at, size) => Math.min(Math.max(at, Math.min(margin, size / 2)), Math.max(size - margin, size / 2));
+  const dx = into(sx, width) - sx;
+  const dy = into(sy, height) - sy;
+  return dx || dy ? panned(view, dx, dy) : view;
+}
+
+/**
+ * Where a tip goes: beside a place on the screen, or above or below it, inside the screen, and over as few of
+ * other places as can be; right where nothing speaks against it. Its left and top.
+ */
+export function beside([x, y], tip, screen, others = [], gap = 16) {
+  const held = (at, length, size) => Math.max(Math.min(at, size - length - 4), 2);
+  const candidates = [
+    [x + gap, y - tip.height / 2],
+    [x - gap - tip.width, y - tip.height / 2],
+    [x - tip.width / 2, y - gap - tip.height],
+    [x - tip.width / 2, y + gap],
+  ].map(([left, top]) => [held(left, tip.width, screen.width), held(top, tip.height, screen.height)]);
+  const covers = ([left, top], [a, b]) =>
+    a >= left && a <= left + tip.width && b >= top && b <= top + tip.height;
+  const cost = (at) =>
+    others.filter((other) => covers(at, other)).length + (covers(at, [x, y]) ? others.length + 1 : 0);
+  return candidates.reduce((best, at) => (cost(at) < cost(best) ? at : best));
+}
+
 /** Zoomed by a factor about a point of the screen, which keeps its place; `whole` is the scale of the whole map. */
 export function zoomed(view, factor, x, y, whole) {
   const scale = Math.min(Math.max(view.scale * factor, whole / 4), whole * ZOOM);

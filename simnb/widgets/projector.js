@@ -1,6 +1,8 @@
 // The map of simnb.widgets.Projector: draws what the model holds, and tells it what was selected.
 
-import { boundsOf, box, fittedTo, next, panned, pick, radiusOf, toScreen, within, zoomed } from "./geometry.js";
+import {
+  beside, boundsOf, box, fittedTo, next, panned, pick, radiusOf, revealed, toScreen, within, zoomed,
+} from "./geometry.js";
 import { ACCENT, GROUND, NONE, RIGHT, WRONG, classColor, mixed, pixel, ramp } from "./colors.js";
 import { Raster } from "./raster.js";
 import { Sprites } from "./sprites.js";
@@ -79,8 +81,14 @@ class ProjectorView {
     return this.knowsNearest() ? this.neighborDistances[i * this.k] : NaN;
   }
 
+  /** In float32, as the distances are; null where there is none. */
+  threshold() {
+    const value = this.model.get("threshold");
+    return value === null ? null : Math.fround(value);
+  }
+
   accepted(i) {
-    return this.nearest(i) <= Math.fround(this.model.get("threshold"));
+    return this.nearest(i) <= this.threshold();
   }
 
   // ---- the elements
@@ -141,7 +149,7 @@ class ProjectorView {
   buildLegend() {
     this.legend.replaceChildren();
     this.entries = this.classes.map(({ name, count }, position) => {
-      const title = "Click: on and off. Double-click: this one alone.";
+      const title = `${name}. Click: on and off. Double-click: alone, and once more: all.`;
       const button = make("button", "simnb-class", "", { type: "button", title, "aria-pressed": "true" });
       const swatch = make("span", "simnb-swatch");
       button.append(swatch, make("span", "simnb-name", name), make("span", "simnb-count", count.toLocaleString("en")));
@@ -164,7 +172,7 @@ class ProjectorView {
     this.on(map, "pointerdown", (event) => this.press(event));
     this.on(map, "pointermove", (event) => this.move(event));
     this.on(map, "pointerup", (event) => this.release(event));
-    this.on(map, "pointercancel", (event) => this.release(event));
+    this.on(map, "pointercancel", (event) => this.cancel(event));
     this.on(map, "pointerleave", () => this.fingers.size || this.focus(-1));
     this.on(map, "dblclick", () => this.showAll());
     this.on(map, "wheel", (event) => this.wheel(event), { passive: false });
@@ -256,6 +264,7 @@ class ProjectorView {
   }
 
   press(event) {
+    if (event.button > 0) return; // the right one opens a menu
     this.map.setPointerCapture(event.pointerId);
     this.fingers.set(event.pointerId, this.place(event));
     this.moved = 0;
@@ -300,6 +309,13 @@ class ProjectorView {
     this.redraw();
   }
 
+  /** The browser took the finger for itself. */
+  cancel(event) {
+    this.fingers.delete(event.pointerId);
+    this.outline = null;
+    this.redraw();
+  }
+
   wheel(event) {
     event.preventDefault();
     const lines = event.deltaMode === 1 ? 30 : 1;
@@ -311,7 +327,7 @@ class ProjectorView {
     const { key } = event;
     const middle = [this.size.width / 2, this.size.height / 2];
     if (key in ARROWS) {
-      const first = this.shown.indexOf(1);
+      const first = pick(this.points, this.shown, this.view, ...middle, Infinity);
       const to = this.focused < 0 ? first : next(this.points, this.shown, this.focused, ARROWS[key]);
       this.focus(to, true);
     } else if (key === "Enter") this.pin(this.focused);
@@ -365,8 +381,10 @@ class ProjectorView {
     this.recolor();
   }
 
+  /** This class alone; all of them where it is alone already. */
   only(position) {
-    this.hidden = new Set(this.classes.keys());
+    const alone = this.hidden.size === this.classes.length - 1 && !this.hidden.has(position);
+    this.hidden = new Set(alone ? [] : this.classes.keys());
     this.hidden.delete(position);
     this.recolor();
   }
@@ -405,7 +423,7 @@ class ProjectorView {
     if (this.knowsNearest()) {
       lines.push(`nearest neighbor at ${digits(this.nearest(i))}`);
       const verdict = this.classes.length > 1 || this.isQuery.length ? VERDICTS[this.verdicts[i]] : "";
-      const limit = this.model.get("threshold") === null ? "" : this.accepted(i) ? "accepted" : "rejected";
+      const limit = this.threshold() === null ? "" : this.accepted(i) ? "accepted" : "rejected";
       if (verdict || limit) lines.push([verdict, limit].filter(Boolean).join(", "));
     }
     return lines;
@@ -428,18 +446,33 @@ class ProjectorView {
         const wanted = () => this.focused === i;
         this.sprites.paint(canvas, i, wanted).then((done) => done && (this.tip.dataset.painted = i));
       }
-      if (spoken) this.spoken.textContent = [this.name(i), ...this.lines(i)].join(", ");
+      if (spoken) {
+        this.spoken.textContent = [this.name(i), ...this.lines(i)].join(", ");
+        this.reveal(i);
+      }
     }
     this.redraw();
   }
 
+  at(i) {
+    return toScreen(this.view, this.points[2 * i], this.points[2 * i + 1]);
+  }
+
+  /** Move the map so far that a point which the keyboard walked to is seen. */
+  reveal(i) {
+    const view = revealed(this.view, this.points[2 * i], this.points[2 * i + 1], this.size);
+    if (view !== this.view) this.look(view);
+  }
+
   placeTip() {
     if (this.focused < 0) return;
-    const [x, y] = toScreen(this.view, this.points[2 * this.focused], this.points[2 * this.focused + 1]);
-    const { offsetWidth, offsetHeight } = this.tip;
-    const left = x + 16 + offsetWidth > this.size.width ? x - 16 - offsetWidth : x + 16;
-    const top = Math.min(Math.max(y - offsetHeight / 2, 4), this.size.height - offsetHeight - 4);
-    this.tip.style.transform = `translate(${Math.max(left, 2)}px, ${top}px)`;
+    const point = this.at(this.focused);
+    const tip = { width: this.tip.offsetWidth, height: this.tip.offsetHeight };
+    // What the lines to the neighbors lead to, and half-way there.
+    const ends = this.focused === this.pinned ? this.near.map(([i]) => this.at(i)) : [];
+    const halves = ends.map(([x, y]) => [(x + point[0]) / 2, (y + point[1]) / 2]);
+    const [left, top] = beside(point, tip, this.size, [...ends, ...halves]);
+    this.tip.style.transform = `translate(${left}px, ${top}px)`;
   }
 
   showNear() {
@@ -472,7 +505,7 @@ class ProjectorView {
     const mode = this.model.get("color");
     if (mode !== "label" && !this.knowsNearest()) this.model.send({ kind: "nearest" });
     this.by.value = mode;
-    this.by.options[3].disabled = this.model.get("threshold") === null;
+    this.by.options[3].disabled = this.threshold() === null;
     const chosen = new Set(this.selection());
     const matches = this.classes.map(({ name }) => !wanted || name.toLowerCase().includes(wanted));
     const ground = GROUND[theme];
@@ -543,7 +576,9 @@ class ProjectorView {
       lines.push(["○", WRONG, `nearest is wrong: ${count((v) => v === 0)}`]);
       lines.push(["○", NONE, `class not in the gallery: ${count((v) => v === 2)}`]);
     } else if (mode === "accepted") {
-      lines.push(["●", RIGHT, `within ${digits(this.model.get("threshold"))}`], ["○", NONE, "beyond it"]);
+      const limit = this.threshold();
+      const named = Number.isFinite(limit) ? `within ${digits(limit)}` : `accepted: ${limit > 0 ? "all" : "none"}`;
+      lines.push(["●", RIGHT, named], ["○", NONE, Number.isFinite(limit) ? "beyond it" : "rejected"]);
     }
     if (this.isQuery.length) lines.push(["●", ACCENT, "gallery"], ["◆", ACCENT, "query"]);
     this.key.replaceChildren(
@@ -601,7 +636,7 @@ class ProjectorView {
   }
 
   ring(context, i, radius) {
-    const [x, y] = toScreen(this.view, this.points[2 * i], this.points[2 * i + 1]);
+    const [x, y] = this.at(i);
     context.beginPath();
     context.arc(x, y, radius, 0, 2 * Math.PI);
     context.stroke();
@@ -609,14 +644,13 @@ class ProjectorView {
 
   drawNear(context, radius) {
     if (this.pinned < 0) return;
-    const at = (i) => toScreen(this.view, this.points[2 * i], this.points[2 * i + 1]);
     for (const [i] of this.near) {
       const same = this.labels[i] === this.labels[this.pinned];
       context.strokeStyle = (same ? RIGHT : WRONG)[this.theme];
       context.setLineDash(same ? [] : [5, 3]);
       context.beginPath();
-      context.moveTo(...at(this.pinned));
-      context.lineTo(...at(i));
+      context.moveTo(...this.at(this.pinned));
+      context.lineTo(...this.at(i));
       context.stroke();
       this.ring(context, i, radius + 2);
     }

@@ -32,6 +32,12 @@ def _array_from_json(value, widget):
     return np.frombuffer(value, np.int32).astype(np.int64)
 
 
+def _threshold_to_json(value, widget):
+    # JSON knows no infinity, at which everything is accepted or, where it is negative, rejected. Rounded to
+    # float32, as the browser does, this is one.
+    return None if value is None else float(np.clip(value, -1e308, 1e308))
+
+
 class Projector(anywidget.AnyWidget):
     """A map of embeddings: thumbnails, classes, neighbors, mistakes, and a selection that Python sees.
 
@@ -64,7 +70,7 @@ class Projector(anywidget.AnyWidget):
     Attributes:
         selection: Positions of the selected points, ascending, shape [num_selected] int64. May be set, and
             observed: ``projector.observe(function, "selection")``.
-        threshold: As above; may be set.
+        threshold: As above; may be set. Without one, nothing is coloured by accepted or rejected.
         color: As above; may be set.
         points: Positions on the map, shape [num_points, 2].
         trust: What the map keeps of the neighborhoods, a ``MapTrust``; None for fewer than 5 points.
@@ -88,7 +94,7 @@ class Projector(anywidget.AnyWidget):
     _verdicts = traitlets.Bytes().tag(sync=True)
     _trust = traitlets.Unicode().tag(sync=True)
     selection = traitlets.Any().tag(sync=True, to_json=_array_to_json, from_json=_array_from_json)
-    threshold = traitlets.Float(None, allow_none=True).tag(sync=True)
+    threshold = traitlets.Any(None).tag(sync=True, to_json=_threshold_to_json)
     color = traitlets.Enum(COLORS, "label").tag(sync=True)
     height = traitlets.Int(480).tag(sync=True)
 
@@ -119,6 +125,7 @@ class Projector(anywidget.AnyWidget):
         _checks.one_of(color, COLORS, name="color")
         if color == "accepted" and threshold is None:
             raise ValueError('color="accepted" needs a threshold, got None')
+        images = None if images is None else _checks.images(images)
         if points is None:
             points = project(embeddings, method, seed=seed)
         self.points, self.method, self.num_queries = check_points(points, embeddings), method, queries.sum()
@@ -143,6 +150,31 @@ class Projector(anywidget.AnyWidget):
         if count <= EAGER:
             self._find_nearest()
         self.on_msg(self._answer)
+
+    @traitlets.validate("threshold")
+    def _check_threshold(self, proposal):
+        value = proposal["value"]
+        if value is None:
+            return None
+        number = np.asarray(value)
+        if number.ndim or number.dtype.kind not in "iuf" or np.isnan(number):
+            raise ValueError(f"threshold must be one number or None, got {value!r}")
+        return float(number)
+
+    @traitlets.observe("threshold")
+    def _leave_accepted(self, change):
+        if change["new"] is None and self.color == "accepted":
+            self.color = "label"
+
+    @traitlets.validate("color")
+    def _check_color(self, proposal):
+        if proposal["value"] == "accepted" and self.threshold is None:
+            raise ValueError('color="accepted" needs a threshold, got None')
+        return proposal["value"]
+
+    @traitlets.validate("height")
+    def _check_height(self, proposal):
+        return _checks.positive_int(proposal["value"], name="height")
 
     @traitlets.validate("selection")
     def _check_selection(self, proposal):
@@ -195,10 +227,8 @@ class Projector(anywidget.AnyWidget):
         """
         self._find_nearest(progress=True)
         names = [name for name in self.trait_names(sync=True) if not name.startswith(("_model", "_view"))]
-        state = {name: getattr(self, name) for name in names if name not in ("layout", "tabbable", "tooltip")}
-        for name in ("_esm", "_css", "_anywidget_id", "_dom_classes"):
-            state.pop(name, None)
-        state["selection"] = np.asarray(self.selection, np.int32).tobytes()
+        page_has = {"layout", "tabbable", "tooltip", "_esm", "_css", "_anywidget_id", "_dom_classes"}
+        state = self.get_state([name for name in names if name not in page_has])
         return _page.write(Path(path), state, title=title, esm=str(self._esm), css=str(self._css))
 
     def __repr__(self):
@@ -279,7 +309,6 @@ def _lines(details, count):
 def _thumbnails(images, count):
     if images is None:
         return []
-    images = _checks.images(images)
     _checks.same_length(images, range(count), "images and embeddings")
     if count > MOST_THUMBNAILS:
         warn(

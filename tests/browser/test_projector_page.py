@@ -110,6 +110,14 @@ def test_a_class_goes_and_comes_back_and_is_found_by_its_name(page):
     assert root.get_attribute("data-drawn") == "300"
 
 
+def test_a_class_alone_and_all_of_them_again(page):
+    cat = page.locator(".simnb-legend button").first
+    cat.dblclick()
+    page.wait_for_selector(".simnb-projector[data-drawn='150']")
+    cat.dblclick()
+    page.wait_for_selector(".simnb-projector[data-drawn='300']")
+
+
 def test_it_zooms_about_the_pointer_and_comes_back(page, shown):
     i = at_the_edge(shown)
     before = place(page, shown, i)
@@ -134,6 +142,56 @@ def test_the_keyboard_walks_from_point_to_point(page):
     assert "nearest neighbor at" in page.locator(".simnb-spoken").text_content()
     page.keyboard.press("Enter")
     assert page.locator(".simnb-nearest figure").count() == 6
+
+
+def test_the_keyboard_does_not_leave_the_screen(page, shown):
+    box = page.locator(".simnb-map").bounding_box()
+    page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    page.mouse.wheel(0, -1500)
+    page.mouse.move(2, 2)
+    page.locator(".simnb-map").focus()
+    for key in ["ArrowRight"] * 4 + ["ArrowUp"] * 4 + ["ArrowLeft"] * 12:
+        page.keyboard.press(key)
+        frames = page.locator(".simnb-projector").get_attribute("data-frames")
+        page.wait_for_function(
+            "n => document.querySelector('.simnb-projector').dataset.frames >= n", arg=int(frames)
+        )
+        page.wait_for_timeout(30)
+        x, y = place(page, shown, int(page.locator(".simnb-tip").get_attribute("data-point")))
+        assert box["x"] <= x <= box["x"] + box["width"]
+        assert box["y"] <= y <= box["y"] + box["height"]
+
+
+def test_the_right_button_moves_and_selects_nothing(page, shown):
+    before = page.locator(".simnb-projector").get_attribute("data-x")
+    x, y = place(page, shown, at_the_edge(shown))
+    page.mouse.click(x, y, button="right")
+    page.mouse.move(x, y)
+    page.mouse.down(button="right")
+    page.mouse.move(x + 60, y + 30, steps=3)
+    page.mouse.up(button="right")
+    assert page.locator(".simnb-nearest figure").count() == 0
+    assert page.locator(".simnb-projector").get_attribute("data-x") == before
+
+
+def test_a_box_that_the_browser_cancels_selects_nothing(page):
+    page.locator(".simnb-tool-box").click()
+    cancel = """map => {
+        const box = map.getBoundingClientRect();
+        map.setPointerCapture = () => {};
+        const touch = (name, x, y) => map.dispatchEvent(new PointerEvent(name, {
+            pointerId: 1, pointerType: "touch", clientX: box.x + x, clientY: box.y + y, bubbles: true }));
+        touch("pointerdown", 1, 1); touch("pointermove", 400, 400); touch("pointercancel", 400, 400);
+    }"""
+    page.locator(".simnb-map").evaluate(cancel)
+    assert page.locator(".simnb-selected").inner_text() == ""
+
+
+def test_a_page_whose_threshold_rejects_everything_says_so(tab, shown, tmp_path):
+    none = Projector(shown.points, np.arange(300) % 2, threshold=-np.inf, color="accepted")
+    tab.goto(none.to_html(tmp_path / "none.html").as_uri())
+    tab.wait_for_selector(".simnb-projector[data-ready]")
+    assert "accepted: none" in tab.locator(".simnb-key").inner_text()
 
 
 @pytest.mark.parametrize("color", ["right", "distance", "accepted"])

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import test from "node:test";
 
 import * as geometry from "../../simnb/widgets/geometry.js";
-import { classColor, mixed, pixel, ramp, rgb } from "../../simnb/widgets/colors.js";
+import { GROUND, classColor, mixed, pixel, ramp, rgb } from "../../simnb/widgets/colors.js";
 
 const POINTS = Float32Array.from([0, 0, 1, 0, 0.5, 0.5, 0.25, 1]);
 const ALL = new Uint8Array([1, 1, 1, 1]);
@@ -52,10 +52,39 @@ test("a zoom ends at its limits", () => {
   assert.equal(geometry.zoomed(VIEW, 1e-9, 0, 0, 100).scale, 25);
 });
 
+test("a point outside the screen is brought inside it, and the map stays where one is seen", () => {
+  const screen = { width: 300, height: 200 };
+  assert.equal(geometry.revealed(VIEW, 0.5, 0.5, screen), VIEW);
+  for (const [x, y] of [[9, 0.5], [-9, 0.5], [0.5, 9], [0.5, -9], [9, 9]]) {
+    const view = geometry.revealed(VIEW, x, y, screen);
+    assert.equal(view.scale, VIEW.scale);
+    const [sx, sy] = geometry.toScreen(view, x, y);
+    assert.ok(sx >= 30 - 1e-9 && sx <= 270 + 1e-9 && sy >= 30 - 1e-9 && sy <= 170 + 1e-9, `${sx}, ${sy}`);
+  }
+  const tiny = geometry.revealed(VIEW, 9, 9, { width: 20, height: 20 });
+  assert.deepEqual(geometry.toScreen(tiny, 9, 9).map(Math.round), [10, 10]);
+});
+
+test("a tip stands at the right, elsewhere where that hides something, and never outside", () => {
+  const screen = { width: 400, height: 300 };
+  const tip = { width: 100, height: 60 };
+  assert.deepEqual(geometry.beside([100, 150], tip, screen), [116, 120]);
+  assert.deepEqual(geometry.beside([390, 150], tip, screen), [274, 120]); // no room at the right
+  assert.deepEqual(geometry.beside([150, 150], tip, screen, [[200, 150]]), [34, 120]);
+  const [left, top] = geometry.beside([10, 150], tip, screen, [[60, 150], [70, 150]]);
+  assert.ok(top + 60 < 150 && left >= 2); // neither side: above
+  for (const at of [[0, 0], [400, 300], [400, 0]]) {
+    const [x, y] = geometry.beside(at, tip, screen);
+    assert.ok(x >= 2 && x + 100 <= 400 && y >= 2 && y + 60 <= 300);
+  }
+  assert.deepEqual(geometry.beside([5, 5], { width: 500, height: 500 }, screen), [2, 2]);
+});
+
 test("the nearest shown point within reach is picked", () => {
   assert.equal(geometry.pick(POINTS, ALL, VIEW, 62, 71, 10), 2);
   assert.equal(geometry.pick(POINTS, ALL, VIEW, 62, 90, 10), -1);
   assert.equal(geometry.pick(POINTS, new Uint8Array([1, 1, 0, 1]), VIEW, 62, 71, 200), 3);
+  assert.equal(geometry.pick(POINTS, ALL, VIEW, 5000, 5000, Infinity), 1);
   assert.equal(geometry.pick(new Float32Array(0), new Uint8Array(0), VIEW, 0, 0, 10), -1);
 });
 
@@ -121,6 +150,19 @@ test("near shines on a dark ground and is dark on a light one, and values beyond
   assert.ok(light(ramp(0, "light")) < light(ramp(1, "light")));
   assert.equal(ramp(7, "light"), ramp(1, "light"));
   assert.equal(ramp(-7, "light"), ramp(0, "light"));
+});
+
+test("every distance can be seen on its ground", () => {
+  const luminance = (hex) => {
+    const [r, g, b] = rgb(hex).map((v) => (v / 255 <= 0.04045 ? v / 255 / 12.92 : ((v / 255 + 0.055) / 1.055) ** 2.4));
+    return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+  };
+  for (const theme of ["light", "dark"]) {
+    for (let value = 0; value <= 1; value += 0.05) {
+      const [low, high] = [luminance(ramp(value, theme)), luminance(GROUND[theme])].sort((a, b) => a - b);
+      assert.ok((high + 0.05) / (low + 0.05) >= 2, `${theme} ${value}: ${(high + 0.05) / (low + 0.05)}`);
+    }
+  }
 });
 
 test("more classes than colours begin anew", () => {

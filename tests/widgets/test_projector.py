@@ -146,6 +146,60 @@ def test_bad_options_are_refused(points, options, message):
         made(points, **options)
 
 
+@pytest.mark.parametrize(
+    "threshold", [0.3, np.float32(0.3), np.float64(0.3), np.array(0.3), 1, np.int64(1), -2]
+)
+def test_a_threshold_is_any_number(points, threshold):
+    shown = made(points, threshold=threshold)
+    assert type(shown.threshold) is float
+    assert np.float32(shown.threshold) == np.float32(threshold)
+
+
+@pytest.mark.parametrize("threshold", ["0.3", np.nan, [0.3], True])
+def test_a_threshold_that_is_no_number_is_refused_and_the_last_one_kept(points, threshold):
+    with pytest.raises(ValueError, match="threshold must be one number or None, got"):
+        made(points, threshold=threshold)
+    shown = made(points, threshold=0.2)
+    with pytest.raises(ValueError, match="threshold must be one number or None, got"):
+        shown.threshold = threshold
+    assert shown.threshold == 0.2
+
+
+@pytest.mark.parametrize("threshold", [-np.inf, np.inf])
+def test_a_threshold_that_rejects_or_accepts_everything_is_one_in_the_browser_too(
+    points, threshold, tmp_path
+):
+    shown = made(points, threshold=threshold)
+    assert shown.threshold == threshold
+    sent = shown.get_state(["threshold"])["threshold"]
+    json.dumps(sent, allow_nan=False)
+    with np.errstate(over="ignore"):
+        assert np.float32(sent) == threshold  # what Math.fround makes of it
+    assert state_of(shown.to_html(tmp_path / "page.html"))["threshold"] == sent
+
+
+def test_accepted_is_a_colour_only_where_there_is_a_threshold(points):
+    shown = made(points)
+    with pytest.raises(ValueError, match='color="accepted" needs a threshold, got None'):
+        shown.color = "accepted"
+    shown.threshold = 0.2
+    shown.color = "accepted"
+    assert shown.color == "accepted"
+    shown.threshold = None
+    assert shown.color == "label"
+
+
+def test_a_height_that_is_none_is_refused_later_too(points):
+    shown = made(points)
+    with pytest.raises(ValueError, match="height must be an integer of at least 1, got -5"):
+        shown.height = -5
+
+
+def test_images_may_be_a_list(points):
+    shown = made(points, images=[np.zeros((8, 8, 3), np.uint8)] * 60)
+    assert shown._repr_mimebundle_()[0]["image/png"].startswith(b"\x89PNG")
+
+
 def test_its_repr_is_the_same_every_time(points):
     assert repr(made(points)) == "Projector(60 points, 3 classes, pca, 30 queries)"
     assert repr(Projector(points[0])) == "Projector(60 points, 1 class, pca)"

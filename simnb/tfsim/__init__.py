@@ -1,0 +1,52 @@
+"""The names and signatures of TensorFlow Similarity, over simnb's rooms, for people who come from it.
+
+``from simnb import tfsim`` in the place of ``import tensorflow_similarity as tfsim``; the rest of a script
+stays. Everything here is an adapter: what it computes is computed by the rest of simnb, which the notebook
+``08_from_tensorflow_similarity`` shows name by name, with a table of what behaves differently and why. What
+was left out raises an error that says what to use instead.
+"""
+
+from simnb import __version__
+from simnb.tfsim import (
+    architectures,
+    augmenters,
+    callbacks,
+    classification_metrics,
+    distances,
+    layers,
+    losses,
+    matchers,
+    models,
+    retrieval_metrics,
+    samplers,
+    schedules,
+    training_metrics,
+    types,
+    utils,
+    visualization,
+)
+from simnb.tfsim._left_out import instead
+
+__all__ = [
+    "__version__",
+    "samplers",
+    "augmenters",
+    "layers",
+    "architectures",
+    "distances",
+    "losses",
+    "models",
+    "schedules",
+    "callbacks",
+    "training_metrics",
+    "matchers",
+    "classification_metrics",
+    "retrieval_metrics",
+    "visualization",
+    "types",
+    "utils",
+]
+
+
+def __getattr__(name):
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}{instead(name)}")

@@ -23,22 +23,18 @@ __all__ = [
 _register = keras.saving.register_keras_serializable(package="simnb.tfsim")
 
 
-def _set_up(loss, given, **options):
-    """Initialize a loss of ``simnb.losses`` and remember the arguments it was made with.
-
-    ``loss.distance`` is what ``compile(distance="auto")`` reads.
-    """
-    kwargs = given.pop("kwargs")
-    given = {name: value for name, value in given.items() if name not in ("self", "__class__")}
-    loss.distance = distance_canonicalizer(given.get("distance", "cosine"))
-    if "distance" in given:
-        given["distance"] = loss.distance.name
-    super(type(loss), loss).__init__(**options, **kwargs)
-    loss._given = {**given, **kwargs}
-
-
 class _Given:
-    """Configuration is the arguments, by the names that TensorFlow Similarity gave them."""
+    """Take arguments by the names that TensorFlow Similarity gave them, and keep them as the configuration."""
+
+    def _set_up(self, given, **options):
+        """Initialize the loss of ``simnb.losses``; ``self.distance`` is what ``compile`` reads."""
+        kwargs = given.pop("kwargs")
+        given = {name: value for name, value in given.items() if name not in ("self", "__class__")}
+        self.distance = distance_canonicalizer(given.get("distance", "cosine"))
+        if "distance" in given:
+            given["distance"] = self.distance.name
+        super().__init__(**options, **kwargs)
+        self._given = {**given, **kwargs}
 
     def get_config(self):
         """The arguments."""
@@ -56,7 +52,7 @@ class TripletLoss(_Given, losses.TripletLoss):
 
     def __init__(self, distance="cosine", positive_mining_strategy="hard", negative_mining_strategy="semi-hard", margin=None, name="TripletLoss", **kwargs):
         """Take the arguments."""
-        _set_up(self, locals(), positive_mining=positive_mining_strategy, negative_mining=negative_mining_strategy, margin=margin, distance=distance_canonicalizer(distance).name, name=name)
+        self._set_up(locals(), positive_mining=positive_mining_strategy, negative_mining=negative_mining_strategy, margin=margin, distance=distance_canonicalizer(distance).name, name=name)
 
 
 @_register
@@ -65,7 +61,7 @@ class PNLoss(_Given, losses.PNLoss):
 
     def __init__(self, distance="cosine", positive_mining_strategy="hard", negative_mining_strategy="semi-hard", margin=None, name="PNLoss", **kwargs):
         """Take the arguments."""
-        _set_up(self, locals(), positive_mining=positive_mining_strategy, negative_mining=negative_mining_strategy, margin=margin, distance=distance_canonicalizer(distance).name, name=name)
+        self._set_up(locals(), positive_mining=positive_mining_strategy, negative_mining=negative_mining_strategy, margin=margin, distance=distance_canonicalizer(distance).name, name=name)
 
 
 @_register
@@ -77,7 +73,7 @@ class MultiSimilarityLoss(_Given, losses.MultiSimilarityLoss):
         _only_cosine(distance, of="MultiSimilarityLoss")
         if center != 1:
             raise ValueError(f"center must be 1, got {center}: move the threshold by lmda instead")
-        _set_up(self, locals(), alpha=alpha, beta=beta, epsilon=epsilon, lam=lmda, name=name)
+        self._set_up(locals(), alpha=alpha, beta=beta, epsilon=epsilon, lam=lmda, name=name)
 
 
 @_register
@@ -87,7 +83,7 @@ class CircleLoss(_Given, losses.CircleLoss):
     def __init__(self, distance="cosine", gamma=80.0, margin=0.4, name="CircleLoss", **kwargs):
         """Take the arguments."""
         _only_cosine(distance, of="CircleLoss")
-        _set_up(self, locals(), gamma=gamma, margin=margin, name=name)
+        self._set_up(locals(), gamma=gamma, margin=margin, name=name)
 
 
 @_register
@@ -96,7 +92,7 @@ class SoftNearestNeighborLoss(_Given, losses.SoftNearestNeighborLoss):
 
     def __init__(self, distance="sql2", temperature=1, name="SoftNearestNeighborLoss", **kwargs):
         """Take the arguments."""
-        _set_up(self, locals(), temperature=temperature, distance=distance_canonicalizer(distance).name, name=name)
+        self._set_up(locals(), temperature=temperature, distance=distance_canonicalizer(distance).name, name=name)
 
 
 @_register
@@ -105,7 +101,7 @@ class LiftedStructLoss(_Given, losses.LiftedStructureLoss):
 
     def __init__(self, distance="cosine", margin=1.0, name="LiftedStructLoss", **kwargs):
         """Take the arguments."""
-        _set_up(self, locals(), margin=margin, name=name)
+        self._set_up(locals(), margin=margin, name=name)
 
 
 class _OfTwo(keras.losses.Loss):

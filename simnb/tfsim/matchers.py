@@ -1,0 +1,91 @@
+"""Matchers by class or name; ``simnb.matching`` matches."""
+
+import numpy as np
+
+from simnb import UNKNOWN
+from simnb.index import Neighbors
+from simnb.matching import match
+
+__all__ = ["ClassificationMatch", "MatchNearest", "MatchMajorityVote", "make_classification_matcher"]
+
+
+class ClassificationMatch:
+    """Gives a query the label of its neighbors, within a distance.
+
+    Attributes:
+        name: What its results are called.
+        matcher: Its name in ``simnb.matching.MATCHERS``.
+    """
+
+    matcher = "nearest"
+
+    def __init__(self, name="nearest"):
+        """Keep the name; nothing is compiled."""
+        self.name = name
+        self._thresholds = np.array([np.inf], np.float32)
+        self._counts = None
+
+    def compile(self, distance_thresholds=None):
+        """Set the distances that ``compute_count`` counts at."""
+        if distance_thresholds is not None:
+            self._thresholds = np.sort(np.asarray(distance_thresholds, np.float32).ravel())
+
+    def derive_match(self, lookup_labels, lookup_distances):
+        """Label and distance of each query's answer, both of shape [num_queries, 1]."""
+        answers = match(_neighbors(lookup_labels, lookup_distances), matcher=self.matcher)
+        return answers.labels[:, None], answers.distances[:, None]
+
+    def compute_count(self, query_labels, lookup_labels, lookup_distances):
+        """Count answers at each threshold; right ones that are accepted are ``tp``, and so on."""
+        labels, distances = self.derive_match(lookup_labels, lookup_distances)
+        right = labels == np.asarray(query_labels).reshape(-1, 1)
+        near = distances <= self._thresholds
+        self._counts = {
+            "tp": np.count_nonzero(right & near, axis=0),
+            "fp": np.count_nonzero(~right & near, axis=0),
+            "tn": np.count_nonzero(~right & ~near, axis=0),
+            "fn": np.count_nonzero(right & ~near, axis=0),
+            "count": len(right),
+        }
+
+    def __getattr__(self, name):
+        """The counts ``tp``, ``fp``, ``tn``, ``fn`` (arrays) and ``count``."""
+        if name in ("tp", "fp", "tn", "fn", "count"):
+            if self._counts is None:
+                raise AttributeError("call compute_count(...) before the counts are asked for")
+            return self._counts[name]
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+
+
+class MatchNearest(ClassificationMatch):
+    """The label of the nearest neighbor."""
+
+
+class MatchMajorityVote(ClassificationMatch):
+    """The label that most of the neighbors have."""
+
+    matcher = "majority_vote"
+
+    def __init__(self, name="majority_vote"):
+        """Keep the name."""
+        super().__init__(name)
+
+
+def _neighbors(labels, distances):
+    labels, distances = np.asarray(labels, np.int64), np.asarray(distances, np.float32)
+    ids = np.where(labels == UNKNOWN, UNKNOWN, np.arange(labels.size).reshape(labels.shape))
+    return Neighbors(distances, ids, labels)
+
+
+def make_classification_matcher(matcher):
+    """The matcher of a name (``match_nearest`` or ``match_majority_vote``), or the matcher itself.
+
+    Raises:
+        ValueError: If there is none, or it is a class of the user's own.
+    """
+    named = {"match_nearest": MatchNearest, "match_majority_vote": MatchMajorityVote}
+    if isinstance(matcher, MatchNearest | MatchMajorityVote):
+        return matcher
+    if matcher not in named:
+        raise ValueError(f"matcher must be one of {', '.join(named)}; got {matcher!r}")
+    return named[matcher]()

@@ -2,9 +2,8 @@
 
 import numpy as np
 
-from simnb import UNKNOWN
 from simnb.index import Neighbors
-from simnb.matching import match
+from simnb.matching import UNKNOWN, match
 
 __all__ = ["ClassificationMatch", "MatchNearest", "MatchMajorityVote", "make_classification_matcher"]
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from simnb import UNKNOWN
+from simnb.matching import UNKNOWN
 
 __all__ = ["tf_cap_memory", "is_tensor_or_variable", "unpack_lookup_labels", "unpack_lookup_distances"]
 

@@ -1,0 +1,6 @@
+"""Models that index, look up, calibrate and match what they embed."""
+
+from simnb.tfsim.models.contrastive import ContrastiveModel, create_contrastive_model
+from simnb.tfsim.models.similarity import SimilarityModel
+
+__all__ = ["SimilarityModel", "ContrastiveModel", "create_contrastive_model"]

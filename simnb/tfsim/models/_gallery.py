@@ -1,0 +1,105 @@
+"""What a model has indexed: rows, the data given with them, and the calibration."""
+
+import json
+import zipfile
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+
+from simnb import _folder, _parts
+from simnb.calibration import Calibration
+from simnb.index import open_index
+
+FOLDER = "index"
+_CALIBRATION, _DATA, _STATE = "calibration.json", "data.npy", "state.json"
+
+
+class Gallery:
+    """An index of simnb, with an object for each row beside it.
+
+    Attributes:
+        index: The ``simnb.index`` of the embeddings.
+        calibration: The ``simnb.calibration.Calibration``, or None.
+    """
+
+    def __init__(self, distance, search="exact"):
+        """Start empty."""
+        self.search = search
+        self.index = open_index(distance=distance, search=search)
+        self.calibration = None
+        self._data = {}
+
+    def add(self, embeddings, labels, data):
+        """Index rows; ``data`` is None or has an item for each."""
+        if data is not None and len(data) != len(embeddings):
+            raise ValueError(f"data must have an item for each example, {len(embeddings)}, got {len(data)}")
+        ids = self.index.add(embeddings, labels)
+        if data is not None:
+            self._data.update(zip(ids.tolist(), data, strict=True))
+
+    def data(self, row_id):
+        """What was given with a row, or None."""
+        return self._data.get(row_id)
+
+    def write(self, folder):
+        """Write all of it into files of a folder."""
+        folder = Path(folder)
+        state = {"distance": self.index.distance, "search": self.search, "data": sorted(self._data)}
+        facts = _parts.write_gallery(self.index, folder) if len(self.index) else {}
+        if self._data:
+            np.save(folder / _DATA, self._stacked(state["data"]), allow_pickle=False)
+        if self.calibration is not None:
+            (folder / _CALIBRATION).write_text(self.calibration.to_json(), encoding="utf-8")
+        (folder / _STATE).write_text(json.dumps(state), encoding="utf-8")
+        return facts
+
+    def _stacked(self, ids):
+        try:
+            stacked = np.stack([np.asarray(self._data[row]) for row in ids])
+        except ValueError as error:
+            raise ValueError(f"data of all rows must have one shape to be saved: {error}") from error
+        if stacked.dtype == object:
+            raise ValueError("data must be arrays, numbers or strings to be saved; pickles would run code")
+        return stacked
+
+    @classmethod
+    def read(cls, folder, path):
+        """Read what ``write`` wrote; ``path`` is what messages call the folder."""
+        folder = Path(folder)
+        with _parts.explained(_STATE, folder, path):
+            state = json.loads((folder / _STATE).read_text(encoding="utf-8"))
+        gallery = cls(state["distance"], state["search"])
+        if (folder / _parts.GALLERY).exists():
+            gallery.index = _parts.read_gallery(
+                folder, path, uri="memory:", search=state["search"], recall=0.95
+            )
+        if (folder / _DATA).exists():
+            rows = np.load(folder / _DATA, allow_pickle=False)
+            gallery._data = dict(zip(state["data"], rows, strict=True))
+        if (folder / _CALIBRATION).exists():
+            text = (folder / _CALIBRATION).read_text(encoding="utf-8")
+            gallery.calibration = Calibration.from_json(text)
+        return gallery
+
+    def save(self, path):
+        """Replace the folder ``index`` in ``path`` in one step."""
+        Path(path).mkdir(parents=True, exist_ok=True)
+        _folder.write(Path(path) / FOLDER, self.write)
+
+    @classmethod
+    def load(cls, path):
+        """Read what ``save`` wrote, or the index in what ``model.save`` wrote."""
+        path = Path(path)
+        if (path / FOLDER / _folder.MANIFEST).exists():
+            with _folder.opened(path / FOLDER) as (_, folder):
+                return cls.read(folder, path)
+        if (path / "assets" / FOLDER / _STATE).exists():
+            return cls.read(path / "assets" / FOLDER, path)
+        if path.is_file() and zipfile.is_zipfile(path):
+            with zipfile.ZipFile(path) as archive, TemporaryDirectory() as folder:
+                names = [name for name in archive.namelist() if name.startswith(f"assets/{FOLDER}/")]
+                archive.extractall(folder, names)
+                if names:
+                    return cls.read(Path(folder) / "assets" / FOLDER, path)
+        raise ValueError(f"{path} holds no index: save_index(path) or save(path) writes one")

@@ -286,8 +286,8 @@ class Indexing:
         for name, cut in cuts.items():
             answers = match(neighbors, cut.threshold, matcher=kind).labels
             rates = evaluate_matches(answers, labels, known_labels=known)
-            counts = _counts(answers, labels, known_queries(labels, known))
-            values = {m.name: float(_value(m, rates, counts)) for m in metrics}
+            counts = match_counts(answers, labels, known_queries(labels, known))
+            values = {m.name: float(value_of(m, rates, counts)) for m in metrics}
             results[name] = {"name": name, "distance": cut.threshold, **values}
         if verbose:
             _print_table("Classification", list(results.values()), 4)
@@ -354,7 +354,7 @@ class Indexing:
     _with_index = True
 
 
-def _counts(answers, labels, known):
+def match_counts(answers, labels, known):
     accepted = answers != UNKNOWN
     right = accepted & known & (answers == labels)
     return {
@@ -366,7 +366,7 @@ def _counts(answers, labels, known):
     }
 
 
-def _value(metric, rates, counts):
+def value_of(metric, rates, counts):
     known = metric.of_calibration in rates
     return rates[metric.of_calibration] if known else metric.compute(**counts)
 
@@ -378,7 +378,7 @@ def _results(calibration, metrics):
     counts = {"tp": a, "fp": w + u, "tn": v, "fn": rejected, "count": curves.num_known + curves.num_unknown}
     rates = {name: getattr(curves, name) for name in ("precision", "recall", "f1", "accuracy")}
     rates["false_acceptance"] = curves.false_acceptance
-    values = {metric.name: np.asarray(_value(metric, rates, counts)) for metric in metrics}
+    values = {metric.name: np.asarray(value_of(metric, rates, counts)) for metric in metrics}
     first = metrics[0].name
     thresholds = {"distance": curves.distances, **{name: value[1:] for name, value in values.items()}}
     thresholds["value"] = thresholds[first]

@@ -1,10 +1,9 @@
-"""Losses of self-supervised training: of two views of the same images, row i of one beside row i of the other.
+"""Losses of self-supervised training: of two views of the same images, row by row.
 
 They have no negatives, and so no use for labels. ``simnb.losses.nt_xent_loss`` is the one that does.
 """
 
 from simnb._keras import ops
-
 
 __all__ = ["simsiam_loss", "barlow_twins_loss", "vicreg_loss"]
 

@@ -105,7 +105,7 @@ def backbone(
     for layer in _applications.preprocessing(family):
         x = layer(x)
     x = Backbone(network, name="backbone")(x)
-    x = _pooling(pooling)(x)
+    x = pooling_layer(pooling)(x)
     start = keras.initializers.GlorotUniform(seed=seed)
     outputs = MetricEmbedding(embedding_size, kernel_initializer=start, name="embedding")(x)
     model = keras.Model(inputs, outputs, name=f"{name}_embedder")
@@ -186,7 +186,8 @@ def _rgb(input_shape):
     return *_checks.image_size((height, width), name="input_shape"), 3
 
 
-def _pooling(name):
+def pooling_layer(name):
+    """The layer of ``gem``, ``average`` or ``max``."""
     # In float32 under every policy: sums over positions lose digits in 16 bits.
     if name == "gem":
         return GeneralizedMeanPooling2D(dtype="float32", name="pooling")

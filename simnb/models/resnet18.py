@@ -38,6 +38,8 @@ def _convolution(x, filters, size, stride, *, relu=True):
 
 
 def _block(x, filters, stride):
-    shortcut = x if stride == 1 and x.shape[-1] == filters else _convolution(x, filters, 1, stride, relu=False)
+    shortcut = (
+        x if stride == 1 and x.shape[-1] == filters else _convolution(x, filters, 1, stride, relu=False)
+    )
     x = _convolution(_convolution(x, filters, 3, stride), filters, 3, 1, relu=False)
     return keras.layers.ReLU()(keras.layers.Add()([shortcut, x]))

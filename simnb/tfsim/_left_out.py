@@ -8,7 +8,7 @@ _INSTEAD = {
     "stores": "rows live in memory or, by simnb.index.open_index(uri), in a SQLite file or in Milvus",
     "MemoryStore": "rows live in memory or, by simnb.index.open_index(uri), in a SQLite file or in Milvus",
     "evaluators": "model.calibrate and model.evaluate_retrieval; alone: simnb.calibration and simnb.metrics",
-    "MemoryEvaluator": "model.calibrate and model.evaluate_retrieval; alone: simnb.calibration, simnb.metrics",
+    "MemoryEvaluator": "model.calibrate and model.evaluate_retrieval; alone: simnb.calibration",
     "algebra": "keras.ops; distances are in simnb.distances",
 }
 

@@ -2,6 +2,7 @@
 
 from simnb import _checks, models
 from simnb.layers import MetricEmbedding
+from simnb.models.backbone import pooling_layer
 from simnb.models.resnet18 import resnet18
 from simnb.tfsim.models import SimilarityModel
 
@@ -10,7 +11,7 @@ __all__ = ["EfficientNetSim", "ResNet18Sim", "ResNet50Sim"]
 _POOLING = {"gem": "gem", "avg": "average", "max": "max"}
 
 
-def EfficientNetSim(  # noqa: N802 - its old name
+def EfficientNetSim(
     input_shape,
     embedding_size=128,
     variant="B0",
@@ -41,7 +42,7 @@ def EfficientNetSim(  # noqa: N802 - its old name
     )  # fmt: skip
 
 
-def ResNet50Sim(  # noqa: N802 - its old name
+def ResNet50Sim(
     input_shape,
     embedding_size=128,
     weights="imagenet",
@@ -51,7 +52,7 @@ def ResNet50Sim(  # noqa: N802 - its old name
     pooling="gem",
     gem_p=3.0,
 ):
-    """``simnb.models.backbone`` over ResNet50, as a ``SimilarityModel``; arguments as of ``EfficientNetSim``."""
+    """``simnb.models.backbone`` over ResNet50, as a ``SimilarityModel``; see ``EfficientNetSim``."""
     blocks = {"frozen": "head", "partial": "conv5", "full": "all"}
     return _over(
         "ResNet50", blocks, input_shape, embedding_size, weights, trainable, pooling,
@@ -59,14 +60,12 @@ def ResNet50Sim(  # noqa: N802 - its old name
     )  # fmt: skip
 
 
-def ResNet18Sim(  # noqa: N802 - its old name
-    input_shape, embedding_size=128, l2_norm=True, include_top=True, pooling="gem", gem_p=3.0
-):
+def ResNet18Sim(input_shape, embedding_size=128, l2_norm=True, include_top=True, pooling="gem", gem_p=3.0):
     """``simnb.models.resnet18``, pooled and embedded, as a ``SimilarityModel``; nothing is trained yet."""
     _check(l2_norm=l2_norm, include_top=include_top, gem_p=gem_p)
     _checks.one_of(pooling, _POOLING, name="pooling")
     network = resnet18(input_shape)
-    x = models.pooling_layer(_POOLING[pooling])(network.output)
+    x = pooling_layer(_POOLING[pooling])(network.output)
     return SimilarityModel(network.input, MetricEmbedding(embedding_size)(x))
 
 
@@ -93,5 +92,3 @@ def _check(*, l2_norm, include_top, gem_p):
         )
     if gem_p != 3.0:
         raise ValueError(f"gem_p must be 3.0, where training of it begins, got {gem_p}")
-
-

@@ -50,7 +50,7 @@ class EvalCallback(keras.callbacks.Callback):
         """Keep the examples."""
         super().__init__()
         if tb_logdir is not None:
-            raise ValueError("tb_logdir must be left out: add keras.callbacks.TensorBoard(...) after this one")
+            raise ValueError("tb_logdir must be left out: add keras.callbacks.TensorBoard(...) after it")
         self.queries, self.query_labels = np.asarray(queries), np.asarray(query_labels).ravel()
         self.targets, self.target_labels = np.asarray(targets), np.asarray(target_labels).ravel()
         self.distance = distance_canonicalizer(distance).name

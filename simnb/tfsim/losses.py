@@ -24,7 +24,7 @@ _register = keras.saving.register_keras_serializable(package="simnb.tfsim")
 
 
 class _Given:
-    """Take arguments by the names that TensorFlow Similarity gave them, and keep them as the configuration."""
+    """Arguments by the names that TensorFlow Similarity gave them, kept as the configuration."""
 
     def _set_up(self, given, **options):
         """Initialize the loss of ``simnb.losses``; ``self.distance`` is what ``compile`` reads."""
@@ -50,40 +50,99 @@ def _only_cosine(distance, *, of):
 class TripletLoss(_Given, losses.TripletLoss):
     """``simnb.losses.TripletLoss``; a margin of None is the soft margin."""
 
-    def __init__(self, distance="cosine", positive_mining_strategy="hard", negative_mining_strategy="semi-hard", margin=None, name="TripletLoss", **kwargs):
+    def __init__(
+        self,
+        distance="cosine",
+        positive_mining_strategy="hard",
+        negative_mining_strategy="semi-hard",
+        margin=None,
+        name="TripletLoss",
+        **kwargs,
+    ):
         """Take the arguments."""
-        self._set_up(locals(), positive_mining=positive_mining_strategy, negative_mining=negative_mining_strategy, margin=margin, distance=distance_canonicalizer(distance).name, name=name)
+        self._set_up(
+            locals(),
+            positive_mining=positive_mining_strategy,
+            negative_mining=negative_mining_strategy,
+            margin=margin,
+            distance=distance_canonicalizer(distance).name,
+            name=name,
+        )
 
 
 @_register
 class PNLoss(_Given, losses.PNLoss):
     """``simnb.losses.PNLoss``; a margin of None is the soft margin."""
 
-    def __init__(self, distance="cosine", positive_mining_strategy="hard", negative_mining_strategy="semi-hard", margin=None, name="PNLoss", **kwargs):
+    def __init__(
+        self,
+        distance="cosine",
+        positive_mining_strategy="hard",
+        negative_mining_strategy="semi-hard",
+        margin=None,
+        name="PNLoss",
+        **kwargs,
+    ):
         """Take the arguments."""
-        self._set_up(locals(), positive_mining=positive_mining_strategy, negative_mining=negative_mining_strategy, margin=margin, distance=distance_canonicalizer(distance).name, name=name)
+        self._set_up(
+            locals(),
+            positive_mining=positive_mining_strategy,
+            negative_mining=negative_mining_strategy,
+            margin=margin,
+            distance=distance_canonicalizer(distance).name,
+            name=name,
+        )
 
 
 @_register
 class MultiSimilarityLoss(_Given, losses.MultiSimilarityLoss):
     """``simnb.losses.MultiSimilarityLoss``; ``lmda`` is its ``lam``."""
 
-    def __init__(self, distance="cosine", alpha=2.0, beta=40.0, epsilon=0.1, lmda=0.5, center=1.0, name="MultiSimilarityLoss", **kwargs):
+    def __init__(
+        self,
+        distance="cosine",
+        alpha=2.0,
+        beta=40.0,
+        epsilon=0.1,
+        lmda=0.5,
+        center=1.0,
+        name="MultiSimilarityLoss",
+        **kwargs,
+    ):
         """Take the arguments."""
         _only_cosine(distance, of="MultiSimilarityLoss")
         if center != 1:
             raise ValueError(f"center must be 1, got {center}: move the threshold by lmda instead")
-        self._set_up(locals(), alpha=alpha, beta=beta, epsilon=epsilon, lam=lmda, name=name)
+        self._set_up(
+            locals(),
+            alpha=alpha,
+            beta=beta,
+            epsilon=epsilon,
+            lam=lmda,
+            name=name,
+        )
 
 
 @_register
 class CircleLoss(_Given, losses.CircleLoss):
     """``simnb.losses.CircleLoss``."""
 
-    def __init__(self, distance="cosine", gamma=80.0, margin=0.4, name="CircleLoss", **kwargs):
+    def __init__(
+        self,
+        distance="cosine",
+        gamma=80.0,
+        margin=0.4,
+        name="CircleLoss",
+        **kwargs,
+    ):
         """Take the arguments."""
         _only_cosine(distance, of="CircleLoss")
-        self._set_up(locals(), gamma=gamma, margin=margin, name=name)
+        self._set_up(
+            locals(),
+            gamma=gamma,
+            margin=margin,
+            name=name,
+        )
 
 
 @_register
@@ -92,16 +151,28 @@ class SoftNearestNeighborLoss(_Given, losses.SoftNearestNeighborLoss):
 
     def __init__(self, distance="sql2", temperature=1, name="SoftNearestNeighborLoss", **kwargs):
         """Take the arguments."""
-        self._set_up(locals(), temperature=temperature, distance=distance_canonicalizer(distance).name, name=name)
+        self._set_up(
+            locals(), temperature=temperature, distance=distance_canonicalizer(distance).name, name=name
+        )
 
 
 @_register
 class LiftedStructLoss(_Given, losses.LiftedStructureLoss):
     """``simnb.losses.LiftedStructureLoss``, over euclidean distances of what it is given, as in its paper."""
 
-    def __init__(self, distance="cosine", margin=1.0, name="LiftedStructLoss", **kwargs):
+    def __init__(
+        self,
+        distance="cosine",
+        margin=1.0,
+        name="LiftedStructLoss",
+        **kwargs,
+    ):
         """Take the arguments."""
-        self._set_up(locals(), margin=margin, name=name)
+        self._set_up(
+            locals(),
+            margin=margin,
+            name=name,
+        )
 
 
 class _OfTwo(keras.losses.Loss):
@@ -130,7 +201,7 @@ def _interleaved(one, other):
 
 @_register
 class MultiNegativesRankLoss(_OfTwo):
-    """``simnb.losses.multiple_negatives_ranking_loss`` from queries to keys; 1 / ``scale`` is its temperature.
+    """``simnb.losses.multiple_negatives_ranking_loss`` from queries to keys, temperature 1 / ``scale``.
 
     Called with query and key embeddings, row i of one belonging to row i of the other.
     """
@@ -172,7 +243,7 @@ class SimSiamLoss(_OfTwo):
     """
 
     def __init__(self, projection_type="negative_cosine_sim", margin=0.001, name="simsiam", **kwargs):
-        """Take the arguments; ``margin`` guarded a division that needs no guard here, and is without effect."""
+        """Take the arguments; ``margin`` guarded a division, and is without effect."""
         if projection_type not in ("negative_cosine_sim", "cosine_distance"):
             raise ValueError(
                 "projection_type must be 'negative_cosine_sim' or 'cosine_distance', got "
@@ -190,7 +261,7 @@ class SimSiamLoss(_OfTwo):
 
 @_register
 class Barlow(_OfTwo):
-    """``simnb.losses.two_views.barlow_twins_loss``; ``lambda_`` is the weight of what lies off the diagonal."""
+    """``simnb.losses.two_views.barlow_twins_loss``; ``lambda_`` is its ``off_diagonal``."""
 
     def __init__(self, lambda_=5e-3, margin=1e-12, name="barlow", **kwargs):
         """Take the arguments."""

@@ -19,7 +19,9 @@ class RetrievalMetric:
         ValueError: If an option is given that was left out.
     """
 
-    def __init__(self, name="", k=5, average="micro", *, distance_threshold=np.inf, drop_closest_lookup=False):
+    def __init__(
+        self, name="", k=5, average="micro", *, distance_threshold=np.inf, drop_closest_lookup=False
+    ):
         """Keep the options."""
         if distance_threshold != np.inf:
             raise ValueError(

@@ -189,7 +189,7 @@ class MultiShotMemorySampler(_Sampler, BalancedBatches):
         self._say(classes_per_batch, examples_per_class_per_batch)
 
     def get_slice(self, begin=0, size=-1):
-        """Examples and labels as arrays, ``size`` of them from ``begin``; with -1 up to the last, included."""
+        """Examples and labels as arrays, ``size`` of them from ``begin``; with -1 to the end."""
         positions = self._positions(begin, size)
         return np.asarray(self._images[positions]), self._labels[positions]
 
@@ -342,7 +342,7 @@ def _read(dataset_name, split, x_key, y_key):
     return examples.images, examples.labels
 
 
-def TFRecordDatasetSampler(  # noqa: N802 - its old name
+def TFRecordDatasetSampler(
     shard_path,
     deserialization_fn,
     example_per_class=2,
@@ -390,13 +390,13 @@ def TFRecordDatasetSampler(  # noqa: N802 - its old name
         cycle_length=cycle,
         block_length=example_per_class,
         num_parallel_calls=parallelism if async_cycle else None,
-        deterministic=not async_cycle,
+        deterministic=False if async_cycle else None,
     )
     examples = records.map(deserialization_fn, num_parallel_calls=parallelism)
     return examples.batch(batch_size).prefetch(prefetch_size or tf.data.AUTOTUNE)
 
 
-def TFDataSampler(  # noqa: N802 - its old name
+def TFDataSampler(
     ds,
     classes_per_batch=2,
     examples_per_class_per_batch=2,
@@ -434,7 +434,7 @@ def TFDataSampler(  # noqa: N802 - its old name
     if total_examples_per_class is not None:
         raise ValueError("TFDataSampler has no total_examples_per_class: MultiShotMemorySampler does")
     if warmup > 0:
-        raise ValueError("TFDataSampler has no warmup: a data set knows of no epochs; see MultiShotMemorySampler")
+        raise ValueError("TFDataSampler has no warmup: a data set has no epochs; see MultiShotMemorySampler")
     if label_output is not None:
         raise ValueError("TFDataSampler has no label_output: map the data set to (x, y)")
     if class_list is not None:

@@ -143,8 +143,7 @@ def projector(
         labels: Class of each.
         class_mapping: Name of each class, by number, or a list of names.
         images: Shown beside the pointer.
-        image_size: Without effect, as are ``pt_size``, ``colorize``, ``pastel_factor`` and ``active_drag``: points
-            and thumbnails follow the zoom, colors are told apart by the color-blind too.
+        image_size: Without effect: thumbnails follow the zoom.
         tooltips_info: More to show beside the pointer: by name a value for each example.
         pt_size: Without effect.
         colorize: Without effect.
@@ -203,12 +202,10 @@ def visualize_views(
         ValueError: If predictions are given.
     """
     if predictions is not None:
-        raise ValueError("visualize_views has no predictions; simnb.plots draws answers: rejected_grid and others")
+        raise ValueError("visualize_views has no predictions; simnb.plots draws answers (rejected_grid)")
     count = len(views[0]) if num_imgs is None else num_imgs
     scale = max_pixel_value - min_pixel_value
-    shown = [
-        _pixels((np.asarray(view[:count], np.float32) - min_pixel_value) / scale) for view in views
-    ]
+    shown = [_pixels((np.asarray(view[:count], np.float32) - min_pixel_value) / scale) for view in views]
     pairs = np.concatenate(shown, axis=2)
     plots.image_grid(pairs, None if labels is None else np.asarray(labels)[:count], columns=views_per_col)
     plt.show()

@@ -152,9 +152,9 @@ class Indexing:
             y: Class of each.
             thresholds_targets: By name the value of the calibration metric to keep to.
             k: Neighbors that the matcher sees.
-            calibration_metric: ``f1``, ``precision``, ``recall``, ``binary_accuracy`` or ``fpr``. The cutpoint
-                ``optimal`` is the best of it; under ``fpr``, the best F1, since rejecting everything has the
-                best ``fpr``.
+            calibration_metric: ``f1``, ``precision``, ``recall``, ``binary_accuracy`` or ``fpr``. The
+                cutpoint ``optimal`` is the best of it; under ``fpr``, the best F1, since rejecting
+                everything has the best ``fpr``.
             matcher: ``match_nearest`` or ``match_majority_vote``.
             extra_metrics: What else to report.
             rounding: Digits in the table.
@@ -175,7 +175,9 @@ class Indexing:
             )
         metric = wanted.of_calibration
         sign = "<=" if metric == "false_acceptance" else ">="
-        targets = {str(name): f"{metric} {sign} {value}" for name, value in (thresholds_targets or {}).items()}
+        targets = {
+            str(name): f"{metric} {sign} {value}" for name, value in (thresholds_targets or {}).items()
+        }
         calibration = calibrate(
             gallery.index.search(self._embed(x), k=k),
             np.asarray(y).ravel(),
@@ -189,11 +191,15 @@ class Indexing:
         metrics = [make_classification_metric(each) for each in extra_metrics]
         results = _results(calibration, [wanted, *(m for m in metrics if m.name != wanted.name)])
         if verbose:
-            rows = [{key: cut.get(key) for key in cut if key != "value"} for cut in results.cutpoints.values()]
+            rows = [
+                {key: cut.get(key) for key in cut if key != "value"} for cut in results.cutpoints.values()
+            ]
             _print_table("Calibration", rows, rounding)
             for cut in calibration.cutpoints.values():
                 if not cut.met:
-                    print(f"{cut.name}: no distance gives {cut.goal}; the closest has {cut.rates[metric]:.3g}")
+                    print(
+                        f"{cut.name}: no distance gives {cut.goal}; the closest has {cut.rates[metric]:.3g}"
+                    )
         return results
 
     @staticmethod
@@ -392,15 +398,15 @@ def _results(calibration, metrics):
 
 
 def _print_table(title, rows, rounding):
-    """Rows as text in columns."""
+    """Rows as text in columns; a distance needs more digits than a share."""
     print(f"\n{title}")
-    cells = [
-        {key: f"{value:.{rounding}f}" if isinstance(value, float) else str(value) for key, value in row.items()}
-        for row in rows
-    ]
-    for row in cells:  # a distance needs more digits than a share
-        if "distance" in row:
-            row["distance"] = f"{rows[cells.index(row)]['distance']:.6g}"
-    widths = {key: max(len(key), *(len(row[key]) for row in cells)) for key in cells[0]}
-    for row in [{key: key for key in widths}, *cells]:
-        print("  ".join(f"{row[key]:>{width}}" for key, width in widths.items()))
+
+    def text(name, value):
+        if not isinstance(value, float):
+            return str(value)
+        return f"{value:.6g}" if name == "distance" else f"{value:.{rounding}f}"
+
+    cells = [{name: text(name, value) for name, value in row.items()} for row in rows]
+    widths = {name: max(len(name), *(len(row[name]) for row in cells)) for name in cells[0]}
+    for row in [{name: name for name in widths}, *cells]:
+        print("  ".join(f"{row[name]:>{width}}" for name, width in widths.items()))

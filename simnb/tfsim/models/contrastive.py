@@ -2,7 +2,6 @@
 
 import numpy as np
 
-from simnb import models
 from simnb._keras import keras, ops
 from simnb.tfsim.models._indexing import Indexing
 from simnb.tfsim.models.similarity import _Saved
@@ -153,8 +152,7 @@ class ContrastiveModel(Indexing, _Saved, keras.Model):
         return np.asarray(ops.normalize(found, axis=1))
 
     def _embed(self, x):
-        features = models.embed(self.backbone, np.asarray(x), progress=False)
-        return np.asarray(ops.normalize(self.projector.predict(features, verbose=0), axis=1))
+        return self.predict(np.asarray(x))
 
     def get_config(self):
         """The parts."""

@@ -25,7 +25,7 @@ class _Saved:
             compression: Without effect.
             overwrite: Whether something saved there before is replaced.
             include_optimizer: Must be True: Keras keeps the optimizer of a compiled model.
-            **options: ``save_format="tf"`` or ``"keras"``, without effect: the ending of ``filepath`` says it.
+            **options: ``save_format="tf"`` or ``"keras"``, without effect: the ending says it.
 
         Raises:
             ValueError: If something is in the way, or another format is asked for.
@@ -33,7 +33,9 @@ class _Saved:
         save_format = options.pop("save_format", None)
         options = {name: value for name, value in options.items() if value not in (None, True)}
         if options:
-            raise ValueError(f"save takes none of {', '.join(options)}: they belong to TensorFlow's SavedModel")
+            raise ValueError(
+                f"save takes none of {', '.join(options)}: they belong to TensorFlow's SavedModel"
+            )
         path = Path(filepath)
         if path.suffix in (".h5", ".hdf5") or save_format not in (None, "tf", "keras"):
             raise ValueError(f'filepath must end in ".keras" or be a folder, got {str(filepath)!r}')
@@ -45,6 +47,8 @@ class _Saved:
         path.parent.mkdir(parents=True, exist_ok=True)
         part = path.with_name(f"{path.stem}.part{path.suffix}")
         self._with_index = save_index
+        if self.compiled and self.optimizer is not None and not self.optimizer.built:
+            self.optimizer.build(self.trainable_variables)  # else Keras cannot load it without a warning
         try:
             keras.saving.save_model(self, part, zipped=zipped or False)
             _replace(part, path)
@@ -73,7 +77,7 @@ def _remove(path):
 
 @keras.saving.register_keras_serializable(package="simnb.tfsim")
 class SimilarityModel(Indexing, _Saved, keras.Model):
-    """A functional Keras model that indexes, looks up, calibrates and matches: ``SimilarityModel(inputs, outputs)``.
+    """A functional Keras model, of inputs and outputs, that indexes, looks up, calibrates and matches.
 
     Everything that Keras's model has is there too. ``simnb.search.SimilaritySearch`` does the same around any
     embedder, and is what new code should use.
@@ -160,8 +164,9 @@ class SimilarityModel(Indexing, _Saved, keras.Model):
             self.optimizer.build(self.trainable_variables)
 
     def _embed(self, x):
-        if len(self.outputs) == 1:
-            return models.embed(self, np.asarray(x), progress=False)
-        found = self.predict(np.asarray(x), verbose=0)
+        x = np.asarray(x)
+        if len(self.outputs) == 1 and x.ndim == 4:
+            return models.embed(self, x, progress=False)
+        found = self.predict(x, verbose=0)
         found = list(found.values()) if isinstance(found, dict) else found
-        return found[self._embedding_output]
+        return found[self._embedding_output] if isinstance(found, list | tuple) else found

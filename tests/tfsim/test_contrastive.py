@@ -1,0 +1,114 @@
+"""Self-supervised training by the old names."""
+
+import numpy as np
+import pytest
+
+from simnb import data, tfsim
+from simnb._keras import keras
+from simnb.losses import two_views
+
+LOSSES = {
+    "simsiam": tfsim.losses.SimSiamLoss,
+    "simclr": tfsim.losses.SimCLRLoss,
+    "barlow": tfsim.losses.Barlow,
+    "vicreg": tfsim.losses.VicReg,
+}
+
+
+@pytest.fixture(scope="module")
+def images():
+    return data.load("digits").images[:64]
+
+
+def new_model(algorithm):
+    keras.utils.set_random_seed(1)
+    inputs = keras.Input((32, 32, 3))
+    x = keras.layers.Conv2D(8, 5, 4, activation="relu")(inputs)
+    backbone = keras.Model(inputs, keras.layers.GlobalAveragePooling2D()(x))
+    projector = tfsim.models.contrastive.get_projector(8, dim=16, num_layers=2)
+    model = tfsim.models.create_contrastive_model(backbone=backbone, projector=projector, algorithm=algorithm)
+    model.compile(optimizer=keras.optimizers.Adam(0.01), loss=LOSSES[algorithm]())
+    return model
+
+
+@pytest.mark.parametrize("algorithm", LOSSES)
+def test_it_trains_indexes_and_is_saved(algorithm, images, tmp_path):
+    model = new_model(algorithm)
+    augmenter = tfsim.augmenters.SimCLRAugmenter(32, 32)
+    one, other = augmenter.augment(images, None, 2)
+    assert one.shape == images.shape
+    assert np.abs(one - other).max() > 0
+    before = [weight.copy() for weight in model.get_weights()]
+    history = model.fit(one, other, batch_size=32, epochs=4, verbose=0).history
+    assert np.isfinite(history["loss"]).all()
+    assert history["loss"][-1] < history["loss"][0]
+    assert any(np.abs(a - b).max() > 0 for a, b in zip(before, model.get_weights(), strict=True))
+    assert np.isfinite(model.evaluate(one, other, verbose=0))
+    model.index(one, np.arange(64), verbose=0)
+    assert [row[0].label for row in model.lookup(one[:5], k=1)] == list(range(5))
+    np.testing.assert_allclose(np.linalg.norm(model.predict(one), axis=1), 1, atol=1e-5)
+    model.save(tmp_path / "model.keras")
+    again = keras.models.load_model(tmp_path / "model.keras")
+    assert again.lookup(one[:5], k=2) == model.lookup(one[:5], k=2)
+
+
+def test_wrong_options(images):
+    backbone = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])
+    with pytest.raises(ValueError, match="algorithm must be one of"):
+        tfsim.models.create_contrastive_model(backbone=backbone, algorithm="moco")
+    with pytest.raises(ValueError, match="resize"):
+        tfsim.augmenters.SimCLRAugmenter(16, 16).augment(images, None, 2)
+    with pytest.raises(ValueError, match="solarize_probability"):
+        tfsim.augmenters.BarlowAugmenter(32, 32, solarize_probability=0.1)
+
+
+def test_barlow_twins_is_its_equation():
+    rng = np.random.default_rng(0)
+    one, other = rng.normal(size=(2, 20, 4))
+    c = np.corrcoef(one.T, other.T)[:4, 4:]
+    expected = sum((1 - c[i, i]) ** 2 if i == j else 0.005 * c[i, j] ** 2 for i in range(4) for j in range(4))
+    assert float(two_views.barlow_twins_loss(one, other)) == pytest.approx(expected, rel=1e-4)
+
+
+def test_vicreg_is_its_equations():
+    rng = np.random.default_rng(0)
+    one, other = rng.normal(size=(2, 20, 4)) * [0.5, 1, 2, 0.1]
+    expected = 25 * ((one - other) ** 2).mean()
+    for view in (one, other):
+        covariance = np.cov(view.T)
+        expected += 25 * np.maximum(0, 1 - np.sqrt(np.diag(covariance) + 1e-4)).mean()
+        expected += (covariance**2 - np.diag(np.diag(covariance) ** 2)).sum() / 4
+    assert float(two_views.vicreg_loss(one, other)) == pytest.approx(expected, rel=1e-4)
+
+
+def test_simsiam_is_a_cosine_and_stops_the_gradient():
+    import tensorflow as tf
+
+    rng = np.random.default_rng(0)
+    one, other = (tf.Variable(rng.normal(size=(5, 3)), dtype="float32") for _ in range(2))
+    with tf.GradientTape() as tape:
+        loss = two_views.simsiam_loss(one, other)
+    a, b = one.numpy(), other.numpy()
+    expected = -(a * b).sum(1) / np.linalg.norm(a, axis=1) / np.linalg.norm(b, axis=1)
+    np.testing.assert_allclose(loss, expected, rtol=1e-5)
+    gradients = tape.gradient(loss, [one, other])
+    assert gradients[0] is None
+    assert np.abs(gradients[1]).max() > 0
+    with pytest.raises(ValueError, match="same shape"):
+        two_views.simsiam_loss(a, b[:, :2])
+
+
+def test_two_sets_are_compared_row_by_row():
+    rng = np.random.default_rng(0)
+    one, other = rng.normal(size=(2, 6, 4)).astype("float32")
+    unit = [view / np.linalg.norm(view, axis=1, keepdims=True) for view in (one, other)]
+    one, other = unit
+    scores = one @ other.T * 20
+    expected = np.log(np.exp(scores - np.diag(scores)[:, None]).sum(axis=1)).mean()
+    assert float(tfsim.losses.MultiNegativesRankLoss()(one, other)) == pytest.approx(expected, rel=1e-4)
+    both = np.concatenate(unit)
+    scores = both @ both.T / 0.05
+    np.fill_diagonal(scores, -np.inf)
+    right = scores[np.arange(12), np.roll(np.arange(12), 6)]
+    expected = (np.log(np.exp(scores).sum(axis=1)) - right).mean()
+    assert float(tfsim.losses.SimCLRLoss()(one, other)) == pytest.approx(expected, rel=1e-4)

@@ -1,0 +1,116 @@
+"""Pictures, architectures, losses and training metrics by their old names."""
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+
+from simnb import losses, tfsim
+from simnb._keras import keras
+from simnb.widgets import Projector
+
+SAME = {
+    "MultiSimilarityLoss": (losses.MultiSimilarityLoss(), {}),
+    "TripletLoss": (losses.TripletLoss(margin=None), {}),
+    "CircleLoss": (losses.CircleLoss(), {}),
+    "PNLoss": (losses.PNLoss(margin=None), {}),
+    "SoftNearestNeighborLoss": (losses.SoftNearestNeighborLoss(), {}),
+    "LiftedStructLoss": (losses.LiftedStructureLoss(), {}),
+}
+
+
+@pytest.mark.parametrize("name", SAME)
+def test_losses_are_those_of_simnb(name):
+    rng = np.random.default_rng(0)
+    labels, embeddings = np.repeat(np.arange(4), 3), rng.normal(size=(12, 5)).astype("float32")
+    expected, options = SAME[name]
+    cls = getattr(tfsim.losses, name)
+    loss = cls(**options)
+    assert float(loss(labels, embeddings)) == pytest.approx(float(expected(labels, embeddings)), rel=1e-6)
+    again = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(loss))
+    assert float(again(labels, embeddings)) == float(loss(labels, embeddings))
+    assert again.distance.name == loss.distance.name
+
+    class Own(cls):
+        pass
+
+    assert float(Own()(labels, embeddings)) == float(loss(labels, embeddings))
+
+
+@pytest.mark.parametrize(("make", "said"), [
+    (lambda: tfsim.losses.MultiSimilarityLoss(center=0.5), "lmda"),
+    (lambda: tfsim.losses.CircleLoss(distance="l2"), "cosine"),
+    (lambda: tfsim.losses.TripletLoss(distance="nothing"), "distance must be one of"),
+    (lambda: tfsim.losses.SimSiamLoss(projection_type="angular_distance"), "projection_type"),
+    (lambda: tfsim.layers.MetricEmbedding(4, activation="relu"), "activation"),
+    (lambda: tfsim.architectures.ResNet18Sim((32, 32, 3), l2_norm=False), "l2_norm"),
+    (lambda: tfsim.callbacks.EvalCallback([], [], [], [], tb_logdir="logs"), "TensorBoard"),
+])  # fmt: skip
+def test_what_was_left_out_is_refused(make, said):
+    with pytest.raises(ValueError, match=said):
+        make()
+
+
+def test_training_metrics():
+    labels = np.array([0, 0, 1, 1])
+    embeddings = np.array([[0.0], [1], [3], [7]], "float32")
+    metrics = tfsim.training_metrics
+    expected = {
+        metrics.max_pos: 4, metrics.avg_pos: 2.5, metrics.min_pos: 1, metrics.sum_pos: 10, metrics.min_neg: 2,
+        metrics.avg_neg: (3 + 2 + 2 + 6) / 4, metrics.max_neg: 6, metrics.sum_neg: 13, metrics.dist_gap: 2,
+    }  # fmt: skip
+    for make, value in expected.items():
+        metric = make("manhattan")
+        metric.update_state(labels, embeddings)
+        assert float(metric.result()) == pytest.approx(value)
+        metric.update_state(labels, 3 * embeddings)
+        assert float(metric.result()) == pytest.approx(2 * value)  # the mean over batches
+        metric.reset_state()
+        assert float(metric.result()) == 0
+        assert type(metric).from_config(metric.get_config()).name == metric.name
+
+
+@pytest.mark.parametrize(("name", "options"), [
+    ("ResNet18Sim", {}),
+    ("ResNet50Sim", {"weights": None}),
+    ("EfficientNetSim", {"weights": None, "trainable": "partial", "pooling": "avg"}),
+])  # fmt: skip
+def test_architectures(name, options):
+    model = getattr(tfsim.architectures, name)((32, 32, 3), embedding_size=16, **options)
+    assert isinstance(model, tfsim.models.SimilarityModel)
+    images = np.random.default_rng(0).integers(0, 256, (3, 32, 32, 3), np.uint8)
+    found = model.predict(images, verbose=0)
+    assert found.shape == (3, 16)
+    np.testing.assert_allclose(np.linalg.norm(found, axis=1), 1, atol=1e-4)
+    if name == "ResNet18Sim":
+        assert 11.1e6 < model.count_params() < 11.3e6  # 11.2 million without its 1000 classes
+    else:
+        assert 0 < len(model.trainable_weights) < len(model.weights)
+
+
+def test_pictures():
+    rng = np.random.default_rng(0)
+    images = rng.random((4, 8, 8, 1)).astype("float32")
+    neighbors = [tfsim.types.Lookup(i + 1, 0.1 * i, i, None, image) for i, image in enumerate(images)]
+    found = tfsim.visualization.viz_neigbors_imgs(
+        images[0], 1, neighbors, class_mapping={0: "cat", 1: "<img>"}, show=False
+    )
+    assert found is plt
+    texts = [text.get_text() for ax in plt.gcf().axes for text in ax.texts]
+    assert any("cat" in text for text in texts)
+    with pytest.raises(ValueError, match="data=x"):
+        tfsim.visualization.viz_neighbors_imgs(images[0], 1, [tfsim.types.Lookup(1, 0.1, 1)])
+    tfsim.visualization.visualize_views([images, images], labels=[0, 1, 1, 0])
+    assert plt.gcf() is not None
+    plt.close("all")
+
+
+def test_projector():
+    rng = np.random.default_rng(0)
+    embeddings = rng.normal(size=(40, 6)).astype("float32")
+    shown = tfsim.visualization.projector(
+        embeddings, labels=np.repeat([0, 10], 20), class_mapping={0: "a", 10: "b"},
+        images=rng.random((40, 8, 8, 3)), plot_size=500,
+        tooltips_info={"file": [f"{i}.png" for i in range(40)]},
+    )  # fmt: skip
+    assert isinstance(shown, Projector)
+    assert isinstance(tfsim.visualization.projector(embeddings), Projector)

@@ -17,7 +17,8 @@ FLOORS = [
     {"_parts", "models", "matching"},
     {"calibration", "training"},
     {"search", "plots", "scale", "protocols"},
-    {"widgets", "tfsim"},
+    {"widgets"},
+    {"tfsim"},
 ]
 FLOOR = {module: floor for floor, modules in enumerate(FLOORS) for module in modules}
 ARRAY_HALF = {"augmentation", "distances", "data", "index", "metrics", "matching", "calibration", "plots"}

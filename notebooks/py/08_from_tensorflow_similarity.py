@@ -28,7 +28,7 @@
 # %% [markdown]
 # ## 0. Set-up
 #
-# The line that changes is the second last. It was `import tensorflow_similarity as tfsim`.
+# The line that changes is the import: `from simnb import tfsim` in the place of `import tensorflow_similarity as tfsim`.
 
 # %%
 import tempfile
@@ -105,7 +105,8 @@ print(f"{len(no_match)} of {len(x_query)} queries have no match")
 
 # %% tags=["nbval-ignore-output", "picture"]
 neighbors = model.lookup(x_query[:1], k=6)
-tfsim.visualization.viz_neighbors_imgs(x_query[0], y_query[0], neighbors[0])
+names = dict(enumerate(data.load(split="test").class_names))
+tfsim.visualization.viz_neighbors_imgs(x_query[0], y_query[0], neighbors[0], class_mapping=names)
 
 # %%
 # Check: training and validation share no image, neighbors come nearest first, and what matches is mostly right.
@@ -204,7 +205,7 @@ ax.plot(curves.distances, theirs[1:], "--", label="right answers / all right ans
 ax.plot(curves.distances, curves.recall[1:], label="right answers / all queries of known classes (ours)")
 ax.set(xlabel="cosine distance threshold", ylabel="recall", ylim=(0, 1.05))
 ax.set_title("A recall that always reaches 1 says nothing about the network", loc="left", fontsize=10)
-ax.legend(frameon=False)
+ax.legend(frameon=False, loc="lower right")
 plt.show()
 
 # %%
@@ -357,6 +358,8 @@ assert 0 < watched["recall@1"][0] <= 1
 # Replace the old names file by file, with the table of section 2 beside you: `BalancedBatches` first, then
 # `SimilaritySearch`. [03_training](03_training.ipynb) has the recipe that trains to the same quality in a fraction of
 # the time, [05_calibration](05_calibration.ipynb) thresholds that keep their promise.
+#
+# When you are done, shut down the kernel: TensorFlow keeps its memory until then.
 #
 # ## References
 #

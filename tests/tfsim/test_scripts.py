@@ -12,15 +12,25 @@ from simnb import data
 SCRIPTS = Path(__file__).parent / "scripts"
 
 
-@pytest.mark.parametrize("name", [pytest.param("digits"), pytest.param("cifar10")])
+def run(script, *arguments):
+    done = subprocess.run(
+        [sys.executable, SCRIPTS / script, *arguments],
+        env={**os.environ, "MPLBACKEND": "Agg"}, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-3000:]
+    return done.stdout.strip()
+
+
+@pytest.mark.parametrize("name", ["digits", "cifar10"])
 def test_the_tutorial_runs(name):
     if name != "digits" and data.default_name() != name:
         pytest.skip("CIFAR-10 is not prepared on this machine, and there is no way to get it")
-    environment = {**os.environ, "MPLBACKEND": "Agg", "PYTHONWARNINGS": "error::DeprecationWarning:simnb"}
-    done = subprocess.run(
-        [sys.executable, SCRIPTS / "tutorial.py", name, "10"],
-        env=environment, capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr[-3000:]
-    assert "binary_accuracy" in done.stdout
-    assert done.stdout.strip().endswith("200 indexed")
+    printed = run("tutorial.py", name, "10")
+    assert "binary_accuracy" in printed
+    assert printed.endswith("200 indexed")
+
+
+def test_every_verb_runs():
+    printed = run("every_verb.py", "digits")
+    assert "dream: no distance gives f1 >= 1" in printed
+    assert "recall@2_unknown_classes" in printed

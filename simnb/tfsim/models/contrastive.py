@@ -92,27 +92,11 @@ class ContrastiveModel(Indexing, _Saved, keras.Model):
         """Set the model up for training, and begin an empty index; arguments as of ``SimilarityModel``."""
         self.create_index(distance, search, kv_store, evaluator, None, stat_buffer_size)
         super().compile(optimizer=optimizer, loss=loss, **kwargs)
-        self._built_for_two = self.built or self._build_parts()
-
-    def _build_parts(self):
-        self.build((None, *self.backbone.input_shape[1:]))
-        return True
+        self.built = True  # the parts are
 
     def build(self, input_shape):
         """The parts are built already."""
         self.built = True
-
-    def get_compile_config(self):
-        """Keras's, and the distance."""
-        config = super().get_compile_config()
-        if config and self._gallery is not None:
-            config["distance"], config["search"] = self._gallery.index.distance, self._gallery.search
-        return config
-
-    def compile_from_config(self, config):
-        """Compile a loaded model as it was."""
-        self.compile(**keras.saving.deserialize_keras_object(config))
-        self.optimizer.build(self.trainable_variables)
 
     def call(self, inputs, training=None):
         """Projections of images; of a pair of views, those of each."""

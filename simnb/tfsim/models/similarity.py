@@ -56,6 +56,19 @@ class _Saved:
             self._with_index = True
             _remove(part)
 
+    def get_compile_config(self):
+        """Keras's, and the distance."""
+        config = super().get_compile_config()
+        if config and self._gallery is not None:
+            config["distance"], config["search"] = self._gallery.index.distance, self._gallery.search
+        return config
+
+    def compile_from_config(self, config):
+        """Compile a loaded model as it was."""
+        self.compile(**keras.saving.deserialize_keras_object(config))
+        if self.built:
+            self.optimizer.build(self.trainable_variables)
+
 
 def _replace(part, path):
     if part.is_dir() and path.exists():
@@ -149,19 +162,6 @@ class SimilarityModel(Indexing, _Saved, keras.Model):
             steps_per_execution=steps_per_execution,
             **kwargs,
         )
-
-    def get_compile_config(self):
-        """Keras's, and the distance."""
-        config = super().get_compile_config()
-        if config and self._gallery is not None:
-            config["distance"], config["search"] = self._gallery.index.distance, self._gallery.search
-        return config
-
-    def compile_from_config(self, config):
-        """Compile a loaded model as it was."""
-        self.compile(**keras.saving.deserialize_keras_object(config))
-        if self.built:
-            self.optimizer.build(self.trainable_variables)
 
     def _embed(self, x):
         x = np.asarray(x)

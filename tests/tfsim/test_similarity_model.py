@@ -251,11 +251,12 @@ def test_data_frame(model, points):
 def test_the_callback_leaves_the_index_alone(model, points, capsys):
     metrics = [tfsim.retrieval_metrics.RecallAtK(k=1)]
     callback = tfsim.callbacks.EvalCallback(
-        points[0][1::2], points[1][1::2], points[0][::2], points[1][::2], metrics=["binary_accuracy", "f1"],
+        points[0][1::2], points[1][1::2], points[0][::4], points[1][::4], metrics=["binary_accuracy", "f1"],
         retrieval_metrics=metrics, known_classes=[0, 1, 2],
     )  # fmt: skip
     history = model.fit(*points, epochs=2, callbacks=[callback], verbose=0).history
-    assert model.index_size() == 20
+    assert model.index_size() == 20  # more than the targets
+    assert model.single_lookup(points[0][2], k=1)[0].data is not None
     assert len(history["binary_accuracy_known_classes"]) == len(history["recall@1_unknown_classes"]) == 2
     assert "f1_known_classes" in capsys.readouterr().out
 

@@ -147,7 +147,7 @@ assert np.array_equal(np.where(answers.labels == -1, 10, answers.labels), matche
 # Side by side:
 #
 # | TensorFlow Similarity, and `simnb.tfsim` | simnb |
-# | --- | --- |
+# | :-- | :-- |
 # | `samplers.MultiShotMemorySampler(x, y, classes_per_batch, examples_per_class_per_batch)` | `samplers.BalancedBatches(x, y, classes_per_batch=, examples_per_class=)` |
 # | `samplers.TFDatasetMultiShotMemorySampler("cifar10", ...)` | `data.load("cifar10")`, then `BalancedBatches` |
 # | `samplers.MultiShotFileSampler(paths, y)` | `data.from_folder(path, lazy=True)`, then `BalancedBatches` |
@@ -181,7 +181,7 @@ assert np.array_equal(np.where(answers.labels == -1, 10, answers.labels), matche
 # ## 3. What behaves differently
 #
 # | | theirs | ours | why |
-# | --- | --- | --- | --- |
+# | :-- | :-- | :-- | :-- |
 # | sampling | examples of a class are drawn anew for each batch, from Python's global generator | like cards: each once before any again, by a seed | every image is used, and the run can be repeated |
 # | small classes | drawn with replacement, a printed warning | repeated within a batch, a warning that names the class | the same, but it can be caught |
 # | `get_slice(begin, -1)` | leaves out the last example | to the last, included | it said *to the end* |

@@ -25,7 +25,7 @@ from simnb.tfsim import (
     utils,
     visualization,
 )
-from simnb.tfsim._left_out import instead
+from simnb.tfsim._left_out import INSTEAD
 
 __all__ = [
     "__version__",
@@ -49,4 +49,6 @@ __all__ = [
 
 
 def __getattr__(name):
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}{instead(name)}")
+    if name in INSTEAD:  # no AttributeError: of one, `from simnb.tfsim import ...` drops what it says
+        raise ImportError(f"{__name__} has no {name}; use {INSTEAD[name]}")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,6 +1,6 @@
 """What simnb has in the place of names that were left out."""
 
-_INSTEAD = {
+INSTEAD = {
     "indexer": "the index belongs to the model (model.index, model.lookup); alone: simnb.index.open_index()",
     "Indexer": "the index belongs to the model (model.index, model.lookup); alone: simnb.index.open_index()",
     "search": 'choose by compile(search="exact" or "hnsw"); alone: simnb.index.open_index(search=...)',
@@ -11,8 +11,3 @@ _INSTEAD = {
     "MemoryEvaluator": "model.calibrate and model.evaluate_retrieval; alone: simnb.calibration",
     "algebra": "keras.ops; distances are in simnb.distances",
 }
-
-
-def instead(name):
-    """The end of a message about a name that is not here, empty where we know nothing better."""
-    return f"; use {_INSTEAD[name]}" if name in _INSTEAD else ""

@@ -11,7 +11,7 @@ from simnb.tfsim.distances import distance_canonicalizer
 from simnb.tfsim.matchers import make_classification_matcher
 from simnb.tfsim.models._indexing import match_counts, value_of
 
-__all__ = ["EvalCallback", "SplitValidationLoss"]
+__all__ = ["EvalCallback"]
 
 
 class EvalCallback(keras.callbacks.Callback):
@@ -103,7 +103,3 @@ class EvalCallback(keras.callbacks.Callback):
 
 def _first(neighbors, k):
     return type(neighbors)(neighbors.distances[:, :k], neighbors.ids[:, :k], neighbors.labels[:, :k])
-
-
-#: Its older name.
-SplitValidationLoss = EvalCallback

@@ -275,7 +275,9 @@ def test_cross_batch_memory(points):
 
 
 def test_what_was_left_out_says_what_to_use():
-    with pytest.raises(AttributeError, match="open_index"):
-        tfsim.indexer  # noqa: B018
+    with pytest.raises(ImportError, match="open_index"):
+        from simnb.tfsim import indexer  # noqa: F401
+    with pytest.raises(ImportError, match="hnsw"):
+        tfsim.search  # noqa: B018
     with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
         tfsim.nonsense  # noqa: B018

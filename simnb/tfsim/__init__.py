@@ -50,5 +50,5 @@ __all__ = [
 
 def __getattr__(name):
     if name in INSTEAD:  # no AttributeError: of one, `from simnb.tfsim import ...` drops what it says
-        raise ImportError(f"{__name__} has no {name}; use {INSTEAD[name]}")
+        raise ImportError(f"{__name__} has no {name}: {INSTEAD[name]}")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -9,7 +9,7 @@ from simnb.metrics import evaluate_matches, known_queries
 from simnb.tfsim.classification_metrics import make_classification_metric
 from simnb.tfsim.distances import distance_canonicalizer
 from simnb.tfsim.matchers import make_classification_matcher
-from simnb.tfsim.models._indexing import match_counts, value_of
+from simnb.tfsim.models._results import match_counts, value_of
 
 __all__ = ["EvalCallback"]
 

@@ -12,7 +12,8 @@ from simnb.tfsim.classification_metrics import make_classification_metric
 from simnb.tfsim.distances import distance_canonicalizer
 from simnb.tfsim.matchers import make_classification_matcher
 from simnb.tfsim.models._gallery import Gallery
-from simnb.tfsim.types import CalibrationResults, Lookup
+from simnb.tfsim.models._results import match_counts, print_table, results_of, value_of
+from simnb.tfsim.types import Lookup
 
 _SEARCHES = {"nmslib": "exact", "exact": "exact", "linear": "exact", "hnsw": "hnsw"}
 
@@ -189,12 +190,12 @@ class Indexing:
         )
         gallery.calibration = calibration
         metrics = [make_classification_metric(each) for each in extra_metrics]
-        results = _results(calibration, [wanted, *(m for m in metrics if m.name != wanted.name)])
+        results = results_of(calibration, [wanted, *(m for m in metrics if m.name != wanted.name)])
         if verbose:
             rows = [
                 {key: cut.get(key) for key in cut if key != "value"} for cut in results.cutpoints.values()
             ]
-            _print_table("Calibration", rows, rounding)
+            print_table("Calibration", rows, rounding)
             for cut in calibration.cutpoints.values():
                 if not cut.met:
                     print(
@@ -271,7 +272,7 @@ class Indexing:
         y = np.asarray(y).ravel()
         results = {m.name: float(m.compute(neighbors, y, labels)) for m in retrieval_metrics}
         if verbose:
-            _print_table("Retrieval", [results], 4)
+            print_table("Retrieval", [results], 4)
         return results
 
     def evaluate_classification(
@@ -296,7 +297,7 @@ class Indexing:
             values = {m.name: float(value_of(m, rates, counts)) for m in metrics}
             results[name] = {"name": name, "distance": cut.threshold, **values}
         if verbose:
-            _print_table("Classification", list(results.values()), 4)
+            print_table("Classification", list(results.values()), 4)
         return results
 
     def index_size(self):
@@ -358,55 +359,3 @@ class Indexing:
             self._set_gallery(Gallery.read(folder, dir_path))
 
     _with_index = True
-
-
-def match_counts(answers, labels, known):
-    accepted = answers != UNKNOWN
-    right = accepted & known & (answers == labels)
-    return {
-        "tp": right.sum(),
-        "fp": (accepted & ~right).sum(),
-        "tn": (~accepted & ~known).sum(),
-        "fn": (~accepted & known).sum(),
-        "count": len(labels),
-    }
-
-
-def value_of(metric, rates, counts):
-    known = metric.of_calibration in rates
-    return rates[metric.of_calibration] if known else metric.compute(**counts)
-
-
-def _results(calibration, metrics):
-    """A calibration of simnb in the shape that TensorFlow Similarity documents."""
-    curves = calibration.curves
-    a, w, rejected, u, v = curves.counts
-    counts = {"tp": a, "fp": w + u, "tn": v, "fn": rejected, "count": curves.num_known + curves.num_unknown}
-    rates = {name: getattr(curves, name) for name in ("precision", "recall", "f1", "accuracy")}
-    rates["false_acceptance"] = curves.false_acceptance
-    values = {metric.name: np.asarray(value_of(metric, rates, counts)) for metric in metrics}
-    first = metrics[0].name
-    thresholds = {"distance": curves.distances, **{name: value[1:] for name, value in values.items()}}
-    thresholds["value"] = thresholds[first]
-    cutpoints = {}
-    for cut in calibration.cutpoints.values():
-        if cut.met:
-            at = curves.position(cut.threshold)
-            each = {name: float(value[at]) for name, value in values.items()}
-            cutpoints[cut.name] = {"name": cut.name, "value": each[first], "distance": cut.threshold, **each}
-    return CalibrationResults(cutpoints, thresholds)
-
-
-def _print_table(title, rows, rounding):
-    """Rows as text in columns; a distance needs more digits than a share."""
-    print(f"\n{title}")
-
-    def text(name, value):
-        if not isinstance(value, float):
-            return str(value)
-        return f"{value:.6g}" if name == "distance" else f"{value:.{rounding}f}"
-
-    cells = [{name: text(name, value) for name, value in row.items()} for row in rows]
-    widths = {name: max(len(name), *(len(row[name]) for row in cells)) for name in cells[0]}
-    for row in [{name: name for name in widths}, *cells]:
-        print("  ".join(f"{row[name]:>{width}}" for name, width in widths.items()))

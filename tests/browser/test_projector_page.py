@@ -114,8 +114,11 @@ def test_a_class_alone_and_all_of_them_again(page):
     cat = page.locator(".simnb-legend button").first
     cat.dblclick()
     page.wait_for_selector(".simnb-projector[data-drawn='150']")
+    pressed = [button.get_attribute("aria-pressed") for button in page.locator(".simnb-legend button").all()]
+    assert pressed == ["true"] + ["false"] * (len(pressed) - 1)
     cat.dblclick()
     page.wait_for_selector(".simnb-projector[data-drawn='300']")
+    assert cat.get_attribute("aria-pressed") == "true"
 
 
 def test_it_zooms_about_the_pointer_and_comes_back(page, shown):
@@ -194,11 +197,16 @@ def test_a_page_whose_threshold_rejects_everything_says_so(tab, shown, tmp_path)
     assert "accepted: none" in tab.locator(".simnb-key").inner_text()
 
 
-@pytest.mark.parametrize("color", ["right", "distance", "accepted"])
-def test_colours_have_a_key(page, color):
+@pytest.mark.parametrize(("color", "said"), [
+    ("right", "nearest is right: 300"),
+    ("distance", "and more"),
+    ("accepted", "within 0.1"),
+])  # fmt: skip
+def test_colours_have_a_key(page, color, said):
     before = page.locator(".simnb-key").inner_text()
     page.select_option(".simnb-color-by", color)
     page.wait_for_function("b => document.querySelector('.simnb-key').innerText !== b", arg=before)
+    assert said in page.locator(".simnb-key").inner_text()
 
 
 def test_the_theme_changes_the_ground(page):
@@ -222,9 +230,10 @@ def test_two_fingers_zoom(page):
         touch("pointerup", 1, 100); touch("pointerup", 2, 300);
     }"""
     page.locator(".simnb-map").evaluate(pinch)
-    page.wait_for_function(
-        "s => document.querySelector('.simnb-projector').dataset.scale > 1.9 * s", arg=scale
-    )
+    page.wait_for_function("s => document.querySelector('.simnb-projector').dataset.scale != s", arg=scale)
+    page.wait_for_timeout(200)
+    after = float(page.locator(".simnb-projector").get_attribute("data-scale"))
+    assert after == pytest.approx(2 * scale, rel=0.05)  # fingers twice as far apart
 
 
 def test_it_fits_a_narrow_window(page):

@@ -1,3 +1,4 @@
+import gc
 import random
 
 import keras
@@ -144,6 +145,26 @@ class CountsTracing(TripletLoss):
 
 
 @pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="counts how often TensorFlow traces")
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="the graphs are TensorFlow's")
+@pytest.mark.parametrize("optimizer", ["adam", "muon", "scaled"])
+def test_the_graph_of_a_step_goes_with_its_model(optimizer):
+    from tensorflow.python.framework.func_graph import FuncGraph
+
+    def graphs_after_training():
+        chosen = (
+            keras.optimizers.LossScaleOptimizer(keras.optimizers.Adam())
+            if optimizer == "scaled"
+            else optimizer
+        )
+        fit(small_model(), batches_of(blobs()), optimizer=chosen, verbose=0)
+        gc.collect()
+        return sum(type(each) is FuncGraph for each in gc.get_objects())
+
+    first = graphs_after_training()
+    assert graphs_after_training() <= first
+    assert graphs_after_training() <= first
+
+
 def test_the_step_is_traced_once():
     CountsTracing.traced = 0
     fit(small_model(), batches_of(blobs(), steps_per_epoch=3), loss=CountsTracing(), epochs=2, verbose=0)

@@ -126,9 +126,9 @@ def _train(learner, batches, epochs, callbacks, saver, verbose):
         learner.history = history
         return history
     earlier = {} if saver is None else {name: list(values) for name, values in saver.history.items()}
-    history = learner.fit(
-        batches, initial_epoch=before, epochs=epochs, callbacks=callbacks, verbose=verbose, shuffle=False
-    )
+    options = {"epochs": epochs, "callbacks": callbacks, "verbose": verbose, "shuffle": False}
+    with _replicas.without_leak(learner.optimizer):
+        history = learner.fit(batches, initial_epoch=before, **options)
     history.epoch = list(range(before)) + history.epoch
     history.history = {name: earlier.get(name, []) + values for name, values in history.history.items()}
     return history

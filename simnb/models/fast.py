@@ -108,7 +108,10 @@ def _whiten(model, images):
     if images.shape[1:] != model.input_shape[1:]:
         raise ValueError(f"whiten must hold images of shape {model.input_shape[1:]}, got {images.shape[1:]}")
     layer = model.get_layer("patches")
-    kernel = whitening_kernel(np.asarray(images, np.float32) / 64.0 - 2.0, PATCH)
+    images = images.astype(np.float32)
+    images /= 64.0
+    images -= 2.0
+    kernel = whitening_kernel(images, PATCH)
     layer.set_weights([np.concatenate([kernel, -kernel], axis=-1)])
     layer.trainable = False
 
@@ -123,9 +126,15 @@ def whitening_kernel(images, size):
     Returns:
         A convolution kernel, shape [size, size, channels, size * size * channels].
     """
-    patches = np.lib.stride_tricks.sliding_window_view(images, (size, size), axis=(1, 2))
-    patches = patches.transpose(0, 1, 2, 4, 5, 3).reshape(-1, size * size * images.shape[3])
-    variances, components = np.linalg.eigh(patches.T @ patches / len(patches))
+    length = size * size * images.shape[3]
+    products, count = np.zeros((length, length)), 0
+    for start in range(0, len(images), 250):  # all patches at once take four times the memory of the images
+        some = images[start : start + 250]
+        patches = np.lib.stride_tricks.sliding_window_view(some, (size, size), axis=(1, 2))
+        patches = patches.transpose(0, 1, 2, 4, 5, 3).reshape(-1, length)
+        products += patches.T @ patches
+        count += len(patches)
+    variances, components = np.linalg.eigh((products / count).astype(np.float32))
     # A constant beside the variance: what hardly varies is mostly noise, and is not blown up.
     kernel = components / np.sqrt(np.maximum(variances, 0) + 5e-4)
     return kernel.reshape(size, size, images.shape[3], -1)

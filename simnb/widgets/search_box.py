@@ -1,7 +1,5 @@
 """Search with an image file, or with a query, and see the answer and what it rests on."""
 
-import io
-from dataclasses import dataclass
 from pathlib import Path
 
 import ipywidgets
@@ -10,43 +8,16 @@ import numpy as np
 from simnb import _checks
 from simnb.data import read_image
 from simnb.data.image_file import num_frames
-from simnb.index import Neighbors
 from simnb.index.protocol import UNKNOWN
 from simnb.matching import match
 from simnb.plots import _style
-from simnb.widgets import _html
+from simnb.widgets import _html, _search_html
+from simnb.widgets._search_still import still
 from simnb.widgets.image_drop import ImageDrop
+from simnb.widgets.search_result import Result
 
 _PAGE = 12  # queries to pick from at a time
 _NO_THRESHOLD = "nearest neighbor, no threshold"
-
-
-@dataclass(frozen=True, eq=False)
-class Result:
-    """What a search gave.
-
-    Attributes:
-        name: Of the file, or ``query 17``.
-        image: What was embedded, shape [height, width, channels].
-        neighbors: ``Neighbors`` of this one query.
-        label: Of the match, ``UNKNOWN`` where there is none.
-        distance: Of the neighbor that decided; ``inf`` where there was none.
-        accepted: Whether there is a match.
-        threshold: Largest distance that matches; ``inf`` where the search is not calibrated.
-        probability: That the answer is right, or would be if it were accepted; None where the search has no
-            ``MatchProbability``.
-        true_label: Class of the query, None where it is not known.
-    """
-
-    name: str
-    image: np.ndarray
-    neighbors: Neighbors
-    label: int
-    distance: float
-    accepted: bool
-    threshold: float
-    probability: float | None
-    true_label: int | None
 
 
 class SearchBox(ipywidgets.VBox):
@@ -265,6 +236,7 @@ class SearchBox(ipywidgets.VBox):
             threshold=float(limit),
             probability=None if probability is None else float(probability(distance)),
             true_label=true_label,
+            class_names=self._names,
         )
 
     def _limit(self, label):
@@ -282,70 +254,14 @@ class SearchBox(ipywidgets.VBox):
             self._show()
 
     def _show(self):
-        result = self.result
-        answer = self._name_of(result.label) if result.accepted else "Unknown"
-        words = []
-        if result.probability is not None:
-            words.append(
-                f"right with probability {result.probability:.0%}"
-                if result.accepted
-                else f"an answer would be right with probability {result.probability:.0%}"
-            )
-        distance = (
-            f"distance {_style.number(result.distance)}" if np.isfinite(result.distance) else "no neighbor"
-        )
-        if np.isfinite(result.threshold):
-            side = "within" if result.accepted else "beyond"
-            distance += f", {side} the threshold {_style.number(result.threshold)}"
-        elif self.cutpoints.value == _NO_THRESHOLD:
-            distance += "; the search is not calibrated, so that every query gets an answer"
-        words.append(distance)
-        true = result.true_label
-        if true is not None:
-            words.append(f"it is {self._name_of(true)}")
-        self.verdict.value = (
-            f'<div class="simnb" style="font-size:15px"><b>{_html.text(answer)}</b> '
-            f'<span class="muted">{_html.text("; ".join(words))}</span></div>'
-        )
-        picture = _html.image(result.image, alt=result.name)
-        asked = (
-            f'<figure><span class="frame">{picture}</span><figcaption><b>{_html.text(result.name)}</b><br>'
-            '<span class="muted">as embedded</span></figcaption></figure>'
-        )
-        places = np.flatnonzero(result.neighbors.ids[0] >= 0)[: self._k]
-        cards = "".join(self._card(place) for place in places)
-        self.shown.value = f'<div class="simnb"><div class="cards">{asked}{cards}</div></div>'
+        calibrated = self.cutpoints.value != _NO_THRESHOLD
+        self.verdict.value = _search_html.answer(self.result, calibrated=calibrated)
+        self.shown.value = _search_html.cards(self.result, self._picture_of, self._k)
 
-    def _card(self, place):
-        """A neighbor: its image, class and distance, marked as right, wrong or beyond the threshold."""
-        neighbors, true = self.result.neighbors, self.result.true_label
-        label, distance = int(neighbors.labels[0, place]), neighbors.distances[0, place]
-        beyond = self._beyond(distance)
-        verdict, sign = "", ""
-        if beyond:
-            verdict, sign = "unknown", "?"
-        elif true is not None:
-            verdict, sign = ("right", "✓") if label == true else ("wrong", "✗")
-        at = self._place.get(int(neighbors.ids[0, place]))
-        name = self._name_of(label)
-        picture = (
-            '<span class="muted">no image</span>'
-            if at is None
-            else _html.image(self._gallery.images[at], alt=name)
-        )
-        return (
-            f'<figure><span class="frame {verdict}">{picture}</span><figcaption>'
-            f'<b class="{verdict}">{sign}</b> {_html.text(name)}<br>'
-            f'<span class="muted">{_style.number(float(distance))}{" beyond" if beyond else ""}</span>'
-            "</figcaption></figure>"
-        )
-
-    def _beyond(self, distance):
-        """Whether a distance lies beyond the threshold, in the dtype that it has."""
-        return bool(distance > np.asarray(self.result.threshold).astype(distance.dtype))
-
-    def _name_of(self, label):
-        return "unknown" if label == UNKNOWN else str(self._names[label])
+    def _picture_of(self, place):
+        """Image of a neighbor of the last result, None for a row that the gallery does not have."""
+        at = self._place.get(int(self.result.neighbors.ids[0, place]))
+        return None if at is None else self._gallery.images[at]
 
     def __repr__(self):
         """How many images are searched."""
@@ -354,57 +270,9 @@ class SearchBox(ipywidgets.VBox):
     def _repr_mimebundle_(self, **kwargs):
         """The widget, and a still picture for where none can run."""
         data = super()._repr_mimebundle_(**kwargs)
-        return {**(data or {}), "text/plain": repr(self), "image/png": self._still()}
-
-    def _still(self):
-        """PNG of the last result."""
-        from matplotlib.figure import Figure
-
-        from simnb.plots._canvas import displayable
-
-        shown = 0 if self.result is None else int((self.result.neighbors.ids[0] >= 0).sum())
-        shown = min(shown, self._k)
-        figure = Figure(figsize=(1.1 * (max(shown, 4) + 1), 2.2), layout="constrained")
         title = f"{self!r}: run the cell to search with an image of your own"
-        figure.suptitle(title, x=0.01, ha="left", fontsize=10.5, fontweight="bold")
-        result = self.result
-        for column, ax in enumerate(figure.subplots(1, shown + 1, squeeze=False)[0]):
-            ax.axis("off")
-            if result is None:
-                ax.text(0, 0.5, "nothing was searched yet", fontsize=9)
-                continue
-            at = None if column == 0 else self._place.get(int(result.neighbors.ids[0, column - 1]))
-            image = result.image if column == 0 else None if at is None else self._gallery.images[at]
-            if image is not None:
-                pixels = displayable(np.asarray(image)[None])[0]
-                ax.imshow(
-                    pixels.squeeze(-1) if pixels.shape[-1] == 1 else pixels, cmap="gray", vmin=0, vmax=255
-                )
-            text, look = self._still_caption(column)
-            ax.set_title(text, **look)
-        file = io.BytesIO()
-        figure.savefig(file, format="png", dpi=80)
-        return file.getvalue()
-
-    def _still_caption(self, column):
-        result = self.result
-        if column == 0:
-            answer = self._name_of(result.label) if result.accepted else "Unknown"
-            text, color = f"{result.name}\n→ {answer}", _style.INK
-        else:
-            label = int(result.neighbors.labels[0, column - 1])
-            distance = result.neighbors.distances[0, column - 1]
-            beyond = self._beyond(distance)
-            verdict = (
-                "unknown"
-                if beyond or result.true_label is None
-                else _style.verdict(label == result.true_label)
-            )
-            sign = "" if result.true_label is None and not beyond else _style.symbol(verdict)
-            text = f"{sign} {self._name_of(label)}\n{_style.number(float(distance))}"
-            color = _style.verdict_color(verdict)
-        look = {"fontsize": 8, "color": color, "parse_math": False, "family": _style.SYMBOL_FONT}
-        return text, look
+        picture = still(self.result, self._picture_of, self._k, title)
+        return {**(data or {}), "text/plain": repr(self), "image/png": picture}
 
 
 class _Pick(ipywidgets.Box):

@@ -45,6 +45,15 @@ def test_it_trains_with_several_steps_at_a_time(points):
     assert len(history["val_loss"]) == len(history["mean_neg"]) == 2
 
 
+def test_training_registers_nothing_that_lasts(points):
+    from tensorflow.python.framework.ops import gradient_registry
+
+    before = set(gradient_registry.list())
+    sampler = tfsim.samplers.MultiShotMemorySampler(*points, classes_per_batch=4, steps_per_epoch=2)
+    new_model().fit(sampler, verbose=0)
+    assert set(gradient_registry.list()) == before
+
+
 def test_the_distance_is_that_of_the_loss(capsys):
     model = new_model(tfsim.losses.SoftNearestNeighborLoss())
     assert model._gallery.index.distance == "squared_euclidean"

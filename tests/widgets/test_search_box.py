@@ -196,7 +196,7 @@ def test_without_calibration_neighbors_are_shown_and_it_is_said():
 def test_images_that_are_not_at_hand_leave_a_gap(search):
     box = SearchBox(search, GALLERY[:3], queries=QUERIES, k=20)
     assert "no image" in box.shown.value
-    assert box._still().startswith(b"\x89PNG")
+    assert box._repr_mimebundle_()["image/png"].startswith(b"\x89PNG")
 
 
 def test_queries_are_picked_page_by_page(box):

@@ -4,7 +4,7 @@ import numpy as np
 
 from simnb._keras import keras, ops
 from simnb.tfsim.models._indexing import Indexing
-from simnb.tfsim.models.similarity import _Saved
+from simnb.tfsim.models.similarity import _Kept
 
 ALGORITHMS = ("simsiam", "simclr", "barlow", "vicreg")
 
@@ -52,7 +52,7 @@ def create_contrastive_model(*, backbone, projector=None, predictor=None, algori
 
 
 @keras.saving.register_keras_serializable(package="simnb.tfsim")
-class ContrastiveModel(Indexing, _Saved, keras.Model):
+class ContrastiveModel(Indexing, _Kept, keras.Model):
     """Trains on two views of every image, and then indexes what its projector gives.
 
     ``fit`` takes batches of (view 1, view 2), from a data set or a sampler.

@@ -1,18 +1,28 @@
 """A Keras model that can search by what it embeds."""
 
+import functools
 import shutil
 from pathlib import Path
 
 import numpy as np
 
-from simnb import models
+from simnb import _replicas, models
 from simnb._keras import keras
 from simnb.tfsim.distances import distance_canonicalizer
 from simnb.tfsim.models._indexing import Indexing
 
 
-class _Saved:
-    """Saving of model and index together, in place of what was there only once it is written."""
+class _Kept:
+    """What both kinds of models have of Keras's: training, and saving together with the index.
+
+    What is saved takes the place of what was there only once it is written.
+    """
+
+    @functools.wraps(keras.Model.fit)
+    def fit(self, *args, **options):
+        """Train as Keras does, without its leak of memory."""
+        with _replicas.without_leak(getattr(self, "optimizer", None)):
+            return super().fit(*args, **options)
 
     def save(
         self, filepath, save_index=True, compression=True, overwrite=True, include_optimizer=True, **options
@@ -89,7 +99,7 @@ def _remove(path):
 
 
 @keras.saving.register_keras_serializable(package="simnb.tfsim")
-class SimilarityModel(Indexing, _Saved, keras.Model):
+class SimilarityModel(Indexing, _Kept, keras.Model):
     """A functional Keras model, of inputs and outputs, that indexes, looks up, calibrates and matches.
 
     Everything that Keras's model has is there too. ``simnb.search.SimilaritySearch`` does the same around any

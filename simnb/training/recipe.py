@@ -1,5 +1,6 @@
 """The recipe: compile, fit with a schedule, watch retrieval rather than the loss, go on after a kill."""
 
+import gc
 import json
 import math
 import numbers
@@ -114,7 +115,9 @@ def fit(
     finally:
         model.history = getattr(learner, "history", None)
         # The traced step takes 20 MB and more, for as long as the model lives; the next fit traces its own.
+        # It refers to itself, and is small to Python, which would let some of them gather.
         learner.train_function = None
+        gc.collect()
     return history
 
 

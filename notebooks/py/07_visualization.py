@@ -25,7 +25,7 @@
 # **You need** [05_calibration](05_calibration.ipynb), for the words *cutpoint*, *stranger* and *false acceptance*; about
 # a minute with CIFAR-10 (a download of 162 MiB, once) or with the digits that are used where CIFAR-10 cannot be had.
 # The widgets need JupyterLab, Notebook 7 or VS Code: `pip install "simnb[notebooks]"`. Where nothing runs, as on GitHub,
-# each shows a still picture of itself, and is followed by a figure that says the same.
+# each shows a still picture of itself, and is followed by a figure that says most of the same.
 
 # %% [markdown]
 # ## 0. Set-up
@@ -55,6 +55,9 @@ start = time.perf_counter()
 # With CIFAR-10 the embedder comes with the package: it was trained on eight of the ten classes. For the digits a small
 # network is trained here, in seconds. The *gallery* holds the eight classes; *queries* and *calibration* images are of
 # all ten, so that two classes are strangers.
+#
+# With CIFAR-10 the gallery's images are among those that the network was trained on; only the others are new to it. On
+# the maps they lie in tighter groups than new images would.
 
 
 # %%
@@ -97,15 +100,15 @@ print("strangers:", ", ".join(unknown))
 # %%
 # Check: no image is in two parts, and no stranger in the gallery.
 assert not set(gallery.ids) & set(query.ids)
-assert not set(tuning.ids) & set(query.ids)
+assert not set(tuning.ids) & (set(query.ids) | set(gallery.ids))
 assert not {gallery.class_names[label] for label in np.unique(gallery.labels)} & set(unknown)
 
 # %% [markdown]
 # ## 2. Two maps, and what they keep
 #
-# An embedding has some dozen dimensions and paper has two. `project` flattens it, and every way of doing so lies.
+# An embedding has many dimensions and paper has two. `project` flattens it, and every way of doing so lies.
 # *PCA* looks at the embedding from the side from which it is widest: far apart on the map is far apart in truth, but
-# what lies in front of one another falls together. *t-SNE* tries to keep neighbors together, and gives up all larger
+# points that lie behind one another fall on the same spot. *t-SNE* tries to keep neighbors together, and gives up all larger
 # distances for it. (`method="umap"` is a third way: `pip install "simnb[umap]"`.)
 
 # %% tags=["nbval-ignore-output"]
@@ -121,7 +124,7 @@ maps = {method: project(rows, method, seed=SEED) for method in ("pca", "tsne")}
 figure, axes = plt.subplots(1, 2, figsize=(11, 5.4), layout="constrained")
 for ax, (method, points) in zip(axes, maps.items(), strict=True):
     options = {"points": points, "method": method, "class_names": names, "seed": SEED, "ax": ax}
-    plots.embedding_map(rows, labels, title=method.upper(), **options)
+    plots.embedding_map(rows, labels, title={"pca": "PCA", "tsne": "t-SNE"}[method], **options)
 plt.show()
 
 # %% [markdown]
@@ -171,7 +174,7 @@ projector
 
 # %% [markdown]
 # The selection goes both ways. Here Python selects the queries of the two strangers, and the widget above marks them;
-# after you draw a lasso, run the next cell but one again, without the line that selects, to see your own choice.
+# after you draw a lasso, run only the cell with `image_grid` again, to see your own choice.
 
 # %% tags=["nbval-ignore-output"]
 strangers = np.isin(labels, [names.index(name) for name in unknown])
@@ -207,8 +210,8 @@ assert 'href="http' not in text
 # ## 4. Neighbors, marked three ways
 #
 # First a threshold: the one with the best F1 on the calibration images. In every figure a neighbor of the query's class
-# is **right**: solid, blue, ✓. One of another class is **wrong**: dashed, vermilion, ✗. One beyond the threshold gives
-# no answer, the query stays **unknown**: dotted, grey, ?. Line, symbol and colour say the same, so that it can be
+# is **right**: solid, blue, ✓. One of another class is **wrong**: dashed, vermilion, ✗. One beyond the threshold is
+# **unknown**: dotted, grey, ?. The nearest decides the answer: if it is beyond, the query gets none. Line, symbol and colour say the same, so that it can be
 # read in print and with any kind of colour vision.
 
 # %% tags=["nbval-ignore-output"]
@@ -224,17 +227,16 @@ plt.show()
 # number never could: a cut-off object, a strange angle, a wrong label.
 
 # %% tags=["nbval-ignore-output"]
-matches = search.match(query)
 plots.confused_pairs(query, neighbors, gallery, num_pairs=3)
 plt.show()
 
 # %% tags=["nbval-ignore-output"]
-plots.class_graph(search.embed(gallery), gallery.labels, class_names=names)
+plots.class_graph(rows, labels, class_names=names)
 plt.show()
 
 # %% [markdown]
-# The second figure joins each class to those whose mean lies nearest. Compare: are the classes that are confused the ones
-# that lie close together?
+# (Every answer to a stranger counts as a mistake here, whatever its distance.) The second figure joins each class to
+# those whose mean lies nearest. Compare: are the classes that are confused the ones that lie close together?
 #
 # ## 6. Hubs
 #
@@ -261,7 +263,7 @@ assert times.max() > 2 * times.mean()
 # %% [markdown]
 # ## 7. A threshold to move
 #
-# Left of the slider everything is rejected, right of it everything is accepted. Drag it: rates, confusion matrix and
+# A query is answered if its nearest neighbor lies left of the threshold, and Unknown if it lies right of it. Drag it: rates, confusion matrix and
 # the images at the border follow. Watch which queries are let in first when you leave the marked cutpoint to the right,
 # and which answers you lose to the left.
 
@@ -270,7 +272,9 @@ explorer = ThresholdExplorer(query, neighbors, gallery, calibration=calibration)
 explorer
 
 # %% [markdown]
-# Its value is there in Python, and can be set from here. As a figure:
+# Its value is there in Python, and can be set from here, for example to the cutpoint of section 4 that accepts at most a
+# fifth of the strangers. The rates that are printed are of the queries; those of the figure are of the calibration
+# images, on which the threshold was chosen, and differ a little.
 
 # %% tags=["nbval-ignore-output"]
 explorer.threshold = calibration["strict"].threshold
@@ -370,7 +374,7 @@ print(", ".join(f"{kind} {size / 1e3:.0f} kB" for kind, size in sizes.items()))
 # ## 11. A map of your own network
 #
 # The images of the first map again, in the embedding that was trained in section 9, in some seconds. Switch *Colour by* to
-# right / wrong and compare it with the map above: what did the longer training buy?
+# right / wrong and compare it with the map above: what do a larger network, more images and a longer training buy?
 
 # %% tags=["nbval-ignore-output"]
 own_rows = models.embed(own, pixels, batch_size=256)
@@ -404,8 +408,8 @@ for method in ("pca", "tsne"):
 #
 # ## Exercises
 #
-# 1. Do more dimensions help? Project to the plane by PCA and by t-SNE from only the first two, ten and all principal
-#    components of the embeddings, and compare the preservation.
+# 1. From how many principal components does t-SNE still make a good map? Try the first two, ten and all, and compare
+#    the preservation. (PCA looks at the first two alone.)
 # 2. Which gallery image causes most wrong answers? Count, for each, the queries of another class that it is nearest to,
 #    and draw the worst with the queries that it misled.
 #

@@ -37,7 +37,7 @@ class Indexing:
         Args:
             distance: Name, alias or ``Distance``.
             search: ``exact`` (and ``nmslib``, since exact search is fast enough for what fits in memory), or
-                ``hnsw``, a graph, with ``pip install "simnb[hnsw]"``.
+                ``hnsw``, a graph, with ``pip install "simnb[ann]"``.
             kv_store: ``memory``.
             evaluator: ``memory``.
             embedding_output: Which output is indexed, where there are several; the first when left out.

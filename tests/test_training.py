@@ -144,7 +144,6 @@ class CountsTracing(TripletLoss):
         return super().call(y_true, y_pred)
 
 
-@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="counts how often TensorFlow traces")
 @pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="the graphs are TensorFlow's")
 @pytest.mark.parametrize("optimizer", ["adam", "muon", "scaled"])
 def test_the_graph_of_a_step_goes_with_its_model(optimizer):
@@ -165,6 +164,7 @@ def test_the_graph_of_a_step_goes_with_its_model(optimizer):
     assert graphs_after_training() <= first
 
 
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="counts how often TensorFlow traces")
 def test_the_step_is_traced_once():
     CountsTracing.traced = 0
     fit(small_model(), batches_of(blobs(), steps_per_epoch=3), loss=CountsTracing(), epochs=2, verbose=0)

@@ -294,14 +294,14 @@ assert np.array_equal(loaded.lookup(x_query, k=5).labels, search.lookup(x_query,
 # each image. No label is used.
 
 # %% tags=["nbval-ignore-output"]
-images = train_ds.get_slice(0, 2000)[0]
+images = train_ds.get_slice(0, 1000)[0]
 augmenter = tfsim.augmenters.SimCLRAugmenter(32, 32)
 one, other = augmenter.augment(images, None, 2)
 keras.utils.set_random_seed(SEED)
 layers = [keras.Input((32, 32, 3)), keras.layers.Rescaling(255.0), models.fast_resnet(widths=(16, 32, 64))]
 contrastive = tfsim.models.create_contrastive_model(backbone=keras.Sequential(layers), algorithm="simclr")
 contrastive.compile(optimizer=keras.optimizers.Adam(0.001), loss=tfsim.losses.SimCLRLoss(temperature=0.1))
-record = contrastive.fit(one, other, batch_size=100, epochs=2, verbose=2)
+record = contrastive.fit(one, other, batch_size=50, epochs=2, verbose=2)
 
 # %%
 # Check: views of one image are told from those of others better and better.

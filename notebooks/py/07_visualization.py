@@ -151,7 +151,8 @@ assert kept["chance"].preservation < kept["pca"].preservation < kept["tsne"].pre
 #
 # ## 3. A map to click through
 #
-# Every point is an image: discs are the gallery, diamonds the queries. Try this:
+# Every point is an image: in the widget discs are the gallery and diamonds the queries. (In its still picture, which
+# GitHub shows, each class has a shape of its own.) Try this:
 #
 # - **hover** over a point to see its image, or walk from point to point with the arrow keys;
 # - **click** one: lines go to its nearest neighbors *in the embedding*, wherever the map put them;
@@ -240,8 +241,8 @@ plt.show()
 #
 # ## 6. Hubs
 #
-# Some gallery images are among the neighbors of many queries, others are never found. Where a hub is of the wrong class,
-# it causes many mistakes at once.
+# Some gallery images are among the neighbors of far more queries than others; they are called *hubs*. Others are never
+# found. Where a hub is of the wrong class, it causes many mistakes at once.
 
 # %% tags=["nbval-ignore-output"]
 plots.hubness(neighbors, len(gallery))
@@ -386,6 +387,23 @@ own_map
 held_out = [names.index(name) for name in unknown]
 plots.embedding_map(own_rows, labels, points=own_map.points, images=pixels, held_out=held_out, **options)
 plt.show()
+
+# %% [markdown]
+# ## 12. Which figure answers which question
+#
+# | You ask | Look at |
+# | :-- | :-- |
+# | Which classes form groups, and where are the mistakes? | `Projector`; on paper `plots.embedding_map` |
+# | How far may I trust the map? | `projection.trust` |
+# | Why did this query get that answer? | `SearchBox`; on paper `plots.neighbor_grid` |
+# | Which classes are taken for one another? | `plots.confusion_matrix`, then `plots.confused_pairs` |
+# | Which classes lie close together? | `plots.class_graph` |
+# | Do a few images cause many of the mistakes? | `plots.hubness` |
+# | Where should the threshold be, and what does it cost? | `ThresholdExplorer`; on paper `plots.metric_curves` |
+# | Are right answers nearer than wrong ones and strangers? | `plots.match_distances` |
+# | Does a probability of 80 % mean 80 %? | `plots.reliability_diagram` |
+# | Which classes are found badly, and is that chance? | `plots.rates_by_class` |
+# | Does the training still help? | `TrainingMonitor`; on paper `plots.training_curves` |
 
 # %% tags=["nbval-ignore-output", "summary"]
 print(f"data set   {data.default_name()}, {time.perf_counter() - start:.0f} s")

@@ -174,8 +174,12 @@ assert np.array_equal(np.where(answers.labels == -1, 10, answers.labels), matche
 # | `search="nmslib"`, `kv_store=` | `open_index(uri, search="exact" or "hnsw")`: memory, SQLite, Milvus |
 # | `architectures.EfficientNetSim`, `ResNet50Sim` | `models.backbone("EfficientNetB0")`, any of `keras.applications` |
 # | `schedules.WarmupCosineDecay` | `training.fit(schedule="one_cycle")` |
-# | `visualization.viz_neigbors_imgs`, `confusion_matrix` | `plots.neighbor_grid`, `plots.confusion_matrix` |
+# | `visualization.viz_neigbors_imgs` (spelled so, or right), `confusion_matrix` | `plots.neighbor_grid`, `plots.confusion_matrix` |
 # | `visualization.projector` | `widgets.Projector` |
+#
+# What is left out raises an error that says what to use instead: the modules `indexer`, `search`, `stores`, `evaluators`
+# and `algebra`, `losses.MetricLoss`, `architectures.ConvNeXtSim`, and a few arguments, such as `tb_logdir` of
+# `EvalCallback`.
 #
 # The old names are there so that code runs. New code is shorter with simnb's own, and what is new (targets with a
 # confidence, intervals, indexes on disk, drift) has no old name.
@@ -334,8 +338,8 @@ print(f"without labels  loss {record.history['loss'][0]:.3f} -> {record.history[
 #
 # 1. Save the model with `model.save(...)`, load it with `keras.models.load_model`, and look a query up. Where is the
 #    index?
-# 2. `EvalCallback` searches after every epoch. Give it the queries and the index images, train one short epoch, and
-#    see that the model's own index is still there.
+# 2. `EvalCallback` searches after every epoch. Give it the queries and the index images, train one short epoch on
+#    the training images `x_seen`, and see that the model's own index is still there.
 #
 # The solutions follow; try first.
 
@@ -352,7 +356,7 @@ watch = tfsim.callbacks.EvalCallback(
     x_query, y_query, x_index, y_index, retrieval_metrics=[tfsim.retrieval_metrics.RecallAtK(k=1)]
 )
 short = tfsim.samplers.MultiShotMemorySampler(
-    x_held, y_held, classes_per_batch=10, examples_per_class_per_batch=4, steps_per_epoch=10
+    x_seen, y_seen, classes_per_batch=10, examples_per_class_per_batch=4, steps_per_epoch=10
 )
 watched = model.fit(short, callbacks=[watch], verbose=0).history
 print("R@1", watched["recall@1"], "still indexed:", model.index_size())

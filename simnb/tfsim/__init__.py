@@ -25,7 +25,7 @@ from simnb.tfsim import (
     utils,
     visualization,
 )
-from simnb.tfsim._left_out import INSTEAD
+from simnb.tfsim._left_out import missing
 
 __all__ = [
     "__version__",
@@ -47,8 +47,4 @@ __all__ = [
     "utils",
 ]
 
-
-def __getattr__(name):
-    if name in INSTEAD:  # no AttributeError: of one, `from simnb.tfsim import ...` drops what it says
-        raise ImportError(f"{__name__} has no {name}: {INSTEAD[name]}")
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+__getattr__ = missing(__name__)

@@ -4,9 +4,12 @@ from simnb import _checks, models
 from simnb.layers import MetricEmbedding
 from simnb.models.backbone import pooling_layer
 from simnb.models.resnet18 import resnet18
+from simnb.tfsim._left_out import missing
 from simnb.tfsim.models import SimilarityModel
 
 __all__ = ["EfficientNetSim", "ResNet18Sim", "ResNet50Sim"]
+
+__getattr__ = missing(__name__)
 
 _POOLING = {"gem": "gem", "avg": "average", "max": "max"}
 

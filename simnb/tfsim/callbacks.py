@@ -11,7 +11,7 @@ from simnb.tfsim.distances import distance_canonicalizer
 from simnb.tfsim.matchers import make_classification_matcher
 from simnb.tfsim.models._results import match_counts, value_of
 
-__all__ = ["EvalCallback"]
+__all__ = ["EvalCallback", "SplitValidationLoss"]
 
 
 class EvalCallback(keras.callbacks.Callback):
@@ -99,6 +99,28 @@ class EvalCallback(keras.callbacks.Callback):
         for metric in self.retrieval_metrics:
             found[f"{metric.name}{ending}"] = float(metric.compute(neighbors, labels, self.target_labels))
         return found
+
+
+class SplitValidationLoss(EvalCallback):
+    """``EvalCallback`` where ``known_classes`` are evaluated apart from the others."""
+
+    def __init__(
+        self,
+        queries,
+        query_labels,
+        targets,
+        target_labels,
+        known_classes,
+        distance="cosine",
+        metrics=("binary_accuracy", "f1score"),
+        tb_logdir=None,
+        k=1,
+        matcher="match_nearest",
+        distance_thresholds=None,
+    ):
+        """Keep the examples."""
+        parts = queries, query_labels, targets, target_labels
+        super().__init__(*parts, distance, metrics, tb_logdir, k, matcher, distance_thresholds, known_classes)
 
 
 def _first(neighbors, k):

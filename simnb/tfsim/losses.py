@@ -3,6 +3,7 @@
 from simnb import losses
 from simnb._keras import keras, ops
 from simnb.losses import two_views
+from simnb.tfsim._left_out import missing
 from simnb.tfsim.distances import distance_canonicalizer
 
 __all__ = [
@@ -19,6 +20,8 @@ __all__ = [
     "Barlow",
     "VicReg",
 ]
+
+__getattr__ = missing(__name__)
 
 _register = keras.saving.register_keras_serializable(package="simnb.tfsim")
 
@@ -96,7 +99,7 @@ class PNLoss(_Given, losses.PNLoss):
 
 @_register
 class MultiSimilarityLoss(_Given, losses.MultiSimilarityLoss):
-    """``simnb.losses.MultiSimilarityLoss``; ``lmda`` is its ``lam``."""
+    """``simnb.losses.MultiSimilarityLoss``; ``lmda + 1 - center`` is its ``lam``."""
 
     def __init__(
         self,
@@ -111,14 +114,12 @@ class MultiSimilarityLoss(_Given, losses.MultiSimilarityLoss):
     ):
         """Take the arguments."""
         _only_cosine(distance, of="MultiSimilarityLoss")
-        if center != 1:
-            raise ValueError(f"center must be 1, got {center}: move the threshold by lmda instead")
         self._set_up(
             locals(),
             alpha=alpha,
             beta=beta,
             epsilon=epsilon,
-            lam=lmda,
+            lam=lmda + 1 - center,
             name=name,
         )
 

@@ -8,21 +8,16 @@ function render({ model, el }) {
   input.accept = "image/*";
   input.setAttribute("aria-label", "Choose an image file");
   const words = document.createElement("span");
-  const say = (text) => (words.textContent = text);
-  say(model.get("words"));
+  words.textContent = model.get("words");
   zone.append(input, words);
   el.append(zone);
 
   async function take(file) {
     if (!file) return;
-    const most = model.get("max_bytes");
-    if (file.size > most) {
-      const megabytes = (bytes) => (bytes / 1e6).toFixed(1);
+    if (file.size > model.get("max_bytes")) {
       model.send({ kind: "refused", name: file.name, size: file.size });
-      say(`${file.name} has ${megabytes(file.size)} MB, more than the ${megabytes(most)} MB that are taken`);
       return;
     }
-    say(file.name);
     model.send({ kind: "file", name: file.name }, undefined, [await file.arrayBuffer()]);
   }
 

@@ -36,8 +36,16 @@ def test_losses_are_those_of_simnb(name):
     assert float(Own()(labels, embeddings)) == float(loss(labels, embeddings))
 
 
+def test_the_center_moves_lambda():
+    rng = np.random.default_rng(0)
+    labels, embeddings = np.repeat(np.arange(4), 3), rng.normal(size=(12, 5)).astype("float32")
+    moved, plain = tfsim.losses.MultiSimilarityLoss(lmda=0.6, center=1.2), losses.MultiSimilarityLoss(lam=0.4)
+    assert float(moved(labels, embeddings)) == pytest.approx(float(plain(labels, embeddings)), rel=1e-5)
+    assert moved.get_config()["center"] == 1.2
+
+
 @pytest.mark.parametrize(("make", "said"), [
-    (lambda: tfsim.losses.MultiSimilarityLoss(center=0.5), "lmda"),
+    (lambda: tfsim.losses.MultiSimilarityLoss(distance="l2"), "cosine"),
     (lambda: tfsim.losses.CircleLoss(distance="l2"), "cosine"),
     (lambda: tfsim.losses.TripletLoss(distance="nothing"), "distance must be one of"),
     (lambda: tfsim.losses.SimSiamLoss(projection_type="angular_distance"), "projection_type"),

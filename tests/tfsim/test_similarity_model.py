@@ -268,6 +268,15 @@ def test_the_callback_leaves_the_index_alone(model, points, capsys):
     assert model.single_lookup(points[0][2], k=1)[0].data is not None
     assert len(history["binary_accuracy_known_classes"]) == len(history["recall@1_unknown_classes"]) == 2
     assert "f1_known_classes" in capsys.readouterr().out
+    split = tfsim.callbacks.SplitValidationLoss(
+        points[0][1::2], points[1][1::2], points[0][::4], points[1][::4], [0, 1, 2], metrics=["f1score"]
+    )
+    split.set_model(model)
+    split.on_epoch_end(0, logs := {})
+    assert logs == {
+        f"f1{part}": pytest.approx(callback.evaluate(model)[f"f1{part}"])
+        for part in ("_known_classes", "_unknown_classes")
+    }
 
 
 def test_an_approximate_index_by_its_name():
@@ -288,5 +297,11 @@ def test_what_was_left_out_says_what_to_use():
         from simnb.tfsim import indexer  # noqa: F401
     with pytest.raises(ImportError, match="hnsw"):
         tfsim.search  # noqa: B018
+    with pytest.raises(ImportError, match=r"keras\.losses\.Loss"):
+        from simnb.tfsim.losses import MetricLoss  # noqa: F401
+    with pytest.raises(ImportError, match="backbone"):
+        tfsim.architectures.ConvNeXtSim  # noqa: B018
+    with pytest.raises(AttributeError, match=r"'simnb\.tfsim\.losses' has no attribute 'nonsense'"):
+        tfsim.losses.nonsense  # noqa: B018
     with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
         tfsim.nonsense  # noqa: B018

@@ -73,6 +73,11 @@ def test_preprocessing_stands_before_the_network_and_survives_saving(name, famil
     np.testing.assert_allclose(loaded.predict_on_batch(images), theirs, atol=1e-4)
 
 
+def test_images_that_are_preprocessed_already_are_left_alone():
+    before = entering(small("VGG16", preprocess=False))
+    np.testing.assert_array_equal(before.predict_on_batch(pixels()), pixels())
+
+
 def test_a_network_that_preprocesses_inside_gets_the_pixels_as_they_are(mobile):
     np.testing.assert_array_equal(entering(mobile).predict_on_batch(pixels()), pixels())
     assert type(network_of(mobile).layers[1]).__name__ == "Rescaling"

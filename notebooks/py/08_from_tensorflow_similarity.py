@@ -178,8 +178,8 @@ assert np.array_equal(np.where(answers.labels == -1, 10, answers.labels), matche
 # | `visualization.projector` | `widgets.Projector` |
 #
 # What is left out raises an error that says what to use instead: the modules `indexer`, `search`, `stores`, `evaluators`
-# and `algebra`, `losses.MetricLoss`, `architectures.ConvNeXtSim`, and a few arguments, such as `tb_logdir` of
-# `EvalCallback`.
+# and `algebra`, `losses.MetricLoss`, `architectures.ConvNeXtSim`, the parts of the augmenters, and a few arguments, such
+# as `tb_logdir` of `EvalCallback`. Names that TensorFlow Similarity itself gave up before version 0.14 are not there.
 #
 # The old names are there so that code runs. New code is shorter with simnb's own, and what is new (targets with a
 # confidence, intervals, indexes on disk, drift) has no old name.
@@ -206,6 +206,9 @@ assert np.array_equal(np.where(answers.labels == -1, 10, answers.labels), matche
 # | `load_model` | the index has to be loaded separately | it comes with the model; `load_index` works too | one thing less to forget |
 # | `EvalCallback` | empties the model's index | has one of its own | it was yours |
 # | search | approximate (NMSLIB) | exact; `search="hnsw"` if asked | exact is fast enough in memory, and misses nothing |
+# | `MultiSimilarityLoss`, `CircleLoss` | under any distance | under cosine alone | their papers define them for similarities of unit vectors |
+# | GeM pooling | its exponent is fixed | it is trained, from the same value | as in the paper |
+# | `BNDCG(distance_threshold=)` | counts neighbors beyond it as wrong | an error | a ranking has no threshold; `evaluate_classification` has |
 # | `confusion_matrix` | classes from 0, no -1 | -1 is a column of its own | -1 is what `match` gives |
 #
 # Two of them on our own numbers. First, recall: their formula on our calibration images, beside ours.

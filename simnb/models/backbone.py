@@ -58,6 +58,7 @@ def backbone(
     weights=None,
     trainable=None,
     pooling="gem",
+    preprocess=True,
     seed=0,
 ):
     """An embedder over any network of ``keras.applications``, preprocessing included.
@@ -79,6 +80,7 @@ def backbone(
             over random weights and ``head`` over others.
         pooling: ``gem`` (generalized mean, with a trained exponent), ``average`` or ``max``. ``gem`` counts
             features below 0 as 0; about half of a ConvNeXt's are: take ``average`` there.
+        preprocess: Whether the model preprocesses pixels; False if your images are preprocessed already.
         seed: The same seed gives the same initial weights.
 
     Returns:
@@ -102,7 +104,7 @@ def backbone(
     seed = _checks.seed(seed)
     network = _applications.build(name, family, input_shape=input_shape, weights=weights, seed=seed)
     inputs = x = keras.Input(input_shape)
-    for layer in _applications.preprocessing(family):
+    for layer in _applications.preprocessing(family) if preprocess else ():
         x = layer(x)
     x = Backbone(network, name="backbone")(x)
     x = pooling_layer(pooling)(x)

@@ -3,7 +3,7 @@
 from simnb._keras import keras
 
 
-def resnet18(input_shape=(32, 32, 3)):
+def resnet18(input_shape=(32, 32, 3), *, rescale=True):
     """The network up to its map of features, for images of 0 to 255.
 
     Where images are smaller than 64 pixels the first convolution keeps their size and nothing is pooled
@@ -11,6 +11,7 @@ def resnet18(input_shape=(32, 32, 3)):
 
     Args:
         input_shape: (height, width, channels).
+        rescale: Whether the model scales pixels to -1 to 1; False if your images are scaled already.
 
     Returns:
         A ``keras.Model`` with output [batch, height, width, 512].
@@ -18,8 +19,9 @@ def resnet18(input_shape=(32, 32, 3)):
     References:
         He et al., Deep Residual Learning for Image Recognition, CVPR 2016. https://arxiv.org/abs/1512.03385
     """
-    inputs = keras.Input(input_shape)
-    x = keras.layers.Rescaling(1 / 127.5, offset=-1)(inputs)
+    inputs = x = keras.Input(input_shape)
+    if rescale:
+        x = keras.layers.Rescaling(1 / 127.5, offset=-1)(x)
     small = min(input_shape[:2]) < 64
     x = _convolution(x, 64, 3 if small else 7, 1 if small else 2)
     if not small:

@@ -1,17 +1,19 @@
 """Embedders over known networks; ``simnb.models`` builds them."""
 
 from simnb import _checks, models
-from simnb.layers import MetricEmbedding
+from simnb._keras import keras
+from simnb.layers import GeneralizedMeanPooling2D
 from simnb.models.backbone import pooling_layer
 from simnb.models.resnet18 import resnet18
 from simnb.tfsim._left_out import missing
+from simnb.tfsim.layers import MetricEmbedding
 from simnb.tfsim.models import SimilarityModel
 
 __all__ = ["EfficientNetSim", "ResNet18Sim", "ResNet50Sim"]
 
 __getattr__ = missing(__name__)
 
-_POOLING = {"gem": "gem", "avg": "average", "max": "max"}
+_POOLING = ("gem", "avg", "max")
 
 
 def EfficientNetSim(
@@ -24,8 +26,10 @@ def EfficientNetSim(
     include_top=True,
     pooling="gem",
     gem_p=3.0,
+    *,
+    augmentation=None,
 ):
-    """``simnb.models.backbone`` over an EfficientNet, as a ``SimilarityModel``.
+    """``simnb.models.backbone`` over an EfficientNet, for images of 0 to 255, as a ``SimilarityModel``.
 
     Args:
         input_shape: (height, width, channels).
@@ -33,16 +37,17 @@ def EfficientNetSim(
         variant: ``B0`` to ``B7``.
         weights: ``imagenet``, which is downloaded, or None.
         trainable: ``frozen``, ``partial`` (the last block) or ``full``.
-        l2_norm: Must be True.
-        include_top: Must be True.
-        pooling: ``gem``, ``avg`` or ``max``.
-        gem_p: Must be 3: the exponent is trained.
+        l2_norm: Whether embeddings have norm 1, for the cosine distance; else they are what a dense layer
+            gives.
+        include_top: Whether the network ends in an embedding; else in its pooled features.
+        pooling: ``gem``, ``avg`` or ``max``; without the top also None, for the map of features.
+        gem_p: The exponent that the training of ``gem`` begins with, at least 1.
+        augmentation: None: the sampler takes an ``augmenter``.
     """
+    _no_augmentation(augmentation)
     blocks = {"frozen": "head", "partial": "block7", "full": "all"}
-    return _over(
-        f"EfficientNet{variant}", blocks, input_shape, embedding_size, weights, trainable, pooling,
-        l2_norm=l2_norm, include_top=include_top, gem_p=gem_p,
-    )  # fmt: skip
+    network = _applications_network(f"EfficientNet{variant}", blocks, input_shape, weights, trainable)
+    return _topped(*network, embedding_size, l2_norm, include_top, pooling, gem_p)
 
 
 def ResNet50Sim(
@@ -55,43 +60,76 @@ def ResNet50Sim(
     pooling="gem",
     gem_p=3.0,
 ):
-    """``simnb.models.backbone`` over ResNet50, as a ``SimilarityModel``; see ``EfficientNetSim``."""
+    """``simnb.models.backbone`` over ResNet50, as a ``SimilarityModel``; see ``EfficientNetSim``.
+
+    As theirs, it takes images that ``keras.applications.resnet.preprocess_input`` has made;
+    ``simnb.models.backbone("ResNet50")`` does so itself.
+    """
     blocks = {"frozen": "head", "partial": "conv5", "full": "all"}
-    return _over(
-        "ResNet50", blocks, input_shape, embedding_size, weights, trainable, pooling,
-        l2_norm=l2_norm, include_top=include_top, gem_p=gem_p,
-    )  # fmt: skip
+    network = _applications_network("ResNet50", blocks, input_shape, weights, trainable, preprocess=False)
+    return _topped(*network, embedding_size, l2_norm, include_top, pooling, gem_p)
 
 
-def ResNet18Sim(input_shape, embedding_size=128, l2_norm=True, include_top=True, pooling="gem", gem_p=3.0):
-    """``simnb.models.resnet18``, pooled and embedded, as a ``SimilarityModel``; nothing is trained yet."""
-    _check(l2_norm=l2_norm, include_top=include_top, gem_p=gem_p)
-    _checks.one_of(pooling, _POOLING, name="pooling")
-    network = resnet18(input_shape)
-    x = pooling_layer(_POOLING[pooling])(network.output)
-    return SimilarityModel(network.input, MetricEmbedding(embedding_size)(x))
+def ResNet18Sim(
+    input_shape,
+    embedding_size=128,
+    l2_norm=True,
+    include_top=True,
+    pooling="gem",
+    gem_p=3.0,
+    preproc_mode="torch",
+    similarity_model=True,
+    *,
+    augmentation=None,
+):
+    """``simnb.models.resnet18``, pooled and embedded, as a ``SimilarityModel``; nothing is trained yet.
+
+    Images are taken as they come, scaled or not, as theirs did: batch normalization follows the first
+    convolution.
+
+    Args:
+        input_shape: As the following, as in ``EfficientNetSim``.
+        embedding_size: Length of an embedding.
+        l2_norm: Whether embeddings have norm 1.
+        include_top: Whether the network ends in an embedding.
+        pooling: ``gem``, ``avg``, ``max`` or None.
+        gem_p: The exponent of ``gem`` to begin with.
+        preproc_mode: Without effect, as it was.
+        similarity_model: Without effect, as it was.
+        augmentation: None: the sampler takes an ``augmenter``.
+    """
+    _no_augmentation(augmentation)
+    network = resnet18(tuple(input_shape), rescale=False)
+    return _topped(network.inputs, network.output, embedding_size, l2_norm, include_top, pooling, gem_p)
 
 
-def _over(name, blocks, input_shape, embedding_size, weights, trainable, pooling, **fixed):
-    _check(**fixed)
+def _applications_network(name, blocks, input_shape, weights, trainable, *, preprocess=True):
     _checks.one_of(trainable, blocks, name="trainable")
-    _checks.one_of(pooling, _POOLING, name="pooling")
     embedder = models.backbone(
         name,
         input_shape=tuple(input_shape),
-        embedding_size=embedding_size,
         weights=weights,
         trainable=blocks[trainable],
-        pooling=_POOLING[pooling],
+        preprocess=preprocess,
     )
-    return SimilarityModel(embedder.inputs, embedder.outputs)
+    return embedder.inputs, embedder.get_layer("backbone").output
 
 
-def _check(*, l2_norm, include_top, gem_p):
-    if not l2_norm or not include_top:
+def _topped(inputs, x, embedding_size, l2_norm, include_top, pooling, gem_p):
+    """The model of a map of features ``x``."""
+    if include_top or pooling is not None:
+        _checks.one_of(pooling, _POOLING, name="pooling")
+    if pooling == "gem":
+        x = GeneralizedMeanPooling2D(gem_p, name="gem_pool")(x)
+    elif pooling is not None:
+        x = pooling_layer({"avg": "average"}.get(pooling, pooling))(x)
+    if include_top:
+        x = (MetricEmbedding if l2_norm else keras.layers.Dense)(embedding_size)(x)
+    return SimilarityModel(inputs, x)
+
+
+def _no_augmentation(augmentation):
+    if augmentation is not None:
         raise ValueError(
-            "l2_norm and include_top must be True; a network without its embedding is "
-            "keras.applications' own, with include_top=False"
+            "augmentation must be None: give the sampler an augmenter, or put Keras's layers first"
         )
-    if gem_p != 3.0:
-        raise ValueError(f"gem_p must be 3.0, where training of it begins, got {gem_p}")

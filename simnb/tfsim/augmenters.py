@@ -4,8 +4,11 @@ import numpy as np
 
 from simnb._checks import one_of
 from simnb.augmentation import Augment
+from simnb.tfsim._left_out import missing
 
 __all__ = ["Augmenter", "ContrastiveAugmenter", "SimCLRAugmenter", "BarlowAugmenter"]
+
+__getattr__ = missing(__name__)
 
 
 class Augmenter:
@@ -43,7 +46,7 @@ class _Views(Augmenter):
         """A list of views of a batch, each of shape [batch, height, width, channels] float32, 0 to 1.
 
         Raises:
-            ValueError: If images have another size than the augmenter was made for.
+            ValueError: If images have another size than the augmenter was made for, or values of 0 to 1.
         """
         images = np.asarray(x)
         if images.shape[1:3] != (self.height, self.width):
@@ -51,6 +54,8 @@ class _Views(Augmenter):
                 f"images must be {self.height} x {self.width} as the augmenter was told, got "
                 f"{images.shape[1]} x {images.shape[2]}: resize them first (keras.layers.Resizing)"
             )
+        if images.dtype.kind == "f" and images.size and images.max() <= 1:
+            raise ValueError("images must have values of 0 to 255, got none above 1: multiply them by 255")
         images = images.astype(np.uint8)
         views = [self._augment(images, self._rng) for _ in range(num_augmentations_per_example)]
         return [view.astype(np.float32) / 255 for view in views]

@@ -1,9 +1,14 @@
 """Layers."""
 
 from simnb import layers
-from simnb._keras import keras
+from simnb._keras import keras, ops
 
-__all__ = ["MetricEmbedding", "GeneralizedMeanPooling1D", "GeneralizedMeanPooling2D"]
+__all__ = [
+    "MetricEmbedding",
+    "GeneralizedMeanPooling1D",
+    "GeneralizedMeanPooling2D",
+    "ActivationStdLoggingLayer",
+]
 
 GeneralizedMeanPooling1D = layers.GeneralizedMeanPooling1D
 GeneralizedMeanPooling2D = layers.GeneralizedMeanPooling2D
@@ -31,3 +36,22 @@ class MetricEmbedding(layers.MetricEmbedding):
             )
         super().__init__(units, **kwargs)
         self.units = self.dim
+
+
+@keras.saving.register_keras_serializable(package="simnb.tfsim")
+class ActivationStdLoggingLayer(keras.layers.Layer):
+    """Passes activations on, and logs under its name how widely they are spread: 0 where they collapse.
+
+    What is logged is the standard deviation over the batch of each value of the activations of norm 1, as a
+    mean over the values and over the batches of an epoch.
+    """
+
+    def __init__(self, name=None, **kwargs):
+        """Make the metric."""
+        super().__init__(name=name, **kwargs)
+        self.spread = keras.metrics.Mean(name=self.name)
+
+    def call(self, inputs):
+        """The inputs, shape [batch, features]."""
+        self.spread.update_state(ops.std(ops.normalize(inputs, axis=-1), axis=0))
+        return inputs

@@ -9,6 +9,7 @@ from simnb import _checks, data
 from simnb.samplers import BalancedBatches
 from simnb.samplers._batches import Batches
 from simnb.samplers._decks import Decks
+from simnb.tfsim._left_out import missing
 from simnb.tfsim._streams import TFDataSampler, TFRecordDatasetSampler
 
 __all__ = [
@@ -21,6 +22,8 @@ __all__ = [
     "select_examples",
     "load_image",
 ]
+
+__getattr__ = missing(__name__)
 
 
 def select_examples(x, y, class_list=None, num_examples_per_class=None, *, seed=0):
@@ -56,7 +59,13 @@ def _array(values):
         return values.numpy()
     if isinstance(values, list | tuple) and values and hasattr(values[0], "numpy"):
         return np.stack([value.numpy() for value in values])
-    return np.asarray(values)
+    try:
+        return np.asarray(values)
+    except ValueError as error:
+        raise ValueError(
+            "x must be an array of examples of one shape, got examples of several; resize them, or pass "
+            "what load_example_fn loads and resizes, such as their paths"
+        ) from error
 
 
 class _Sampler:
@@ -85,8 +94,8 @@ class _Sampler:
         return augment(x, y, self.num_augmentations_per_example, self.is_warmup)
 
     def generate_batch(self, batch_id):
-        """Batch ``batch_id`` of the epoch, x and y, augmented."""
-        return self._augmented(*self.batch(batch_id))
+        """Batch ``batch_id`` of the epoch, x and y, augmented; after the last comes the first again."""
+        return self._augmented(*self.batch(batch_id % len(self)))
 
     def on_epoch_end(self):
         """Go on to the next epoch, and end the warm-up where it is over."""

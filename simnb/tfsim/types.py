@@ -5,7 +5,18 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["Lookup", "CalibrationResults"]
+__all__ = [
+    "Lookup",
+    "CalibrationResults",
+    "Tensor",
+    "FloatTensor",
+    "IntTensor",
+    "BoolTensor",
+    "PandasDataFrame",
+]
+
+# Of annotations; nothing is checked by them.
+Tensor = FloatTensor = IntTensor = BoolTensor = PandasDataFrame = Any
 
 
 @dataclass(eq=False)

@@ -56,12 +56,38 @@ def test_it_trains_indexes_and_is_saved(algorithm, images, tmp_path):
     assert again.lookup(one[:5], k=2) == model.lookup(one[:5], k=2)
 
 
+def test_the_spread_of_activations_is_logged(images, tmp_path):
+    keras.utils.set_random_seed(0)
+    log = tfsim.layers.ActivationStdLoggingLayer
+    backbone = keras.Sequential([keras.Input((32, 32, 3)), keras.layers.Flatten(), keras.layers.Dense(8)])
+    projector = keras.Sequential([keras.Input((8,)), keras.layers.Dense(4), log("proj_std")])
+    predictor = keras.Sequential([keras.Input((4,)), keras.layers.Dense(4), log("pred_std")])
+    model = tfsim.models.ContrastiveModel(backbone, projector, predictor)
+    model.compile(optimizer="sgd", loss=tfsim.losses.SimSiamLoss())
+    history = model.fit(images, images, batch_size=32, epochs=2, verbose=0).history
+    assert len(history["proj_std"]) == len(history["pred_std"]) == 2
+    rows = np.random.default_rng(0).normal(size=(50, 6)).astype("float32")
+    layer = log("spread")
+    assert np.array_equal(layer(rows), rows)
+    unit = rows / np.linalg.norm(rows, axis=1, keepdims=True)
+    assert float(layer.spread.result()) == pytest.approx(unit.std(axis=0).mean(), rel=1e-5)
+    layer.spread.reset_state()
+    layer(np.repeat(rows[:1], 50, axis=0))
+    assert float(layer.spread.result()) == pytest.approx(0, abs=1e-6)
+    model.save(tmp_path / "model.keras")
+    assert "proj_std" in keras.models.load_model(tmp_path / "model.keras").evaluate(
+        images, images, verbose=0, return_dict=True
+    )
+
+
 def test_wrong_options(images):
     backbone = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])
     with pytest.raises(ValueError, match="algorithm must be one of"):
         tfsim.models.create_contrastive_model(backbone=backbone, algorithm="moco")
     with pytest.raises(ValueError, match="resize"):
         tfsim.augmenters.SimCLRAugmenter(16, 16).augment(images, None, 2)
+    with pytest.raises(ValueError, match="multiply them by 255"):
+        tfsim.augmenters.SimCLRAugmenter(32, 32).augment(images / 255, None, 2)
     with pytest.raises(ValueError, match="solarize_probability"):
         tfsim.augmenters.BarlowAugmenter(32, 32, solarize_probability=0.1)
 

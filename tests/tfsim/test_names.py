@@ -50,7 +50,8 @@ def test_the_center_moves_lambda():
     (lambda: tfsim.losses.TripletLoss(distance="nothing"), "distance must be one of"),
     (lambda: tfsim.losses.SimSiamLoss(projection_type="angular_distance"), "projection_type"),
     (lambda: tfsim.layers.MetricEmbedding(4, activation="relu"), "activation"),
-    (lambda: tfsim.architectures.ResNet18Sim((32, 32, 3), l2_norm=False), "l2_norm"),
+    (lambda: tfsim.architectures.ResNet18Sim((32, 32, 3), augmentation=len), "augmenter"),
+    (lambda: tfsim.architectures.ResNet18Sim((32, 32, 3), pooling=None), "pooling must be one of"),
     (lambda: tfsim.callbacks.EvalCallback([], [], [], [], tb_logdir="logs"), "TensorBoard"),
 ])  # fmt: skip
 def test_what_was_left_out_is_refused(make, said):
@@ -93,6 +94,32 @@ def test_architectures(name, options):
         assert 11.1e6 < model.count_params() < 11.3e6  # 11.2 million without its 1000 classes
     else:
         assert 0 < len(model.trainable_weights) < len(model.weights)
+
+
+def test_architectures_without_a_top():
+    architectures, images = tfsim.architectures, np.random.default_rng(0).random((3, 32, 32, 3)) * 255
+    features = architectures.ResNet18Sim((32, 32, 3), include_top=False, pooling="avg")
+    assert features.output_shape == (None, 512)
+    whole = architectures.ResNet18Sim((32, 32, 3), include_top=False, pooling=None)
+    assert whole.output_shape == (None, 4, 4, 512)
+    plain = architectures.ResNet50Sim((32, 32, 3), 8, weights=None, l2_norm=False, pooling="max")
+    assert np.abs(np.linalg.norm(plain.predict(images, verbose=0), axis=1) - 1).min() > 0.01
+    assert architectures.ResNet18Sim((32, 32, 3), gem_p=1.5).get_layer("gem_pool").initial_p == 1.5
+
+
+def test_images_of_the_resnets_are_taken_as_they_come():
+    first = tfsim.architectures.ResNet18Sim((32, 32, 3)).layers[1]
+    assert isinstance(first, keras.layers.Conv2D)
+    assert tfsim.architectures.ResNet50Sim((32, 32, 3), weights=None).layers[1].name == "backbone"
+
+
+def test_annotations():
+    from simnb.tfsim.types import BoolTensor, FloatTensor, IntTensor, PandasDataFrame, Tensor
+
+    def augment(x: FloatTensor, y: IntTensor | None) -> tuple[Tensor, BoolTensor] | PandasDataFrame:
+        return x, y
+
+    assert augment(1, 2) == (1, 2)
 
 
 def test_pictures():

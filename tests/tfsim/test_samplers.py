@@ -24,6 +24,7 @@ def test_batches_are_balanced(points):
         assert sorted(np.unique(y, return_counts=True)[1]) == [4, 4, 4]
         assert (x[:, 0] // 12 == y).all()
         assert len(np.unique(x[:, 0])) == 12  # without replacement
+    np.testing.assert_array_equal(sampler.generate_batch(7 * 5 + 2)[0], sampler.generate_batch(2)[0])
 
 
 def test_a_slice_goes_to_the_last_example(points):
@@ -44,6 +45,12 @@ def test_examples_are_selected(points):
     assert (x[:, 0] // 12 == y).all()
     sampler = samplers.MultiShotMemorySampler(*points, class_list=[0, 2], total_examples_per_class=6)
     assert (sampler.class_list, sampler.num_examples) == ([0, 2], 12)
+
+
+def test_examples_of_several_shapes_are_refused():
+    images = [np.zeros((4, 4, 3)), np.zeros((5, 4, 3))]
+    with pytest.raises(ValueError, match="load_example_fn"):
+        samplers.MultiShotMemorySampler(images, [0, 1])
 
 
 def test_an_augmenter_is_told_of_warm_up(points):

@@ -176,10 +176,11 @@ def test_retrieval_metrics(model, points):
         metrics.RecallAtK(drop_closest_lookup=True)
 
 
-@pytest.mark.parametrize("name", ["model.keras", "model"])
-def test_a_saved_model_is_the_same_in_a_new_process(model, points, tmp_path, name):
+@pytest.mark.parametrize("name", ["models/one.keras", "models/one", "{here}/one.keras", "{here}/one"])
+def test_a_saved_model_is_the_same_in_a_new_process(model, points, tmp_path, monkeypatch, name):
+    monkeypatch.chdir(tmp_path)
     model.calibrate(points[0][1::2], points[1][1::2], verbose=0)
-    path = tmp_path / name
+    path = name.format(here=tmp_path)
     for _ in range(2):  # the second replaces the first
         model.save(path)
     np.save(tmp_path / "x.npy", points[0])
@@ -297,6 +298,14 @@ def test_what_was_left_out_says_what_to_use():
         from simnb.tfsim import indexer  # noqa: F401
     with pytest.raises(ImportError, match="hnsw"):
         tfsim.search  # noqa: B018
+    with pytest.raises(ImportError, match=r"open_index\(uri\)"):
+        from simnb.tfsim.stores import CachedStore  # noqa: F401
+    with pytest.raises(ImportError, match="load_model"):
+        import simnb.tfsim.models.contrastive_model
+    with pytest.raises(ImportError, match="No module named"):
+        import simnb.tfsim.nonsense  # noqa: F401
+    with pytest.raises(ImportError, match="RandAugment: simnb"):
+        from simnb.tfsim.augmenters import RandAugment  # noqa: F401
     with pytest.raises(ImportError, match=r"keras\.losses\.Loss"):
         from simnb.tfsim.losses import MetricLoss  # noqa: F401
     with pytest.raises(ImportError, match="backbone"):

@@ -60,7 +60,8 @@ class _Kept:
         if self.compiled and self.optimizer is not None and not self.optimizer.built:
             self.optimizer.build(self.trainable_variables)  # else Keras cannot load it without a warning
         try:
-            keras.saving.save_model(self, part, zipped=zipped or False)
+            # Absolute, or Keras writes the index of a folder somewhere else and removes it.
+            keras.saving.save_model(self, part.absolute(), zipped=zipped)
             _replace(part, path)
         finally:
             self._with_index = True

@@ -88,7 +88,8 @@ def in_jupyterlab(**given):
         notebooks = Path(folder) / "notebooks"
         notebooks.mkdir()
         np.savez(notebooks / "given.npz", **given)
-        nbformat.write(nbformat.v4.new_notebook(cells=cells), notebooks / "one.ipynb")
+        kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3"}}
+        nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata=kernel), notebooks / "one.ipynb")
         with jupyterlab.started(Path(folder)) as lab:
             page = chromium.new_page(browser)
             lab.open(page, "one.ipynb")

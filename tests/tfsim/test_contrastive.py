@@ -42,6 +42,7 @@ def test_it_trains_indexes_and_is_saved(algorithm, images, tmp_path):
     history = model.fit(one, other, batch_size=32, epochs=4, verbose=0).history
     assert np.isfinite(history["loss"]).all()
     assert history["loss"][-1] < history["loss"][0]
+    assert min(history["proj_std"]) > 0.01  # nothing collapsed
     assert any(np.abs(a - b).max() > 0 for a, b in zip(before, model.get_weights(), strict=True))
     # evaluating changes nothing, and tells two views of an image from unrelated rows
     weights = [weight.copy() for weight in model.get_weights()]

@@ -15,7 +15,7 @@ from simnb.tfsim.models._gallery import Gallery
 from simnb.tfsim.models._results import match_counts, print_table, results_of, value_of
 from simnb.tfsim.types import Lookup
 
-_SEARCHES = {"nmslib": "exact", "exact": "exact", "linear": "exact", "hnsw": "hnsw"}
+_SEARCHES = {"nmslib": "exact", "faiss": "exact", "linear": "exact", "exact": "exact", "hnsw": "hnsw"}
 
 
 class Indexing:
@@ -36,8 +36,8 @@ class Indexing:
 
         Args:
             distance: Name, alias or ``Distance``.
-            search: ``exact`` (and ``nmslib``, since exact search is fast enough for what fits in memory), or
-                ``hnsw``, a graph, with ``pip install "simnb[ann]"``.
+            search: ``exact`` (also ``nmslib`` and ``faiss``: exact search is fast enough for what fits in
+                memory), or ``hnsw``, a graph, with ``pip install "simnb[ann]"``.
             kv_store: ``memory``.
             evaluator: ``memory``.
             embedding_output: Which output is indexed, where there are several; the first when left out.

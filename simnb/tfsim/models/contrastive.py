@@ -3,6 +3,7 @@
 import numpy as np
 
 from simnb._keras import keras, ops
+from simnb.tfsim.layers import ActivationStdLoggingLayer
 from simnb.tfsim.models._indexing import Indexing
 from simnb.tfsim.models.similarity import _Kept
 
@@ -14,22 +15,22 @@ def _dense(x, units, **options):
 
 
 def get_projector(input_dim, dim=512, activation="relu", num_layers=3):
-    """A network from features to what a contrastive loss compares."""
+    """A network from features to what a contrastive loss compares; logs its spread as ``proj_std``."""
     x = inputs = keras.Input((input_dim,))
     for _ in range(num_layers - 1):
         x = keras.layers.BatchNormalization(epsilon=1.001e-5)(_dense(x, dim))
         x = keras.layers.Activation(activation)(x)
     x = keras.layers.BatchNormalization(epsilon=1.001e-5, center=False, scale=False)(_dense(x, dim))
-    return keras.Model(inputs, x, name="projector")
+    return keras.Model(inputs, ActivationStdLoggingLayer("proj_std")(x), name="projector")
 
 
 def get_predictor(input_dim, hidden_dim=512, activation="relu"):
-    """A network from the projection of one view to that of the other, for SimSiam."""
+    """A network from the projection of one view to that of the other, for SimSiam; logs ``pred_std``."""
     inputs = keras.Input((input_dim,))
     x = keras.layers.BatchNormalization(epsilon=1.001e-5)(_dense(inputs, hidden_dim))
     x = keras.layers.Activation(activation)(x)
     x = keras.layers.Dense(input_dim, kernel_initializer="lecun_uniform")(x)
-    return keras.Model(inputs, x, name="predictor")
+    return keras.Model(inputs, ActivationStdLoggingLayer("pred_std")(x), name="predictor")
 
 
 def create_contrastive_model(*, backbone, projector=None, predictor=None, algorithm="simsiam", **kwargs):

@@ -216,12 +216,12 @@ assert np.array_equal(np.where(answers.labels == -1, 10, answers.labels), matche
 # %% tags=["nbval-ignore-output"]
 curves = model.calibration.curves
 theirs = curves.accepted_right / curves.accepted_right[-1]
-figure, ax = plt.subplots(figsize=(7, 3.4), layout="constrained")
+figure, ax = plt.subplots(figsize=(7.5, 3.6), layout="constrained")
 ax.plot(curves.distances, theirs[1:], "--", label="right answers / all right answers (theirs)")
 ax.plot(curves.distances, curves.recall[1:], label="right answers / all queries of known classes (ours)")
 ax.set(xlabel="cosine distance threshold", ylabel="recall", ylim=(0, 1.05))
 ax.set_title("A recall that always reaches 1 says nothing about the network", loc="left", fontsize=10)
-ax.legend(frameon=False, loc="lower center", bbox_to_anchor=(0.5, 0.28))
+figure.legend(frameon=False, loc="outside lower center", ncols=2)
 plt.show()
 
 # %%

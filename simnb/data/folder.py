@@ -10,7 +10,7 @@ from PIL import UnidentifiedImageError
 
 from simnb import _checks
 from simnb._terminal import progress_bar
-from simnb.data._threads import in_threads, processors
+from simnb._threads import in_threads, processors
 from simnb.data.examples import Examples
 from simnb.data.image_file import decoded, opened
 from simnb.data.lazy import LazyImages

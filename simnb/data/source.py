@@ -8,7 +8,7 @@ from PIL import Image
 
 from simnb import _checks
 from simnb._terminal import progress_bar
-from simnb.data._threads import in_threads, processors
+from simnb._threads import in_threads, processors
 from simnb.data.arrays import from_arrays
 from simnb.data.examples import Examples
 from simnb.data.lazy import LazyImages

@@ -1,7 +1,6 @@
 """Exact k-nearest-neighbor search in blocks: the full distance matrix is never held."""
 
 import functools
-import os
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
@@ -10,6 +9,7 @@ from scipy.spatial.distance import cdist
 from threadpoolctl import ThreadpoolController
 
 from simnb import _checks
+from simnb._threads import processors
 from simnb.distances import DISTANCES
 
 QUERY_BLOCK = 512  # a product of fewer rows is slower
@@ -81,14 +81,14 @@ class ExactSearch:
             distances[rows], positions[rows] = self._block(queries[rows], original[rows], k, candidates)
 
         size = QUERY_BLOCK
-        if len(queries) < size * _threads():
-            size = max(_FEWEST, -(-len(queries) // _threads()))
+        if len(queries) < size * processors():
+            size = max(_FEWEST, -(-len(queries) // processors()))
         starts = range(0, len(queries), size)
         if len(starts) < 2:
             search(0)
         else:
             # Whole blocks side by side: the steps between two products run on all cores too.
-            with _ONE_LIMIT, _blas().limit(limits=1), ThreadPoolExecutor(_threads()) as threads:
+            with _ONE_LIMIT, _blas().limit(limits=1), ThreadPoolExecutor(processors()) as threads:
                 try:
                     for _ in threads.map(search, starts):
                         pass
@@ -286,7 +286,3 @@ def _faiss():
 @functools.cache
 def _blas():
     return ThreadpoolController().select(user_api="blas")
-
-
-def _threads():
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()

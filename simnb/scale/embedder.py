@@ -12,7 +12,7 @@ import numpy as np
 from PIL import UnidentifiedImageError
 
 from simnb import _checks
-from simnb.data._threads import in_threads, processors
+from simnb._threads import in_threads, processors
 from simnb.data.image_file import decoded
 from simnb.index import UNKNOWN, open_index
 from simnb.scale.ids import stable_ids

@@ -41,7 +41,7 @@ def test_largest_picks_the_largest_columns_and_the_first_of_equal_ones(k):
 def test_the_full_distance_matrix_is_never_held(monkeypatch):
     shapes = []
     whole = exact.ExactSearch._closeness
-    monkeypatch.setattr(exact, "_threads", lambda: 2)
+    monkeypatch.setattr(exact, "processors", lambda: 2)
     for name, value in (("QUERY_BLOCK", 10), ("GALLERY_BLOCK", 100), ("FIRST_BLOCK", 40)):
         monkeypatch.setattr(exact, name, value)
     monkeypatch.setattr(
@@ -50,6 +50,14 @@ def test_the_full_distance_matrix_is_never_held(monkeypatch):
     exact.ExactSearch(vectors(250))(vectors(25), 3)
     assert set(shapes) == {(10, 40), (10, 100), (10, 10), (5, 40), (5, 100), (5, 10)}
     assert sum(rows * columns for rows, columns in shapes) == 25 * 250
+
+
+def test_there_are_no_more_threads_than_allowed(monkeypatch):
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    every = exact.processors()
+    for limit, found in {"1": 1, "1,4": 1, "1000": every, "": every, "many": every}.items():
+        monkeypatch.setenv("OMP_NUM_THREADS", limit)
+        assert exact.processors() == found
 
 
 def test_an_interrupted_search_ends_without_the_blocks_that_have_not_begun(monkeypatch):

@@ -1,4 +1,4 @@
-"""Several things read at once."""
+"""Several things done at once, and how many."""
 
 import os
 from concurrent.futures import ThreadPoolExecutor
@@ -14,8 +14,10 @@ def in_threads(function, count, workers):
 
 
 def processors():
-    """How many processors this process may use."""
+    """How many threads may be busy at once: the processors of this process, or fewer by OMP_NUM_THREADS."""
     try:
-        return len(os.sched_getaffinity(0))
+        found = len(os.sched_getaffinity(0))
     except AttributeError:  # not on macOS and Windows
-        return os.cpu_count() or 1
+        found = os.cpu_count() or 1
+    limit = os.environ.get("OMP_NUM_THREADS", "").split(",")[0].strip()  # "4,2" where threads start threads
+    return min(found, max(int(limit), 1)) if limit.isdecimal() else found

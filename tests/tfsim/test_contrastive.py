@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 
-from simnb import data, tfsim
+from simnb import data, metrics, models, tfsim
 from simnb._keras import keras
 from simnb.losses import two_views
+from simnb.search import SimilaritySearch
 
 LOSSES = {
     "simsiam": tfsim.losses.SimSiamLoss,
@@ -79,6 +80,39 @@ def test_the_spread_of_activations_is_logged(images, tmp_path):
     assert "proj_std" in keras.models.load_model(tmp_path / "model.keras").evaluate(
         images, images, verbose=0, return_dict=True
     )
+
+
+@pytest.mark.parametrize(("algorithm", "options", "epochs"), [
+    ("simclr", {"temperature": 0.2}, 4), ("vicreg", {}, 4), ("barlow", {}, 4), ("simsiam", {}, 6),
+])  # fmt: skip
+def test_without_labels_a_network_learns_what_is_alike_in_cifar10(algorithm, options, epochs):
+    if data.default_name() != "cifar10":
+        pytest.skip("CIFAR-10 is not prepared on this machine, and there is no way to get it")
+    images = data.load(split="train").images[:2000]
+    parts = data.load(split="test").split(train=0, gallery=0.3, calibration=0, query=0.2, seed=0)
+    keras.utils.set_random_seed(0)
+    layers = [
+        keras.Input((32, 32, 3)),
+        keras.layers.Rescaling(255.0),
+        models.fast_resnet(widths=(16, 32, 64)),
+    ]
+    backbone = keras.Sequential(layers)
+    network = keras.Sequential([keras.Input((32, 32, 3)), keras.layers.Rescaling(1 / 255), backbone])
+
+    def recall():
+        search = SimilaritySearch(network, batch_size=500)
+        search.add(parts.gallery)
+        return metrics.recall_at_k(search.lookup(parts.query, k=1), parts.query.labels, 1)
+
+    model = tfsim.models.create_contrastive_model(backbone=backbone, algorithm=algorithm)
+    sgd = algorithm == "simsiam"  # as in its paper
+    optimizer = keras.optimizers.SGD(0.05, momentum=0.9) if sgd else keras.optimizers.Adam(0.002)
+    model.compile(optimizer=optimizer, loss=LOSSES[algorithm](**options))
+    augmenter = tfsim.augmenters.SimCLRAugmenter(32, 32)
+    before = recall()
+    for _ in range(epochs):  # other views in each
+        model.fit(*augmenter.augment(images, None, 2), batch_size=100, verbose=0)
+    assert recall() > before + 0.01
 
 
 def test_wrong_options(images):

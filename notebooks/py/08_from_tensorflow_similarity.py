@@ -172,7 +172,7 @@ assert np.array_equal(np.where(answers.labels == -1, 10, answers.labels), matche
 # | `model.evaluate_classification`, `classification_metrics` | `metrics.evaluate_matches`, `metrics.match_intervals` |
 # | `model.save(path)`, `load_index(path)` | `search.save(path)`, `SimilaritySearch.load(path)` |
 # | `search="nmslib"`, `kv_store=` | `open_index(uri, search="exact" or "hnsw")`: memory, SQLite, Milvus |
-# | `architectures.EfficientNetSim`, `ResNet50Sim` | `models.backbone("EfficientNetB0")`, any of `keras.applications` |
+# | `architectures.EfficientNetSim`, `ResNet50Sim` | `models.backbone("EfficientNetB0")`, any of `keras.applications`; it preprocesses pixels itself |
 # | `schedules.WarmupCosineDecay` | `training.fit(schedule="one_cycle")` |
 # | `visualization.viz_neigbors_imgs` (spelled so, or right), `confusion_matrix` | `plots.neighbor_grid`, `plots.confusion_matrix` |
 # | `visualization.projector` | `widgets.Projector` |

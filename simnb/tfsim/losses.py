@@ -99,7 +99,7 @@ class PNLoss(_Given, losses.PNLoss):
 
 @_register
 class MultiSimilarityLoss(_Given, losses.MultiSimilarityLoss):
-    """``simnb.losses.MultiSimilarityLoss``; ``lmda + 1 - center`` is its ``lam``."""
+    """``simnb.losses.MultiSimilarityLoss``; ``lmda - (center - 1)`` is its ``lam``."""
 
     def __init__(
         self,
@@ -119,7 +119,7 @@ class MultiSimilarityLoss(_Given, losses.MultiSimilarityLoss):
             alpha=alpha,
             beta=beta,
             epsilon=epsilon,
-            lam=lmda + 1 - center,
+            lam=lmda - (center - 1),
             name=name,
         )
 

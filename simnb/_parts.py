@@ -7,7 +7,7 @@ from pathlib import Path, PurePath
 
 from simnb._keras import keras
 from simnb.index import open_index
-from simnb.index.sqlite import SUFFIXES
+from simnb.index._file import SUFFIXES
 
 MODEL = "model.keras"
 GALLERY = "gallery.sqlite"
@@ -94,7 +94,7 @@ def read_gallery(folder, path, *, uri, search, recall):
             index.close()
             raise
         if uri == "memory:":
-            index._next_id = saved._next_id  # ids of removed rows are not given out again
+            index.number_from(saved.next_id)  # ids of removed rows are not given out again
         return index
 
 

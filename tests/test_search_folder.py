@@ -655,7 +655,7 @@ import resource
 path = Path({str(disk)!r}) / "search"
 search(1).save(path)
 new, results = search(2), []
-for limit in (0, 300, 3_000, 20_000, 30_000, 35_000, 1_000_000):
+for limit in (0, 300, 3_000, 20_000, 25_000, 30_000, 1_000_000):
     def do():
         resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
         new.save(path)

@@ -46,19 +46,28 @@ class BlockTable:
 
     def store(self, numbers, embeddings):
         """Write whole blocks, in place of those that are there; return their digest."""
-        numbers, embeddings = np.ascontiguousarray(numbers, "<i8"), np.ascontiguousarray(embeddings, "<f4")
-        blocks, starts = np.unique(numbers[:, 0] // PER_BLOCK, return_index=True)
-        ends = np.append(starts, len(numbers))[1:]
-        packed = [
-            (block, numbers[start:end].tobytes(), embeddings[start:end].tobytes())
-            for block, start, end in zip(blocks.tolist(), starts.tolist(), ends.tolist(), strict=True)
-        ]
+        packed = _packed(numbers, embeddings)
         self._db.executemany("INSERT OR REPLACE INTO blocks VALUES (?, ?, ?)", packed)
         return sum(_digest(*block) for block in packed)
 
     def delete(self, blocks):
         """Delete whole blocks."""
         self._db.executemany("DELETE FROM blocks WHERE block = ?", zip(np.unique(blocks).tolist()))
+
+
+def digest(numbers, embeddings):
+    """The digest that whole blocks of these rows would have."""
+    return sum(_digest(*block) for block in _packed(numbers, embeddings))
+
+
+def _packed(numbers, embeddings):
+    numbers, embeddings = np.ascontiguousarray(numbers, "<i8"), np.ascontiguousarray(embeddings, "<f4")
+    blocks, starts = np.unique(numbers[:, 0] // PER_BLOCK, return_index=True)
+    ends = np.append(starts, len(numbers))[1:]
+    return [
+        (block, numbers[start:end].tobytes(), embeddings[start:end].tobytes())
+        for block, start, end in zip(blocks.tolist(), starts.tolist(), ends.tolist(), strict=True)
+    ]
 
 
 def _unpacked(blocks, dim):

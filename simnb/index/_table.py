@@ -49,6 +49,9 @@ class Table:
 
     ``ids`` [n], ``embeddings`` [n, dim] and ``labels`` [n] are always there; ``metadata`` [n], dicts, or the
     ``keys`` [n] and ``checks`` [n] of a file, integers, where they are asked for.
+
+    What adds or removes rows returns another table, and leaves this one as it was: new rows go where it has
+    none yet. Only ``overwrite`` changes rows in place; doing that twice is as good as once.
     """
 
     def __init__(self, *more):
@@ -85,36 +88,50 @@ class Table:
             self._fingerprint = fingerprint(self.ids, self.embeddings, self.labels)
         return self._fingerprint
 
-    def apply(self, changes, numbers=None):
-        """Make changes; ``numbers`` are those of added rows in a file, shape [n, 4]."""
-        self._fingerprint = None
-        if some(changes.replaced):
-            for name, values in changes.parts.items():
-                if name in self._columns:
-                    self._columns[name][changes.replaced] = values
+    def after(self, changes, numbers=None):
+        """Another table, with the rows that changes add and without those they remove.
+
+        Args:
+            changes: ``Changes``; what they replace is left to ``overwrite``.
+            numbers: Those of added rows in a file, shape [n, 4].
+        """
+        table = self._with(self._columns, self._count)
         if some(changes.removed):
-            self._remove(changes.removed)
+            table = table._without(changes.removed)
         if some(changes.added):
-            self.append(changes.added, numbers)
+            table = table.longer(changes.added, numbers)
+        return table
 
-    def reserve(self, size, dim):
-        """Make room for ``size`` rows in all."""
-        if size > len(self._columns["ids"]) or self.dim is None:
-            self._grow(size, dim)
+    def overwrite(self, positions, parts):
+        """Replace parts of rows in place: arrays by the name of their column, shape [n, ...]."""
+        for name in parts.keys() & self._columns.keys():
+            self._columns[name][positions] = parts[name]
 
-    def append(self, rows, numbers=None):
-        """Add ``Rows`` at the end; ``numbers`` are those in a file, shape [n, 4]."""
+    def copied(self):
+        """A table with memory of its own."""
+        return self._with({name: getattr(self, name).copy() for name in self._columns}, self._count)
+
+    def with_room(self, size, dim):
+        """The table with memory for ``size`` rows in all."""
+        if size <= len(self._columns["ids"]) and self.dim is not None:
+            return self
+        columns = {}
+        for name, old in self._columns.items():
+            columns[name] = np.empty((size, dim) if name == "embeddings" else size, old.dtype)
+            if self._count:
+                columns[name][: self._count] = old[: self._count]
+        return self._with(columns, self._count)
+
+    def longer(self, rows, numbers=None):
+        """The table with ``Rows`` at the end; ``numbers`` are those in a file, shape [n, 4]."""
         end = self._count + len(rows)
-        if end > len(self._columns["ids"]) or self.dim is None:
-            self.reserve(max(end, 2 * self._count), rows.embeddings.shape[1])
-        for name, column in self._columns.items():
+        size = end if end <= len(self._columns["ids"]) else max(end, 2 * self._count)
+        columns = self.with_room(size, rows.embeddings.shape[1])._columns
+        for name, column in columns.items():
             of_file = {"keys": 0, "checks": 3}.get(name)
             column[self._count : end] = getattr(rows, name) if of_file is None else numbers[:, of_file]
-        ascending = (
-            self._order is None and (np.diff(self._columns["ids"][max(self._count - 1, 0) : end]) > 0).all()
-        )
-        self._count, self._fingerprint = end, None
-        self._order = None if ascending else np.argsort(self.ids)
+        new = columns["ids"][max(self._count - 1, 0) : end]
+        return self._with(columns, end, sort=self._order is not None or not (np.diff(new) > 0).all())
 
     def find(self, ids):
         """Position of each id, shape [n] int64; -1 where there is none."""
@@ -140,16 +157,15 @@ class Table:
             )
         return positions
 
-    def _remove(self, positions):
+    def _without(self, positions):
         keep = np.ones(self._count, bool)
         keep[positions] = False
-        self._columns = {name: column[: self._count][keep] for name, column in self._columns.items()}
-        self._count = int(keep.sum())
-        self._order = None if (np.diff(self.ids) > 0).all() else np.argsort(self.ids)
+        columns = {name: column[: self._count][keep] for name, column in self._columns.items()}
+        return self._with(columns, int(keep.sum()), sort=not (np.diff(columns["ids"]) > 0).all())
 
-    def _grow(self, size, dim):
-        for name, old in self._columns.items():
-            new = np.empty((size, dim) if name == "embeddings" else size, old.dtype)
-            if self._count:
-                new[: self._count] = old[: self._count]
-            self._columns[name] = new
+    def _with(self, columns, count, sort=None):
+        """A table of columns; ``sort`` says whether their ids need an order, None to keep this one's."""
+        table = Table()
+        table._columns, table._count = columns, count
+        table._order = self._order if sort is None else np.argsort(columns["ids"][:count]) if sort else None
+        return table

@@ -1,12 +1,14 @@
 """What indexes that search in this process share: how they search, and what they give back."""
 
 import threading
+from dataclasses import dataclass
 
 import numpy as np
 
 from simnb import _checks
 from simnb.distances import DISTANCES
-from simnb.index import _filters
+from simnb.index import _filters, _fork
+from simnb.index._file import Settings, write_file
 from simnb.index._incoming import (
     EXISTING,
     check_class_names,
@@ -18,7 +20,7 @@ from simnb.index._incoming import (
     next_ids,
     taken_ids,
 )
-from simnb.index._table import Changes, Table
+from simnb.index._table import Changes, Table, some
 from simnb.index.exact import ExactSearch
 from simnb.index.hnsw import HnswSearch, Tuning
 from simnb.index.protocol import UNKNOWN, Neighbors, Rows
@@ -26,60 +28,99 @@ from simnb.index.protocol import UNKNOWN, Neighbors, Rows
 SEARCHES = ("exact", "hnsw")
 
 
-class LocalIndex:
-    """Rows in arrays of this process, searched exactly or over a graph.
+@dataclass(frozen=True, eq=False)
+class State:
+    """An index at one moment, replaced whole: who is interrupted leaves the old one or the new one.
 
-    Subclasses say where the rows of record are: they bring ``self._table`` up to date (``_refresh``), make
-    ``Changes`` last (``_writing``), and know the metadata (``_meet``, ``_metadata``).
+    Attributes:
+        table: The rows.
+        distance: What they are searched by.
+        class_names: Name of each label, or None.
+        next_id: The next free id.
+        settings: Those of the file, where the rows of record are in one.
     """
 
-    def __init__(self, *, distance="cosine", search="exact", recall=0.95, class_names=None):
-        """Start empty."""
-        self.distance = _checks.one_of(distance, DISTANCES, name="distance")
-        self._kind = _checks.one_of(search, SEARCHES, name="search")
-        self._wanted_recall = check_recall(recall)
-        self._class_names = check_class_names(class_names)
-        self._table = Table(*self._more_columns)
-        self._next_id = 0
-        self._lock = threading.RLock()  # widgets call from other threads
-        self._exact = None  # ExactSearch over the rows as they are now, or None
-        self._hnsw = None  # the same, a graph
-        self._old_hnsw = None  # a graph over the first of the rows
+    table: Table
+    distance: str
+    class_names: tuple[str, ...] | None = None
+    next_id: int = 0
+    settings: Settings | None = None
 
     @property
     def dim(self):
         """Length of an embedding; None until the first row is added."""
-        self._refresh()
-        return self._table.dim
+        return self.table.dim
+
+
+class LocalIndex:
+    """Rows in arrays of this process, searched exactly or over a graph.
+
+    Every verb calls its work once, under the lock: ``_read`` does so on the rows of record, and ``_change``
+    with what plans ``Changes``, which are then made. Subclasses say where the rows of record are, and know
+    the metadata (``_meet``, ``_metadata``).
+    """
+
+    def __init__(self, *, distance="cosine", search="exact", recall=0.95, class_names=None):
+        """Start empty."""
+        distance = _checks.one_of(distance, DISTANCES, name="distance")
+        self._kind = _checks.one_of(search, SEARCHES, name="search")
+        self._wanted_recall = check_recall(recall)
+        self._state = State(Table(*self._more_columns), distance, check_class_names(class_names))
+        self._decided = None  # a change that is sure and not yet made: what to overwrite, and the state then
+        self._refusal = None  # why it cannot be used
+        self._lock = threading.RLock()  # widgets call from other threads
+        self._held = False  # the lock, for a fork
+        self._exact = None  # ExactSearch over the rows as they are now, or None
+        self._hnsw = None  # the same, a graph
+        self._old_hnsw = None  # a graph over the first of the rows
+        _fork.watch(self)
+
+    def __repr__(self):
+        """Where it is, and its size and distance."""
+        where = f"{self._where()}, " if self._where() else ""
+        if self._refusal:
+            return f"{type(self).__name__}({where}closed)"
+        size = f"{len(self)} rows, dim={self.dim}, distance={self.distance!r}"
+        return f"{type(self).__name__}({where}{size})"
+
+    @property
+    def distance(self):
+        """What rows are searched by: one of ``simnb.distances.DISTANCES``."""
+        return self._state.distance
+
+    @property
+    def dim(self):
+        """Length of an embedding; None until the first row is added."""
+        return self._read(lambda: self._state.dim)
 
     @property
     def class_names(self):
         """Name of each label; None where labels are plain integers, or there are none yet."""
-        self._refresh()
-        return self._class_names
+        return self._read(lambda: self._state.class_names)
 
     @property
     def ids(self):
         """Id of every row, in the order they were added: shape [len] int64."""
-        self._refresh()
-        return self._table.ids.copy()
+        return self._read(lambda: self._table.ids.copy())
 
     @property
     def labels(self):
         """Label of every row, in the order they were added: shape [len] int64."""
-        self._refresh()
-        return self._table.labels.copy()
+        return self._read(lambda: self._table.labels.copy())
+
+    @property
+    def next_id(self):
+        """The id that the next row gets: one that no row has had."""
+        return self._read(lambda: self._state.next_id)
 
     @property
     def fingerprint(self):
         """A short name of the rows as they are: of their ids, embeddings and labels, in any order."""
-        with self._reading():
-            return self._table.fingerprint
+        return self._read(lambda: self._table.fingerprint)
 
     def __len__(self):
         """How many rows are indexed."""
-        self._refresh()
-        return len(self._table)
+        return self._read(lambda: len(self._table))
 
     def __enter__(self):
         """The index itself."""
@@ -107,26 +148,37 @@ class LocalIndex:
             ValueError: If anything is malformed or an id is taken; the index is then unchanged.
         """
         _checks.one_of(existing, EXISTING, name="existing")
-        with self._writing() as write:
-            embeddings = check_embeddings(embeddings, index=self)
-            labels, names = self._encoded(labels, len(embeddings))
-            metadata = check_metadata(metadata, count=len(embeddings))
-            ids = next_ids(ids, len(embeddings), self._next_id)
-            old = self._table.find(ids)
-            new, both = old < 0, old >= 0
-            if both.any() and existing == "refuse":
-                raise ValueError(taken_ids(ids[both]))
-            changes = Changes(class_names=names, next_id=max(self._next_id, int(ids.max(initial=-1)) + 1))
-            changes.added = Rows(ids[new], embeddings[new], labels[new], metadata[new])
-            if existing == "replace" and both.any():
-                changes.replaced = old[both]
-                changes.parts = {
-                    "embeddings": embeddings[both],
-                    "labels": labels[both],
-                    "metadata": metadata[both],
-                }
-            write(changes)
-        return ids
+        return self._change(self._adding, embeddings, _collected(labels), _collected(metadata), ids, existing)
+
+    def _adding(self, embeddings, labels, metadata, ids, existing):
+        table, next_id = self._table, self._state.next_id
+        embeddings = check_embeddings(embeddings, index=self._state)
+        labels, names = self._encoded(labels, len(embeddings))
+        metadata = check_metadata(metadata, count=len(embeddings))
+        ids = next_ids(ids, len(embeddings), next_id)
+        old = table.find(ids)
+        new, both = old < 0, old >= 0
+        if both.any() and existing == "refuse":
+            raise ValueError(taken_ids(ids[both]))
+        changes = Changes(class_names=names, next_id=max(next_id, int(ids.max(initial=-1)) + 1))
+        changes.added = Rows(ids[new], embeddings[new], labels[new], metadata[new])
+        if existing == "replace" and both.any():
+            changes.replaced = old[both]
+            changes.parts = {
+                "embeddings": embeddings[both],
+                "labels": labels[both],
+                "metadata": metadata[both],
+            }
+        return changes, ids
+
+    def number_from(self, next_id):
+        """Give new rows ids from ``next_id`` on, or from where they would begin without this."""
+
+        def numbered():
+            state = self._state
+            return Changes(class_names=state.class_names, next_id=max(state.next_id, next_id)), None
+
+        self._change(numbered)
 
     def update(self, ids, *, embeddings=None, labels=None, metadata=None):
         """Change parts of rows, of all of them or none.
@@ -140,20 +192,22 @@ class LocalIndex:
         Raises:
             ValueError: If an id is not in the index or anything is malformed; nothing is then changed.
         """
-        with self._writing() as write:
-            ids = check_ids(ids)
-            changes = Changes(replaced=self._table.positions(ids), next_id=self._next_id)
-            if embeddings is not None:
-                embeddings = check_embeddings(embeddings, index=self)
-                _checks.same_length(embeddings, ids, "embeddings and ids")
-                changes.parts["embeddings"] = embeddings
-            changes.class_names = self._class_names
-            if labels is not None:
-                changes.parts["labels"], changes.class_names = self._encoded(labels, len(ids))
-            if metadata is not None:
-                metadata = check_metadata(metadata, count=len(ids), removing=True)
-                changes.parts["metadata"] = merged(self._metadata(changes.replaced), metadata)
-            write(changes)
+        self._change(self._updating, ids, embeddings, _collected(labels), _collected(metadata))
+
+    def _updating(self, ids, embeddings, labels, metadata):
+        state, ids = self._state, check_ids(ids)
+        changes = Changes(replaced=state.table.positions(ids), next_id=state.next_id)
+        if embeddings is not None:
+            embeddings = check_embeddings(embeddings, index=state)
+            _checks.same_length(embeddings, ids, "embeddings and ids")
+            changes.parts["embeddings"] = embeddings
+        changes.class_names = state.class_names
+        if labels is not None:
+            changes.parts["labels"], changes.class_names = self._encoded(labels, len(ids))
+        if metadata is not None:
+            metadata = check_metadata(metadata, count=len(ids), removing=True)
+            changes.parts["metadata"] = merged(self._metadata(changes.replaced), metadata)
+        return changes, None
 
     def remove(self, ids):
         """Remove rows, all of them or none.
@@ -164,9 +218,12 @@ class LocalIndex:
         Raises:
             ValueError: If an id is not in the index; nothing is then removed.
         """
-        with self._writing() as write:
-            removed = self._table.positions(check_ids(ids))
-            write(Changes(removed=removed, class_names=self._class_names, next_id=self._next_id))
+        self._change(self._removing, ids)
+
+    def _removing(self, ids):
+        state = self._state
+        removed = state.table.positions(check_ids(ids))
+        return Changes(removed=removed, class_names=state.class_names, next_id=state.next_id), None
 
     def search(self, embeddings, k=5, *, where=None):
         """Find the k nearest rows of each query.
@@ -184,14 +241,17 @@ class LocalIndex:
         Raises:
             ValueError: If the queries or a condition are malformed, or k is below 1.
         """
-        with self._reading():
-            return self._found(embeddings, k, where)
+        with self._lock:  # but not the file, which others may write to while we search
+            queries, k, among = self._read(self._asked, embeddings, k, where)
+            return self._found(queries, k, among)
 
-    def _found(self, embeddings, k, where):
-        queries = check_embeddings(embeddings, index=self, name="queries")
+    def _asked(self, embeddings, k, where):
+        queries = check_embeddings(embeddings, index=self._state, name="queries")
         k = _checks.positive_int(k, name="k")
-        wanted = _filters.conditions(where, self._class_names)
-        among = np.flatnonzero(self._meet(wanted)) if wanted and len(self._table) else None
+        wanted = _filters.conditions(where, self._state.class_names)
+        return queries, k, np.flatnonzero(self._meet(wanted)) if wanted and len(self._table) else None
+
+    def _found(self, queries, k, among):
         table, shape = self._table, (len(queries), k)
         distances = np.full(shape, np.inf, np.float32)
         ids = np.full(shape, -1, np.int64)
@@ -202,7 +262,7 @@ class LocalIndex:
                 distances[:, :found], positions = self._nearest(queries, found, among)
                 ids[:, :found] = table.ids[positions]
                 labels[:, :found] = table.labels[positions]
-        return Neighbors(distances, ids, labels, self.distance, self._class_names)
+        return Neighbors(distances, ids, labels, self.distance, self._state.class_names)
 
     def get(self, ids=None):
         """Return rows.
@@ -216,10 +276,13 @@ class LocalIndex:
         Raises:
             ValueError: If an id is not in the index.
         """
-        with self._reading():
-            if ids is None:
-                return self._rows(np.arange(len(self._table)))
-            return self._rows(self._table.positions(check_ids(ids, unique=False)))
+        return self._read(self._got, ids)
+
+    def _got(self, ids):
+        table = self._table
+        if ids is None:
+            return self._rows(np.arange(len(table)))
+        return self._rows(table.positions(check_ids(ids, unique=False)))
 
     def blocks(self, size=10_000):
         """Go through all rows, in the order they were added, ``size`` at a time.
@@ -229,10 +292,42 @@ class LocalIndex:
         size = _checks.positive_int(size, name="size")
         ids = self.ids
         for start in range(0, len(ids), size):
-            with self._reading():
-                positions = self._table.find(ids[start : start + size])
-                rows = self._rows(positions[positions >= 0])
-            yield rows
+            yield self._read(self._those_left, ids[start : start + size])
+
+    def _those_left(self, ids):
+        positions = self._table.find(ids)
+        return self._rows(positions[positions >= 0])
+
+    def save(self, path):
+        """Write all rows into one SQLite file, which ``open_index(path)`` opens.
+
+        Args:
+            path: Name of the file, ``.sqlite``. An index that is there is replaced in one transaction:
+                whoever reads it sees the old rows or the new ones, also after a kill or a full disk.
+
+        Raises:
+            ValueError: If another kind of file is there.
+            OSError: If it cannot be written; an index that was there is then as before.
+        """
+        self._read(self._saved, path, also_gone=True)
+
+    def _saved(self, path):
+        state, size = self._state, 10_000
+        blocks = (
+            self._rows(np.arange(start, min(start + size, len(state.table))))
+            for start in range(0, len(state.table), size)
+        )
+        write_file(
+            path, blocks, distance=state.distance, class_names=state.class_names, next_id=state.next_id
+        )
+
+    def close(self):
+        """Let go of the rows; the index refuses every call from now on."""
+        with self._lock:
+            self._refusal = "is closed: open it again"
+            self._state = State(Table(*self._more_columns), self._state.distance)
+            self._decided = None
+            self._stale()
 
     def tune(self, queries, target_recall=0.95, *, k=10):
         """Choose how thoroughly the graph is searched, on queries of your own.
@@ -252,12 +347,15 @@ class LocalIndex:
         Raises:
             ValueError: If the index is empty or not searched by a graph, or something is malformed.
         """
-        with self._reading():
-            queries = check_embeddings(queries, index=self, name="queries")
-            queries = _checks.not_empty(queries, name="queries")
-            k = min(_checks.positive_int(k, name="k"), len(self._table))
-            self._check_graph("tune")
+        with self._lock:
+            queries, k = self._read(self._tuning, queries, k)
             return self._graph().tune(queries, check_recall(target_recall, name="target_recall"), k)
+
+    def _tuning(self, queries, k):
+        queries = check_embeddings(queries, index=self._state, name="queries")
+        queries = _checks.not_empty(queries, name="queries")
+        self._check_graph("tune")
+        return queries, min(_checks.positive_int(k, name="k"), len(self._table))
 
     @property
     def recall(self) -> Tuning:
@@ -269,9 +367,39 @@ class LocalIndex:
         Raises:
             ValueError: If the index is empty or not searched by a graph.
         """
-        with self._reading():
-            self._check_graph("recall")
+        with self._lock:
+            self._read(self._check_graph, "recall")
             return self._graph().measured
+
+    @property
+    def _table(self):
+        return self._state.table
+
+    def _decide(self, changes, numbers=None, **options):
+        """Make changes that are sure to last. An interrupt from here on does not stop them.
+
+        Args:
+            changes: ``Changes``.
+            numbers: Those of added rows in a file, shape [n, 4].
+            **options: Of the ``State`` afterwards.
+        """
+        table = self._table.after(changes, numbers)
+        state = State(table, class_names=changes.class_names, next_id=changes.next_id, **options)
+        if changes.of_embeddings:
+            self._stale(only_added=changes.only_adds)
+        self._decided = (changes.replaced, changes.parts, state)
+        self._complete()
+
+    def _complete(self):
+        """Make what is decided; refuse where the index cannot be used. The first step of every call."""
+        if self._refusal:
+            raise ValueError(f"the index {self._where()} {self._refusal}".replace("  ", " "))
+        if self._decided is not None:
+            replaced, parts, state = self._decided
+            if some(replaced):
+                state.table.overwrite(replaced, parts)
+            self._state = state
+            self._decided = None
 
     def _nearest(self, queries, k, among):
         if among is not None:
@@ -312,21 +440,33 @@ class LocalIndex:
             raise ValueError(f"{verb} needs rows, but the index is empty: call add(...) first")
 
     def _encoded(self, labels, count):
-        labelled = bool((self._table.labels != UNKNOWN).any())
-        return encode_labels(labels, count=count, class_names=self._class_names, labelled=labelled)
-
-    def _apply(self, changes, numbers=None):
-        """Make changes to the arrays, once they are sure to last."""
-        if changes.of_embeddings:
-            self._stale(only_added=changes.only_adds)
-        self._table.apply(changes, numbers)
-        self._class_names, self._next_id = changes.class_names, changes.next_id
+        labelled, names = bool((self._table.labels != UNKNOWN).any()), self._state.class_names
+        return encode_labels(labels, count=count, class_names=names, labelled=labelled)
 
     def _rows(self, positions):
         table = self._table
         metadata = self._metadata(positions)
         parts = (table.ids[positions], table.embeddings[positions], table.labels[positions])
-        return Rows(*parts, metadata, self._class_names)
+        return Rows(*parts, metadata, self._state.class_names)
+
+    def before_fork(self, seconds):
+        """Wait until no other thread uses the index; says whether a forked process may use it."""
+        self._held = self._lock.acquire(timeout=seconds)
+        return self._held
+
+    def after_fork(self, ready, child):
+        """Go on, in parent and child; a child that may not use the index refuses."""
+        held, self._held = self._held, False
+        if child and not ready:
+            self._lock = threading.RLock()  # the other is for ever held by a thread of the parent
+            self._refusal = "was in use when this process was forked: it can be used in the parent alone"
+        elif held:
+            self._lock.release()
+
+
+def _collected(values):
+    """Values of a generator, which might call the index, before anything is begun."""
+    return list(values) if hasattr(values, "__next__") else values
 
 
 def check_recall(value, *, name="recall"):

@@ -1,13 +1,11 @@
 """An index whose rows live in arrays of this process."""
 
-import contextlib
+from dataclasses import replace
 
 import numpy as np
 
 from simnb.index import _filters
-from simnb.index._table import Table
 from simnb.index.local import LocalIndex
-from simnb.index.sqlite import write_file
 
 
 class MemoryIndex(LocalIndex):
@@ -31,38 +29,36 @@ class MemoryIndex(LocalIndex):
 
     _more_columns = ("metadata",)
 
-    def __repr__(self):
-        """Size and distance."""
-        return f"MemoryIndex({len(self)} rows, dim={self.dim}, distance={self.distance!r})"
+    def __getstate__(self):
+        """What is copied: the rows, not what was made ready to search them."""
+        return self._read(
+            lambda: {
+                "search": self._kind,
+                "recall": self._wanted_recall,
+                "state": replace(self._state, table=self._table.copied()),
+            }
+        )
 
-    def save(self, path):
-        """Write all rows into one SQLite file, which ``open_index(path)`` opens.
+    def __setstate__(self, kept):
+        """Have the rows."""
+        state = kept["state"]
+        self.__init__(distance=state.distance, search=kept["search"], recall=kept["recall"])
+        self._state = state
 
-        Args:
-            path: Name of the file, ``.sqlite``. An index that is there is replaced in one transaction:
-                whoever reads it sees the old rows or the new ones, also after a kill or a full disk.
+    def _where(self):
+        return ""
 
-        Raises:
-            ValueError: If another kind of file is there.
-            OSError: If it cannot be written; an index that was there is then as before.
-        """
-        write_file(self, path, next_id=self._next_id)
-
-    def close(self):
-        """Forget the rows."""
-        self._table = Table(*self._more_columns)
-        self._stale()
-
-    def _refresh(self):
-        """Nothing to do: nobody else can change these rows."""
-
-    def _reading(self):
-        return self._lock
-
-    @contextlib.contextmanager
-    def _writing(self):
+    def _read(self, work, *arguments, also_gone=False):
         with self._lock:
-            yield self._apply
+            self._complete()
+            return work(*arguments)
+
+    def _change(self, plan, *arguments):
+        with self._lock:
+            self._complete()
+            changes, result = plan(*arguments)
+            self._decide(changes, distance=self.distance)
+            return result
 
     def _meet(self, wanted):
         table = self._table

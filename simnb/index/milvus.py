@@ -3,6 +3,7 @@
 import numpy as np
 
 from simnb import _checks
+from simnb.index._file import write_file
 from simnb.index._filters import conditions
 from simnb.index._incoming import (
     EXISTING,
@@ -20,7 +21,6 @@ from simnb.index._milvus_write import MilvusWriter, checked_options, packed_rows
 from simnb.index.hnsw import Tuning
 from simnb.index.local import check_recall
 from simnb.index.protocol import UNKNOWN, Neighbors, Rows
-from simnb.index.sqlite import write_file
 
 
 class MilvusIndex:
@@ -284,7 +284,8 @@ class MilvusIndex:
             ValueError: If another kind of file is there.
             OSError: If it cannot be written; an index that was there is then as before.
         """
-        write_file(self, path, next_id=min(int(self.ids.max(initial=-1)) + 1, 2**62 - 1))
+        next_id = min(int(self.ids.max(initial=-1)) + 1, 2**62 - 1)
+        write_file(path, self.blocks(), distance=self.distance, class_names=self.class_names, next_id=next_id)
 
     def close(self):
         """Let go of the connection, and of the folder of Milvus Lite."""

@@ -13,8 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from simnb.index import MemoryIndex, SqliteIndex, _file, open_index
-from simnb.index._table import Table
+from simnb.index import MemoryIndex, _file, open_index
 
 from .conftest import vectors
 
@@ -172,11 +171,11 @@ def test_changes_by_another_are_seen_whatever_they_are(tmp_path):
 
 
 def test_a_second_writer_waits_and_then_says_so(tmp_path, monkeypatch):
-    monkeypatch.setattr(_file, "SECONDS_TO_WAIT", 0.2)
     index = small(tmp_path / "g.sqlite")
+    monkeypatch.setattr(index._file, "_patience", 0.2)
     other = sqlite3.connect(tmp_path / "g.sqlite", isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
-    with pytest.raises(TimeoutError, match=r"another process writes for more than 0\.2 s; try again"):
+    with pytest.raises(TimeoutError, match=r"has used the file for more than 0\.2 s; try again"):
         index.add(np.ones((1, 4)))
     assert len(index) == 12  # reading goes on
     other.execute("COMMIT")
@@ -223,28 +222,6 @@ def test_threads_may_search_while_others_add_and_remove(tmp_path, place):
     assert problems == []
     assert index.search(rows[:30], k=1).ids[:, 0].tolist() == list(range(100, 130))
     index.close()
-
-
-@pytest.mark.parametrize("whose", ["own", "another's"])
-def test_an_interrupt_while_the_arrays_grow_doubles_nothing(tmp_path, monkeypatch, whose):
-    index = small(tmp_path / "g.sqlite")
-    other = open_index(tmp_path / "g.sqlite")
-    append = Table.append
-
-    def interrupted(*arguments):
-        append(*arguments)
-        raise KeyboardInterrupt
-
-    if whose == "another's":
-        other.add(np.ones((1, 4)))
-    with monkeypatch.context() as patch:
-        patch.setattr(Table, "append", interrupted)
-        with pytest.raises(KeyboardInterrupt):
-            index.add(np.ones((1, 4))) if whose == "own" else len(index)
-    assert index.ids.tolist() == list(range(13))
-    assert len(index.search(np.ones((1, 4)), k=13).ids[0]) == 13
-    index.close()
-    other.close()
 
 
 def test_a_closed_index_says_so_and_another_distance_is_taken_over(tmp_path):
@@ -433,21 +410,6 @@ def test_what_is_no_index_is_refused(tmp_path):
     db.close()
     with pytest.raises(ValueError, match=r"has format 2, this simnb reads format 1: update it"):
         open_index(tmp_path / "g.sqlite")
-
-
-def test_an_interrupt_between_the_file_and_the_arrays_loses_nothing(tmp_path, monkeypatch):
-    index = small(tmp_path / "g.sqlite")
-
-    def interrupted(*_):
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch:
-        patch.setattr(SqliteIndex, "_apply", interrupted)
-        with pytest.raises(KeyboardInterrupt):
-            index.add(np.ones((1, 4)))
-    assert len(index) == 13
-    assert index.add(np.ones((1, 4))).tolist() == [13]
-    index.close()
 
 
 def test_the_file_is_one_file_once_it_is_closed(tmp_path):

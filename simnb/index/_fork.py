@@ -1,0 +1,36 @@
+"""What a forked process may do with an index of its parent.
+
+SQLite's locks do not survive a fork, and a lock of another thread would never be opened in the child. So
+before a fork every index is waited for, and lets go of its file; parent and child open it again by
+themselves. What is in use for longer than that cannot be used by the child, which says so.
+"""
+
+import os
+import threading
+import weakref
+
+SECONDS_TO_WAIT = 2.0  # for a call of another thread; a fork that waits for ever would be worse
+_live = weakref.WeakSet()
+_forking = threading.local()  # of this thread's fork under way: indexes, and whether nobody was using them
+
+
+def watch(index):
+    """Tell an index of forks: by ``before_fork(seconds) -> bool``, then ``after_fork(ready, child)``."""
+    _live.add(index)
+
+
+def _before():
+    _forking.waited = [(index, index.before_fork(SECONDS_TO_WAIT)) for index in list(_live)]
+
+
+def _after(child):
+    for index, ready in _forking.__dict__.pop("waited", ()):
+        index.after_fork(ready, child)
+
+
+if hasattr(os, "register_at_fork"):  # Windows does not fork
+    os.register_at_fork(
+        before=_before,
+        after_in_parent=lambda: _after(child=False),
+        after_in_child=lambda: _after(child=True),
+    )

@@ -126,7 +126,7 @@ class GalleryFile:
         if child and self._db is not None:
             # Were it closed, SQLite would undo what the parent is writing.
             ctypes.pythonapi.Py_IncRef(ctypes.py_object(self._db))
-            _of_parent.add(self._identity)
+            _of_parent.add(self._last[:2])
             self._db, self._closed = None, True
 
     def remove_untouched(self):
@@ -142,7 +142,7 @@ class GalleryFile:
         """
         while True:
             result = self._transaction("BEGIN", work, also_gone)
-            if not self._unlocked or self._identified() == self._identity:
+            if not self._unlocked or self._seen() == self._last:
                 return result
 
     def writing(self, work):
@@ -152,10 +152,12 @@ class GalleryFile:
             OSError: If there is another file at the path by now, so that the change is not in it.
         """
         result = self._transaction("BEGIN IMMEDIATE", work)
-        if self._identified() != self._identity:
+        now = self._seen()
+        if now[:2] != self._last[:2]:
             raise OSError(
                 errno.EIO, "the file was replaced while it was written to: the change is lost", str(self.path)
             )
+        self._last = now
         return result
 
     def rows(self, settings):
@@ -191,13 +193,18 @@ class GalleryFile:
         Returns:
             The new rows; None where they are not all that has changed.
         """
-        first = old.next_key // PER_BLOCK
+        first, end = old.next_key // PER_BLOCK, old.next_key
+        kept = before(first * PER_BLOCK)
         with self._as_written():
             pieces = list(self._blocks.read(settings.dim, first))
-        digest = old.digest - block_digest(*before(first * PER_BLOCK)) + sum(piece[2] for piece in pieces)
-        if digest % 2**64 != settings.digest:
+        digest = old.digest - block_digest(*kept) + sum(piece[2] for piece in pieces)
+        # The first block may hold rows of both states.
+        again = [(numbers[:, 0] < end, numbers, embeddings) for numbers, embeddings, _ in pieces[:1]]
+        again = [(numbers[rows], embeddings[rows]) for rows, numbers, embeddings in again] or [kept]
+        same = all(map(np.array_equal, kept, again[0]))
+        if not same or digest % 2**64 != settings.digest:
             return None
-        new = [(numbers[:, 0] >= old.next_key, numbers, embeddings) for numbers, embeddings, _ in pieces]
+        new = [(numbers[:, 0] >= end, numbers, embeddings) for numbers, embeddings, _ in pieces]
         return [(numbers[rows], embeddings[rows]) for rows, numbers, embeddings in new]
 
     def append(self, settings, rows):
@@ -320,7 +327,8 @@ class GalleryFile:
         """Have a connection to the file that is at the path, with no transaction open."""
         if self._closed:
             raise ValueError(f"the index of {self.path} is closed: open it again")
-        if self._db is not None and not (self._clean and (also_gone or self._identified() == self._identity)):
+        # Also where others have only written to it: SQLite cannot tell a copy that was written into the file.
+        if self._db is not None and not (self._clean and (also_gone or self._seen() == self._last)):
             self._disconnect()
         if self._db is None:
             try:
@@ -342,6 +350,7 @@ class GalleryFile:
             cannot = _name(error).startswith(("SQLITE_READONLY", "SQLITE_CANTOPEN"))
             if not (cannot and self._place.is_file()) or Path(f"{self._place}-wal").exists():
                 raise
+            self._disconnect()
             self._unlocked = True
             self._open("immutable=1")
             mode = ""
@@ -351,15 +360,15 @@ class GalleryFile:
 
     def _open(self, options):
         uri, before = f"{self._place.as_uri()}?{options}", None
-        while self._db is None or before not in (None, self._identity):  # replaced as it was opened
+        while self._db is None or before not in (None, self._last[:2]):  # until none was replaced meanwhile
             self._disconnect()
-            before = self._identified() if self._place.exists() else None
+            before = self._seen()[:2] if self._place.exists() else None
             # isolation_level=None: transactions begin where we say. Widgets call from other threads.
             self._db = sqlite3.connect(
                 uri, uri=True, isolation_level=None, timeout=0.1, check_same_thread=False
             )
-            self._identity = self._identified()
-        if self._identity in _of_parent:
+            self._last = self._seen()
+        if self._last[:2] in _of_parent:
             raise OSError(
                 errno.EBUSY,
                 "this process was forked while another thread used the file, and cannot lock it any more: "
@@ -377,8 +386,8 @@ class GalleryFile:
             self._db.close()
         self._db = None
 
-    def _identified(self):
-        """What tells the file at the path from another; of one that is read without locks, its state too."""
+    def _seen(self):
+        """What tells the file at the path from another, and from itself before a change."""
         try:
             found = self._place.stat()
         except FileNotFoundError as error:
@@ -388,11 +397,8 @@ class GalleryFile:
                 "into another with index.save(path)",
                 str(self.path),
             ) from error
-        identity = (found.st_dev, found.st_ino)
-        if self._unlocked:
-            beside = Path(f"{self._place}-wal").exists()
-            identity += (found.st_size, found.st_mtime_ns, found.st_ctime_ns, beside)
-        return identity
+        ahead = self._unlocked and Path(f"{self._place}-wal").exists()
+        return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, ahead
 
     def _is_empty(self):
         return self._db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0] == 0

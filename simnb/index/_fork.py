@@ -5,6 +5,7 @@ before a fork every index is waited for, and lets go of its file; parent and chi
 themselves. What is in use for longer than that cannot be used by the child, which says so.
 """
 
+import concurrent.futures.thread  # noqa: F401  it locks its pools for a fork: after us, who wait for searches
 import os
 import threading
 import weakref

@@ -1,6 +1,7 @@
 """What indexes that search in this process share: how they search, and what they give back."""
 
 import threading
+import time
 from dataclasses import dataclass
 
 import numpy as np
@@ -55,9 +56,10 @@ class State:
 class LocalIndex:
     """Rows in arrays of this process, searched exactly or over a graph.
 
-    Every verb calls its work once, under the lock: ``_read`` does so on the rows of record, and ``_change``
-    with what plans ``Changes``, which are then made. Subclasses say where the rows of record are, and know
-    the metadata (``_meet``, ``_metadata``).
+    Every verb is one piece of work, done while no other thread uses the index (``_alone``), on the rows of
+    record as they are then (``_now``); what changes rows plans ``Changes``, which are then made
+    (``_changed``). Subclasses say where the rows of record are, by the last two, and know the metadata
+    (``_meet``, ``_metadata``).
     """
 
     def __init__(self, *, distance="cosine", search="exact", recall=0.95, class_names=None):
@@ -69,7 +71,7 @@ class LocalIndex:
         self._decided = None  # a change that is sure and not yet made: what to overwrite, and the state then
         self._refusal = None  # why it cannot be used
         self._lock = threading.RLock()  # widgets call from other threads
-        self._held = False  # the lock, for a fork
+        self._fork_waits = self._held = False  # whether a fork waits for the lock, and holds it
         self._exact = None  # ExactSearch over the rows as they are now, or None
         self._hnsw = None  # the same, a graph
         self._old_hnsw = None  # a graph over the first of the rows
@@ -241,9 +243,11 @@ class LocalIndex:
         Raises:
             ValueError: If the queries or a condition are malformed, or k is below 1.
         """
-        with self._lock:  # but not the file, which others may write to while we search
-            queries, k, among = self._read(self._asked, embeddings, k, where)
-            return self._found(queries, k, among)
+        return self._alone(self._searched, embeddings, k, where)
+
+    def _searched(self, embeddings, k, where):
+        queries, k, among = self._now(self._asked, embeddings, k, where)
+        return self._found(queries, k, among)  # others may write to the file meanwhile
 
     def _asked(self, embeddings, k, where):
         queries = check_embeddings(embeddings, index=self._state, name="queries")
@@ -309,7 +313,7 @@ class LocalIndex:
             ValueError: If another kind of file is there.
             OSError: If it cannot be written; an index that was there is then as before.
         """
-        self._read(self._saved, path, also_gone=True)
+        self._alone(lambda: self._now(self._saved, path, also_gone=True))
 
     def _saved(self, path):
         state, size = self._state, 10_000
@@ -347,9 +351,11 @@ class LocalIndex:
         Raises:
             ValueError: If the index is empty or not searched by a graph, or something is malformed.
         """
-        with self._lock:
-            queries, k = self._read(self._tuning, queries, k)
-            return self._graph().tune(queries, check_recall(target_recall, name="target_recall"), k)
+        return self._alone(self._tuned, queries, check_recall(target_recall, name="target_recall"), k)
+
+    def _tuned(self, queries, target_recall, k):
+        queries, k = self._now(self._tuning, queries, k)
+        return self._graph().tune(queries, target_recall, k)
 
     def _tuning(self, queries, k):
         queries = check_embeddings(queries, index=self._state, name="queries")
@@ -367,9 +373,24 @@ class LocalIndex:
         Raises:
             ValueError: If the index is empty or not searched by a graph.
         """
-        with self._lock:
-            self._read(self._check_graph, "recall")
+
+        def measured():
+            self._now(self._check_graph, "recall")
             return self._graph().measured
+
+        return self._alone(measured)
+
+    def _alone(self, work, *arguments):
+        while self._fork_waits:  # whoever asks again and again would never let it have the lock
+            time.sleep(0.001)
+        with self._lock:
+            return work(*arguments)
+
+    def _read(self, work, *arguments):
+        return self._alone(self._now, work, *arguments)
+
+    def _change(self, plan, *arguments):
+        return self._alone(self._changed, plan, *arguments)
 
     @property
     def _table(self):
@@ -451,12 +472,13 @@ class LocalIndex:
 
     def before_fork(self, seconds):
         """Wait until no other thread uses the index; says whether a forked process may use it."""
+        self._fork_waits = True
         self._held = self._lock.acquire(timeout=seconds)
         return self._held
 
     def after_fork(self, ready, child):
         """Go on, in parent and child; a child that may not use the index refuses."""
-        held, self._held = self._held, False
+        held, self._held, self._fork_waits = self._held, False, False
         if child and not ready:
             self._lock = threading.RLock()  # the other is for ever held by a thread of the parent
             self._refusal = "was in use when this process was forked: it can be used in the parent alone"

@@ -48,17 +48,15 @@ class MemoryIndex(LocalIndex):
     def _where(self):
         return ""
 
-    def _read(self, work, *arguments, also_gone=False):
-        with self._lock:
-            self._complete()
-            return work(*arguments)
+    def _now(self, work, *arguments, also_gone=False):
+        self._complete()
+        return work(*arguments)
 
-    def _change(self, plan, *arguments):
-        with self._lock:
-            self._complete()
-            changes, result = plan(*arguments)
-            self._decide(changes, distance=self.distance)
-            return result
+    def _changed(self, plan, *arguments):
+        self._complete()
+        changes, result = plan(*arguments)
+        self._decide(changes, distance=self.distance)
+        return result
 
     def _meet(self, wanted):
         table = self._table

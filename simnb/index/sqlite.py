@@ -53,6 +53,7 @@ class SqliteIndex(LocalIndex):
 
     def __reduce__(self):
         """A copy, here or in another process, is the same file opened again."""
+        self._alone(self._complete)
         options = {"search": self._kind, "recall": self._wanted_recall}
         return _opened, (os.path.abspath(self.path), options)
 
@@ -83,27 +84,25 @@ class SqliteIndex(LocalIndex):
         if given is not None and given != stored:
             raise ValueError(f"{option} must be that of {self.path}, {stored!r}, got {given!r}; leave it out")
 
-    def _read(self, work, *arguments, also_gone=False):
+    def _now(self, work, *arguments, also_gone=False):
         def read(settings):
             self._catch_up(settings)
             return work(*arguments)
 
-        with self._lock:
-            self._complete()
-            return self._file.reading(read, also_gone=also_gone)
+        self._complete()
+        return self._file.reading(read, also_gone=also_gone)
 
-    def _change(self, plan, *arguments):
+    def _changed(self, plan, *arguments):
         def write(settings):
             self._catch_up(settings)
             changes, result = plan(*arguments)
             return changes, result, *self._written(changes)
 
-        with self._lock:
-            self._complete()
-            changes, result, numbers, settings = self._file.writing(write)
-            # Interrupted before this, the next call reads from the file what has changed.
-            self._decide(changes, numbers, settings=settings, distance=settings.distance)
-            return result
+        self._complete()
+        changes, result, numbers, settings = self._file.writing(write)
+        # Interrupted before this, the next call reads from the file what has changed.
+        self._decide(changes, numbers, settings=settings, distance=settings.distance)
+        return result
 
     def _catch_up(self, settings):
         """Bring the arrays to the state of a transaction: by what was added, or from the beginning."""

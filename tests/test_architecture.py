@@ -11,7 +11,7 @@ import simnb
 
 PACKAGE = Path(simnb.__file__).parent
 FLOORS = [
-    {"__version__", "_checks", "_folder", "_terminal", "_threads", "_warnings"},
+    {"__version__", "_checks", "_folder", "_terminal", "_text", "_threads", "_warnings"},
     {"_keras", "_replicas", "augmentation", "distances", "data"},
     {"index", "losses", "layers", "samplers", "metrics", "projection"},
     {"_parts", "models", "matching"},

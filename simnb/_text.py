@@ -1,8 +1,9 @@
-"""Text that can be stored and shown: valid Unicode, whatever bytes a name on a disk was made of."""
+"""Text of others: what can be stored, and what can be seen, whatever bytes a name on a disk was made of."""
 
 import re
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
+_CONTROL = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f]")
 
 
 def shown(text) -> str:
@@ -20,6 +21,18 @@ def shown(text) -> str:
         caf\xe9
     """
     return _SURROGATE.sub(_escaped, text)
+
+
+def visible(text) -> str:
+    r"""Escape control characters too, of which fonts have no picture, but for the end of a line.
+
+    Args:
+        text: Any string.
+
+    Returns:
+        The same text, a control character such as NUL as ``\x00``.
+    """
+    return _CONTROL.sub(lambda match: f"\\x{ord(match[0]):02x}", shown(text))
 
 
 def _escaped(match):

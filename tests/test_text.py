@@ -1,7 +1,8 @@
 import os
 
 import pytest
-from simnb._text import shown
+
+from simnb._text import shown, visible
 
 
 @pytest.mark.parametrize("text", ["", "cat", "café", "日本\n\x00", "😀", "a\\xe9"])
@@ -29,3 +30,7 @@ def test_a_name_that_is_not_utf_8_shows_its_bytes():
 
 def test_escaping_twice_changes_nothing():
     assert shown(shown("caf\udce9")) == shown("caf\udce9")
+
+
+def test_control_characters_are_seen_but_for_the_end_of_a_line():
+    assert visible("a\x00\tb\x7f\x85\nc\udce9") == "a\\x00\\x09b\\x7f\\x85\nc\\xe9"

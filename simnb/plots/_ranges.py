@@ -109,8 +109,3 @@ def percent(rate):
 def percent_axis(axis):
     """Let an axis of rates show percent; its label says so."""
     axis.set_major_formatter(PercentFormatter(1.0, symbol=""))
-
-
-def plain(name):
-    """A name as figures write it: a dollar sign would begin mathematics."""
-    return str(name).replace("$", r"\$")

@@ -6,6 +6,7 @@ import matplotlib.pyplot as plt
 from matplotlib.patches import Rectangle
 
 from simnb import _checks
+from simnb._text import visible
 from simnb.index.protocol import UNKNOWN
 
 #: Blue and vermilion of Okabe and Ito: apart for every kind of colour vision, and in grey.
@@ -75,9 +76,13 @@ def class_namer(class_names, labels, *, name="labels"):
         raise ValueError(
             f"class_names must name every one of the {name}, got {len(class_names)} names and label {bad}"
         )
-    # A dollar sign would begin mathematics.
-    names = [str(n).replace("$", r"\$") for n in class_names]
+    names = list(map(plain, class_names))
     return lambda label: "unknown" if label == UNKNOWN else names[label]
+
+
+def plain(name):
+    """A name as figures write it: on one line, and no dollar sign of it begins mathematics."""
+    return visible(str(name)).replace("\n", r"\n").replace("$", r"\$")
 
 
 def shorten(text, inches, size):
@@ -96,7 +101,7 @@ def number(distance):
 
 def distance_name(name):
     """The name of a distance as figures print it, where it is known."""
-    return f"{name.replace('_', ' ')} distance" if name else "distance"
+    return f"{plain(name).replace('_', ' ')} distance" if name else "distance"
 
 
 def heading(ax, title, note="", *, inches=None, above=0):
@@ -157,4 +162,4 @@ def check_examples(examples, *, name):
 
 def _wrap(text, inches, size):
     room = max(int(inches * 72 / (0.53 * size)), 12)
-    return "\n".join(textwrap.fill(line, room) for line in text.split("\n"))
+    return visible("\n".join(textwrap.fill(line, room) for line in text.split("\n")))

@@ -4,6 +4,7 @@ import numpy as np
 from matplotlib.ticker import PercentFormatter
 
 from simnb import _checks
+from simnb._text import visible
 from simnb.index.protocol import UNKNOWN
 from simnb.metrics import known_queries
 from simnb.plots import _ranges, _style
@@ -111,9 +112,9 @@ def distance_shift(
     at = int(np.abs(shares[0] - shares[1]).argmax())
     styles = ({"color": _style.RIGHT, "ls": "-"}, {"color": _style.WRONG, "ls": (0, (4, 1.6))})
     for name, each, look in zip(names, (one, other), styles, strict=True):
-        label = f"{_ranges.plain(name)}: {_style.count(len(each), 'distance')}"
+        label = f"{_style.plain(name)}: {_style.count(len(each), 'distance')}"
         x, y = _steps(each, both[at], axis)
-        ax.plot(x, y, drawstyle="steps-post", lw=2, label=label, gid=str(name), **look)
+        ax.plot(x, y, drawstyle="steps-post", lw=2, label=label, gid=visible(str(name)), **look)
     gap = abs(shares[0][at] - shares[1][at])
     _mark_gap(ax, axis, both[at], sorted((shares[0][at], shares[1][at])))
     axis.dress(ax, _style.distance_name(distance))

@@ -66,7 +66,7 @@ def rates_by_class(
     names = [_undefined(_cut(name(classes[i])), values[i]) for i in order]
     _name_rows(ax, names)
     seen = [part for part in (values, low, high, reference) if part is not None]
-    ax.set(xlim=_rate_limits(seen), xlabel=f"{_ranges.plain(metric)} (%)")
+    ax.set(xlim=_rate_limits(seen), xlabel=f"{_style.plain(metric)} (%)")
     _ranges.percent_axis(ax.xaxis)
     note = [] if low is None else ["bar: interval"]
     note += [] if reference is None else [f"dotted: over all, {reference:.1%}"]
@@ -217,7 +217,7 @@ def _rate_limits(parts):
 def _extremes(metric, values, names):
     """The best and the worst class; both are given in the order they are drawn."""
     defined = np.flatnonzero(~np.isnan(values))
-    metric = _ranges.plain(metric)
+    metric = _style.plain(metric)
     if not len(defined):
         return f"No class has a {metric}"
     said = [f"{values[i]:.1%} ({names[i]})" for i in (defined[0], defined[-1])]

@@ -4,6 +4,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
+from simnb._text import visible
 from simnb.plots import _style
 
 #: Colour and line style of each metric; Okabe and Ito's colours.
@@ -171,7 +172,7 @@ def training_curves(history, *, title=None):
         ax.set(xlabel="epoch", ylabel=label)
     several = f", mean and range of {len(runs)} runs" if len(runs) > 1 else ""
     title = title or f"{_style.count(epochs, 'epoch')} of training{several}"
-    figure.suptitle(title, x=0.01, ha="left", fontsize=11.5, fontweight="bold", color=_style.INK)
+    figure.suptitle(visible(title), x=0.01, ha="left", fontsize=11.5, fontweight="bold", color=_style.INK)
     return figure
 
 
@@ -188,18 +189,19 @@ def _training_panel(ax, panel, epochs):
     base = list(dict.fromkeys(name.removeprefix("val_") for name in panel))
     colors = [color for color, _ in _STYLES.values()]
     for name, values in panel.items():
+        label = _FIELD_NAMES.get(name, _style.plain(name).replace("_", " "))
         position = base.index(name.removeprefix("val_"))
         validation = name.startswith("val_")
         x = np.arange(1, values.shape[1] + 1) * epochs / values.shape[1]
         color = colors[position % len(colors)]
         if len(values) > 1:
             ax.fill_between(
-                x, values.min(axis=0), values.max(axis=0), color=color, alpha=0.18, lw=0, gid=name
+                x, values.min(axis=0), values.max(axis=0), color=color, alpha=0.18, lw=0, gid=visible(name)
             )
         ax.plot(
             x, values.mean(axis=0), color=color, ls="--" if validation else "-",
             marker=_style.MARKERS[position % len(_style.MARKERS)], ms=4.5,
-            mfc="white" if validation else None, lw=1.7, label=_FIELD_NAMES.get(name, name.replace("_", " ")),
+            mfc="white" if validation else None, lw=1.7, label=label,
         )  # fmt: skip
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     ax.grid(axis="y", color=_style.FAINT, lw=0.8)
@@ -240,9 +242,9 @@ def _label_cutpoint(ax, x, threshold, limits):
 
 
 def _mark_other(ax, x, name):
-    ax.axvline(x, color=_style.MUTED, lw=0.9, ls=(0, (1, 2)), gid=f"cutpoint: {name}")
+    ax.axvline(x, color=_style.MUTED, lw=0.9, ls=(0, (1, 2)), gid=visible(f"cutpoint: {name}"))
     ax.annotate(
-        name.replace("$", r"\$"), (x, 0.02), xycoords=("data", "axes fraction"), xytext=(3, 0),
+        _style.plain(name), (x, 0.02), xycoords=("data", "axes fraction"), xytext=(3, 0),
         textcoords="offset points", rotation=90, ha="left", va="bottom", fontsize=8, color=_style.MUTED,
     )  # fmt: skip
 

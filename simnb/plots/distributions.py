@@ -3,6 +3,7 @@
 import numpy as np
 
 from simnb import _checks
+from simnb._text import visible
 from simnb.distances import pairwise
 from simnb.plots import _style
 
@@ -42,14 +43,13 @@ def spread(runs, *, metric="R@1", chance=None, ax=None, title=None):
         of_name = values[name]
         ax.plot(
             of_name, np.full(len(of_name), row), "o", color=_style.RIGHT, ms=7, alpha=0.75, mec="white",
-            gid=f"runs: {name}",
+            gid=visible(f"runs: {name}"),
         )  # fmt: skip
-        ax.plot(of_name.mean(), row, "|", color=_style.INK, ms=15, mew=2.2, gid=f"mean: {name}")
-    # A dollar sign would begin mathematics.
-    ax.set_yticks(rows, [name.replace("$", r"\$") for name in order])
-    ax.set(ylim=(-0.6, len(order) - 0.4), xlabel=metric)
+        ax.plot(of_name.mean(), row, "|", color=_style.INK, ms=15, mew=2.2, gid=visible(f"mean: {name}"))
+    ax.set_yticks(rows, list(map(_style.plain, order)))
+    ax.set(ylim=(-0.6, len(order) - 0.4), xlabel=_style.plain(metric))
     note = "dot: a run    bar: mean" + ("" if chance is None else "    dotted: chance")
-    best = f"{order[-1]} has the highest mean, {_style.number(values[order[-1]].mean())}"
+    best = f"{_style.plain(order[-1])} has the highest mean, {_style.number(values[order[-1]].mean())}"
     _style.heading(ax, title or best, note)
     return ax
 

@@ -4,6 +4,7 @@ import numpy as np
 from scipy.special import betaincinv
 
 from simnb import _checks
+from simnb._text import visible
 from simnb.calibration import expected_calibration_error, reliability
 from simnb.plots import _ranges, _style
 
@@ -106,11 +107,11 @@ def promise_kept(
     ax.set_yticks([0.35 - row for row in range(len(rates))], labels)
     ax.tick_params(axis="y", length=0)
     ax.spines["left"].set_visible(False)
-    ax.set(xlim=(edges[0], edges[-1]), ylim=(0.94 - len(rates), 0.92), xlabel=f"{_ranges.plain(metric)} (%)")
+    ax.set(xlim=(edges[0], edges[-1]), ylim=(0.94 - len(rates), 0.92), xlabel=f"{_style.plain(metric)} (%)")
     _ranges.percent_axis(ax.xaxis)
     if room:
         room -= 0.25 + 0.08 * max(len(line) for label in labels for line in label.split("\n"))
-    promise = f"{limit} {_ranges.percent(target)} {_ranges.plain(metric)}"
+    promise = f"{limit} {_ranges.percent(target)} {_style.plain(metric)}"
     _style.heading(ax, title or _promise_title(promise, broken), _promise_note(confidence), inches=room)
     return ax
 
@@ -172,7 +173,9 @@ def _draw_trials(ax, name, row, rates, kept, bins):
     top = max(1, *(part.max() for part in counts))
     looks = {"kept": {"color": _style.RIGHT}, "broken": {"color": _style.WRONG}}
     for (kind, look), part in zip(looks.items(), counts, strict=True):
-        ax.stairs(row + 0.8 * part / top, edges, baseline=row, fill=True, gid=f"{kind}: {name}", **look)
+        ax.stairs(
+            row + 0.8 * part / top, edges, baseline=row, fill=True, gid=visible(f"{kind}: {name}"), **look
+        )
     at = {"xycoords": ("axes fraction", "data"), "textcoords": "offset points", "fontsize": 9}
     if not len(rates):
         ax.annotate("no promise", (1, row + 0.35), xytext=(8, 0), va="center", color=_style.MUTED, **at)
@@ -180,14 +183,14 @@ def _draw_trials(ax, name, row, rates, kept, bins):
     text = f"{_ranges.percent((~kept).sum() / trials)} broken"
     ax.annotate(
         text, (1, row + 0.35), xytext=(8, 1), va="bottom", color=_style.WRONG, fontweight="bold",
-        gid=f"share: {name}", **at,
+        gid=visible(f"share: {name}"), **at,
     )  # fmt: skip
     of = f"{(~kept).sum():,} of {trials:,}"
     ax.annotate(of, (1, row + 0.35), xytext=(8, -1), va="top", color=_style.MUTED, **at)
 
 
 def _row_name(name, rates):
-    name, none = _style.shorten(_ranges.plain(name), 2.4, 9), int(np.isnan(rates).sum())
+    name, none = _style.shorten(_style.plain(name), 2.4, 9), int(np.isnan(rates).sum())
     return f"{name}\n{none:,} of {len(rates):,} promised nothing" if none else name
 
 

@@ -4,6 +4,7 @@ import numpy as np
 from matplotlib.ticker import PercentFormatter
 
 from simnb import _checks
+from simnb._text import visible
 from simnb.plots import _ranges, _style
 
 _COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#8a6d00", "#222222")
@@ -31,7 +32,8 @@ def recall_against_time(tried, *, target=None, ax=None, title=None):
         times = [one.milliseconds for one in settings]
         ax.plot(
             times, [one.recall for one in settings], color=_COLORS[i % len(_COLORS)],
-            marker=_style.MARKERS[i % len(_style.MARKERS)], ms=6, lw=1.8, label=str(name), gid=str(name),
+            marker=_style.MARKERS[i % len(_style.MARKERS)], ms=6, lw=1.8,
+            label=_style.plain(name), gid=visible(str(name)),
         )  # fmt: skip
         for one, offset in ((settings[0], (6, -12)), (settings[-1], (-24, 8))):
             ax.annotate(
@@ -123,7 +125,7 @@ def rates_by_shots(shots, rates, *, metric="accuracy", chance=None, ax=None, tit
     _rate_lines(ax, shots, means)
     if len(shots) == 1:
         ax.set_xlim(shots[0] / 2, shots[0] * 2)
-    ax.set(xlabel="examples a class in the gallery", ylabel=f"{_ranges.plain(metric)} (%)")
+    ax.set(xlabel="examples a class in the gallery", ylabel=f"{_style.plain(metric)} (%)")
     ax.legend(frameon=False, fontsize=9)
     best = max(means, key=lambda name: means[name][-1])
     most = _style.count(int(shots[-1]), "example")
@@ -137,7 +139,7 @@ def _rate_lines(ax, at, rates):
     for i, (name, values) in enumerate(rates.items()):
         ax.plot(
             at, values, color=_COLORS[i % len(_COLORS)], marker=_style.MARKERS[i % len(_style.MARKERS)],
-            ms=6, lw=1.8, label=_name(name), gid=str(name),
+            ms=6, lw=1.8, label=_name(name), gid=visible(str(name)),
         )  # fmt: skip
     ax.set_xscale("log")
     ax.set_xticks(at, [f"{value:,}" for value in at])
@@ -147,7 +149,7 @@ def _rate_lines(ax, at, rates):
 
 
 def _name(name):
-    return _ranges.plain(name).replace("_", " ")
+    return _style.plain(name).replace("_", " ")
 
 
 def _draws(values, count, name):
@@ -163,10 +165,16 @@ def _draws(values, count, name):
 
 def _draw_draws(ax, shots, draws, name, color):
     ax.fill_between(
-        shots, draws.min(axis=0), draws.max(axis=0), color=color, alpha=0.13, lw=0, gid=f"band: {name}"
+        shots,
+        draws.min(axis=0),
+        draws.max(axis=0),
+        color=color,
+        alpha=0.13,
+        lw=0,
+        gid=visible(f"band: {name}"),
     )
     x = np.tile(shots, len(draws))
-    ax.plot(x, draws.ravel(), "o", color=color, ms=3.2, alpha=0.5, mew=0, gid=f"draws: {name}")
+    ax.plot(x, draws.ravel(), "o", color=color, ms=3.2, alpha=0.5, mew=0, gid=visible(f"draws: {name}"))
 
 
 def _shots_note(draws, chance):

@@ -11,6 +11,7 @@ from html import escape
 import numpy as np
 from PIL import Image
 
+from simnb._text import visible
 from simnb.plots._canvas import to_bytes
 
 #: JupyterLab's colours in light and dark, and what stands in for them elsewhere.
@@ -53,7 +54,7 @@ _LARGEST = 128  # pixels a side of an image inside a page
 
 def text(value):
     """``value`` as HTML that shows it."""
-    return escape(str(value), quote=True)
+    return escape(visible(str(value)), quote=True)
 
 
 def image(pixels, *, alt=""):

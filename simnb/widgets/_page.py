@@ -6,6 +6,7 @@ import os
 from html import escape
 from string import Template
 
+from simnb._text import visible
 from simnb.widgets._script import FOLDER
 
 
@@ -25,7 +26,7 @@ def write(path, state, *, title, esm, css):
     text = json.dumps(state, default=_encode, separators=(",", ":"))
     kernel = (FOLDER / "page.js").read_text(encoding="utf-8")
     page = Template((FOLDER / "page.html").read_text(encoding="utf-8")).substitute(
-        title=escape(title),
+        title=escape(visible(title)),
         css=css,
         # So that no string can end the element.
         state=text.replace("<", "\\u003c"),

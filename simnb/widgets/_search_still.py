@@ -4,6 +4,7 @@ import io
 
 import numpy as np
 
+from simnb._text import visible
 from simnb.plots import _style
 
 
@@ -47,4 +48,4 @@ def _draw(ax, image, caption, color):
         pixels = pixels.squeeze(-1) if pixels.shape[-1] == 1 else pixels
         ax.imshow(pixels, cmap="gray", vmin=0, vmax=255)
     look = {"fontsize": 8, "color": color, "parse_math": False, "family": _style.SYMBOL_FONT}
-    ax.set_title(caption, **look)
+    ax.set_title(visible(caption), **look)

@@ -8,6 +8,7 @@ import numpy as np
 import traitlets
 
 from simnb import _checks
+from simnb._text import visible
 from simnb._warnings import warn
 from simnb.index.protocol import UNKNOWN
 from simnb.plots import _style
@@ -287,10 +288,10 @@ def _classes_of(labels, class_names):
     """Name and size of each class that is there, and the position among them of each point's."""
     values, positions, counts = np.unique(labels, return_inverse=True, return_counts=True)
     _style.class_namer(class_names, values)  # every label has a name
-    name = [str(value) for value in values] if class_names is None else [str(class_names[v]) for v in values]
+    name = values if class_names is None else [class_names[value] for value in values]
     classes = [
         {
-            "name": "unknown" if value == UNKNOWN else name[at],
+            "name": "unknown" if value == UNKNOWN else visible(str(name[at])),
             "count": int(counts[at]),
             "unknown": bool(value == UNKNOWN),
         }
@@ -303,7 +304,7 @@ def _lines(details, count):
     if details is None:
         return []
     _checks.same_length(details, range(count), "details and embeddings")
-    return [str(line) for line in details]
+    return [visible(str(line)) for line in details]
 
 
 def _thumbnails(images, count):

@@ -6,6 +6,7 @@ import ipywidgets
 import numpy as np
 
 from simnb import _checks
+from simnb._text import visible
 from simnb.data import read_image
 from simnb.data.image_file import num_frames
 from simnb.index.protocol import UNKNOWN
@@ -81,7 +82,8 @@ class SearchBox(ipywidgets.VBox):
         if wanted is not None:
             _checks.one_of(wanted, names, name="cutpoint")
         options = [*names, *([] if names else [_NO_THRESHOLD])]
-        chosen = ipywidgets.Dropdown(options=options, value=wanted or options[0], description="answer at")
+        options = [(visible(name), name) for name in options]
+        chosen = ipywidgets.Dropdown(options=options, value=wanted or options[0][1], description="answer at")
         chosen.observe(lambda change: self._again(), "value")
         return chosen
 

@@ -7,6 +7,7 @@ import numpy as np
 import traitlets
 
 from simnb import _checks
+from simnb._text import visible
 from simnb.calibration import calibrate
 from simnb.calibration.curves import METRICS
 from simnb.index.protocol import UNKNOWN
@@ -104,7 +105,7 @@ class ThresholdExplorer(ipywidgets.VBox):
         self.table, self.confusion, self.strip = (ipywidgets.HTML() for _ in range(3))
         self.buttons = [
             ipywidgets.Button(
-                description=f"{name}  {_style.number(limit)}", layout=ipywidgets.Layout(width="auto")
+                description=f"{visible(name)}  {_style.number(limit)}", layout=ipywidgets.Layout(width="auto")
             )
             for name, limit in self._cutpoints.items()
         ]

@@ -2,6 +2,7 @@
 
 import inspect
 import io
+from functools import partial
 
 import matplotlib as mpl
 import numpy as np
@@ -17,10 +18,10 @@ from simnb.data import Examples
 from simnb.index import Tuning, open_index
 from simnb.matching import match
 
-#: Names that mean something to a renderer, and one that is far too long.
+#: Names that mean something to a renderer, one that is no Unicode, and one that is far too long.
 NAMES = (
     "$x_1^2$ & <b>",
-    "a_b\\frac",
+    "a_b\\frac caf\udce9\x00\t\x85\n\ud800",
     "ключ 100 %",
     "a very long name of a class that nobody could read " * 2,
 )
@@ -44,7 +45,7 @@ def given():
     neighbors = index.search(rows[queries], k=4)
     known = np.unique(gallery.labels)
     calibration = calibrate(
-        neighbors, queries.labels, known_labels=known, targets={"$a_b$": "coverage >= 0.8"}
+        neighbors, queries.labels, known_labels=known, targets={"$a_b\udce9\x00$": "coverage >= 0.8"}
     )
     return {
         "gallery": gallery,
@@ -60,9 +61,9 @@ def given():
 FIGURES = {
     "image_grid": lambda g: plots.image_grid(g["queries"].images, g["queries"].labels, class_names=NAMES),
     "training_curves": lambda g: plots.training_curves(
-        [{"loss_$a_b": [2.0, 1.5, 1.0 + seed], "recall_at_1": [0.1, 0.5, 0.6]} for seed in range(3)]
+        [{"loss_$a_b\udce9\x00": [2.0, 1.5, 1.0 + seed], "recall_at_1": [0.1, 0.5, 0.6]} for seed in range(3)]
     ),
-    "spread": lambda g: plots.spread({"$a_b$": [0.1, 0.2], NAMES[2]: [0.3, 0.1]}, chance=0.1),
+    "spread": lambda g: plots.spread({NAMES[1]: [0.1, 0.2], NAMES[2]: [0.3, 0.1]}, chance=0.1),
     "pair_distances": lambda g: plots.pair_distances(g["rows"], g["queries"].labels),
     "embedding_map": lambda g: plots.embedding_map(
         g["rows"], g["queries"].labels, images=g["queries"].images, class_names=NAMES, method="pca"
@@ -78,10 +79,10 @@ FIGURES = {
         {0: 0.1, 1: 0.2, 2: 0.15}, 0.12, class_names=NAMES, distance="cosine"
     ),
     "promise_kept": lambda g: plots.promise_kept(
-        {"$a_b": [0.8, 0.9, 0.95], "b": [0.9, 0.99, 0.97]}, target=0.9, confidence=0.95
+        {NAMES[1]: [0.8, 0.9, 0.95], "b": [0.9, 0.99, 0.97]}, target=0.9, confidence=0.95
     ),
     "distance_shift": lambda g: plots.distance_shift(
-        g["matches"].distances[:40], g["matches"].distances[40:], distance="cosine"
+        g["matches"].distances[:40], g["matches"].distances[40:], names=NAMES[:2], distance="cosine"
     ),
     "reliability_diagram": lambda g: plots.reliability_diagram(
         np.linspace(0.1, 0.9, 80), g["matches"].labels == g["queries"].labels
@@ -96,10 +97,10 @@ FIGURES = {
     "confused_pairs": lambda g: plots.confused_pairs(g["queries"], g["neighbors"], g["gallery"]),
     "hubness": lambda g: plots.hubness(g["neighbors"], len(g["gallery"])),
     "recall_against_time": lambda g: plots.recall_against_time(
-        {"$a_b": [Tuning(16, 0.8, 0.01), Tuning(32, 0.9, 0.02)]}, target=0.85
+        {NAMES[1]: [Tuning(16, 0.8, 0.01), Tuning(32, 0.9, 0.02)]}, target=0.85
     ),
-    "rates_by_size": lambda g: plots.rates_by_size([10, 100], {"coverage": [0.1, 0.5]}),
-    "rates_by_shots": lambda g: plots.rates_by_shots([1, 5], {"$a_b": [[0.1, 0.2], [0.5, 0.6]]}),
+    "rates_by_size": lambda g: plots.rates_by_size([10, 100], {NAMES[1]: [0.1, 0.5]}),
+    "rates_by_shots": lambda g: plots.rates_by_shots([1, 5], {NAMES[1]: [[0.1, 0.2], [0.5, 0.6]]}),
 }
 
 each_figure = pytest.mark.parametrize("name", FIGURES)
@@ -134,6 +135,12 @@ def test_a_figure_with_any_text_can_be_saved_as_pixels_and_as_lines(name, given)
     assert saved(figure, "png").startswith(b"\x89PNG")
     assert saved(figure, "pdf").startswith(b"%PDF")
     assert b"<svg" in saved(figure, "svg")
+
+
+@each_figure
+def test_a_title_of_any_text_can_be_saved(name, given, monkeypatch):
+    monkeypatch.setattr(plots, name, partial(getattr(plots, name), title="of caf\udce9\x00\nand \ud800"))
+    assert saved(draw(name, given), "png").startswith(b"\x89PNG")
 
 
 @each_figure

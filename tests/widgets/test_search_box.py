@@ -44,6 +44,10 @@ def box(search):
     return SearchBox(search, GALLERY, queries=QUERIES, k=4)
 
 
+def offered(box):
+    return [name for _, name in box.cutpoints.options]
+
+
 def file_of(color, kind="PNG", size=(20, 10), **options):
     file = io.BytesIO()
     Image.new("RGB", size, color).save(file, kind, **options)
@@ -80,7 +84,7 @@ def test_neighbors_are_marked_right_wrong_or_beyond(box):
     assert box.shown.value.count('class="frame right"') == 4
     box.search_query(2)
     assert box.shown.value.count('class="frame unknown"') == 4
-    box.cutpoints.value = box.cutpoints.options[0]
+    box.cutpoints.value = offered(box)[0]
     assert box.shown.value.count("<figure>") == 5
 
 
@@ -88,8 +92,8 @@ def test_another_cutpoint_answers_anew_without_embedding_anew(search):
     calls = []
     search.model = lambda images: calls.append(len(images)) or mean_colour(images)
     box = SearchBox(search, GALLERY, queries=QUERIES)
-    assert box.cutpoints.options == tuple(n for n, c in search.calibration.cutpoints.items() if c.met)
-    limits = {name: search.calibration[name].threshold for name in box.cutpoints.options}
+    assert offered(box) == [n for n, c in search.calibration.cutpoints.items() if c.met]
+    limits = {name: search.calibration[name].threshold for name in offered(box)}
     for name, limit in limits.items():
         box.cutpoints.value = name
         assert box.result.threshold == limit

@@ -1,10 +1,12 @@
 import io
+import struct
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import GifImagePlugin, Image, TiffImagePlugin
 
-from simnb.data import read_image
+from simnb import data
+from simnb.data import image_file, read_image
 
 
 def file_of(image, kind="PNG", **options):
@@ -27,7 +29,7 @@ def left_and_right(pixels):
     return float(pixels[:, :half].mean()), float(pixels[:, half:].mean())
 
 
-@pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF"])
+@pytest.mark.parametrize("kind", image_file.FORMATS)
 def test_every_kind_of_file_is_read_whatever_its_name(kind, tmp_path):
     path = tmp_path / "picture.txt"
     path.write_bytes(file_of(Image.new("RGB", (10, 6), (200, 100, 50)), kind))
@@ -78,6 +80,74 @@ def test_of_an_animation_the_first_frame_is_read():
     assert read_image(content)[0, 0].tolist() == [255, 0, 0]
 
 
+def tiff_of(pages):
+    """A TIFF of one pixel a page."""
+    tags = [(256, 3, 1), (257, 3, 1), (258, 3, 8), (259, 3, 1), (262, 3, 1), (273, 4, 8), (279, 4, 1)]
+    size = 2 + 12 * len(tags) + 4
+    file = struct.pack("<4sI", b"II*\0", 8)
+    for page in range(pages):
+        file += struct.pack("<H", len(tags))
+        file += b"".join(struct.pack("<HHII", tag, kind, 1, value) for tag, kind, value in tags)
+        file += struct.pack("<I", 8 + size * (page + 1) if page < pages - 1 else 0)
+    return file
+
+
+def animated(kind, frames):
+    images = [Image.new("RGB", (5, 5), (8 * number, 0, 0)) for number in range(frames)]
+    return file_of(images[0], kind, save_all=True, append_images=images[1:])
+
+
+@pytest.mark.parametrize("kind", ["PNG", "WEBP", "GIF", "TIFF", "MPO", "AVIF"])
+def test_whether_there_are_more_frames_is_known(kind):
+    if kind == "AVIF" and "AVIF" not in image_file.FORMATS:
+        pytest.skip("no AVIF")  # why: Pillow has it from 11.3 on
+    assert not image_file.has_more_frames(animated(kind, 1))
+    assert image_file.has_more_frames(animated(kind, 2))
+    assert image_file.has_more_frames(animated(kind, 20))
+
+
+@pytest.mark.parametrize(
+    ("content", "counted"),
+    [
+        (tiff_of, (TiffImagePlugin.ImageFileDirectory_v2, "load")),
+        (lambda frames: animated("GIF", min(frames, 30)), (GifImagePlugin.GifImageFile, "_seek")),
+    ],
+    ids=["TIFF", "GIF"],
+)
+def test_many_frames_are_no_more_work_than_two(content, counted, monkeypatch):
+    calls, (kind, name) = [], counted
+    work = getattr(kind, name)
+    monkeypatch.setattr(kind, name, lambda *args: calls.append(1) or work(*args))
+
+    def work_of(frames):
+        calls.clear()
+        file = content(frames)
+        calls.clear()
+        assert image_file.has_more_frames(file)
+        assert len(read_image(file)) > 0
+        return len(calls)
+
+    assert 0 < work_of(3000) == work_of(2)
+
+
+def test_a_damaged_second_frame_is_one_and_never_an_error():
+    content = animated("GIF", 3)
+    answers = [image_file.has_more_frames(content[:end]) for end in range(len(content) // 3, len(content))]
+    assert answers[-1]
+    assert not answers[0]
+
+
+def test_pixels_that_are_fractions_are_refused_for_it_is_not_known_what_is_white(tmp_path):
+    fractions = file_of(Image.fromarray(np.linspace(0, 1, 12, dtype="f").reshape(3, 4)), "TIFF")
+    with pytest.raises(ValueError, match="its pixels are fractions, of which white is not known; save"):
+        read_image(fractions)
+    (tmp_path / "cat").mkdir()
+    (tmp_path / "cat" / "1.tif").write_bytes(fractions)
+    for lazy in (False, True):
+        with pytest.raises(ValueError, match=r"cat/1.tif \(its pixels are fractions"):
+            data.from_folder(tmp_path, lazy=lazy)
+
+
 def test_an_image_is_resized_to_what_is_asked_for():
     assert read_image(file_of(halves(size=(1, 1))), image_size=(32, 32)).shape == (32, 32, 3)
     assert read_image(file_of(halves(size=(900, 2))), image_size=(32, 16)).shape == (32, 16, 3)
@@ -87,9 +157,10 @@ def test_an_image_is_resized_to_what_is_asked_for():
     ("content", "message"),
     [
         (b"", "the file is empty"),
-        (b"just some words", "this is no JPEG, PNG, WebP, BMP, GIF or TIFF image"),
+        (b"just some words", "this is no JPEG, PNG, WebP, BMP, GIF, TIFF"),
         (b"  <svg xmlns='http://www.w3.org/2000/svg'/>", "an SVG drawing cannot be read; save it as"),
         (b"\x00\x00\x00\x18ftypheic" + b"\x00" * 40, "a HEIC photo cannot be read"),
+        (b"\x00\x00\x01\x00" + b"\x00" * 40, "an icon cannot be read"),
         (b"%PDF-1.7", "a PDF document cannot be read"),
         (file_of(halves(size=(300, 200)))[:200], "damaged or incomplete"),
         (file_of(halves(size=(300, 200)), "JPEG")[:700], "damaged or incomplete"),

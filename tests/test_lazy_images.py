@@ -214,7 +214,7 @@ def test_files_are_checked_by_their_head_and_named_when_the_rest_is_damaged(phot
     noise = np.random.default_rng(0).integers(0, 256, (40, 40, 3), dtype=np.uint8)
     whole = save(photos / "b/07.jpg", Image.fromarray(noise), quality=95).read_bytes()
     (photos / "b/07.jpg").write_bytes(whole[: len(whole) // 2])
-    with pytest.warns(data.SkippedFiles, match="3 of 15 files could not be read") as caught:
+    with pytest.warns(data.SkippedFiles, match="3 of 15 files were not read") as caught:
         examples = data.from_folder(photos, lazy=True, max_pixels=2000)
     assert [path.name for path, _ in caught[0].message.files] == ["00.png", "03.png", "05.png"]
     assert caught[0].message.files[0][1] == "an empty file"

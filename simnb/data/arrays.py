@@ -3,6 +3,7 @@
 import numpy as np
 
 from simnb import _checks
+from simnb._text import shown
 from simnb.data.examples import Examples, _is_integer
 from simnb.data.lazy import lazily
 
@@ -97,7 +98,10 @@ def _labels(labels, class_names):
 
 def _unboxed(array):
     """Return an array of str, bytes or objects as one of str or int64."""
-    values = [value.decode() if isinstance(value, bytes) else value for value in array.tolist()]
+    values = [
+        value.decode(errors="backslashreplace") if isinstance(value, bytes) else value
+        for value in array.tolist()
+    ]
     if all(isinstance(value, str) for value in values):
         return np.array(values, dtype=str)
     if all(map(_is_integer, values)):
@@ -113,10 +117,11 @@ def _numbered(names, class_names):
     if class_names is None:
         found, labels = np.unique(names, return_inverse=True)
         return labels, tuple(found.tolist())
-    numbers_of = {name: label for label, name in enumerate(class_names)}
-    strange = [name for name in names.tolist() if name not in numbers_of]
+    numbers_of = {shown(name): label for label, name in enumerate(class_names) if isinstance(name, str)}
+    found, positions = np.unique(names, return_inverse=True)
+    strange = [name for name in found.tolist() if shown(name) not in numbers_of]
     if strange:
         raise ValueError(
             f"labels must be among class_names {_checks.listed(class_names)}; got {strange[0]!r}"
         )
-    return np.array([numbers_of[name] for name in names.tolist()], np.int64), class_names
+    return np.array([numbers_of[shown(name)] for name in found.tolist()], np.int64)[positions], class_names

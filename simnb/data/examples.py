@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from simnb import _checks
+from simnb._text import shown
 from simnb.data.lazy import part_of
 
 
@@ -21,7 +22,8 @@ class Examples:
             is read when it is indexed, not before. Parts of ``LazyImages`` are lazy too; those of a memory
             map are views where they are slices, else copies.
         labels: Shape [num_examples] int64, from 0 to ``len(class_names) - 1``.
-        class_names: ``class_names[label]`` is the name of a class. Parts keep all of them.
+        class_names: ``class_names[label]`` is the name of a class. Parts keep all of them. Bytes that are no
+            UTF-8, as names of files can hold them, are escaped: ``caf\\xe9``.
         ids: Unique, shape [num_examples] int64. Parts keep theirs.
 
     Example:
@@ -48,7 +50,7 @@ class Examples:
         ids = _checks.labels(self.ids, count=len(images), name="ids", of="images")
         if isinstance(self.class_names, str) or not all(isinstance(name, str) for name in self.class_names):
             raise ValueError(f"class_names must be a sequence of strings, got {self.class_names!r}")
-        class_names = tuple(map(str, self.class_names))
+        class_names = tuple(map(shown, self.class_names))
         if len(set(class_names)) < len(class_names):
             raise ValueError(f"class_names must be unique, got {_checks.listed(class_names)}")
         outside = (labels < 0) | (labels >= len(class_names))
@@ -186,8 +188,8 @@ class Examples:
         single = isinstance(classes, str | numbers.Integral)
         found = set()
         for wanted in [classes] if single else list(classes):
-            if isinstance(wanted, str) and wanted in self.class_names:
-                found.add(self.class_names.index(wanted))
+            if isinstance(wanted, str) and shown(wanted) in self.class_names:
+                found.add(self.class_names.index(shown(wanted)))
             elif _is_integer(wanted) and 0 <= wanted < len(self.class_names):
                 found.add(int(wanted))
             else:

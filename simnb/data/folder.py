@@ -1,29 +1,26 @@
 """Folders of images, one sub-folder for each class."""
 
 import contextlib
-import os
 import warnings
 from pathlib import Path
 
 import numpy as np
-from PIL import UnidentifiedImageError
 
 from simnb import _checks
 from simnb._terminal import progress_bar
+from simnb._text import shown
 from simnb._threads import in_threads, processors
 from simnb.data.examples import Examples
-from simnb.data.image_file import decoded, opened
+from simnb.data.image_file import decoded, opened, reason
+from simnb.data.layout import image_files
 from simnb.data.lazy import LazyImages
-
-#: Suffixes, in lower case, of the files that are read.
-SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp"})
 
 
 class SkippedFiles(UserWarning):
     """Something in a folder of images is left out.
 
     Attributes:
-        files: ``(path, reason)`` of each file, or folder, that could not be read.
+        files: ``(path, reason)`` of each file, or folder, that was not read.
         empty_classes: Names of the class folders without an image that could be read.
 
     To have the lists, catch the warning::
@@ -40,7 +37,7 @@ class SkippedFiles(UserWarning):
         self.files, self.empty_classes = files, empty_classes
         messages = []
         if files:
-            messages.append(f"{len(files)} of {candidates} files could not be read: {_first_of(root, files)}")
+            messages.append(f"{len(files)} of {candidates} files were not read: {_first_of(root, files)}")
         if empty_classes:
             messages.append(f"no image in the class folders {', '.join(empty_classes)}")
         super().__init__("; ".join(messages))
@@ -49,6 +46,7 @@ class SkippedFiles(UserWarning):
 def from_folder(
     path,
     *,
+    split=None,
     image_size=(32, 32),
     class_names=None,
     first_id=0,
@@ -59,15 +57,20 @@ def from_folder(
 ) -> Examples:
     """Read a folder that holds one sub-folder of images for each class.
 
-    JPEG, PNG, WebP and BMP files count, at any depth below a class's folder; hidden and other files do
-    not. Images become RGB, upright as their EXIF data says, transparent parts on white, and are resized
-    to ``image_size`` without keeping their proportions. What cannot be read is skipped with a warning.
+    JPEG, PNG, WebP, BMP, GIF and TIFF files count, and AVIF where Pillow reads it, at any depth below a
+    class's folder; of an animation or of several pages the first. Hidden files do not, nor those that are no
+    images. Images become RGB, upright as their EXIF data says, transparent parts on white, and are resized
+    to ``image_size`` without keeping their proportions. What cannot be read is skipped with a warning; so are
+    images of other kinds, those outside of the class folders, and a folder that comes once more by a link.
 
     Args:
         path: The folder.
+        split: Where the folder holds parts, such as ``train`` and ``test``, which hold the class folders: the
+            name of the part to read. Labels mean the same in all parts, and no id is in two of them.
         image_size: ``(height, width)`` of the result.
         class_names: Name of each class, in the order of their labels; the names of the sub-folders, sorted,
-            when left out. With those of another folder, labels mean the same in both.
+            when left out: of those of all parts with ``split``. With those of another folder, labels mean the
+            same in both.
         first_id: Id of the first image file. Images of two folders that are used together need ids that
             differ, such as ``first_id=1_000_000`` for the second.
         max_pixels: Larger images are skipped before they are decoded: a small file can claim a size that
@@ -80,17 +83,18 @@ def from_folder(
 
     Returns:
         ``Examples`` with uint8 images, shape [num_examples, height, width, 3]; lazy ones have the same
-        pixels. Class names include those of
-        sub-folders without a readable image; ids are ``first_id`` plus positions among all image files,
-        sorted, so that a file that cannot be read changes no other id.
+        pixels. Class names include those of sub-folders without a readable image; bytes of a name that are no
+        UTF-8 are escaped, as in ``caf\\xe9``. Ids are ``first_id`` plus positions among all image files,
+        sorted, of all parts, so that a file that cannot be read changes no other id.
 
     Raises:
         FileNotFoundError: If there is no such folder.
         ValueError: If it is a file, has no class folders, one that is not among ``class_names``, or holds
-            no image that can be read.
+            no image that can be read; if its sub-folders look like parts, or like a folder around the class
+            folders, and neither ``split`` nor ``class_names`` says what they are.
 
     Warns:
-        SkippedFiles: If files or folders could not be read or a class has no image; its ``files`` gives
+        SkippedFiles: If files or folders were not read or a class has no image; its ``files`` gives
             the reasons.
     """
     root = Path(path).expanduser()
@@ -98,73 +102,21 @@ def from_folder(
     first_id = _checks.not_negative_int(first_id, name="first_id")
     max_pixels = _checks.positive_int(max_pixels, name="max_pixels")
     workers = processors() if workers is None else _checks.positive_int(workers, name="workers")
-    class_folders = _class_folders(root)
-    names = _class_names(class_folders, class_names)
-    skipped = []
-    found = [
-        (file, names.index(folder.name)) for folder in class_folders for file in _image_files(folder, skipped)
-    ]
-    if not found and not skipped:
-        raise ValueError(f"{root} must hold JPEG, PNG, WebP or BMP images in its class folders, found none")
-
-    files = [file for file, _ in found]
+    found = image_files(root, split=split, class_names=class_names)
     read_all = _read_lazily if lazy else _read_all
-    images, reasons = read_all(files, (height, width), max_pixels, workers, progress)
-    skipped += [(file, reason) for file, reason in zip(files, reasons, strict=True) if reason is not None]
-    kept = np.flatnonzero([reason is None for reason in reasons])
+    images, reasons = read_all(found.files, (height, width), max_pixels, workers, progress)
+    unread = [(file, why) for file, why in zip(found.files, reasons, strict=True) if why is not None]
+    skipped = found.skipped + unread
+    kept = np.flatnonzero([why is None for why in reasons])
     if len(kept) == 0:
-        raise ValueError(f"{root} holds no image that can be read: {_first_of(root, skipped)}")
+        raise ValueError(f"{shown(str(root))} holds no image that can be read: {_first_of(root, skipped)}")
 
-    labels = np.array([label for _, label in found])[kept]
-    empty = tuple(folder.name for folder in class_folders if names.index(folder.name) not in labels)
+    labels = np.array(found.labels)[kept]
+    filled = {found.class_names[label] for label in np.unique(labels)}
+    empty = tuple(name for name in found.folders if name not in filled)
     if skipped or empty:
         warnings.warn(SkippedFiles(root, skipped, empty, len(kept) + len(skipped)), stacklevel=2)
-    return Examples(images, labels, names, first_id + kept)
-
-
-def _class_folders(root):
-    expected = "a folder that holds one sub-folder of images for each class"
-    if not root.exists():
-        raise FileNotFoundError(f"no folder {root}; expected {expected}")
-    if not root.is_dir():
-        raise ValueError(f"path must be {expected}, got the file {root}")
-    folders = [entry for entry in root.iterdir() if entry.is_dir() and not entry.name.startswith(".")]
-    if not folders:
-        raise ValueError(f"path must be {expected}, but {root} has no sub-folders")
-    return sorted(folders, key=lambda folder: folder.name)
-
-
-def _class_names(class_folders, given):
-    """Return the names of the classes, in the order of their labels."""
-    names = [folder.name for folder in class_folders]
-    if given is None:
-        return tuple(names)
-    if isinstance(given, str):
-        raise ValueError(f"class_names must be a sequence of strings, got {given!r}")
-    strange = [name for name in names if name not in given]
-    if strange:
-        raise ValueError(f"sub-folders must be among class_names {_checks.listed(given)}; got {strange[0]!r}")
-    return tuple(given)
-
-
-def _image_files(folder, skipped):
-    """Return the image files below a class's folder, in an order that is the same everywhere.
-
-    Folders that cannot be read are added to ``skipped``.
-    """
-    files = []
-
-    def leave_out(error):
-        skipped.append((Path(error.filename), error.strerror))
-
-    for parent, folders, names in os.walk(folder, onerror=leave_out):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        for name in names:
-            file = Path(parent, name)
-            # A pipe with the name of an image would block for ever; is_file leaves it out.
-            if not name.startswith(".") and file.suffix.lower() in SUFFIXES and file.is_file():
-                files.append(file)
-    return sorted(files, key=lambda file: file.relative_to(folder).parts)
+    return Examples(images, labels, found.class_names, first_id + found.first + kept)
 
 
 def _read_all(files, size, max_pixels, workers, progress):
@@ -208,7 +160,7 @@ class _Files:
             try:
                 images[i] = decoded(file, self._size, self._max_pixels)
             except Exception as error:  # decoders raise whatever a damaged file leads them to
-                raise OSError(f"{file} could not be read: {_reason(error, file)}") from error
+                raise OSError(f"{shown(str(file))} could not be read: {reason(error, file)}") from error
 
         with contextlib.closing(in_threads(read, len(rows), self._workers)) as done:
             for _ in done:
@@ -219,26 +171,20 @@ class _Files:
 def _reasons(read, files, workers, progress):
     """Why ``read(row)`` failed, or None, for each file."""
 
-    def reason(row):
+    def why_not(row):
         try:
             read(row)
         except Exception as error:  # decoders raise whatever a damaged file leads them to
-            return _reason(error, files[row])
+            return reason(error, files[row])
         return None
 
-    with warnings.catch_warnings(), contextlib.closing(in_threads(reason, len(files), workers)) as rows:
+    with warnings.catch_warnings(), contextlib.closing(in_threads(why_not, len(files), workers)) as rows:
         # Pillow warns of damaged EXIF data, odd palettes and of large images before they are refused.
         warnings.filterwarnings("ignore", module="PIL")
         return list(progress_bar(rows, desc="Reading images", total=len(files), unit="image", shown=progress))
 
 
-def _reason(error, file):
-    if isinstance(error, UnidentifiedImageError):
-        return "no JPEG, PNG, WebP or BMP image" if file.stat().st_size else "an empty file"
-    return getattr(error, "strerror", None) or str(error) or type(error).__name__
-
-
 def _first_of(root, files, count=3):
-    named = [f"{file.relative_to(root).as_posix()} ({reason})" for file, reason in files[:count]]
+    named = [f"{shown(file.relative_to(root).as_posix())} ({why})" for file, why in files[:count]]
     more = len(files) - len(named)
     return ", ".join(named) + (f" and {more} more" if more else "")

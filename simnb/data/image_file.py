@@ -6,15 +6,48 @@ import warnings
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps, UnidentifiedImageError, features
 
 from simnb import _checks
 
+_SUFFIXES = {
+    "JPEG": (".jpg", ".jpeg", ".jpe", ".jfif", ".mpo"),
+    "PNG": (".png", ".apng"),
+    "WEBP": (".webp",),
+    "BMP": (".bmp", ".dib"),
+    "GIF": (".gif",),
+    "TIFF": (".tif", ".tiff"),
+    "AVIF": (".avif",),
+}
+if "avif" not in features.modules or not features.check("avif"):  # Pillow has it from 11.3 on
+    del _SUFFIXES["AVIF"]
 #: Whatever a file's suffix says, only these decoders see it.
-FORMATS = ("JPEG", "PNG", "WEBP", "BMP")
-_ALSO_SINGLE = ("GIF", "TIFF")
-# What people try, and Pillow alone does not read: the first bytes, or those from the fifth on.
-_OTHERS = {
+FORMATS = tuple(_SUFFIXES)
+#: Suffixes, in lower case, of the files that are read.
+SUFFIXES = frozenset(suffix for suffixes in _SUFFIXES.values() for suffix in suffixes)
+_KINDS = ["WebP" if name == "WEBP" else name for name in FORMATS]
+#: What is read, as messages write it.
+KINDS = f"{', '.join(_KINDS[:-1])} or {_KINDS[-1]}"
+# Other images that people have, by the suffixes of their files.
+_NOT_READ = {
+    "a HEIC photo": ".heic .heif .hif",
+    "an AVIF image": ".avif .avifs",
+    "a JPEG XL image": ".jxl",
+    "a JPEG 2000 image": ".jp2 .j2k .j2c .jpc .jpf .jpx",
+    "a raw photo": ".3fr .arw .cr2 .cr3 .crw .dng .erf .iiq .kdc .mef .mrw .nef .nrw .orf .pef .raf "
+    ".rw2 .rwl .sr2 .srf .srw .x3f",
+    "a drawing": ".ai .cdr .emf .eps .svg .svgz .wmf",
+    "a file of an image editor": ".afphoto .kra .psb .psd .xcf",
+    "an icon": ".cur .icns .ico",
+    "a medical image": ".dcm .dicom",
+    "an image of another kind": ".blp .bw .dcx .dds .exr .fits .gbr .hdr .icb .im .msp .palm .pbm .pcd .pcx "
+    ".pfm .pgm .pnm .ppm .pxr .qoi .ras .rgb .rgba .sgi .tga .xbm .xpm",
+}
+_NOT_READ = {
+    suffix: kind for kind, some in _NOT_READ.items() for suffix in some.split() if suffix not in SUFFIXES
+}
+# The first bytes of what comes under the name of an image, or those from the fifth on.
+_SIGNS = {
     b"<svg": "an SVG drawing",
     b"<?xml": "an SVG drawing or another XML file",
     b"ftyphei": "a HEIC photo",
@@ -29,10 +62,11 @@ def read_image(source, *, image_size=None, max_pixels=50_000_000):
     """Read one image.
 
     It becomes RGB, upright as its EXIF data says, with transparent parts on white, and 16 bits a channel are
-    scaled to 8. Of an animation the first frame is read.
+    scaled to 8. Of an animation the first frame is read, of several pages the first.
 
     Args:
-        source: The bytes of a JPEG, PNG, WebP, BMP, GIF or TIFF file, its path, or a binary file object.
+        source: The bytes of a JPEG, PNG, WebP, BMP, GIF or TIFF file, or of AVIF where Pillow reads it; its
+            path; or a binary file object.
         image_size: ``(height, width)`` to resize to, without keeping the proportions; its own when left out.
         max_pixels: Refuse larger images before they are decoded: a small file can claim a size that would
             fill the memory.
@@ -53,7 +87,7 @@ def read_image(source, *, image_size=None, max_pixels=50_000_000):
         with warnings.catch_warnings():
             # Of damaged EXIF data and odd palettes; and of large images, which max_pixels refuses.
             warnings.filterwarnings("ignore", module="PIL")
-            return decoded(io.BytesIO(content), size, max_pixels, FORMATS + _ALSO_SINGLE)
+            return decoded(io.BytesIO(content), size, max_pixels)
     except UnidentifiedImageError as error:
         raise ValueError(_no_image(content)) from error
     except Image.DecompressionBombError as error:
@@ -64,25 +98,33 @@ def read_image(source, *, image_size=None, max_pixels=50_000_000):
         raise ValueError(f"the file is damaged or incomplete: {error or type(error).__name__}") from error
 
 
-def num_frames(content):
-    """How many frames the bytes of an image have: more than one in an animation."""
-    with warnings.catch_warnings(), Image.open(io.BytesIO(content)) as image:
+def has_more_frames(content):
+    """Whether the bytes of an image hold a second frame or page; what follows it is not looked at.
+
+    They are not counted: a TIFF file can hold a hundred thousand pages, and a small one would take a minute.
+    """
+    with warnings.catch_warnings(), Image.open(io.BytesIO(content), formats=FORMATS) as image:
         warnings.filterwarnings("ignore", module="PIL")
-        return getattr(image, "n_frames", 1)
+        try:
+            return bool(getattr(image, "is_animated", False))
+        except Exception:  # a damaged second frame: decoders raise whatever it leads them to
+            return True
 
 
 @contextlib.contextmanager
-def opened(file, max_pixels, formats=FORMATS):
+def opened(file, max_pixels):
     """An image of which only the head has been read."""
-    with Image.open(file, formats=formats) as image:
+    with Image.open(file, formats=FORMATS) as image:
         if image.width * image.height > max_pixels:
             raise ValueError(f"{image.width} x {image.height} pixels are more than max_pixels={max_pixels}")
+        if image.mode == "F":
+            raise ValueError("its pixels are fractions, of which white is not known; save 8 or 16 bits")
         yield image
 
 
-def decoded(file, size, max_pixels, formats=FORMATS):
+def decoded(file, size, max_pixels):
     """Return an image as an array, shape [height, width, 3] uint8; in its own size where that is None."""
-    with opened(file, max_pixels, formats) as image:
+    with opened(file, max_pixels) as image:
         if size is None:
             return np.asarray(_rgb(ImageOps.exif_transpose(image)))
         height, width = size
@@ -115,9 +157,35 @@ def _content(source):
     )
 
 
+def is_image(suffix):
+    """Whether a file with this suffix is an image, be it read or not."""
+    return suffix.lower() in SUFFIXES or suffix.lower() in _NOT_READ
+
+
+def not_read(suffix):
+    """Why a file with this suffix is not read although it is an image; None where it is read, or no image."""
+    kind = _NOT_READ.get(suffix.lower())
+    return None if kind is None else _save_it(kind)
+
+
+def reason(error, source):
+    """Why ``opened`` or ``decoded`` failed, in a few words; ``source`` is a path or the bytes of a file."""
+    if isinstance(error, UnidentifiedImageError):
+        if not isinstance(source, bytes):
+            with open(source, "rb") as file:
+                source = file.read(64)
+        return _no_image(source) if source else "an empty file"
+    return getattr(error, "strerror", None) or str(error) or type(error).__name__
+
+
 def _no_image(content):
+    """Why no decoder takes these bytes, of which the first will do."""
     start = content[:64].lstrip()
-    for sign, name in _OTHERS.items():
+    for sign, kind in _SIGNS.items():
         if start.startswith(sign) or start[4:].startswith(sign):
-            return f"{name} cannot be read; save it as JPEG or PNG first"
-    return "this is no JPEG, PNG, WebP, BMP, GIF or TIFF image"
+            return _save_it(kind)
+    return f"this is no {KINDS} image"
+
+
+def _save_it(kind):
+    return f"{kind} cannot be read; save it as JPEG or PNG first"

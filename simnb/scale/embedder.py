@@ -9,11 +9,10 @@ import warnings
 from dataclasses import KW_ONLY, dataclass, field
 
 import numpy as np
-from PIL import UnidentifiedImageError
 
 from simnb import _checks
 from simnb._threads import in_threads, processors
-from simnb.data.image_file import decoded
+from simnb.data.image_file import decoded, reason
 from simnb.index import UNKNOWN, open_index
 from simnb.scale.ids import stable_ids
 
@@ -179,7 +178,7 @@ class Embedder:
             try:
                 images[row] = _read(values[row], (height, width), self.max_pixels)
             except Exception as error:  # decoders raise whatever a damaged file leads them to
-                return _reason(error, values[row])
+                return reason(error, _source(values[row]))
             return ""
 
         reading = in_threads(read, len(values), processors())
@@ -223,18 +222,17 @@ class Embedder:
 
 def _read(value, size, max_pixels):
     """An image of a path or of encoded bytes, as ``data.from_folder`` reads it."""
-    value = value.get("bytes") if isinstance(value, dict) else value
-    if not value:
+    source = _source(value)
+    if not source:
         raise ValueError("there is no image")
-    if not isinstance(value, str | bytes):
-        raise ValueError(f"an image must be a path or encoded bytes, got {type(value).__name__}")
-    return decoded(io.BytesIO(value) if isinstance(value, bytes) else value, size, max_pixels)
+    if not isinstance(source, str | bytes):
+        raise ValueError(f"an image must be a path or encoded bytes, got {type(source).__name__}")
+    return decoded(io.BytesIO(source) if isinstance(source, bytes) else source, size, max_pixels)
 
 
-def _reason(error, value):
-    if isinstance(error, UnidentifiedImageError):
-        return "no JPEG, PNG, WebP or BMP image"
-    return getattr(error, "strerror", None) or str(error) or type(error).__name__
+def _source(value):
+    """What a column of images holds: a path or bytes, which ``datasets`` puts into a dict."""
+    return value.get("bytes") if isinstance(value, dict) else value
 
 
 def _values(column):

@@ -8,7 +8,7 @@ import numpy as np
 from simnb import _checks
 from simnb._text import visible
 from simnb.data import read_image
-from simnb.data.image_file import num_frames
+from simnb.data.image_file import has_more_frames
 from simnb.index.protocol import UNKNOWN
 from simnb.matching import match
 from simnb.plots import _style
@@ -170,8 +170,7 @@ class SearchBox(ipywidgets.VBox):
             raise ValueError(f"{len(source):,} bytes are more than max_bytes={self.drop.max_bytes}")
         image = read_image(source, image_size=self._input_size(), max_pixels=self._max_pixels)
         result = self._search(name or "a file", self._channels(image), None)
-        frames = num_frames(source)
-        self._say(f"the first of {frames} frames of an animation" if frames > 1 else "")
+        self._say("the first of several frames or pages" if has_more_frames(source) else "")
         return result
 
     def search_query(self, position):

@@ -1,0 +1,239 @@
+"""The image files below a folder: which sub-folders are classes or parts, and what is left out."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from simnb import _checks
+from simnb._text import shown
+from simnb.data.image_file import KINDS, is_image, not_read
+
+_EXPECTED = "a folder that holds one sub-folder of images for each class"
+_TRAIN, _OTHERS = ("train", "training", "trn"), ("dev", "eval", "evaluation", "holdout")
+_PARTS = frozenset((*_TRAIN, *_OTHERS, "val", "valid", "validation", "test", "testing", "tst"))
+
+
+@dataclass(frozen=True)
+class ImageFiles:
+    """The image files of a data set, or of one part of it.
+
+    Attributes:
+        files: ``Path`` of each, in an order that is the same everywhere.
+        labels: Position of its class in ``class_names``.
+        class_names: Of all parts.
+        folders: Names of the class folders.
+        first: How many files the parts before this one have.
+        skipped: ``(path, reason)`` of what is left out.
+    """
+
+    files: list[Path]
+    labels: list[int]
+    class_names: tuple[str, ...]
+    folders: tuple[str, ...]
+    first: int
+    skipped: list[tuple[Path, str]]
+
+
+@dataclass
+class _Class:
+    """A class folder: its name, its image files, and the folders below ``root`` that hold them, as parts."""
+
+    name: str
+    files: list[Path]
+    holding: set[tuple[str, ...]]
+
+
+def image_files(root, *, split, class_names):
+    """Find the image files of a folder that holds class folders, or of one that holds parts which do.
+
+    Args:
+        root: ``Path`` of the folder.
+        split: Name of the part; None where there are none.
+        class_names: Name of each class; those of the class folders where it is None.
+
+    Returns:
+        ``ImageFiles``.
+
+    Raises:
+        FileNotFoundError: If there is no such folder.
+        ValueError: If it is none, or no class folders, or no image files are found, or a name is wrong.
+    """
+    if not root.exists():
+        raise FileNotFoundError(f"no folder {shown(str(root))}; expected {_EXPECTED}")
+    if not root.is_dir():
+        raise ValueError(f"path must be {_EXPECTED}, got the file {shown(str(root))}")
+    skipped, first = [], 0
+    seen = dict.fromkeys(map(os.path.realpath, (root, *root.resolve().parents)))
+    if split is None:
+        folder, classes = root, _class_folders(root, seen, skipped)
+        names = [one.name for one in classes]
+    else:
+        parts = _parts(root, seen)
+        split = _checks.one_of(shown(split) if isinstance(split, str) else split, parts, name="split")
+        folder, classes, skipped = parts[split]
+        names = sorted({one.name for _, others, _ in parts.values() for one in others})
+        before = [others for name, (_, others, _) in parts.items() if name < split]
+        first = sum(len(one.files) for others in before for one in others)
+    if class_names is None:
+        _check_layout(folder, classes)
+    names = tuple(names) if class_names is None else _given(class_names, names)
+    files = [file for one in classes for file in one.files]
+    if not files and not skipped:
+        raise ValueError(f"{shown(str(root))} must hold {KINDS} images in its class folders, found none")
+    number = {name: label for label, name in enumerate(names)}
+    labels = [number[one.name] for one in classes for _ in one.files]
+    return ImageFiles(files, labels, names, tuple(one.name for one in classes), first, skipped)
+
+
+def _parts(root, seen):
+    """Each sub-folder in which there is an image, by name: it, its classes, and what is left out there."""
+    folders = []
+    for folder in _sub_folders(root):
+        real = os.path.realpath(folder)
+        if real not in seen:  # else a link to what is read in any case
+            seen[real] = None
+            folders.append(folder)
+    parts = {}
+    for folder in sorted(folders):
+        skipped = []
+        classes = _class_folders(folder, seen, skipped, required=False)
+        if any(one.files for one in classes):
+            parts[shown(folder.name)] = folder, classes, skipped
+    if not parts:
+        raise ValueError(
+            f"split must name a sub-folder of {shown(str(root))} that holds one sub-folder of images for "
+            "each class, but there is none; leave split out where it holds the class folders itself"
+        )
+    return dict(sorted(parts.items()))
+
+
+def _class_folders(root, seen, skipped, *, required=True):
+    """The classes of a folder, by name.
+
+    Args:
+        root: The folder.
+        seen: Real paths of folders that are not read (again), and where they were read, or None; those of
+            this folder are added.
+        skipped: What is left out is added to it.
+        required: Whether a folder without a class folder is refused.
+    """
+    classes, folder_of = [], {}
+    for folder in _sub_folders(root):
+        one = _read_class(root, folder, seen, skipped)
+        if one is None:
+            continue
+        if one.name in folder_of:
+            both = f"{folder_of[one.name].name!r} and {folder.name!r}"
+            raise ValueError(f"class folders must differ in the names they are shown by, got {both}")
+        folder_of[one.name] = folder
+        classes.append(one)
+    if required and not classes:
+        raise ValueError(f"path must be {_EXPECTED}, but {shown(str(root))} has no sub-folders")
+    for file in sorted(root.iterdir()):
+        if not file.name.startswith(".") and is_image(file.suffix) and file.is_file():
+            skipped.append((file, "it is in no class folder"))
+    return sorted(classes, key=lambda one: one.name)
+
+
+def _sub_folders(root):
+    """Those that are not hidden: links last, so that what is met twice is read where it lies."""
+    folders = [entry for entry in root.iterdir() if entry.is_dir() and not entry.name.startswith(".")]
+    return sorted(folders, key=lambda folder: (folder.is_symlink(), folder.name))
+
+
+def _read_class(root, top, seen, skipped):
+    """A class folder, in whatever depth its images are; None where it was read before."""
+    found, holding = {}, set()
+
+    def leave_out(error):
+        skipped.append((Path(error.filename), error.strerror))
+
+    for parent, folders, names in os.walk(top, onerror=leave_out):
+        real = os.path.realpath(parent)
+        if real in seen:
+            skipped.append((Path(parent), _met(root, seen[real])))
+            if parent == str(top):
+                return None
+            folders.clear()
+            continue
+        seen[real] = parent
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        links = [path for name in folders if os.path.islink(path := os.path.join(parent, name))]
+        skipped += [(Path(link), "a link to a folder below a class is not followed") for link in links]
+        at = Path(parent).relative_to(root).parts
+        for name in sorted(names):
+            path, suffix = os.path.join(parent, name), os.path.splitext(name)[1]
+            # A pipe with the name of an image would block for ever; isfile leaves it out.
+            if name.startswith(".") or not is_image(suffix) or not os.path.isfile(path):
+                continue
+            why = not_read(suffix)
+            if why is None:
+                found[(*at, name)] = Path(path)
+                holding.add(at)
+            else:
+                skipped.append((Path(path), why))
+    return _Class(shown(top.name), [found[parts] for parts in sorted(found)], holding)
+
+
+def _met(root, folder):
+    if folder is None:
+        return "a link to a folder that holds class folders, or to one above"
+    return f"the same folder as {shown(os.path.relpath(folder, root))}"
+
+
+def _given(class_names, found):
+    """The names of the classes, in the order of their labels, where the caller chose them."""
+    if isinstance(class_names, str) or not all(isinstance(name, str) for name in class_names):
+        raise ValueError(f"class_names must be a sequence of strings, got {class_names!r}")
+    given = tuple(map(shown, class_names))
+    strange = [name for name in found if name not in given]
+    if strange:
+        raise ValueError(f"sub-folders must be among class_names {_checks.listed(given)}; got {strange[0]!r}")
+    return given
+
+
+def _check_layout(root, classes):
+    """Refuse a folder whose sub-folders are no classes, but parts of a data set, or hold the classes."""
+    call = _meant(root, set().union(*(one.holding for one in classes)))
+    if call is None:
+        return
+    names = [one.name for one in classes]
+    deep = next(one for one in classes if one.holding and all(len(parts) > 1 for parts in one.holding))
+    inner = _checks.listed(sorted({shown(parts[1]) for parts in deep.holding})[:3])
+    raise ValueError(
+        f"{shown(str(root))} must hold one sub-folder of images for each class, but {deep.name!r} in it "
+        f"holds only folders, such as {inner}: the classes seem to lie below. Call {call}; or, if "
+        f"{_checks.listed(names)} are the classes, pass class_names={names if len(names) < 20 else '[...]'}"
+    )
+
+
+def _meant(root, holding):
+    """The call that reads folders which hold images, where sub-folders of ``root`` are no classes.
+
+    Args:
+        root: ``Path`` of the folder.
+        holding: Those that hold images themselves, each as the names on the way from ``root``.
+    """
+    below = {}
+    for first, *rest in holding:
+        below.setdefault(first, set()).add(tuple(rest))
+    deep = [name for name in sorted(below) if () not in below[name]]
+    if not deep:
+        return None
+    first = next((name for name in deep if name.lower() in _TRAIN), deep[0])
+    by_split = f"data.from_folder({str(root)!r}, split={first!r})"
+    if _are_parts(below):
+        return by_split
+    inner = [{parts[0] for parts in below[name]} for name in deep]
+    if len(below) == 1:  # a folder around the classes, or around another such one
+        again = _meant(root / first, below[first])
+        several = len(inner[0]) > 1 and not _are_parts(inner[0])
+        return again or (f"data.from_folder({str(root / first)!r})" if several else None)
+    shared = set.intersection(*inner)
+    if len(deep) == len(below) and len(shared) > 1 and not _are_parts(shared):
+        return by_split
+    return None
+
+
+def _are_parts(names):
+    return all(name.lower() in _PARTS for name in names)

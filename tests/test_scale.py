@@ -369,6 +369,18 @@ def test_class_names_given_come_first_and_have_to_hold_every_class(photos, model
     assert not Path(embedder.uri).exists()
 
 
+def test_a_folder_above_the_class_folders_is_refused_and_the_call_named(photos, model_path, tmp_path):
+    (tmp_path / "corpus").mkdir()
+    (tmp_path / "corpus" / "train").symlink_to(photos)
+    embedder = Embedder(model_path, tmp_path / "gallery.sqlite")
+    inner = tmp_path / "corpus" / "train"
+    with pytest.raises(ValueError, match=rf"'train' in it holds only .* Call embed_corpus\('{inner}', ...\)"):
+        embed_corpus(tmp_path / "corpus", embedder)
+    assert embed_corpus(inner, embedder).embedded == 24
+    named = Embedder(model_path, tmp_path / "other.sqlite", class_names=["train"])
+    assert embed_corpus(tmp_path / "corpus", named).embedded == 24
+
+
 def test_what_is_not_there_is_said_before_anything_is_made(photos, model_path, embedder, tmp_path):
     with pytest.raises(FileNotFoundError, match=r"no model .*nothing\.keras"):
         embed_corpus(photos, Embedder(tmp_path / "nothing.keras", embedder.uri))

@@ -58,24 +58,19 @@ def image_files(root, *, split, class_names):
         FileNotFoundError: If there is no such folder.
         ValueError: If it is none, or no class folders, or no image files are found, or a name is wrong.
     """
-    if not root.exists():
-        raise FileNotFoundError(f"no folder {shown(str(root))}; expected {_EXPECTED}")
-    if not root.is_dir():
-        raise ValueError(f"path must be {_EXPECTED}, got the file {shown(str(root))}")
-    skipped, first = [], 0
-    seen = dict.fromkeys(map(os.path.realpath, (root, *root.resolve().parents)))
+    first = 0
     if split is None:
-        folder, classes = root, _class_folders(root, seen, skipped)
+        folder, (classes, skipped) = root, class_folders(root)
         names = [one.name for one in classes]
     else:
-        parts = _parts(root, seen)
+        parts = _parts(root)
         split = _checks.one_of(shown(split) if isinstance(split, str) else split, parts, name="split")
         folder, classes, skipped = parts[split]
         names = sorted({one.name for _, others, _ in parts.values() for one in others})
         before = [others for name, (_, others, _) in parts.items() if name < split]
         first = sum(len(one.files) for others in before for one in others)
     if class_names is None:
-        _check_layout(folder, classes)
+        check_layout(folder, classes, _from_folder)
     names = tuple(names) if class_names is None else _given(class_names, names)
     files = [file for one in classes for file in one.files]
     if not files and not skipped:
@@ -85,9 +80,63 @@ def image_files(root, *, split, class_names):
     return ImageFiles(files, labels, names, tuple(one.name for one in classes), first, skipped)
 
 
-def _parts(root, seen):
+def class_folders(root):
+    """The classes of a folder, and what is left out of it.
+
+    Args:
+        root: ``Path`` of the folder.
+
+    Returns:
+        A list of classes, each with ``name`` and ``files``, by name; and a list of ``(path, reason)``.
+
+    Raises:
+        FileNotFoundError: If there is no such folder.
+        ValueError: If it is none, or has no sub-folders.
+    """
+    skipped = []
+    classes = _class_folders(root, _not_to_read(root), skipped)
+    if not classes:
+        raise ValueError(f"path must be {_EXPECTED}, but {shown(str(root))} has no sub-folders")
+    return classes, skipped
+
+
+def check_layout(root, classes, call):
+    """Refuse a folder whose sub-folders are no classes, but parts of a data set, or hold the classes.
+
+    Args:
+        root: ``Path`` of the folder.
+        classes: Its classes, as ``class_folders`` gives them.
+        call: Given the folder and the name of the part, or None, that are meant: the call that reads them.
+    """
+    meant = _meant(root, set().union(*(one.holding for one in classes)))
+    if meant is None:
+        return
+    names = [one.name for one in classes]
+    deep = next(one for one in classes if one.holding and all(len(parts) > 1 for parts in one.holding))
+    inner = _checks.listed(sorted({shown(parts[1]) for parts in deep.holding})[:3])
+    raise ValueError(
+        f"{shown(str(root))} must hold one sub-folder of images for each class, but {deep.name!r} in it "
+        f"holds only folders, such as {inner}: the classes seem to lie below. Call {call(*meant)}; or, if "
+        f"{_checks.listed(names)} are the classes, pass class_names={names if len(names) < 20 else '[...]'}"
+    )
+
+
+def _from_folder(folder, split):
+    return f"data.from_folder({str(folder)!r}{'' if split is None else f', split={split!r}'})"
+
+
+def _not_to_read(root):
+    """Real paths of a folder and of those above it, to which a link would lead in a circle."""
+    if not root.exists():
+        raise FileNotFoundError(f"no folder {shown(str(root))}; expected {_EXPECTED}")
+    if not root.is_dir():
+        raise ValueError(f"path must be {_EXPECTED}, got the file {shown(str(root))}")
+    return dict.fromkeys(map(os.path.realpath, (root, *root.resolve().parents)))
+
+
+def _parts(root):
     """Each sub-folder in which there is an image, by name: it, its classes, and what is left out there."""
-    folders = []
+    folders, seen = [], _not_to_read(root)
     for folder in _sub_folders(root):
         real = os.path.realpath(folder)
         if real not in seen:  # else a link to what is read in any case
@@ -96,7 +145,7 @@ def _parts(root, seen):
     parts = {}
     for folder in sorted(folders):
         skipped = []
-        classes = _class_folders(folder, seen, skipped, required=False)
+        classes = _class_folders(folder, seen, skipped)
         if any(one.files for one in classes):
             parts[shown(folder.name)] = folder, classes, skipped
     if not parts:
@@ -107,7 +156,7 @@ def _parts(root, seen):
     return dict(sorted(parts.items()))
 
 
-def _class_folders(root, seen, skipped, *, required=True):
+def _class_folders(root, seen, skipped):
     """The classes of a folder, by name.
 
     Args:
@@ -115,7 +164,6 @@ def _class_folders(root, seen, skipped, *, required=True):
         seen: Real paths of folders that are not read (again), and where they were read, or None; those of
             this folder are added.
         skipped: What is left out is added to it.
-        required: Whether a folder without a class folder is refused.
     """
     classes, folder_of = [], {}
     for folder in _sub_folders(root):
@@ -127,8 +175,6 @@ def _class_folders(root, seen, skipped, *, required=True):
             raise ValueError(f"class folders must differ in the names they are shown by, got {both}")
         folder_of[one.name] = folder
         classes.append(one)
-    if required and not classes:
-        raise ValueError(f"path must be {_EXPECTED}, but {shown(str(root))} has no sub-folders")
     for file in sorted(root.iterdir()):
         if not file.name.startswith(".") and is_image(file.suffix) and file.is_file():
             skipped.append((file, "it is in no class folder"))
@@ -192,23 +238,8 @@ def _given(class_names, found):
     return given
 
 
-def _check_layout(root, classes):
-    """Refuse a folder whose sub-folders are no classes, but parts of a data set, or hold the classes."""
-    call = _meant(root, set().union(*(one.holding for one in classes)))
-    if call is None:
-        return
-    names = [one.name for one in classes]
-    deep = next(one for one in classes if one.holding and all(len(parts) > 1 for parts in one.holding))
-    inner = _checks.listed(sorted({shown(parts[1]) for parts in deep.holding})[:3])
-    raise ValueError(
-        f"{shown(str(root))} must hold one sub-folder of images for each class, but {deep.name!r} in it "
-        f"holds only folders, such as {inner}: the classes seem to lie below. Call {call}; or, if "
-        f"{_checks.listed(names)} are the classes, pass class_names={names if len(names) < 20 else '[...]'}"
-    )
-
-
 def _meant(root, holding):
-    """The call that reads folders which hold images, where sub-folders of ``root`` are no classes.
+    """The folder, and the name of its part or None, to read where sub-folders of ``root`` are no classes.
 
     Args:
         root: ``Path`` of the folder.
@@ -221,17 +252,16 @@ def _meant(root, holding):
     if not deep:
         return None
     first = next((name for name in deep if name.lower() in _TRAIN), deep[0])
-    by_split = f"data.from_folder({str(root)!r}, split={first!r})"
     if _are_parts(below):
-        return by_split
+        return root, first
     inner = [{parts[0] for parts in below[name]} for name in deep]
     if len(below) == 1:  # a folder around the classes, or around another such one
         again = _meant(root / first, below[first])
         several = len(inner[0]) > 1 and not _are_parts(inner[0])
-        return again or (f"data.from_folder({str(root / first)!r})" if several else None)
+        return again or ((root / first, None) if several else None)
     shared = set.intersection(*inner)
     if len(deep) == len(below) and len(shared) > 1 and not _are_parts(shared):
-        return by_split
+        return root, first
     return None
 
 

@@ -77,8 +77,9 @@ def embed_corpus(
 
     Raises:
         FileNotFoundError: If there is no such folder, file or model.
-        ValueError: If there is no image, a column is missing, two rows have the same key, a label is not
-            among the class names, or the workers would take all CPUs.
+        ValueError: If there is no image, the class folders seem to lie further below, a column is missing,
+            two rows have the same key, a label is not among the class names, or the workers would take all
+            CPUs.
         ImportError: If a package is missing: the message says how to install it.
 
     Warns:

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from simnb._terminal import progress_bar
-from simnb.data import folder
+from simnb.data.layout import check_layout, class_folders
 from simnb.scale.ids import stable_ids
 
 
@@ -26,10 +26,16 @@ def open_corpus(source, root, embedder, progress):
 
 
 def _files_of_folder(path, embedder):
-    classes, skipped = folder._class_folders(path), []
-    files = [file for one in classes for file in folder._image_files(one, skipped)]
+    classes, skipped = class_folders(path)
+    if embedder.class_names is None:
+        check_layout(path, classes, _embed_corpus)
+    files = [file for one in classes for file in one.files]
     skipped = [(file.relative_to(path).as_posix(), reason) for file, reason in skipped]
     return ImageFiles(files, path, embedder, [one.name for one in classes], skipped)
+
+
+def _embed_corpus(folder, split):
+    return f"embed_corpus({str(folder if split is None else folder / split)!r}, ...)"
 
 
 class ImageFiles:

@@ -2,12 +2,12 @@
 
 import numbers
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from simnb import _checks
-from simnb.index.protocol import UNKNOWN
+from simnb.index.protocol import UNKNOWN, names_of
 
 __all__ = ["UNKNOWN", "MATCHERS", "Matches", "match", "match_nearest", "match_majority_vote", "accept"]
 
@@ -20,10 +20,17 @@ class Matches:
         labels: Label of the match, shape [num_queries] int64; ``UNKNOWN`` where it was rejected.
         distances: Distance of the neighbor that decided, shape [num_queries]; kept for rejected
             queries too, ``inf`` where there was no neighbor.
+        class_names: Name of each label, where the neighbors have names.
     """
 
     labels: np.ndarray
     distances: np.ndarray
+    class_names: tuple[str, ...] | None = field(default=None, repr=False)
+
+    @property
+    def names(self) -> np.ndarray:
+        """Class name of each answer, shape [num_queries] object; ``"Unknown"`` where it was rejected."""
+        return np.where(self.accepted, names_of(self.labels, self.class_names), "Unknown")
 
     @property
     def accepted(self) -> np.ndarray:
@@ -38,7 +45,7 @@ class Matches:
         """The answers to some queries: a slice, a mask or an array of positions."""
         if isinstance(rows, (int, np.integer)):
             rows = [rows]
-        return Matches(self.labels[rows], self.distances[rows])
+        return replace(self, labels=self.labels[rows], distances=self.distances[rows])
 
 
 def accept(matches, threshold):
@@ -54,7 +61,7 @@ def accept(matches, threshold):
     Raises:
         ValueError: If a threshold is not one number.
     """
-    return _accept(matches.labels, matches.distances, threshold)
+    return _accept(matches.labels, matches.distances, threshold, matches.class_names)
 
 
 def match_nearest(neighbors, threshold=np.inf):
@@ -71,7 +78,7 @@ def match_nearest(neighbors, threshold=np.inf):
     Raises:
         ValueError: If a threshold is not one number.
     """
-    return _accept(neighbors.labels[:, 0], neighbors.distances[:, 0], threshold)
+    return _accept(neighbors.labels[:, 0], neighbors.distances[:, 0], threshold, neighbors.class_names)
 
 
 def match_majority_vote(neighbors, threshold=np.inf):
@@ -98,7 +105,8 @@ def match_majority_vote(neighbors, threshold=np.inf):
     # argmax takes the first of equal counts, and neighbors are sorted by distance.
     winner = votes.argmax(axis=1)
     rows = np.arange(len(labels))
-    return _accept(labels[rows, winner], neighbors.distances[rows, winner], threshold)
+    distances = neighbors.distances[rows, winner]
+    return _accept(labels[rows, winner], distances, threshold, neighbors.class_names)
 
 
 #: Matchers by the name that ``calibrate`` and ``SimilaritySearch`` take.
@@ -124,11 +132,11 @@ def check_neighbors(neighbors):
     return neighbors
 
 
-def _accept(labels, distances, threshold):
+def _accept(labels, distances, threshold, class_names):
     limits = _limits(labels, threshold)
     with np.errstate(over="ignore"):  # what lies beyond the dtype accepts everything, as it ought to
         limits = np.asarray(limits).astype(distances.dtype)
-    return Matches(np.where(distances <= limits, labels, UNKNOWN), distances)
+    return Matches(np.where(distances <= limits, labels, UNKNOWN), distances, class_names)
 
 
 def _limits(labels, threshold):

@@ -1,8 +1,9 @@
 import numpy as np
 import pytest
 
-from simnb.index import UNKNOWN, Neighbors
-from simnb.matching import match, match_majority_vote, match_nearest
+from simnb.calibration import calibrate
+from simnb.index import UNKNOWN, Neighbors, open_index
+from simnb.matching import accept, match, match_majority_vote, match_nearest
 
 
 def neighbors_of(labels, distances, dtype="float32"):
@@ -25,6 +26,33 @@ def test_answers_to_some_queries_are_taken_out_as_neighbors_are():
         assert matches[rows].labels.tolist() == [5, UNKNOWN]
         assert matches[rows].distances.tolist() == neighbors[rows].distances[:, 0].tolist()
     assert matches[0].labels.tolist() == [4]
+
+
+@pytest.mark.parametrize("matcher", ["nearest", "majority_vote"])
+def test_answers_have_the_names_that_the_neighbors_have(matcher):
+    index = open_index(class_names=("cat", "dog", "eel"))
+    index.add(np.eye(3), np.array(["eel", "cat", "dog"]))
+    queries = np.array([[9, 1, 0], [1, 9, 1], [1, 1, 1.1], [0, 0, -1]], "f")
+    everything = match(index.search(queries, k=1), matcher=matcher)
+    assert everything.names.tolist() == ["eel", "cat", "dog", "eel"]
+    for matches in (match(index.search(queries, k=1), 0.2, matcher=matcher), accept(everything, 0.2)):
+        assert matches.names.tolist() == ["eel", "cat", "Unknown", "Unknown"]
+        assert matches[[1, 2]].names.tolist() == ["cat", "Unknown"]
+        assert matches[0].names.tolist() == ["eel"]
+    assert "cat" not in repr(everything)  # a thousand names would hide the answers
+
+
+def test_a_calibration_keeps_the_names():
+    index = open_index(class_names=("cat", "dog"))
+    index.add(np.eye(2), [0, 1])
+    neighbors = index.search(np.array([[9, 1], [1, 9], [1, 1.2]], "f"), k=1)
+    calibration = calibrate(neighbors, [0, 1, 0], known_labels=[0, 1], maximize="precision")
+    assert calibration.match(neighbors).names.tolist() == ["cat", "dog", "Unknown"]
+
+
+def test_answers_of_an_index_without_names_have_none():
+    with pytest.raises(ValueError, match="these labels are plain integers: the index was given no class"):
+        match(neighbors_of([[4, 9]], [[0.1, 1]])).names  # noqa: B018
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])

@@ -2,6 +2,7 @@
 
 import io
 import os
+import re
 import socket
 import struct
 import subprocess
@@ -298,12 +299,47 @@ def test_all_classes_can_be_unknown_where_nothing_is_trained_or_indexed():
         (dict.fromkeys(PARTS, 0), "fractions must add up to at most 1 and to more than 0"),
         ({"unknown": "cow"}, "unknown must be among 'ant'"),
         ({"unknown": "cat"}, "unknown class 'cat' has no examples to hold out"),
-        ({"query": 0.001}, "query=0.001 leaves no example of class 'ant', which has 100; .*set query=0"),
+        ({"query": 0.001}, "query=0.001 leaves no example of class 'ant', which has 100; .*query=0.01 would"),
     ],
 )
 def test_a_split_that_cannot_be_is_refused(arguments, message):
     with pytest.raises(ValueError, match=message):
         make(np.repeat([0, 1, 3], 100)).split(**arguments)
+
+
+@pytest.mark.parametrize(
+    ("counts", "unknown", "fractions"),
+    [
+        ([2, 2], (), "train=0, gallery=0.5, calibration=0, query=0.5"),
+        ([9, 3], (), "train=0, gallery=0.333, calibration=0.333, query=0.333"),
+        ([9, 4], (), "train=0.25, gallery=0.25, calibration=0.25, query=0.25"),
+        ([5, 50], (), "train=0.4, gallery=0.2, calibration=0.2, query=0.2"),
+        ([9, 1], (), "train=0, gallery=1, calibration=0, query=0"),
+        ([4, 4], "bee", "train=0.25, gallery=0.25, calibration=0.25, query=0.25"),
+    ],
+)
+def test_a_split_of_few_images_names_fractions_that_would_do(counts, unknown, fractions):
+    message = rf"leaves no example of class '\w+', which has \d; {fractions} would do, or leave the class out"
+    with pytest.raises(ValueError, match=message):
+        make(np.repeat(np.arange(len(counts)), counts)).split(unknown=unknown)
+
+
+@given(
+    st.lists(st.integers(1, 300), min_size=1, max_size=4),
+    st.lists(st.integers(0, 100), min_size=4, max_size=4).filter(any),
+)
+def test_the_fractions_that_are_named_do(counts, shares):
+    examples = make(np.repeat(np.arange(len(counts)), counts))
+    fractions = {part: share / sum(shares) for part, share in zip(PARTS, shares, strict=True)}
+    try:
+        examples.split(**fractions)
+    except ValueError as error:
+        named = re.search(r"; (train=\S+, gallery=\S+, calibration=\S+, query=\S+) would do", str(error))[1]
+        wanted = eval(f"dict({named})")
+        parts = dict(zip(PARTS, examples.split(**wanted), strict=True))
+        for part, share in wanted.items():
+            assert (np.unique(parts[part].labels).size == len(counts)) == (share > 0)
+            assert share == 0 or fractions[part] > 0
 
 
 def test_fractions_that_add_up_to_one_in_floats_are_accepted():

@@ -172,7 +172,7 @@ class Examples:
                 if len(cut) == 0 and fractions[part] > 0:
                     raise ValueError(
                         f"{part}={fractions[part]} leaves no example of class {self.class_names[label]!r}, "
-                        f"which has {len(positions)}; ask for a larger fraction, set {part}=0, or leave "
+                        f"which has {len(positions)}; {_would_do(fractions, by_class)} would do, or leave "
                         "the class out with only()"
                     )
                 parts[part].append(cut)
@@ -245,6 +245,20 @@ def _fractions(fractions):
         asked = ", ".join(f"{name}={value}" for name, value in fractions.items())
         raise ValueError(f"fractions must add up to at most 1 and to more than 0, got {asked}")
     return list(fractions.values())
+
+
+def _would_do(fractions, by_class):
+    """Fractions near the given ones, by which every part gets an example of each class, or as many can."""
+    fewest = min(len(positions) for _, positions in by_class)
+    # Of too few images for all parts, training can be done without, and then a threshold of one's own.
+    kept = [name for name in ("gallery", "query", "calibration", "train") if fractions[name] > 0][:fewest]
+    sizes = {name: max(round(fractions[name] * fewest), 1) for name in kept}
+    while sum(sizes.values()) > fewest:
+        sizes[max(sizes, key=sizes.get)] -= 1
+    scale = 10 ** (len(str(fewest)) + 2)
+    # Rounded down, so that they add up to no more than 1.
+    asked = {name: sizes.get(name, 0) * scale // fewest / scale for name in fractions}
+    return ", ".join(f"{name}={f'{value!r}'.removesuffix('.0')}" for name, value in asked.items())
 
 
 def _is_integer(value):

@@ -7,6 +7,8 @@ import numpy as np
 from simnb._text import visible
 from simnb.plots import _style
 
+_CELL = 1.1  # inches that an image and its caption have
+
 
 def still(result, picture_of, most, title):
     """PNG of the query and its neighbors.
@@ -20,7 +22,7 @@ def still(result, picture_of, most, title):
     from matplotlib.figure import Figure
 
     places = [] if result is None else list(result.places(most))
-    figure = Figure(figsize=(1.1 * (max(len(places), 4) + 1), 2.2), layout="constrained")
+    figure = Figure(figsize=(_CELL * (max(len(places), 4) + 1), 2.2), layout="constrained")
     figure.suptitle(title, x=0.01, ha="left", fontsize=10.5, fontweight="bold")
     first, *others = figure.subplots(1, len(places) + 1, squeeze=False)[0]
     if result is None:
@@ -48,4 +50,5 @@ def _draw(ax, image, caption, color):
         pixels = pixels.squeeze(-1) if pixels.shape[-1] == 1 else pixels
         ax.imshow(pixels, cmap="gray", vmin=0, vmax=255)
     look = {"fontsize": 8, "color": color, "parse_math": False, "family": _style.SYMBOL_FONT}
-    ax.set_title(visible(caption), **look)
+    lines = [_style.shorten(visible(line), 0.85 * _CELL, 8) for line in caption.split("\n")]
+    ax.set_title("\n".join(lines), **look)

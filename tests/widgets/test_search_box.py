@@ -1,4 +1,5 @@
 import io
+import itertools
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -233,3 +234,17 @@ def test_where_no_widget_runs_there_is_a_picture_and_no_figure_is_left_open(box,
         assert data["image/png"].startswith(b"\x89PNG")
         assert data["text/plain"] == repr(one)
     assert plt.get_fignums() == before
+
+
+def test_long_names_do_not_run_into_one_another_in_the_picture(monkeypatch, box):
+    from matplotlib.axes import Axes
+
+    titles, set_title = [], Axes.set_title
+    monkeypatch.setattr(
+        Axes, "set_title", lambda ax, text, **look: titles.append(set_title(ax, text, **look))
+    )
+    box.search_query(1)  # of the class with the long name
+    box._repr_mimebundle_()
+    boxes = [title.get_window_extent() for title in titles]
+    assert len(boxes) == 5
+    assert all(one.x1 <= other.x0 for one, other in itertools.pairwise(boxes))

@@ -20,7 +20,7 @@ class BlockTable:
     changes. What reads raises ``ValueError`` or ``TypeError`` where a block cannot be what was written.
 
     Args:
-        db: The connection.
+        db: The ``Connection`` of the file.
     """
 
     def __init__(self, db):

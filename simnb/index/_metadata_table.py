@@ -20,7 +20,7 @@ class MetadataTable:
     """Metadata by the keys of rows, inside the transactions of the file.
 
     Args:
-        db: The connection.
+        db: The ``Connection`` of the file.
 
     What reads raises ``ValueError``, or another error of a value's type, where the values are not those that
     were written.

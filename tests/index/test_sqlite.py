@@ -172,7 +172,7 @@ def test_changes_by_another_are_seen_whatever_they_are(tmp_path):
 
 def test_a_second_writer_waits_and_then_says_so(tmp_path, monkeypatch):
     index = small(tmp_path / "g.sqlite")
-    monkeypatch.setattr(index._file, "_patience", 0.2)
+    monkeypatch.setattr(index._file._file, "_patience", 0.2)
     other = sqlite3.connect(tmp_path / "g.sqlite", isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
     with pytest.raises(TimeoutError, match=r"has used the file for more than 0\.2 s; try again"):

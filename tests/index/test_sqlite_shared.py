@@ -400,7 +400,7 @@ def test_only_the_content_of_a_file_is_called_damaged(tmp_path):
     index = small(tmp_path / "g.sqlite")
 
     def within(settings):
-        index._file._db.execute("BEGIN")
+        index._file._file.db.execute("BEGIN")
 
     with pytest.raises(OSError, match=r"cannot be read or written now .*within a transaction.*try again"):
         index._file.reading(within)

@@ -1,0 +1,304 @@
+"""A connection to one SQLite file: a change is made whole, whatever interrupts it or becomes of the file.
+
+Every change is one transaction of SQLite, in the file itself and synchronized before it is acknowledged: no
+part of what was acknowledged is in a file beside it. While a change is written, ``-journal`` beside the file
+holds what to go back to. Files of earlier versions, which wrote ahead into ``-wal``, become such files when
+they are opened.
+"""
+
+import contextlib
+import ctypes
+import errno
+import os
+import shutil
+import sqlite3
+import time
+from pathlib import Path
+
+from simnb.index import _fork
+
+SMALLEST = 512  # bytes of an SQLite file
+_BUSY = ("SQLITE_BUSY", "SQLITE_LOCKED")
+_FEW = 2**20  # bytes free on a disk that has refused to write
+_of_parent = set()  # files that SQLite believes to be locked in this process, since it was forked
+
+
+class Connection:
+    """Transactions of one file, over a connection that is made again whenever that is due.
+
+    It is due after an interrupt or an error, which might have left a transaction open, after a fork, and when
+    the file at the path is another or was written to.
+
+    Args:
+        path: Name of the file.
+        prepare: Called with its absolute name before it is opened.
+        opened: Called with this object whenever it was opened anew.
+        patience: Seconds that another process is waited for, which reads or writes.
+
+    Attributes:
+        db: The ``sqlite3.Connection``, or None.
+    """
+
+    def __init__(self, path, *, prepare, opened, patience):
+        """Nothing is opened yet."""
+        self.path = Path(path)
+        self.place = Path(os.path.abspath(path))  # the current folder may become another
+        self.db = None
+        self._prepare, self._opened, self._patience = prepare, opened, patience
+        self._clean = True  # no transaction may be open
+        self._closed = False
+        self._unlocked = False  # SQLite takes no locks, so that we have to look whether others have written
+        self._last = ()  # what was seen of the file when it was opened, or last written to
+        _fork.watch(self)
+
+    def connect(self, *, make=False):
+        """Open the file, or make an empty one."""
+        if not self.place.parent.is_dir():
+            raise FileNotFoundError(errno.ENOENT, "there is no such folder", str(self.path.parent))
+        if self.place.is_file() and 0 < self.place.stat().st_size < SMALLEST:  # SQLite takes it as empty
+            raise ValueError(f"{self.path} is not an index: it is cut, or something else")
+        self._prepare(self.place)
+        self._unlocked = False
+        self._open(f"mode={'rwc' if make else 'rw'}", make)
+        try:
+            mode = self.pragma("journal_mode")
+        except sqlite3.OperationalError as error:
+            # Written by an earlier version, and in a folder that is not ours: SQLite wants a file beside it
+            # even to read, unless it may rely on nobody changing it. So we look whether anybody has.
+            cannot = _name(error).startswith(("SQLITE_READONLY", "SQLITE_CANTOPEN"))
+            if not (cannot and self.place.is_file()) or Path(f"{self.place}-wal").exists():
+                raise
+            self.disconnect()
+            self._unlocked = True
+            self._open("immutable=1", make)
+            mode = ""
+        if mode == "wal":
+            with contextlib.suppress(sqlite3.OperationalError):  # others have it open, or may not write to it
+                self.execute("PRAGMA journal_mode = DELETE")
+
+    def disconnect(self):
+        """Close until the next call."""
+        if self.db is not None:
+            self.db.close()
+        self.db = None
+
+    def close(self):
+        """Close."""
+        self._closed = True
+        self.disconnect()
+
+    def let_go(self):
+        """Close until the next call, before a fork; says whether that could be done."""
+        if self._clean:
+            self.disconnect()
+        return self._clean
+
+    def before_fork(self, _):
+        """Nothing to do: an index lets go of its file."""
+        return True
+
+    def after_fork(self, _, child):
+        """Leave a connection that is still open to the parent, for ever."""
+        if child and self.db is not None:
+            # Were it closed, SQLite would undo what the parent is writing.
+            ctypes.pythonapi.Py_IncRef(ctypes.py_object(self.db))
+            _of_parent.add(self._last[:2])
+            self.db, self._closed = None, True
+
+    def reading(self, first, work, *, also_gone=False):
+        """Call ``work(first())`` on one state of the file, whatever others write meanwhile.
+
+        Args:
+            first: Reads something, and may be called again: another process may hold it up.
+            work: May be called again where the file changed under it.
+            also_gone: Whether a file will do that is at its path no more, if it is open.
+        """
+        while True:
+            result = self._transaction("BEGIN", first, work, also_gone)
+            if not self._unlocked or self._seen() == self._last:
+                return result
+
+    def writing(self, first, work, *, checked=True):
+        """Call ``work(first())``, which changes the file: all of it is done or nothing.
+
+        Args:
+            first: As in ``reading``.
+            work: Writes.
+            checked: Whether a connection that has become useless is made anew, and the path looked at.
+
+        Raises:
+            OSError: If there is another file at the path by now, so that the change is not in it.
+        """
+        result = self._transaction("BEGIN IMMEDIATE", first, work, checked=checked)
+        now = self._seen() if checked else self._last
+        if now[:2] != self._last[:2]:
+            raise OSError(
+                errno.EIO, "the file was replaced while it was written to: the change is lost", str(self.path)
+            )
+        self._last = now
+        return result
+
+    def _ready(self, also_gone):
+        """Have a connection to the file that is at the path, with no transaction open."""
+        if self._closed:
+            raise ValueError(f"the index of {self.path} is closed: open it again")
+        # Also where others have only written to it: SQLite cannot tell a copy that was written into the file.
+        if self.db is not None and not (self._clean and (also_gone or self._seen() == self._last)):
+            self.disconnect()
+        if self.db is None:
+            try:
+                self.connect()
+                self._opened(self)
+            except BaseException:
+                self.disconnect()
+                raise
+
+    def _open(self, options, make):
+        uri, before = f"{self.place.as_uri()}?{options}", None
+        while self.db is None or before not in (None, self._last[:2]):  # until none was replaced meanwhile
+            self.disconnect()
+            before = self._seen()[:2] if self.place.exists() or not make else None
+            # isolation_level=None: transactions begin where we say. Widgets call from other threads.
+            self.db = sqlite3.connect(
+                uri, uri=True, isolation_level=None, timeout=0.1, check_same_thread=False
+            )
+            self._last = self._seen()
+        if self._last[:2] in _of_parent:
+            raise OSError(
+                errno.EBUSY,
+                "this process was forked while another thread used the file, and cannot lock it any more: "
+                'use the index in a process that multiprocessing starts with "spawn"',
+                str(self.path),
+            )
+        self._clean = True
+
+    def execute(self, *arguments):
+        """As ``sqlite3.Connection.execute``."""
+        return self.db.execute(*arguments)
+
+    def executemany(self, *arguments):
+        """As ``sqlite3.Connection.executemany``."""
+        return self.db.executemany(*arguments)
+
+    def pragma(self, name):
+        """A value that SQLite keeps of the file."""
+        return self.patiently(lambda: self.execute(f"PRAGMA {name}").fetchone()[0])
+
+    def _seen(self):
+        """What tells the file at the path from another, and from itself before a change."""
+        try:
+            found = self.place.stat()
+        except FileNotFoundError as error:
+            raise FileNotFoundError(
+                errno.ENOENT,
+                "the file of this index is there no more; put it back, or write the rows that are still open "
+                "into another with index.save(path)",
+                str(self.path),
+            ) from error
+        ahead = self._unlocked and Path(f"{self.place}-wal").exists()
+        return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, ahead
+
+    def _transaction(self, begin, first, work, also_gone=False, *, checked=True):
+        with self.explained():
+            if checked:
+                self._ready(also_gone)
+            try:
+                self._clean = False
+                result = work(self._begun(begin, first))
+                self.patiently(lambda: self.execute("COMMIT"))
+                self._clean = True
+            except sqlite3.Error as error:
+                meaning = self._meaning(error)  # before anything is undone: the disk may be full now
+                self.disconnect()
+                raise meaning from error
+            except BaseException:
+                self.disconnect()  # also a table that was read in part, which would hold up others
+                raise
+            return result
+
+    def _begun(self, begin, first):
+        def start():
+            if self.db.in_transaction:
+                self.execute("ROLLBACK")
+            self.execute(begin)
+            return first()
+
+        return self.patiently(start)
+
+    def patiently(self, step):
+        """Do a step that another process may hold up. SQLite itself waits, but not for Ctrl-C."""
+        until = time.monotonic() + self._patience
+        while True:
+            try:
+                return step()
+            except sqlite3.OperationalError as error:
+                if not _name(error).startswith(_BUSY) or time.monotonic() > until:
+                    raise
+
+    @contextlib.contextmanager
+    def explained(self):
+        """Say what SQLite's errors mean here."""
+        try:
+            yield
+        except (sqlite3.Error, UnicodeDecodeError) as error:
+            raise self._meaning(error) from error
+
+    def _meaning(self, error):
+        name = _name(error)
+        if name.startswith(_BUSY):
+            return TimeoutError(
+                errno.ETIMEDOUT,
+                f"another process has used the file for more than {self._patience} s; try again",
+                str(self.path),
+            )
+        if name == "SQLITE_FULL" or (name.startswith("SQLITE_IOERR") and self._disk_is_full()):
+            return OSError(errno.ENOSPC, "the disk is full; the index is as it was before", str(self.path))
+        if name == "SQLITE_READONLY_ROLLBACK":
+            return PermissionError(
+                errno.EACCES,
+                "a process was killed while it wrote to the file; to undo that, somebody who may write to it "
+                "and its folder has to open it once",
+                str(self.path),
+            )
+        if name.startswith("SQLITE_READONLY"):
+            return PermissionError(
+                errno.EACCES, "the file or its folder cannot be written to", str(self.path)
+            )
+        if name == "SQLITE_TOOBIG":
+            return ValueError("a value of metadata, or a row, must be smaller than 1 GB")
+        if name.startswith("SQLITE_NOTADB"):
+            return ValueError(
+                f"{self.path} is not an index: it is no SQLite file, or its beginning is damaged"
+            )
+        if _says_damaged(error):
+            return self.damaged(error)
+        return OSError(
+            errno.EIO, f"the file cannot be read or written now ({error}); try again", str(self.path)
+        )
+
+    def _disk_is_full(self):
+        try:
+            return shutil.disk_usage(self.place.parent).free < _FEW
+        except OSError:
+            return False
+
+    def damaged(self, what):
+        """The error that says so, and what to do."""
+        return ValueError(
+            f"{self.path} is damaged: {what}. Put back a copy of it from before, without a file of its name "
+            "that ends in -journal, -wal or -shm beside it; or build the index anew"
+        )
+
+
+def _name(error):
+    """SQLite's name of an error; empty where it is Python's own."""
+    return getattr(error, "sqlite_errorname", "")
+
+
+def _says_damaged(error):
+    """Whether it is the file's own content that SQLite, or Python, cannot make sense of."""
+    not_text = isinstance(error, UnicodeDecodeError) or str(error).startswith("Could not decode")
+    # Of tables and columns that the file has to have.
+    missing = _name(error) == "SQLITE_ERROR" and str(error).startswith(("no such", "malformed"))
+    of_content = ("SQLITE_CORRUPT", "SQLITE_CONSTRAINT", "SQLITE_MISMATCH")
+    return not_text or missing or _name(error).startswith(of_content)

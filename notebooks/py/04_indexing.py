@@ -288,7 +288,8 @@ assert narrow["this embedding"] > narrow["random directions"]
 # ## 6. Keep it
 #
 # `save` writes one file, in the format of SQLite; `open_index` with its name opens it. From then on every change is
-# in the file when the call returns: that is what *acknowledged* means here.
+# in the file when the call returns: that is what *acknowledged* means here. Nothing of it is in a file beside it. To copy
+# an index that somebody may be writing to, call `save` again.
 
 # %%
 index.save(work / "gallery.sqlite")
@@ -553,6 +554,6 @@ assert shares["webcam alone"] > 0.8 * shares["all cameras"]
 #   World Graphs*, 2016. <https://arxiv.org/abs/1603.09320>
 # - Douze et al., *The Faiss library*, 2024. <https://arxiv.org/abs/2401.08281>
 # - Wang et al., *Milvus: A Purpose-Built Vector Data Management System*, SIGMOD 2021.
-# - SQLite, *Write-Ahead Logging*. <https://sqlite.org/wal.html>
+# - SQLite, *Atomic Commit in SQLite*. <https://sqlite.org/atomiccommit.html>
 # - Barz and Denzler, *Do We Train on Test Data? Purging CIFAR of Near-Duplicates*, 2020 (doubled images).
 #   <https://arxiv.org/abs/1902.00423>

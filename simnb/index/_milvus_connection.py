@@ -73,8 +73,7 @@ class Connection:
             collection: Name of the collection, its first argument.
             options: By name.
         """
-        if self._client is None:
-            raise ValueError("the index is closed: open it again with open_index(...)")
+        self.check_open()
         args = args if collection is None else (collection, *args)
         until, tries, pause = time.monotonic() + self.timeout, 0, 0.05
         while True:
@@ -91,6 +90,16 @@ class Connection:
                     self.call("load_collection", collection=collection)
             time.sleep(pause)
             pause = min(2 * pause, 1.0)
+
+    def check_open(self):
+        """Refuse what is asked of a connection that was closed."""
+        if self.closed:
+            raise ValueError(f"the index of {self.shown} is closed: open it again")
+
+    @property
+    def closed(self):
+        """Whether it was closed."""
+        return self._client is None
 
     def close(self):
         """Let go of the connection, and of a file that no other index of this process uses."""

@@ -80,10 +80,10 @@ class MilvusIndex:
 
     def __repr__(self):
         """Where it is, and its size and distance."""
-        return (
-            f"MilvusIndex({self._connection.shown!r}, collection={self._rows.name!r}, {len(self)} rows, "
-            f"dim={self.dim}, distance={self.distance!r})"
-        )
+        where = f"{self._connection.shown!r}, collection={self._rows.name!r}"
+        if self._connection.closed:
+            return f"MilvusIndex({where}, closed)"
+        return f"MilvusIndex({where}, {len(self)} rows, dim={self.dim}, distance={self.distance!r})"
 
     def __enter__(self):
         """The index itself."""
@@ -328,6 +328,7 @@ class MilvusIndex:
 
     def _attached(self):
         """Whether the collection is there; it is taken up when it is first seen."""
+        self._connection.check_open()
         if self._rows.dim is not None:
             return True
         if not self._rows.attach():

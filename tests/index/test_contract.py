@@ -413,3 +413,35 @@ def test_many_small_adds_equal_one_large(engine):
         assert many.search(rows[i : i + 1], k=1).ids.tolist() == [[i]]
     np.testing.assert_array_equal(one.get().embeddings, many.get().embeddings)
     np.testing.assert_array_equal(one.labels, many.labels)
+
+
+def test_a_closed_index_refuses_every_verb_and_can_be_closed_again(engine, tmp_path):
+    index = engine.open()
+    index.add(vectors(5), [0, 1, 2, 3, 4], phones(5))
+    index.save(tmp_path / "saved.sqlite")
+    index.close()
+    index.close()
+    verbs = {
+        "add": lambda: index.add(vectors(1)),
+        "update": lambda: index.update([0], labels=[1]),
+        "remove": lambda: index.remove([0]),
+        "search": lambda: index.search(vectors(1), k=1),
+        "get": lambda: index.get(),
+        "get one": lambda: index.get([0]),
+        "blocks": lambda: list(index.blocks()),
+        "save": lambda: index.save(tmp_path / "saved.sqlite"),
+        "len": lambda: len(index),
+        "dim": lambda: index.dim,
+        "ids": lambda: index.ids,
+        "labels": lambda: index.labels,
+        "class_names": lambda: index.class_names,
+        "fingerprint": lambda: index.fingerprint,
+        "tune": lambda: index.tune(vectors(3)),
+        "recall": lambda: index.recall,
+    }
+    for name, verb in verbs.items():
+        with pytest.raises(ValueError, match="is closed: open it again"):
+            print(name, verb())  # the name, where it is answered
+    assert "closed" in repr(index)
+    with open_index(tmp_path / "saved.sqlite") as saved:
+        assert len(saved) == 5

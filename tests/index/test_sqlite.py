@@ -336,6 +336,48 @@ def test_a_full_disk_leaves_the_index_as_it_was(tmp_path, work):
         index.add(np.ones((20_000, 4)))
 
 
+SMALL_DISK = """
+import os, sys, numpy as np
+from simnb.index import MemoryIndex, open_index
+folder = sys.argv[1]
+path, new, filler = f"{folder}/g.sqlite", f"{folder}/new.sqlite", f"{folder}/filler"
+memory = MemoryIndex()
+memory.add(np.ones((4_000, 16)), metadata={"n": range(4_000)})
+for room in range(0, 200_000, 10_000):
+    disk = os.statvfs(folder)
+    with open(filler, "wb") as file:
+        file.write(bytes(disk.f_bavail * disk.f_frsize - room))
+    for work in (lambda: memory.save(path), lambda: memory.save(new), lambda: memory.save(path)):
+        try:
+            work()
+        except OSError as error:
+            print(error.errno, error.strerror)
+    os.remove(filler)
+    with open_index(path) as index:
+        print(len(index.get()), sorted(os.listdir(folder)))
+"""
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A disk of 1 MB."""
+    mounted = sys.platform == "linux" and subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", tmp_path], capture_output=True
+    )
+    if not mounted or mounted.returncode:
+        pytest.skip("only root can mount a small disk, on Linux")
+    yield tmp_path
+    subprocess.run(["umount", tmp_path], check=True)
+
+
+def test_a_full_disk_is_called_full_wherever_it_fills_up(small_disk):
+    small(small_disk / "g.sqlite").close()
+    done = run(SMALL_DISK, small_disk)
+    lines = done.stdout.splitlines()
+    assert len(lines) == 20 * 4, done.stderr
+    assert set(lines) == {"28 the disk is full; the index is as it was before", "12 ['g.sqlite']"}
+
+
 def test_a_first_save_that_fails_leaves_nothing(tmp_path, monkeypatch):
     index = MemoryIndex()
     index.add(vectors(5))

@@ -161,3 +161,61 @@ def test_cosine_does_not_depend_on_length(scale):
 def test_zero_rows_stay_finite():
     assert pairwise(np.zeros((1, 3)), np.eye(3), "cosine").tolist() == [[1.0, 1.0, 1.0]]
     assert np.isfinite(pairwise(np.zeros((1, 3)), np.eye(3), "snr")).all()
+
+
+# Values at both ends of float32, whose squares do not fit it: how large, and how many dimensions.
+ENDS = {"1e-20": (1e-20, 5), "1e-30": (1e-30, 5), "subnormal": (1e-43, 5), "1e17": (1e17, 4096)}
+
+
+def two_sets_at(end, seed=5):
+    size, dim = ENDS[end]
+    rng = np.random.default_rng(seed)
+    return (size * rng.uniform(-1, 1, (count, dim)).astype("float32") for count in (6, 4))
+
+
+@pytest.mark.parametrize("distance", DISTANCES)
+@pytest.mark.parametrize("end", ENDS)
+def test_distances_at_the_ends_of_float32_are_their_formula(distance, end):
+    a, b = two_sets_at(end)
+    expected = np.array([[by_hand(x, y, distance) for y in b] for x in a])
+    # A product may be far smaller than its parts; and the smallest number of float32 is 1.4e-45.
+    rounding = 3e-7 * np.abs(expected).max() + 1.5e-45
+    np.testing.assert_allclose(pairwise(a, b, distance), expected, rtol=1e-5, atol=rounding)
+    found = paired(a[:4], b, distance)
+    assert found.dtype == pairwise(a, b, distance).dtype == np.float32
+    np.testing.assert_allclose(found, np.diag(expected), rtol=1e-5, atol=rounding)
+
+
+@pytest.mark.parametrize("distance", ["euclidean", "squared_euclidean", "inner_product", "snr"])
+def test_small_rows_keep_their_digits_among_others(distance):
+    a, b = two_sets()
+    a[:2] *= np.float32(1e-25)
+    b[:2] *= np.float32(1e-25)
+    if distance == "snr":
+        b[2:] *= np.float32(1e-15)  # else what the power of the small rows divides does not fit float32
+    expected = [[by_hand(x, y, distance) for y in b] for x in a]
+    found = paired(a[:4], b, distance)
+    np.testing.assert_allclose(found, np.diag(expected), rtol=1e-5, atol=1.5e-45)
+    np.testing.assert_allclose(pairwise(a, b, distance), expected, rtol=1e-4, atol=1e-6)
+    one, other = np.float32([[1, 1e-25]]), np.float32([[1, 3e-25]])  # alike but for what is small
+    np.testing.assert_allclose(paired(one, other, "euclidean"), [2e-25], rtol=1e-6)
+
+
+@pytest.mark.parametrize("distance", ["squared_euclidean", "inner_product"])
+def test_distances_that_float32_cannot_hold_are_refused(distance):
+    a = np.full((2, 4096), 9e17, "float32")
+    b = a if distance == "inner_product" else -a
+    message = rf"{distance} distances must fit float32, 3.4e\+38 at most, got .*values from 1e-15 to 1e15"
+    for measure in (pairwise, paired):
+        with pytest.raises(ValueError, match=message):
+            measure(a, b, distance)
+    np.testing.assert_allclose(paired(a, -a, "euclidean"), 2 * 9e17 * 64, rtol=1e-6)
+
+
+def test_rows_that_do_not_vary_stay_finite_under_snr():
+    a = np.float32([[0, 0, 0], [0.1, 0.1, 0.1], [5, 5, 5], [1e-7, 2e-7, 4e-7]])
+    b = np.float32([[1, 2, 4]])
+    for found in (pairwise(a, b, "snr")[:, 0], paired(a, np.repeat(b, 4, axis=0), "snr")):
+        assert np.isfinite(found).all()
+        assert (found[:3] > 1e11).all()
+        np.testing.assert_allclose(found[3], by_hand(a[3], b[0], "snr"), rtol=1e-5)

@@ -10,12 +10,38 @@ from simnb.index.protocol import UNKNOWN
 
 EXISTING = ("refuse", "replace", "skip")
 RESERVED = ("id", "label", "embedding", "metadata")
+LEAST_NORM, LARGEST_NORM = 1e-15, 9e18  # between them, squared distances fit float32
 _KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
 
 
-def check_embeddings(embeddings, *, index, name="embeddings"):
-    """Finite float32 rows of the index's dim; not all zero under cosine."""
-    return _checks.embeddings(embeddings, name=name, dim=index.dim, nonzero=index.distance == "cosine")
+def check_embeddings(embeddings, *, index, name="embeddings", in_float32=False):
+    """Finite float32 rows of the index's dim, whose distances fit float32; not all zero under cosine.
+
+    Args:
+        embeddings: Shape [num_examples, dim].
+        index: The index they are for.
+        name: What messages call them.
+        in_float32: Whether the engine computes in float32, so that squares have to fit it, too.
+    """
+    rows = _checks.embeddings(embeddings, name=name, dim=index.dim, nonzero=index.distance == "cosine")
+    if in_float32 or index.distance in ("squared_euclidean", "inner_product"):
+        _check_norms(rows, name, index.distance, LEAST_NORM if in_float32 else 0.0)
+    return rows
+
+
+def _check_norms(rows, name, distance, least):
+    largest = max(rows.max(initial=0.0), -rows.min(initial=0.0))
+    if not least and float(largest) * np.sqrt(rows.shape[1]) <= LARGEST_NORM:
+        return
+    norms = np.sqrt(np.einsum("nd,nd->n", rows, rows, dtype=np.float64))
+    bad = ((norms < least) & (norms > 0)) | (norms > LARGEST_NORM)
+    if bad.any():
+        allowed = f"from {least:g} to {LARGEST_NORM:g}" if least else f"of at most {LARGEST_NORM:g}"
+        raise ValueError(
+            f"{name} must have a norm {allowed} here, so that "
+            f"{distance} distances fit float32, got {norms[bad][0]:.2g} in row {bad.argmax()}; scale all of "
+            "them alike"
+        )
 
 
 def check_ids(ids, *, count=None, unique=True):

@@ -10,7 +10,14 @@ from threadpoolctl import ThreadpoolController
 
 from simnb import _checks
 from simnb._threads import processors
-from simnb.distances import DISTANCES
+from simnb.distances import (
+    DISTANCES,
+    LARGEST_SQUARE,
+    centered,
+    doubtful,
+    in_float32,
+    paired_in_float64,
+)
 
 QUERY_BLOCK = 512  # a product of fewer rows is slower
 GALLERY_BLOCK = 896  # with QUERY_BLOCK, 2 MB a thread; by powers of two, columns share places in the cache
@@ -30,7 +37,8 @@ class ExactSearch:
     Euclidean distance the largest ``q.g - |g|^2 / 2``. These round, and by how much depends on the
     block; so some more than k candidates are kept, and their distances are measured one by one: a distance
     does not depend on what else is searched with it. Where rounding could have hidden a nearer row even so
-    (many rows that are nearly alike, clusters that lie far apart), the query is ranked again in float64.
+    (many rows that are nearly alike, clusters that lie far apart, squares that do not fit float32), the query
+    is ranked again in float64.
 
     Args:
         gallery: Shape [num_gallery, dim] float32, checked by the caller; not copied where it can be
@@ -41,17 +49,19 @@ class ExactSearch:
     def __init__(self, gallery, distance="cosine"):
         """Prepare the rows once."""
         self.distance = _checks.one_of(distance, DISTANCES, name="distance")
+        self._gallery = gallery
         self._center = _center(gallery) if "euclidean" in distance else None
         self._rows = self._ready(gallery)
         # What distances are measured with: less a center, rows near 0 would lose their last digits.
         self._measured = gallery if self._center is not None else self._rows
         self._bias, self._spare = None, _SPARE
-        if "euclidean" in distance or distance == "snr":
-            self._bias = 0.5 * np.einsum("nd,nd->n", self._rows, self._rows)
-            self._spare = 2 * _SPARE  # differences of large numbers round more
-        self._longest = (
-            1.0 if distance == "cosine" else float(np.linalg.norm(self._rows, axis=1).max(initial=0.0))
-        )
+        with np.errstate(over="ignore"):  # such rows are ranked in float64
+            if "euclidean" in distance or distance == "snr":
+                self._bias = 0.5 * np.einsum("nd,nd->n", self._rows, self._rows)
+                self._spare = 2 * _SPARE  # differences of large numbers round more
+            self._longest = (
+                1.0 if distance == "cosine" else float(np.linalg.norm(self._rows, axis=1).max(initial=0.0))
+            )
 
     def __len__(self):
         """How many rows are searched."""
@@ -67,10 +77,11 @@ class ExactSearch:
         Returns:
             Distances [num_queries, k] float32, nearest first (equal ones in the order of the rows),
             and positions [num_queries, k] int64.
+
+        Raises:
+            ValueError: If one of these distances is larger than float32 can be.
         """
         original, queries = queries, self._ready(queries)
-        if self._center is None:
-            original = queries
         distances = np.empty((len(queries), k), np.float32)
         positions = np.empty((len(queries), k), np.int64)
         found = self._candidates_by_faiss(queries, k)
@@ -98,18 +109,33 @@ class ExactSearch:
         return distances, positions
 
     def _block(self, queries, original, k, candidates=None):
+        if not self._fits(queries):
+            return self._block_in_float64(queries, original, k)
         candidates, last = candidates or self._candidates(queries, k, self._closeness)
-        distances, positions = self._nearest(original, candidates, k)
+        distances, positions = self._nearest(queries, original, candidates, k)
         again = np.flatnonzero(self._unsure(queries, distances[:, -1], last))
         if len(again):
-            candidates, _ = self._candidates(original[again], k, self._closeness_in_float64)
-            distances[again], positions[again] = self._nearest(original[again], candidates, k)
+            distances[again], positions[again] = self._block_in_float64(queries[again], original[again], k)
         return distances, positions
 
-    def _nearest(self, queries, candidates, k):
-        measured = self._measure(queries, candidates)
+    def _block_in_float64(self, queries, original, k):
+        precise = queries if self.distance == "cosine" else original
+        precise = centered(precise) if self.distance == "snr" else precise
+        candidates, _ = self._candidates(precise, k, self._closeness_in_float64)
+        return self._nearest(queries, original, candidates, k)
+
+    def _nearest(self, queries, original, candidates, k):
+        measured = self._measure(queries, original, candidates)
         order = np.lexsort((candidates, measured), axis=1)[:, :k]
-        return np.take_along_axis(measured, order, axis=1), np.take_along_axis(candidates, order, axis=1)
+        distances = in_float32(np.take_along_axis(measured, order, axis=1), self.distance)
+        return distances, np.take_along_axis(candidates, order, axis=1)
+
+    def _fits(self, queries):
+        """Whether float32 can hold the squares that rank rows; where they are too small, none is sure."""
+        if self.distance in ("cosine", "manhattan"):
+            return True
+        squares = np.einsum("qd,qd->q", queries, queries, dtype=np.float64)
+        return (np.sqrt(squares.max(initial=0.0)) + self._longest) ** 2 < LARGEST_SQUARE
 
     def _unsure(self, queries, kth, last):
         """Whether a row that is no candidate, at most as close as ``last``, may be nearer than the kth."""
@@ -120,7 +146,8 @@ class ExactSearch:
         if self.distance == "snr":
             found = found * squares
         size = self._longest * (np.sqrt(squares) + 0.5 * self._longest)
-        rounding = np.finfo(np.float32).eps * np.sqrt(queries.shape[1]) * size
+        single = np.finfo(np.float32)
+        rounding = single.eps * np.sqrt(queries.shape[1]) * size + single.tiny * queries.shape[1]
         if self._bias is None:  # products: of unit rows, 1 less their distance
             return (1.0 - found if self.distance == "cosine" else -found) < last + rounding
         return 0.5 * found > 0.5 * squares - last - rounding
@@ -166,6 +193,8 @@ class ExactSearch:
         products = self.distance in ("cosine", "inner_product")
         if not products or queries.shape[1] < FAISS_PAYS or len(queries) < _FEWEST or _faiss() is None:
             return None
+        if not self._fits(queries):
+            return None
         count = min(len(self), k + _SPARE // 2)  # of unit rows, or rows of one size, which round little
         positions, last = np.empty((len(queries), count), np.int64), np.empty(len(queries), np.float32)
         for start in range(0, len(queries), _AT_ONCE):
@@ -175,7 +204,7 @@ class ExactSearch:
         return positions, last
 
     def _closeness_in_float64(self, queries, rows, _=None):
-        gallery = self._measured[rows]
+        gallery = centered(self._gallery[rows]) if self.distance == "snr" else self._measured[rows]
         if self.distance == "inner_product":
             return queries.astype(np.float64) @ gallery.astype(np.float64).T
         return -cdist(queries, gallery, "sqeuclidean")
@@ -191,12 +220,23 @@ class ExactSearch:
             block -= self._bias[rows]
         return block
 
-    def _measure(self, queries, positions):
-        distances = np.empty(positions.shape, np.float32)
+    def _measure(self, queries, original, positions):
+        """Distances to rows, shape [num_queries, count]; in float64 where float32 has no digits for some."""
+        distances = np.zeros(positions.shape, np.float32)
+        measured = queries if self._center is None else original
         step = max(1, _MEASURED_VALUES // (positions.shape[1] * queries.shape[1]))
         for start in range(0, len(queries), step):
             rows = slice(start, start + step)
-            distances[rows] = self._measure_pairs(queries[rows, None, :], self._measured[positions[rows]])
+            with np.errstate(over="ignore", invalid="ignore"):  # those are measured again
+                some = self._measure_pairs(measured[rows, None, :], self._measured[positions[rows]])
+                again = doubtful(some, queries[rows], self.distance)
+            if again.any():
+                at, column = np.nonzero(again)
+                pairs = original[rows][at], self._gallery[positions[rows][at, column]]
+                some = some.astype(np.float64)
+                some[again] = paired_in_float64(*pairs, self.distance)
+                distances = distances.astype(np.float64, copy=False)
+            distances[rows] = some
         return distances
 
     def _measure_pairs(self, queries, rows):

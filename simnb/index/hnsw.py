@@ -21,6 +21,7 @@ _K = 10
 _BLOCK = 5_000  # rows between two looks at the progress bar, and at Ctrl-C
 _ROUNDING = 1e-5  # two ways to add up one distance
 _GROWTH = 1.1  # after which recall is measured again
+_NORMS = 1e-12, 4e18  # of rows whose squared distances FAISS can compare in float32
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,7 @@ class HnswSearch:
     in many dimensions little, in the same time. So recall is measured while the graph is built: some rows are
     put in last, and before that their neighbors are asked for. (Those of rows that are in the graph would be
     found too easily: it links each row to them.) The breadth of search is raised until recall is what was
-    asked for.
+    asked for. FAISS compares squares in float32: those that do not fit it are searched exactly.
 
     Args:
         exact: ``ExactSearch`` over the same rows: the truth, and what measures distances.
@@ -73,7 +74,10 @@ class HnswSearch:
         self._measured_at = 0
         self.measured = None
         ready = _ready(rows, exact.distance)
-        if old is not None and not old.too_few_to_measure(len(rows)):
+        if not self._comparable(ready).any() or not self._comparable(ready, least=0.0).all():
+            self._index, self.measured = None, Tuning(BREADTHS[0], 1.0, 0.0)
+            return
+        if old is not None and old._index is not None and not old.too_few_to_measure(len(rows)):
             self._index, self._order = old._index, old._order
             self.measured, self._measured_at = old.measured, old._measured_at
         elif not self._load(ready):
@@ -161,15 +165,27 @@ class HnswSearch:
         return tried
 
     def _search(self, queries, k, breadth):
+        if self._index is None:
+            return self._exact(queries, k)
         parameters = self._faiss.SearchParametersHNSW(efSearch=max(breadth, k))
         ready = _ready(queries, self._exact.distance)
         distances, positions = self._index.search(ready, k, params=parameters)
-        short = np.flatnonzero(positions[:, -1] < 0)
+        short = np.flatnonzero((positions[:, -1] < 0) | ~self._comparable(ready))
         distances = self._distances(distances, ready)
         positions = self._order[positions]  # of -1 any; those queries are searched again
         if len(short):
             distances[short], positions[short] = self._exact(queries[short], k)
         return distances, positions
+
+    def _comparable(self, ready, *, least=None):
+        """Whether squares of rows fit float32, however FAISS adds them up: shape [num_rows] bool."""
+        distance = self._exact.distance
+        if distance in ("cosine", "manhattan"):  # of unit rows, and without squares
+            return np.ones(len(ready), bool)
+        if least is None:
+            least = 1e-6 if distance == "snr" else _NORMS[0]  # power that snr divides by
+        norms = np.sqrt(np.einsum("nd,nd->n", ready, ready, dtype=np.float64))
+        return (norms >= least) & (norms <= _NORMS[1])
 
     def _distances(self, measured, queries):
         """Distances from what FAISS measures; it measures pairs one by one, as exact search does."""
@@ -191,7 +207,7 @@ class HnswSearch:
 
     def _keep(self):
         """Write the links of the graph beside the file; the embeddings are in the file already."""
-        if self._cache is None:
+        if self._cache is None or self._index is None:
             return
         graph = self._faiss.serialize_index(self._index, self._faiss.IO_FLAG_SKIP_STORAGE).tobytes()
         body = self._order.astype("<i8").tobytes() + graph

@@ -29,7 +29,7 @@ class MilvusIndex:
     Many processes may use one server. An id is the key: what is added again takes the place of what was
     there, so a call that broke off can be repeated. A call of more rows than one message holds (1,000, or
     16 MB) is sent in several, and one that breaks off leaves the first of them; everything is checked
-    before the first is sent.
+    before the first is sent. Milvus computes in float32: embeddings must have a norm from 1e-15 to 9e18.
 
     Args:
         uri: ``gallery.db``, a folder that Milvus Lite makes, for one process at a time; or ``http``,
@@ -152,7 +152,7 @@ class MilvusIndex:
         """
         _checks.one_of(existing, EXISTING, name="existing")
         attached = self._attached()
-        embeddings = check_embeddings(embeddings, index=self)
+        embeddings = check_embeddings(embeddings, index=self, in_float32=True)
         labels, names = self._write.encoded(labels, len(embeddings))
         metadata = check_metadata(metadata, count=len(embeddings))
         packed_rows(metadata)  # what Milvus could not take is refused before anything is sent
@@ -190,7 +190,7 @@ class MilvusIndex:
         new, names = {"labels": old.labels, "metadata": old.metadata}, old.class_names
         new["embeddings"] = old.embeddings
         if embeddings is not None:
-            new["embeddings"] = check_embeddings(embeddings, index=self)
+            new["embeddings"] = check_embeddings(embeddings, index=self, in_float32=True)
             _checks.same_length(new["embeddings"], ids, "embeddings and ids")
         if labels is not None:
             new["labels"], names = self._write.encoded(labels, len(ids))
@@ -230,7 +230,7 @@ class MilvusIndex:
             OSError: If Milvus does not answer.
         """
         attached = self._attached()
-        queries = check_embeddings(embeddings, index=self, name="queries")
+        queries = check_embeddings(embeddings, index=self, name="queries", in_float32=True)
         k = _checks.positive_int(k, name="k")
         if not attached:
             conditions(where, self.class_names)
@@ -309,7 +309,8 @@ class MilvusIndex:
         Raises:
             ValueError: If the index is empty or not searched by a graph, or something is malformed.
         """
-        queries = _checks.not_empty(check_embeddings(queries, index=self, name="queries"), name="queries")
+        queries = check_embeddings(queries, index=self, name="queries", in_float32=True)
+        queries = _checks.not_empty(queries, name="queries")
         k, target = _checks.positive_int(k, name="k"), check_recall(target_recall, name="target_recall")
         return self._find.tune(queries, target, min(k, self._check_graph("tune")))
 

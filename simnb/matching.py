@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from simnb import _checks
-from simnb.index.protocol import UNKNOWN, names_of
+from simnb.index.protocol import UNKNOWN, check_distances, names_of
 
 __all__ = ["UNKNOWN", "MATCHERS", "Matches", "match", "match_nearest", "match_majority_vote", "accept"]
 
@@ -133,6 +133,7 @@ def check_neighbors(neighbors):
 
 
 def _accept(labels, distances, threshold, class_names):
+    check_distances(distances)  # those of Neighbors are checked; Matches can be made by anybody
     limits = _limits(labels, threshold)
     with np.errstate(over="ignore"):  # what lies beyond the dtype accepts everything, as it ought to
         limits = np.asarray(limits).astype(distances.dtype)

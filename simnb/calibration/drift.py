@@ -7,6 +7,7 @@ import numpy as np
 from scipy.stats import ks_2samp
 
 from simnb import _checks
+from simnb.index.protocol import check_distances
 
 #: Matching warns below this probability: once in a thousand times where nothing has changed.
 ALARM = 0.001
@@ -55,7 +56,7 @@ def compare_distances(one, other):
         A ``Drift``.
 
     Raises:
-        ValueError: If one of them is empty or holds NaN.
+        ValueError: If one of them is empty or holds NaN or -inf.
 
     References:
         Hodges, The Significance Probability of the Smirnov Two-Sample Test, 1958.
@@ -77,6 +78,4 @@ _FAR = float(np.finfo(np.float64).max)
 
 def _sample(distances, name):
     values = _checks.not_empty(np.asarray(distances, np.float64).ravel(), name=name)
-    if np.isnan(values).any():
-        raise ValueError(f"{name} must not be NaN, got {np.isnan(values).sum()} of them")
-    return values
+    return check_distances(values, name=name)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from simnb import _checks
+from simnb.index.protocol import check_distances
 from simnb.metrics import known_queries
 
 METHODS = ("isotonic", "platt")
@@ -41,11 +42,9 @@ class MatchProbability:
             An array of the same shape.
 
         Raises:
-            ValueError: If a distance is NaN.
+            ValueError: If a distance is NaN or -inf.
         """
-        values = np.asarray(distances, np.float64)
-        if np.isnan(values).any():
-            raise ValueError(f"distances must not be NaN, got {np.isnan(values).sum()} of them")
+        values = check_distances(np.asarray(distances, np.float64))
         far = np.isposinf(values)
         values = np.where(far, 0.0, values)
         if self.method == "isotonic":
@@ -109,8 +108,8 @@ def fit_probability(matches, labels, *, known_labels=None, method="isotonic", ma
         on its own an isotonic curve is always right.
 
     Raises:
-        ValueError: If lengths differ, the matches were made with a threshold, no query has a neighbor, or all
-            matches are right or all wrong under ``platt``.
+        ValueError: If lengths differ, a distance is NaN or -inf, the matches were made with a threshold, no
+            query has a neighbor, or all matches are right or all wrong under ``platt``.
 
     References:
         Zadrozny and Elkan, Transforming Classifier Scores into Accurate Multiclass Probability Estimates,
@@ -120,7 +119,7 @@ def fit_probability(matches, labels, *, known_labels=None, method="isotonic", ma
     _checks.not_empty(matches, name="matches")
     labels = _checks.labels(labels, count=len(matches), of="matches")
     right = known_queries(labels, known_labels) & (matches.labels == labels)
-    some = np.isfinite(matches.distances)
+    some = np.isfinite(check_distances(matches.distances))
     if not some.any():
         raise ValueError(f"matches must have neighbors, got none for any of {len(labels)} queries")
     rejected = some & ~matches.accepted

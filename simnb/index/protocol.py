@@ -29,15 +29,13 @@ class Neighbors:
     class_names: tuple[str, ...] | None = None
 
     def __post_init__(self):
-        """Check shapes and dtypes; NaN distances are refused."""
+        """Check shapes and dtypes; distances of NaN or -inf are refused."""
         distances = np.asarray(self.distances)
         if distances.dtype not in (np.float32, np.float64):
             distances = distances.astype(np.float32)
         if distances.ndim != 2 or distances.shape[1] == 0:
             raise ValueError(f"distances must have shape [num_queries, k], got {distances.shape}")
-        if np.isnan(distances).any():
-            raise ValueError(f"distances must not be NaN, got {np.isnan(distances).sum()} of them")
-        object.__setattr__(self, "distances", distances)
+        object.__setattr__(self, "distances", check_distances(distances))
         for name in ("ids", "labels"):
             array = np.asarray(getattr(self, name))
             if array.shape != distances.shape or array.dtype.kind not in "iu":
@@ -178,6 +176,17 @@ class Index(Protocol):
 
     def close(self) -> None:
         """Let go of files and connections; the index cannot be used afterwards."""
+
+
+def check_distances(distances, *, name="distances"):
+    """Return distances, of which ``inf`` stands for no neighbor, or raise ValueError.
+
+    No distance is ``-inf``: as a threshold, that is what rejects everything.
+    """
+    for what, wrong in (("NaN", np.isnan(distances)), ("-inf", np.isneginf(distances))):
+        if wrong.any():
+            raise ValueError(f"{name} must not be {what}, got {wrong.sum()} of them")
+    return distances
 
 
 def names_of(labels, class_names):

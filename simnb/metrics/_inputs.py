@@ -5,6 +5,7 @@ import numbers
 import numpy as np
 
 from simnb import _checks
+from simnb.index.protocol import check_distances
 
 
 def scores(values, *, name="scores"):
@@ -22,9 +23,7 @@ def distances(values, *, count=None, name="distances", of="labels"):
     array = row(values, name=name)
     if count is not None and len(array) != count:
         raise ValueError(f"{name} and {of} must have the same length, got {len(array)} and {count}")
-    if array.dtype.kind == "f" and np.isnan(array).any():
-        raise ValueError(f"{name} must not be NaN, got {np.isnan(array).sum()} of them")
-    return array
+    return check_distances(array, name=name) if array.dtype.kind == "f" else array
 
 
 def flags(values, *, count, name, of="distances"):

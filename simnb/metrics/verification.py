@@ -25,7 +25,7 @@ class Pairs:
     same: np.ndarray
 
     def __post_init__(self):
-        """Check lengths and dtypes; NaN distances are refused."""
+        """Check lengths and dtypes; distances of NaN or -inf are refused."""
         distances = _inputs.distances(self.distances)
         object.__setattr__(self, "distances", distances)
         object.__setattr__(self, "same", _inputs.flags(self.same, count=len(distances), name="same"))

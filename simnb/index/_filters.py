@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from simnb import _checks
-from simnb.index._incoming import kind, plain
+from simnb.index._incoming import kind, plain, scalar
 
 COMPARISONS = {"<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge}
 
@@ -87,25 +87,28 @@ def check_keys(wanted, known):
 
 def _column_mask(condition, column):
     if condition.comparison is None:
-        return np.isin(column, np.array(condition.values, np.int64))
+        held = [value for value in condition.values if -(2**63) <= value < 2**63]
+        return np.isin(column, np.array(held, np.int64))
     return COMPARISONS[condition.comparison](column, condition.values[0])
 
 
 def _values(key, wanted, class_names):
-    several = isinstance(wanted, list | tuple | set | frozenset | np.ndarray)
-    values = tuple(plain(value, name=key) for value in (list(wanted) if several else [wanted]))
-    if None in values:
+    wanted = scalar(wanted)
+    axes = wanted.ndim if isinstance(wanted, np.ndarray) else 0
+    several = axes or isinstance(wanted, list | tuple | set | frozenset)
+    values = [scalar(value) for value in (wanted if several else [wanted])]
+    if any(value is None for value in values):
         raise ValueError(f"where {key!r} must be a value, got None")
     if key == "label":
-        values = tuple(_label(value, class_names) for value in values)
-    if key in ("id", "label"):
-        _whole(key, values)
-    return values
+        values = [_label(value, class_names) for value in values]
+    read = _whole if key in ("id", "label") else plain
+    return tuple(read(value, name=key) for value in values)
 
 
 def _label(value, class_names):
     if not isinstance(value, str):
         return value
+    value = plain(value, name="label")
     if value not in (class_names or ()):
         names = _checks.listed(class_names) if class_names else "none: labels are integers"
         raise ValueError(f"where label must be one of the index's class names ({names}), got {value!r}")
@@ -118,16 +121,19 @@ def _ranges(key, wanted):
     result = []
     for comparison, value in wanted.items():
         _checks.one_of(comparison, tuple(COMPARISONS), name=f"comparison of {key!r}")
-        value = plain(value, name=key)
+        value = _whole(value, name=key) if key in ("id", "label") else plain(value, name=key)
         if kind(value) not in ("number", "str"):
             raise ValueError(f"where {key!r} can be compared with a number or a string, got {value!r}")
-        if key in ("id", "label"):
-            _whole(key, (value,))
         result.append(Condition(key, (value,), comparison))
     return result
 
 
-def _whole(key, values):
-    wrong = [value for value in values if kind(value) != "number" or value != int(value)]
-    if wrong:
-        raise ValueError(f"where {key!r} must be an integer, got {wrong[0]!r}")
+def _whole(value, *, name):
+    """An integer of any size: one that no id or label can be is compared as such."""
+    value = scalar(value)
+    if isinstance(value, int | np.integer) and not isinstance(value, bool | np.timedelta64):
+        return int(value)
+    value = plain(value, name=name)
+    if kind(value) != "number" or value != int(value):
+        raise ValueError(f"where {name!r} must be an integer, got {value!r}")
+    return int(value)

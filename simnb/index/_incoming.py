@@ -6,6 +6,7 @@ import re
 import numpy as np
 
 from simnb import _checks
+from simnb._text import shown
 from simnb.index.protocol import UNKNOWN
 
 EXISTING = ("refuse", "replace", "skip")
@@ -97,9 +98,10 @@ def check_class_names(names):
     if isinstance(names, str) or not hasattr(names, "__iter__"):
         raise ValueError(f"class_names must be a list of different strings, got {names!r}")
     names = tuple(names)
-    if not all(isinstance(name, str) for name in names) or len(set(names)) < len(names):
+    plain_names = tuple(shown(str(name)) for name in names if isinstance(name, str))
+    if len(set(plain_names)) < len(names):
         raise ValueError(f"class_names must be different strings, got {_checks.listed(names)}")
-    return tuple(str(name) for name in names)
+    return plain_names
 
 
 def check_metadata(metadata, *, count, removing=False):
@@ -146,22 +148,31 @@ def merged(old, new):
 
 
 def plain(value, *, name):
-    """A value of metadata as Python's own type, or ValueError."""
-    if value is None or type(value) in (str, bool, bytes):
+    """A value of metadata as Python's own type, or ValueError; text as every engine can hold it."""
+    value = scalar(value)
+    if value is None or type(value) in (bool, bytes):
         return value
+    if isinstance(value, str):
+        return shown(str(value))
     if isinstance(value, bool | np.bool_):
         return bool(value)
-    if isinstance(value, numbers.Integral):
+    if isinstance(value, numbers.Integral) and not isinstance(value, np.timedelta64):
         if not -(2**63) <= value < 2**63:
             raise ValueError(f"metadata {name!r} must fit 64 bits, got {value}")
         return int(value)
-    if isinstance(value, numbers.Real):
+    if isinstance(value, float | np.floating):
+        value = float(value)
         if not np.isfinite(value):
             raise ValueError(f"metadata {name!r} must be finite, got {value}; leave it out, or pass None")
-        return float(value)
-    if isinstance(value, str | bytes):
-        return str(value) if isinstance(value, str) else bytes(value)
+        return value
+    if isinstance(value, bytes):
+        return bytes(value)
     raise ValueError(f"metadata {name!r} must be str, int, float, bool or bytes, got {type(value).__name__}")
+
+
+def scalar(value):
+    """What an array without axes holds; anything else as it is."""
+    return value[()] if isinstance(value, np.ndarray) and value.ndim == 0 else value
 
 
 def kind(value):
@@ -198,6 +209,7 @@ def _key(key):
 
 
 def _column(key, values, count):
+    values = scalar(values)
     if isinstance(values, str | bytes) or not hasattr(values, "__len__"):
         raise ValueError(f"metadata {key!r} must be a list of {count} values, got {values!r}")
     if len(values) != count:
@@ -221,4 +233,4 @@ def _strings(labels):
     others = [x for x in array.tolist() if not (x is None or isinstance(x, str))]
     if others:
         raise ValueError(f"labels must be all strings or all integers, got {others[0]!r} among strings")
-    return [None if x is None else str(x) for x in array.tolist()]
+    return [None if x is None else shown(str(x)) for x in array.tolist()]

@@ -15,6 +15,7 @@ import re
 import secrets
 import shutil
 import sqlite3
+import stat
 import tempfile
 from pathlib import Path
 
@@ -22,7 +23,7 @@ FORMAT = 1
 MANIFEST = "manifest.json"
 SECONDS_TO_WAIT = 30  # for another process that saves into the same folder
 _LOCK = ".lock"
-_NEXT_MANIFEST = f"{MANIFEST}.part"
+_CLAIM = f"{MANIFEST}.part"  # names the version of a first save, which may be killed
 _VERSION = re.compile(r"version-[0-9a-f]{16}")
 _BLOCK = 2**20
 _REMEDY = "put back a copy of the folder from before, or delete it and save anew"
@@ -51,25 +52,28 @@ def write(path, fill):
         except BaseException as error:
             shutil.rmtree(new, ignore_errors=True)
             with contextlib.suppress(OSError):
-                (path / _NEXT_MANIFEST).unlink()
+                (path / _CLAIM).unlink()
             if isinstance(error, OSError) and error.errno and error.filename is None:
                 error.filename = str(path)  # "No space left on device": where
             raise
         # Outside: once this has happened, by whatever exception we learn of it, the new version is in use.
-        os.replace(path / _NEXT_MANIFEST, path / MANIFEST)
+        os.replace(new / MANIFEST, path / MANIFEST)
         with contextlib.suppress(OSError):  # unless the new one is sure to last, the old one is kept
+            (path / _CLAIM).unlink()
             _sync(path)
             _tidy(path, keep=new.name)
 
 
 def _prepare(path, new, fill):
     """Write a version and the manifest that names it, and have the disk keep them."""
+    manifest = {"format": FORMAT, "version": new.name, "files": {}}
+    (path / _CLAIM).write_bytes(_text(manifest).encode())
+    _sync(path / _CLAIM)
     new.mkdir()
-    facts = fill(new)
-    files = {file.name: _signature(file) for file in sorted(new.iterdir())}
-    manifest = {"format": FORMAT, **facts, "version": new.name, "files": files}
-    (path / _NEXT_MANIFEST).write_bytes(_text(manifest).encode())
-    for written in (*new.iterdir(), new, path / _NEXT_MANIFEST, path):
+    manifest.update(fill(new))
+    manifest["files"] = {file.name: _signature(file) for file in sorted(new.iterdir())}
+    (new / MANIFEST).write_bytes(_text(manifest).encode())
+    for written in (*new.iterdir(), new, path):
         _sync(written)
 
 
@@ -102,12 +106,27 @@ def _open_files(path, manifest, stack):
     files = {}
     for name in manifest["files"]:
         try:
-            files[name] = stack.enter_context((path / manifest["version"] / name).open("rb"))
-        except (FileNotFoundError, NotADirectoryError, IsADirectoryError) as error:
+            files[name] = stack.enter_context(_open(path / manifest["version"] / name, path))
+        except (FileNotFoundError, NotADirectoryError) as error:
             if _read_manifest(path) != manifest:
                 return None
             raise ValueError(f"{name} of {path} is missing: {_REMEDY}") from error
     return files
+
+
+def _open(file, path):
+    """Open a part for reading, if it is a file: opening a pipe would wait for ever."""
+    flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+    try:
+        handle = os.open(file, flags)
+    except PermissionError:
+        if os.path.isdir(file):  # what Windows says of a folder
+            raise ValueError(f"{file.name} of {path} is no file: {_REMEDY}") from None
+        raise
+    if not stat.S_ISREG(os.fstat(handle).st_mode):
+        os.close(handle)
+        raise ValueError(f"{file.name} of {path} is no file: {_REMEDY}")
+    return os.fdopen(handle, "rb")
 
 
 def _copy(file, to, expected, path):
@@ -139,13 +158,14 @@ def _text(manifest):
     return json.dumps({**manifest, "sha256": hashlib.sha256(text.encode()).hexdigest()}, indent=1) + "\n"
 
 
-def _read_manifest(path):
+def _read_manifest(path, name=MANIFEST):
     if not path.exists():
         raise FileNotFoundError(errno.ENOENT, "there is no such folder", str(path))
     try:
-        text = (path / MANIFEST).read_bytes()
+        with _open(path / name, path) as file:
+            text = file.read()
     except (FileNotFoundError, NotADirectoryError):
-        raise ValueError(f"{path} holds nothing that was saved: it has no {MANIFEST}") from None
+        raise ValueError(f"{path} holds nothing that was saved: it has no {name}") from None
     try:
         manifest = json.loads(text)
         manifest.pop("sha256")
@@ -153,16 +173,28 @@ def _read_manifest(path):
     except (ValueError, KeyError, AttributeError, TypeError, RecursionError):
         undamaged = False
     if not undamaged:  # every byte counts, also a space
-        raise ValueError(f"{MANIFEST} of {path} is damaged, or of something else: {_REMEDY}")
+        raise ValueError(f"{name} of {path} is damaged, or of something else: {_REMEDY}")
     if manifest.get("format") != FORMAT:
         raise ValueError(
-            f"{MANIFEST} of {path} has format {manifest.get('format')}, this simnb reads format {FORMAT}: "
+            f"{name} of {path} has format {manifest.get('format')}, this simnb reads format {FORMAT}: "
             'update it with pip install --upgrade "simnb"'
         )
-    inside = [Path(name).name == name for name in manifest["files"]]
-    if not all(inside) or not _VERSION.fullmatch(manifest["version"]):
-        raise ValueError(f"{MANIFEST} of {path} names files outside of it: {_REMEDY}")
+    _check_files(manifest, name, path)
     return manifest
+
+
+def _check_files(manifest, name, path):
+    """Refuse a manifest that is not as ``write`` makes it, though its checksum is right."""
+    files, version = manifest.get("files"), manifest.get("version")
+    whole = isinstance(files, dict) and isinstance(version, str)
+    for part in files.values() if whole else ():
+        whole &= isinstance(part, dict) and set(part) == {"bytes", "sha256"}
+        whole &= whole and type(part["bytes"]) is int and isinstance(part["sha256"], str)
+    if not whole:
+        raise ValueError(f"{name} of {path} names no version or not what is in it: {_REMEDY}")
+    inside = [Path(file).name == file and "\0" not in file and file != ".." for file in files]
+    if not all(inside) or not _VERSION.fullmatch(version):
+        raise ValueError(f"{name} of {path} names files outside of it: {_REMEDY}")
 
 
 def _check_ours(path):
@@ -174,10 +206,18 @@ def _check_ours(path):
     names = set(os.listdir(path))
     if MANIFEST in names:
         return _read_manifest(path)["version"]
-    others = sorted(n for n in names - {_LOCK, _NEXT_MANIFEST} if not _VERSION.fullmatch(n))
-    if others:
-        raise ValueError(f"{path} is a folder of something else, it holds {others[0]!r}: choose another name")
+    # Without a manifest, only what a first save leaves that was killed: a lock, a claim, what it claims.
+    ours = {name for name in (_LOCK, _CLAIM) if _is_empty(path / name)}
+    if _CLAIM in names - ours:
+        ours |= {_CLAIM, _read_manifest(path, _CLAIM)["version"]}
+    if names - ours:
+        other = min(names - ours)
+        raise ValueError(f"{path} is a folder of something else, it holds {other!r}: choose another name")
     return None
+
+
+def _is_empty(file):
+    return file.is_file() and file.stat().st_size == 0
 
 
 def _tidy(path, *, keep):

@@ -2,7 +2,9 @@
 
 import contextlib
 import errno
+import io
 import warnings
+import zipfile
 from pathlib import Path, PurePath
 
 from simnb._keras import keras
@@ -43,25 +45,63 @@ def write_model(model, folder):
 def read_model(folder, path):
     """The Keras model of a folder; ``path`` is what messages call it."""
     with explained(MODEL, folder, path, hint="; define its own layers first, or pass load(path, model=...)"):
+        check_archive(folder / MODEL)
         return _load(folder / MODEL)
+
+
+def check_archive(file):
+    """Refuse a ``.keras`` file that becomes larger when it is read; no part of it is read for that."""
+    if not zipfile.is_zipfile(file):  # Keras says what it is not
+        return
+    with zipfile.ZipFile(file) as archive:
+        parts = archive.infolist()
+        # Keras compresses nothing; what is compressed may be a thousand times as large, whatever it says.
+        packed = [part.filename for part in parts if part.compress_type != zipfile.ZIP_STORED]
+        if packed:
+            raise ValueError(f"{packed[0]!r} in it is compressed, which Keras does not do")
+        _check_size("its parts", sum(part.file_size for part in parts), file.stat().st_size)
+        for part in parts:
+            if part.filename.endswith(".h5"):
+                weights = archive.read(part)
+                _check_size(f"the arrays of {part.filename!r}", _array_bytes(weights), len(weights))
+
+
+def _array_bytes(weights):
+    """How many bytes the arrays of an HDF5 file have once they are read; none of them is."""
+    import h5py
+
+    sizes = []
+    with h5py.File(io.BytesIO(weights), "r") as opened:
+        opened.visititems(lambda _, part: sizes.append(getattr(part, "nbytes", 0)))
+    return sum(sizes)
+
+
+def _check_size(what, inside, size):
+    if inside > size:
+        raise ValueError(f"{what} have {inside:,} bytes, but it has {size:,}: Keras compresses nothing")
 
 
 def write_gallery(index, folder):
     """Write the rows of an index, wherever it lives; return what is in the file."""
     index.save(folder / GALLERY)
     with open_index(folder / GALLERY) as saved:  # others may have changed the index meanwhile
-        facts = {"distance": saved.distance, "dim": saved.dim, "rows": len(saved)}
+        facts = _facts(saved)
     if any(folder.glob(f"{GALLERY}-*")):  # SQLite says nothing where it could not fold its log into the file
         raise OSError(errno.ENOSPC, "there is no room for all rows", str(folder / GALLERY))
     return facts
 
 
-def read_gallery(folder, path, *, uri, search, recall):
+def _facts(index):
+    return {"distance": index.distance, "dim": index.dim, "rows": len(index)}
+
+
+def read_gallery(folder, path, *, facts, uri, search, recall):
     """Bring the rows of a folder into a new index.
 
     Args:
         folder: Where the file is that was checked.
         path: What messages call it.
+        facts: What ``write_gallery`` returned, among others; None where that is not known.
         uri: Where the rows are to live: what ``open_index`` takes; there must be none yet.
         search: As in ``open_index``.
         recall: As in ``open_index``.
@@ -70,11 +110,16 @@ def read_gallery(folder, path, *, uri, search, recall):
         The index.
 
     Raises:
-        ValueError: If there are rows at ``uri``, or the file cannot be read.
+        ValueError: If there are rows at ``uri``, or the file cannot be read or is not as the facts say.
     """
     with contextlib.ExitStack() as stack:
         with explained(GALLERY, folder, path):
             saved = stack.enter_context(open_index(folder / GALLERY))
+            found = _facts(saved)
+            expected = found if facts is None else {name: facts.get(name) for name in found}
+            if found != expected:
+                raise ValueError(f"it should have {expected}, and has {found}")
+            rows = saved.get()
         if PurePath(str(uri)).suffix in SUFFIXES:
             if Path(uri).exists():
                 raise ValueError(_taken(uri))
@@ -86,7 +131,6 @@ def read_gallery(folder, path, *, uri, search, recall):
         if len(index):
             index.close()
             raise ValueError(_taken(uri))
-        rows = saved.get()
         try:
             if len(rows):
                 index.add(rows.embeddings, rows.labels, rows.metadata, ids=rows.ids)
@@ -103,9 +147,9 @@ def explained(name, folder, path, *, hint=""):
     """Say which part it is that cannot be read, and call it by its own place, not that of the copy."""
     try:
         yield
-    except OSError:
-        raise
     except Exception as error:
+        if isinstance(error, OSError) and error.errno:  # of the disk; of what a file holds, HDF5 gives none
+            raise
         text = str(error).replace(str(folder), str(path))
         raise ValueError(f"{name} of {path} cannot be read: {text}{hint}") from error
 

@@ -294,7 +294,7 @@ class SimilaritySearch:
                     f"{path} was saved without its model: pass the embedder, load(path, model=...)"
                 )
             with _parts.explained(_STATE, folder, path):
-                state = json.loads((folder / _STATE).read_text(encoding="utf-8"))
+                state = _read_state((folder / _STATE).read_text(encoding="utf-8"))
             read = {_CALIBRATION: Calibration.from_json, _PROBABILITY: MatchProbability.from_json}
             kept = dict.fromkeys(read)
             for name in kept.keys() & set(manifest["files"]):
@@ -302,11 +302,11 @@ class SimilaritySearch:
                     kept[name] = read[name]((folder / name).read_text(encoding="utf-8"))
             if model is None:
                 model = _parts.read_model(folder, path)
-            index = _parts.read_gallery(folder, path, uri=uri, search=search, recall=recall)
+            where = {"uri": uri, "search": search, "recall": recall}
+            index = _parts.read_gallery(folder, path, facts=manifest, **where)
         loaded = cls(model, index=index, batch_size=state["batch_size"])
-        names = state["class_names"]
-        loaded._class_names = None if names is None else tuple(names)
-        loaded._indexed_examples = set(state["indexed_examples"])
+        loaded._class_names = state["class_names"]
+        loaded._indexed_examples = state["indexed_examples"]
         loaded.calibration, loaded.probability = kept[_CALIBRATION], kept[_PROBABILITY]
         return loaded
 
@@ -347,6 +347,26 @@ class SimilaritySearch:
     def _check_class_names(self, examples):
         if self._class_names is not None:
             _checks.same_class_names(examples.class_names, self._class_names, of="these and indexed examples")
+
+
+def _read_state(text):
+    """What ``search.json`` holds, or ValueError."""
+    state = json.loads(text)
+    if not isinstance(state, dict):
+        raise ValueError(f"it must hold an object, got {type(state).__name__}")
+    missing = {"batch_size", "class_names", "indexed_examples"} - set(state)
+    if missing:
+        raise ValueError(f"it lacks {', '.join(sorted(missing))}")
+    names, ids = state["class_names"], state["indexed_examples"]
+    if names is not None and not (isinstance(names, list) and all(isinstance(n, str) for n in names)):
+        raise ValueError(f"class_names must be a list of strings or null, got {names!r}")
+    if not isinstance(ids, list) or not all(type(one) is int and 0 <= one < 2**62 for one in ids):
+        raise ValueError(f"indexed_examples must be a list of ids, got {ids!r}")
+    return {
+        "batch_size": _checks.positive_int(state["batch_size"], name="batch_size"),
+        "class_names": None if names is None else tuple(names),
+        "indexed_examples": set(ids),
+    }
 
 
 def _from_examples(images, name, given):

@@ -1,4 +1,5 @@
 import hashlib
+import io
 import json
 import os
 import shutil
@@ -6,6 +7,8 @@ import sqlite3
 import subprocess
 import sys
 import tempfile
+import tracemalloc
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -315,7 +318,7 @@ def test_a_part_that_is_cut_longer_or_missing_is_refused(copy, name):
     with pytest.raises(ValueError, match=f"{name} of .*copy is missing: put back"):
         SimilaritySearch.load(copy)
     file.mkdir()
-    with pytest.raises(ValueError, match=f"{name} of .*copy is missing: put back"):
+    with pytest.raises(ValueError, match=f"{name} of .*copy is no file: put back"):
         SimilaritySearch.load(copy)
     shutil.rmtree(version_of(copy))
     with pytest.raises(ValueError, match=r"calibration.json of .*copy is missing: put back"):
@@ -700,3 +703,231 @@ for name in [path, *path.iterdir()]: name.chmod(0o755)
 print(json.dumps([ended, load(path), versions(path)]))
 """
     assert run_worker(script) == [7, 1, 1]
+
+
+# What somebody changed, and gave the right checksums
+
+
+ODD = [None, -1, 0, 0.5, True, "x", "../x", [], {}, [None], {"x": 1}, 10**30, "[" * 100]
+
+
+def places(value, place=()):
+    """Every place in a value; of long lists the first two."""
+    yield place
+    inner = (
+        value.items() if isinstance(value, dict) else enumerate(value[:2]) if isinstance(value, list) else ()
+    )
+    for key, part in list(inner):
+        yield from places(part, (*place, key))
+
+
+def changed(value, place, new, *, delete=False):
+    """A copy with another value at a place, or without it."""
+    value = at = json.loads(json.dumps(value))
+    for key in place[:-1]:
+        at = at[key]
+    if delete:
+        del at[place[-1]]
+    else:
+        at[place[-1]] = new
+    return value
+
+
+def variants(whole, *, skip=()):
+    for place in places(whole):
+        if place and place[0] not in skip:
+            yield from (changed(whole, place, new) for new in ODD)
+            yield changed(whole, place, None, delete=True)
+    yield from (odd for odd in ODD if odd != whole)
+
+
+def test_a_tampered_state_is_taken_as_it_is_or_named(copy):
+    whole = json.loads((version_of(copy) / "search.json").read_text())
+    refused = 0
+    for text in [*map(json.dumps, variants(whole)), '{"batch_size": 1e999}', "[" * 100_000, "\ufeff{}", ""]:
+        put(copy, "search.json", text.encode())
+        try:
+            search = SimilaritySearch.load(copy, model=flat)
+        except ValueError as error:
+            refused += "search.json of " in str(error) and "cannot be read: " in str(error)
+            continue
+        names = search._class_names
+        names = None if names is None else list(names)
+        state = [search.batch_size, names, sorted(search._indexed_examples)]
+        fields = json.loads(text)
+        ids = sorted(set(fields["indexed_examples"]))
+        assert state == [fields["batch_size"], fields["class_names"], ids]
+        assert not isinstance(fields["batch_size"], bool)
+    assert refused > 30
+
+
+def test_a_tampered_manifest_is_named_or_does_no_harm(copy):
+    whole = manifest_of(copy)
+    whole.pop("sha256")
+    refused = []
+    for fields in variants(whole, skip=("simnb",)):
+        text = json.dumps(fields, indent=1)
+        if isinstance(fields, dict):
+            digest = hashlib.sha256(text.encode()).hexdigest()
+            text = json.dumps({**fields, "sha256": digest}, indent=1) + "\n"
+        (copy / "manifest.json").write_text(text)
+        try:
+            search = SimilaritySearch.load(copy)
+        except ValueError as error:
+            refused.append(str(error))
+            continue
+        if "calibration.json" in fields["files"]:
+            check_same(search, searched())
+    expected = (
+        "it should have {'distance'",
+        "manifest.json of ",
+        "no gallery.sqlite",
+        "is missing: ",
+        "was saved without its model",
+        " bytes, not",
+        "SHA-256 is not that of",
+    )
+    assert len(refused) > 100
+    assert [message for message in refused if not any(part in message for part in expected)] == []
+
+
+@pytest.mark.parametrize("name", ["calibration.json", "model.keras", "gallery.sqlite", "probability.json"])
+def test_a_part_of_something_else_is_named(copy, name, tmp_path):
+    open_index(tmp_path / "other.sqlite").close()
+    with sqlite3.connect(tmp_path / "notes.sqlite") as db:
+        db.execute("CREATE TABLE notes (text)")
+    db.close()
+    with zipfile.ZipFile(tmp_path / "other.zip", "w") as archive:
+        archive.writestr("model.weights.h5", "no weights")
+        archive.writestr("config.json", "[1]")
+    files = [tmp_path / "notes.sqlite", tmp_path / "other.zip", version_of(copy) / "search.json"]
+    for data in [b"", b"{}", b"[" * 100_000, b"\xff" * 100, *(file.read_bytes() for file in files)]:
+        put(copy, name, data)
+        with pytest.raises(ValueError, match=f"{name} of .*copy cannot be read: "):
+            SimilaritySearch.load(copy)
+
+
+@pytest.mark.parametrize("part", [*PARTS, "manifest.json"])
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="a system without named pipes")
+def test_a_pipe_in_the_place_of_a_part_is_refused_and_not_waited_for(copy, part):
+    file = copy / part if part == "manifest.json" else version_of(copy) / part
+    file.unlink()
+    os.mkfifo(file)
+    for use in (SimilaritySearch.load, lambda path: searched().save(path, model=False)):
+        if use is SimilaritySearch.load or part == "manifest.json":
+            with pytest.raises(ValueError, match=f"{part} of .*copy is no file: put back"):
+                use(copy)
+    searched().save(copy.with_name("other"), model=False)
+
+
+def test_a_link_to_the_very_file_is_followed(copy):
+    file = version_of(copy) / "search.json"
+    shutil.move(file, copy.with_name("elsewhere"))
+    file.symlink_to(copy.with_name("elsewhere"))
+    check_same(SimilaritySearch.load(copy), searched())
+
+
+@pytest.mark.parametrize("lie", [False, True])
+def test_a_model_that_inflates_is_refused_before_it_does(copy, lie):
+    """Of 200 MB of zeros 200 kB are left; a file may also say that it has less."""
+    packed = copy.with_name("packed.keras")
+    with zipfile.ZipFile(version_of(copy) / "model.keras") as whole, zipfile.ZipFile(packed, "w") as other:
+        for part in ("config.json", "metadata.json"):
+            other.writestr(part, whole.read(part))
+        other.writestr("model.weights.h5", bytes(200_000_000), zipfile.ZIP_DEFLATED)
+    data = packed.read_bytes()
+    if lie:
+        data = data.replace((200_000_000).to_bytes(4, "little"), (1000).to_bytes(4, "little"))
+    put(copy, "model.keras", data)
+    tracemalloc.start()
+    message = "model.keras of .*copy cannot be read: 'model.weights.h5' in it is compressed, which Keras"
+    with pytest.raises(ValueError, match=message):
+        SimilaritySearch.load(copy)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 50_000_000
+
+
+@pytest.mark.parametrize("how", ["compressed", "never written", "overlapping"])
+def test_weights_that_are_more_than_their_file_are_refused(copy, how, tmp_path):
+    import h5py
+
+    weights = io.BytesIO()
+    with h5py.File(weights, "w") as file:
+        options = {"chunks": (5000, 5000), "compression": "gzip"} if how == "compressed" else {}
+        shape = (2, 2) if how == "overlapping" else (5000, 5000)
+        made = file.create_dataset("layers/dense/vars/0", shape, "float32", **options)
+        if how != "never written":
+            made[:1] = 1.0
+    packed = tmp_path / "packed.keras"
+    with zipfile.ZipFile(version_of(copy) / "model.keras") as whole, zipfile.ZipFile(packed, "w") as other:
+        for part in ("config.json", "metadata.json"):
+            other.writestr(part, whole.read(part))
+        other.writestr("model.weights.h5", weights.getvalue())
+        if how == "overlapping":
+            other.filelist += 100 * [other.filelist[-1]]
+    put(copy, "model.keras", packed.read_bytes())
+    with pytest.raises(
+        ValueError, match=r"model.keras of .*copy cannot be read: .* bytes, but it has [\d,]+: Keras"
+    ):
+        SimilaritySearch.load(copy)
+
+
+# Folders of others
+
+
+def test_a_version_of_somebody_else_is_never_deleted(tmp_path):
+    name = f"version-{'0123456789abcdef'}"
+    for others in ([name], [name, ".lock"], [name, "manifest.json.part"], [".lock"], ["manifest.json.part"]):
+        folder = tmp_path / "-".join(others)
+        folder.mkdir()
+        for other in others:
+            if other == name:
+                (folder / name).mkdir()
+                (folder / name / "theirs.txt").write_text("theirs")
+            else:
+                (folder / other).write_text("theirs")
+        before = contents(folder)
+        with pytest.raises(
+            ValueError, match=r"folder of something else, it holds|damaged, or of something else"
+        ):
+            searched().save(folder, model=False)
+        assert contents(folder) == before
+    (tmp_path / "empty" / name).mkdir(parents=True)
+    with pytest.raises(ValueError, match=f"folder of something else, it holds '{name}'"):
+        searched().save(tmp_path / "empty", model=False)
+    assert os.listdir(tmp_path / "empty") == [name]
+
+
+def test_what_a_killed_first_save_left_is_its_own(disk):
+    script = f"""
+path = Path({str(disk)!r}) / "search"
+foreign, left = path / ("version-" + 16 * "0"), []
+for step in range(1, 1000):
+    acted = []
+    def once(count, event):
+        if count == step:
+            acted.append(event)
+            kill(count, event)
+    def do():
+        at_step(step, once)
+        search(2).save(path)
+        os._exit(9)
+    if code(forked(do)) == 9:
+        break
+    left.append([load(path), versions(path)])
+    if path.exists() and not load(path):
+        foreign.mkdir()  # beside it, what is not its own
+        try: search(3).save(path)
+        except ValueError as error: assert "holds 'version-0000" in str(error), error
+        else: raise AssertionError("saved")
+        assert foreign.exists() and versions(path) == left[-1][1] + 1
+        foreign.rmdir()
+    search(3).save(path)
+    assert (load(path), versions(path), len(os.listdir(path))) == (3, 1, 3), os.listdir(path)
+    shutil.rmtree(path)
+print(json.dumps(left))
+"""
+    left = run_worker(script)
+    assert [0, 1] in left
+    assert [2, 1] in left

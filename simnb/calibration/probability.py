@@ -6,7 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from simnb import _checks
+from simnb.calibration._json import MALFORMED, numbers
 from simnb.index.protocol import check_distances
+from simnb.matching import MATCHERS
 from simnb.metrics import known_queries
 
 METHODS = ("isotonic", "platt")
@@ -74,21 +76,38 @@ class MatchProbability:
         try:
             fields = json.loads(text)
             version = fields.pop("format")
-        except (KeyError, TypeError, AttributeError, ValueError) as error:
+        except (*MALFORMED, RecursionError) as error:
             raise ValueError("the text is not a MatchProbability, as its to_json writes it") from error
-        if version != _FORMAT:
+        if type(version) is not int or version != _FORMAT:
             raise ValueError(
                 f"the MatchProbability must be of format {_FORMAT}, got {version!r}, of another version of "
                 "simnb; install that one, or fit again"
             )
         try:
             for name in ("distances", "probabilities"):
-                fields[name] = np.array(fields[name], np.float64)
-            return cls(**fields)
-        except (KeyError, TypeError, AttributeError, ValueError) as error:
+                fields[name] = numbers(fields[name])
+            return _check(cls(**fields))
+        except MALFORMED as error:
             raise ValueError(
                 f"the text is not a whole MatchProbability of format {_FORMAT}, as its to_json writes it"
             ) from error
+
+
+def _check(probability):
+    """Return it, or raise where it is none that ``fit_probability`` gives."""
+    method, distances = probability.method, probability.distances
+    _checks.one_of(method, METHODS, name="method")
+    _checks.one_of(probability.matcher, MATCHERS, name="matcher")
+    _checks.positive_int(probability.num_queries, name="num_queries")
+    values = probability.probabilities
+    if method == "platt":
+        whole = len(distances) == 0 and len(values) == 2 and values[0] <= 0
+    else:
+        whole = 0 < len(distances) == len(values) and (np.diff(distances) >= 0).all()
+        whole = whole and (values >= 0).all() and (values <= 1).all() and (np.diff(values) <= 0).all()
+    if not whole:
+        raise ValueError(f"distances and probabilities must be a curve of {method}")
+    return probability
 
 
 def fit_probability(matches, labels, *, known_labels=None, method="isotonic", matcher="nearest"):

@@ -64,22 +64,28 @@ class Gallery:
         return stacked
 
     @classmethod
-    def read(cls, folder, path):
-        """Read what ``write`` wrote; ``path`` is what messages call the folder."""
+    def read(cls, folder, path, *, facts=None):
+        """Read what ``write`` wrote, and ``facts`` it returned; ``path`` is what messages call the folder."""
         folder = Path(folder)
+        for part in folder.iterdir():
+            if not part.is_file():  # a pipe would be waited for
+                raise ValueError(f"{part.name} of {path} is no file")
         with _parts.explained(_STATE, folder, path):
             state = json.loads((folder / _STATE).read_text(encoding="utf-8"))
-        gallery = cls(state["distance"], state["search"])
+            gallery, ids = cls(state["distance"], state["search"]), state["data"]
+            if not isinstance(ids, list) or not all(type(one) is int for one in ids):
+                raise ValueError(f"data must be a list of ids, got {ids!r}")
         if (folder / _parts.GALLERY).exists():
-            gallery.index = _parts.read_gallery(
-                folder, path, uri="memory:", search=state["search"], recall=0.95
-            )
+            options = {"uri": "memory:", "search": state["search"], "recall": 0.95}
+            gallery.index = _parts.read_gallery(folder, path, facts=facts, **options)
         if (folder / _DATA).exists():
-            rows = np.load(folder / _DATA, allow_pickle=False)
-            gallery._data = dict(zip(state["data"], rows, strict=True))
+            with _parts.explained(_DATA, folder, path):
+                rows = np.load(folder / _DATA, allow_pickle=False)
+                gallery._data = dict(zip(ids, rows, strict=True))
         if (folder / _CALIBRATION).exists():
-            text = (folder / _CALIBRATION).read_text(encoding="utf-8")
-            gallery.calibration = Calibration.from_json(text)
+            with _parts.explained(_CALIBRATION, folder, path):
+                text = (folder / _CALIBRATION).read_text(encoding="utf-8")
+                gallery.calibration = Calibration.from_json(text)
         return gallery
 
     def save(self, path):
@@ -92,11 +98,12 @@ class Gallery:
         """Read what ``save`` wrote, or the index in what ``model.save`` wrote."""
         path = Path(path)
         if (path / FOLDER / _folder.MANIFEST).exists():
-            with _folder.opened(path / FOLDER) as (_, folder):
-                return cls.read(folder, path)
+            with _folder.opened(path / FOLDER) as (manifest, folder):
+                return cls.read(folder, path, facts=manifest)
         if (path / "assets" / FOLDER / _STATE).exists():
             return cls.read(path / "assets" / FOLDER, path)
         if path.is_file() and zipfile.is_zipfile(path):
+            _parts.check_archive(path)
             with zipfile.ZipFile(path) as archive, TemporaryDirectory() as folder:
                 names = [name for name in archive.namelist() if name.startswith(f"assets/{FOLDER}/")]
                 archive.extractall(folder, names)

@@ -1,8 +1,10 @@
 """Approximate search over a graph, HNSW by FAISS, that says what it misses."""
 
+import contextlib
 import hashlib
 import json
 import os
+import re
 import tempfile
 import time
 import warnings
@@ -12,6 +14,11 @@ from pathlib import Path
 import numpy as np
 
 from simnb._terminal import progress_bar
+
+try:
+    import fcntl
+except ImportError:  # Windows, which removes no file that is open
+    fcntl = None
 
 LINKS = 16  # of a row, FAISS's M; twice as many on the lowest layer
 BUILD_BREADTH = 100  # FAISS's efConstruction
@@ -259,17 +266,54 @@ def _ready(rows, distance):
 
 
 def write_whole(path, data):
-    """Write a file beside its place and put it there in one step."""
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    """Write a file beside its place and put it there in one step; what killed writers left is removed."""
+    _remove_left(path)
+    handle, name = _own_file(path)
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        os.replace(name, path)
+            if fcntl is not None:  # while it is locked; Windows renames only what is closed
+                os.replace(name, path)
+        if fcntl is None:
+            os.replace(name, path)
     except BaseException:
         Path(name).unlink(missing_ok=True)
         raise
+
+
+def _own_file(path):
+    """A new file beside ``path``, locked while it is open: a kill lets go of the lock."""
+    while True:
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        _lock(handle, wait=True)
+        if fcntl is None or os.fstat(handle).st_nlink:
+            return handle, name
+        os.close(handle)  # it was taken for a killed writer's, before it was locked
+
+
+def _remove_left(path):
+    left = re.compile(re.escape(f".{path.name}.") + "[a-z0-9_]{8}")
+    for name in filter(left.fullmatch, os.listdir(path.parent)):
+        with contextlib.suppress(OSError):  # of another user, just removed, or open on Windows
+            if fcntl is None:
+                os.remove(path.parent / name)
+                continue
+            with open(path.parent / name, "rb+") as file:
+                if _lock(file.fileno(), wait=False):
+                    os.remove(path.parent / name)
+
+
+def _lock(handle, *, wait):
+    """Lock an open file; whether it could be done."""
+    if fcntl is None:
+        return True
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+    except OSError:  # another process has it, or this disk has no locks: then what is left stays
+        return False
+    return True
 
 
 def _import_faiss():

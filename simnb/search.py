@@ -238,12 +238,13 @@ class SimilaritySearch:
                 given it.
 
         Raises:
-            ValueError: If the model cannot be saved, or there is something else at ``path``.
+            ValueError: If the model cannot be saved, the index is closed or ``path`` is something else.
             OSError: If the folder cannot be written; a search that was there is then as before.
         """
         if model:
             _parts.check_savable(self.model)
         batch_size = _checks.positive_int(self.batch_size, name="batch_size")
+        len(self.index)  # a closed index says so before there is a folder
 
         def fill(folder):
             facts = {"simnb": __version__, **_parts.write_gallery(self.index, folder)}

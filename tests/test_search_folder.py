@@ -873,6 +873,31 @@ def test_weights_that_are_more_than_their_file_are_refused(copy, how, tmp_path):
         SimilaritySearch.load(copy)
 
 
+# A closed index
+
+
+@pytest.mark.parametrize("place", ["memory:", "live.sqlite"])
+def test_every_verb_of_a_closed_index_says_so_and_a_saved_search_stays(copy, place, tmp_path):
+    search = searched(index=open_index(place if place == "memory:" else tmp_path / place))
+    search.index.close()
+    before = contents(copy)
+    for verb in (
+        lambda: search.save(copy, model=False),
+        lambda: search.save(tmp_path / "new", model=False),
+        lambda: search.add(QUERY),
+        lambda: search.lookup(QUERY),
+        lambda: search.calibrate(CALIBRATION),
+        lambda: search.fit_probability(CALIBRATION),
+        lambda: search.match(QUERY),
+        lambda: search.match(QUERY, threshold=0.5),
+    ):
+        with pytest.raises(ValueError, match="is closed"):
+            verb()
+    assert contents(copy) == before
+    assert not (tmp_path / "new").exists()
+    assert search.calibration is not None
+
+
 # Folders of others
 
 

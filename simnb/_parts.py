@@ -119,14 +119,16 @@ def read_gallery(folder, path, *, facts, uri, search, recall):
             expected = found if facts is None else {name: facts.get(name) for name in found}
             if found != expected:
                 raise ValueError(f"it should have {expected}, and has {found}")
-            rows = saved.get()
         if PurePath(str(uri)).suffix in SUFFIXES:
             if Path(uri).exists():
                 raise ValueError(_taken(uri))
             open_index(search=search, recall=recall)  # refuses what is wrong before there is a file
-            saved.save(uri)
+            with explained(GALLERY, folder, path):
+                saved.save(uri)
             return open_index(uri, search=search, recall=recall)
         options = {"search": search, "recall": recall, "class_names": saved.class_names}
+        with explained(GALLERY, folder, path):
+            rows = saved.get()
         index = open_index(uri, distance=saved.distance, **options)
         if len(index):
             index.close()
@@ -148,7 +150,8 @@ def explained(name, folder, path, *, hint=""):
     try:
         yield
     except Exception as error:
-        if isinstance(error, OSError) and error.errno:  # of the disk; of what a file holds, HDF5 gives none
+        # HDF5 says OSError of what a file holds, too, but then without a number.
+        if isinstance(error, OSError) and (error.errno or name == GALLERY):
             raise
         text = str(error).replace(str(folder), str(path))
         raise ValueError(f"{name} of {path} cannot be read: {text}{hint}") from error

@@ -36,6 +36,7 @@ def nobody(distances, k=1):
         labels=np.zeros(shape, int),
         k=k,
         distance=None,
+        class_names=None,
     )
 
 

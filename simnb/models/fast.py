@@ -41,8 +41,8 @@ def fast_resnet(
             trained: half of what it would have to learn is known from the images. Some thousands are enough;
             at most the first 5,000 are read. None for a random start, trained like the rest.
         precision: ``"float32"``, ``"mixed_bfloat16"`` or another Keras dtype policy; ``"auto"`` takes the
-            faster of these two on this machine (``simnb.models.fastest_precision``). When left out, the
-            policy that Keras is set to. The embedding is float32 in any case.
+            faster of these two by what the processor can do (``simnb.models.fastest_precision``). When left
+            out, the policy that Keras is set to. The embedding is float32 in any case.
         seed: The same seed gives the same initial weights.
 
     Returns:

@@ -1,36 +1,52 @@
-"""Which precision a model computes in, chosen by measuring."""
+"""Which precision a model computes in, chosen by what the processor can do."""
 
 import functools
-import time
-
-import numpy as np
+import os
+import platform
+from pathlib import Path
 
 from simnb._keras import keras
 
 PRECISIONS = ("float32", "mixed_bfloat16")
-# A gain below this is not worth the coarser numbers.
-WORTHWHILE = 1.1
+#: Instructions that multiply matrices of bfloat16, as Linux names them. oneDNN, through which TensorFlow and
+#: PyTorch compute on x86, trains faster by these; it only emulates bfloat16 by others.
+BFLOAT16 = frozenset({"avx512_bf16", "amx_bf16"})
+
+
+def fastest_precision(*, flags=None):
+    """The faster of float32 and mixed bfloat16 for training convolutions on this machine.
+
+    It is decided by what the processor is said to be able to do, not by the clock, so that it is always the
+    same on a machine. NVIDIA GPUs of compute capability 8.0 and above and TPUs gain by bfloat16. Of CPUs
+    those of x86 with AVX512-BF16 or AMX do, under Linux, with TensorFlow or PyTorch; others emulate it and
+    are several times slower. What is not known to gain gets float32.
+
+    Args:
+        flags: Names of what the CPU can do, as in ``/proc/cpuinfo``; those of this machine when left out.
+
+    Returns:
+        ``"mixed_bfloat16"`` or ``"float32"``.
+    """
+    accelerated = _accelerator_gains()
+    if accelerated is None:
+        accelerated = _cpu_gains(cpu_flags() if flags is None else frozenset(flags))
+    return "mixed_bfloat16" if accelerated else "float32"
 
 
 @functools.cache
-def fastest_precision():
-    """The faster of float32 and mixed bfloat16 for training convolutions on this machine.
+def cpu_flags(cpuinfo="/proc/cpuinfo"):
+    """Names of what an x86 CPU can do, as Linux says it; none on other systems and CPUs.
 
-    Processors without bfloat16 instructions emulate them and are several times slower; those that have
-    them gain. Which one this is, is measured once in a process, in about two seconds.
-
-    Returns:
-        ``"mixed_bfloat16"`` where a training step is at least a tenth faster with it, else ``"float32"``.
+    Of ARM CPUs, Apple's among them, it is not known that training gains, even where they have bfloat16.
     """
-    steps = {name: _training_step(name) for name in PRECISIONS}
-    times = {name: [] for name in PRECISIONS}
-    for _ in range(7):
-        for name, step in steps.items():  # in turns: another program may slow the machine down for a while
-            start = time.perf_counter()
-            step()
-            times[name].append(time.perf_counter() - start)
-    full, half = (np.median(times[name]) for name in PRECISIONS)
-    return "mixed_bfloat16" if full > WORTHWHILE * half else "float32"
+    if platform.machine().lower() not in ("x86_64", "amd64"):
+        return frozenset()
+    try:
+        text = Path(cpuinfo).read_text(encoding="utf-8", errors="replace")
+    except OSError:  # no Linux; no Mac with such a CPU could do it
+        return frozenset()
+    found = next((line for line in text.splitlines() if line.startswith("flags")), "")
+    return frozenset(found.partition(":")[2].split())
 
 
 def precision_policy(precision):
@@ -50,19 +66,44 @@ def precision_policy(precision):
         ) from None
 
 
-def _training_step(precision):
-    def conv(x):
-        start = keras.initializers.GlorotUniform(seed=0)  # unseeded ones draw from Python's generator
-        return keras.layers.Conv2D(64, 3, padding="same", kernel_initializer=start, dtype=precision)(x)
+def _cpu_gains(flags):
+    backend = keras.backend.backend()
+    without_onednn = backend == "tensorflow" and os.environ.get("TF_ENABLE_ONEDNN_OPTS", "1") in (
+        "0",
+        "false",
+    )
+    # XLA, through which JAX computes, turns bfloat16 into float32 on CPUs.
+    return backend in ("tensorflow", "torch") and not without_onednn and not BFLOAT16.isdisjoint(flags)
 
-    inputs = keras.Input((16, 16, 64))
-    x = conv(keras.layers.ReLU(dtype=precision)(conv(inputs)))
-    model = keras.Model(inputs, keras.layers.GlobalAveragePooling2D(dtype="float32")(x))
-    model.compile(optimizer="sgd", loss="mse")
-    images, targets = np.zeros((32, 16, 16, 64), np.float32), np.zeros((32, 64), np.float32)
 
-    def step():
-        model.train_on_batch(images, targets)
+def _accelerator_gains():
+    """Whether the GPU or TPU that is computed on gains by bfloat16; None where it is the CPU."""
+    return {"tensorflow": _by_tensorflow, "jax": _by_jax, "torch": _by_torch}.get(
+        keras.backend.backend(), lambda: None
+    )()
 
-    step()
-    return step
+
+def _by_tensorflow():
+    import tensorflow as tf
+
+    if tf.config.get_visible_devices("TPU"):
+        return True
+    gpus = tf.config.get_visible_devices("GPU")
+    capabilities = [tf.config.experimental.get_device_details(gpu).get("compute_capability") for gpu in gpus]
+    return all(c is not None and c >= (8, 0) for c in capabilities) if gpus else None
+
+
+def _by_jax():
+    import jax
+
+    device = jax.devices()[0]
+    if device.platform == "cpu":
+        return None
+    major = str(getattr(device, "compute_capability", "")).partition(".")[0]
+    return device.platform == "tpu" or (major.isdigit() and int(major) >= 8)
+
+
+def _by_torch():
+    import torch
+
+    return torch.cuda.get_device_capability() >= (8, 0) if torch.cuda.is_available() else None

@@ -225,38 +225,6 @@ class Kill(keras.callbacks.Callback):
             raise RuntimeError("killed")
 
 
-@pytest.mark.parametrize(
-    "extra",
-    [
-        dict,
-        lambda: {"loss": MIX, "optimizer": "muon", "average": 0.9},
-        lambda: {"loss": CrossBatchMemory(TripletLoss(), 50, 8)},
-    ],
-    ids=["defaults", "mix", "memory"],
-)
-def test_a_killed_training_goes_on_to_the_same_end(tmp_path, extra, monitor):
-    def options(path):
-        return {"epochs": 4, "seed": 3, "verbose": 0, "checkpoint": path, "patience": 9, "monitor": monitor}
-
-    def run(path, **more):
-        model, batches = small_model(dropout=0.3), batches_of(blobs(), steps_per_epoch=10)
-        return model, fit(model, batches, **options(path), **extra(), **more)
-
-    whole, whole_history = run(tmp_path / "whole.npz")
-    for step in (4, 25):  # in the first epoch, before there is a file, and in the third
-        with pytest.raises(RuntimeError, match="killed"):
-            run(tmp_path / "killed.npz", callbacks=Kill(step))
-    resumed, history = run(tmp_path / "killed.npz")
-    for a, b in zip(resumed.get_weights(), whole.get_weights(), strict=True):
-        np.testing.assert_allclose(a, b, atol=1e-5)
-    assert history.epoch == [0, 1, 2, 3]
-    for name, figures in whole_history.history.items():
-        np.testing.assert_allclose(history.history[name], figures, rtol=1e-4)
-    again, history = run(tmp_path / "killed.npz", callbacks=Kill(1))
-    np.testing.assert_array_equal(again.get_weights()[0], resumed.get_weights()[0])
-    assert len(history.history["loss"]) == 4
-
-
 class Alternating(keras.utils.PyDataset):
     """A data set of one's own, whose batches depend on how many epochs are over."""
 
@@ -273,59 +241,6 @@ class Alternating(keras.utils.PyDataset):
 
     def on_epoch_end(self):
         self.over += 1
-
-
-def test_a_data_set_of_ones_own_goes_on_too(tmp_path):
-    def run(name, **options):
-        model = small_model()
-        options |= {"epochs": 3, "verbose": 0, "checkpoint": tmp_path / name}
-        fit(model, Alternating(blobs(70)), loss=TripletLoss(), **options)
-        return model.get_weights()
-
-    with pytest.raises(RuntimeError, match="killed"):
-        run("killed", callbacks=Kill(10))
-    for resumed, whole in zip(run("killed"), run("whole"), strict=True):
-        np.testing.assert_allclose(resumed, whole, atol=1e-5)
-
-
-def test_a_checkpoint_is_replaced_whole_and_never_used_for_another_training(tmp_path, monkeypatch):
-    path = tmp_path / "new folder" / "run.npz"
-
-    def run(path, **options):
-        batches = batches_of(blobs(), steps_per_epoch=3)
-        fit(small_model(), batches, **{"epochs": 2, "verbose": 0, "checkpoint": path, **options})
-
-    run(path)
-    kept = path.read_bytes()
-    with pytest.raises(
-        ValueError, match=r"run.npz is of another training: epochs, optimizer differ; pass another path"
-    ):
-        run(path, epochs=3)
-    with pytest.raises(ValueError, match="is of another training: seed, losses, variables differ"):
-        run(path, loss=MIX, seed=1)
-    with pytest.raises(ValueError, match="is of another training: losses, optimizer differ"):
-        run(path, loss=TripletLoss(), learning_rate=0.5)
-    with pytest.raises(ValueError, match="is of another training: losses differ"):
-        run(path, loss=MultiSimilarityLoss(alpha=3.0))
-    with pytest.raises(ValueError, match="is of another training: average differ"):
-        run(path, average=0.9)
-    with pytest.raises(ValueError, match="is of another training: batches differ"):
-        fit(small_model(), batches_of(blobs(), steps_per_epoch=3, seed=7), epochs=2, checkpoint=path)
-    assert path.read_bytes() == kept
-    path.write_bytes(kept[:500])
-    with pytest.raises(ValueError, match=r"run.npz cannot be read \(.*\); pass another path, or delete"):
-        run(path)
-    assert path.read_bytes() == kept[:500]
-
-    def full_disk(*names):
-        raise OSError("no space left")
-
-    path.write_bytes(kept)
-    other = path.with_name("other.npz")
-    monkeypatch.setattr("os.replace", full_disk)
-    with pytest.raises(OSError, match="no space left"):
-        run(other)
-    assert not other.exists()
 
 
 def test_a_training_that_no_longer_improves_ends_with_its_best_weights(monitor):

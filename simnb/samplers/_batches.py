@@ -6,6 +6,7 @@ import numpy as np
 
 from simnb import _checks
 from simnb._keras import keras
+from simnb.samplers import _digest
 from simnb.samplers._ahead import Ahead
 from simnb.samplers._layers import as_augment
 
@@ -13,7 +14,8 @@ from simnb.samplers._layers import as_augment
 class Batches(keras.utils.PyDataset):
     """Batches of examples, dealt in an order that depends on the seed alone, for ``model.fit``.
 
-    A sampler says in ``_deal`` which examples are in the next batch, and in ``_make`` what a batch is.
+    A sampler shuffles its examples in ``_shuffle``, says in ``_deal`` which are in the next batch, and in
+    ``_make`` what a batch is.
     """
 
     def __init__(self, images, *, augment, prefetch, seed):
@@ -28,7 +30,6 @@ class Batches(keras.utils.PyDataset):
         self._augment = as_augment(augment)
         self._prefetch = _checks.not_negative_int(prefetch, name="prefetch")
         self._seed = _checks.seed(seed)
-        self._rng = np.random.default_rng(self._seed)
         self._lock = threading.Lock()
         self._ahead = Ahead(self._make, self._prefetch)
         self.epoch = 0
@@ -41,6 +42,10 @@ class Batches(keras.utils.PyDataset):
         self._plan = np.empty((self._steps, batch_size), np.int64)
         self._dealt = 0
         self._begun, self._asked, self._last = False, np.zeros(self._steps, bool), -1
+
+    def _shuffle(self):
+        """Make ``_rng`` and what is dealt with it, as they are before the first batch of all."""
+        raise NotImplementedError
 
     def _deal(self):
         """Positions of the examples of the next batch."""
@@ -62,7 +67,14 @@ class Batches(keras.utils.PyDataset):
 
     def settings(self):
         """What tells these batches from others: a dict of plain values, which a checkpoint holds."""
-        return {"seed": self._seed, "batch_size": self.batch_size, "num_examples": len(self._images)}
+        return {
+            "sampler": type(self).__name__,
+            "seed": self._seed,
+            "batch_size": self.batch_size,
+            "num_examples": len(self._images),
+            **_digest.of_images(self._images),
+            "augmentation": _digest.of_augment(self._augment),
+        }
 
     def __len__(self):
         """Batches in an epoch."""
@@ -105,6 +117,24 @@ class Batches(keras.utils.PyDataset):
         """Go on to the next epoch, as ``fit`` does by itself; for loops of your own."""
         with self._lock:
             self._go_on()
+
+    def go_to_epoch(self, epoch):
+        """Go to the beginning of an epoch, forward or back: its batches are those it has in any case.
+
+        Args:
+            epoch: 0 or above.
+
+        Raises:
+            ValueError: If it is no such integer.
+        """
+        epoch = _checks.not_negative_int(epoch, name="epoch")
+        with self._lock:
+            if epoch < self.epoch:
+                self._shuffle()
+                self.epoch = self._dealt = 0
+            while self.epoch < epoch:
+                self._go_on()
+            self._begun, self._asked[:], self._last = False, False, -1
 
     def on_epoch_begin(self):
         """Keras calls this as an epoch begins."""

@@ -27,6 +27,7 @@ class LayerAugment:
 
     def __init__(self, layers):
         """Keep the layers."""
+        self.layers = list(layers)
         self._layers = keras.layers.Pipeline(layers)
         self._lock = threading.Lock()
 
@@ -41,9 +42,9 @@ class LayerAugment:
 
     def __getstate__(self):
         """Leave the lock behind."""
-        return self._layers
+        return {"layers": self.layers, "_layers": self._layers}
 
-    def __setstate__(self, layers):
+    def __setstate__(self, state):
         """Restore, with a new lock."""
-        self._layers = layers
+        self.__dict__.update(state)
         self._lock = threading.Lock()

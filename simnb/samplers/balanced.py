@@ -5,6 +5,7 @@ import warnings
 import numpy as np
 
 from simnb import _checks
+from simnb.samplers import _digest
 from simnb.samplers._batches import Batches
 from simnb.samplers._decks import Decks
 
@@ -19,7 +20,7 @@ class BalancedBatches(Batches):
     Args:
         images: Shape [num_examples, ...]: an array, a memory map, lazy images of ``simnb.data`` or anything
             else with a length that ``images[array_of_positions]`` can index. Only what is in a batch is read.
-        labels: Integer class of each, 0 or above, shape [num_examples].
+        labels: Integer class of each, 0 or above, shape [num_examples] or [num_examples, 1].
         classes_per_batch: C, how many classes a batch holds. With 1, no batch has two examples of
             different classes, which most losses need.
         examples_per_class: K, how many examples of each. With 1, no batch has a pair of one class: right
@@ -77,24 +78,46 @@ class BalancedBatches(Batches):
         self.examples_per_class = _checks.positive_int(examples_per_class, name="examples_per_class")
         self._labels = _checks.labels(labels, count=len(self._images), of="images")
         _checks.not_empty(self._labels, name="labels")
-        self._examples, num_examples = self._by_class(classes, small_classes)
+        self._wanted = np.unique(self._labels if classes is None else _checks.labels(classes, name="classes"))
+        self._drop_small = small_classes == "drop"
+        self._check_classes(small_classes)
+        self._shuffle()
         num_classes = len(self._examples)
         if num_classes < self.classes_per_batch:
             raise ValueError(
                 f"classes_per_batch must be at most the number of classes, {num_classes}, "
                 f"got {self.classes_per_batch}"
             )
-        self._class_deck = Decks(self._rng.permutation(num_classes), [num_classes])
-        self._plan_for(self.classes_per_batch * self.examples_per_class, num_examples, steps_per_epoch)
+        batch_size = self.classes_per_batch * self.examples_per_class
+        self._plan_for(batch_size, len(self._examples.cards), steps_per_epoch)
 
     @property
     def classes(self):
         """The labels that batches are drawn from, ascending: shape [num_classes] int64."""
-        return np.unique(self._labels[self._examples.cards])
+        return self._classes.copy()
 
     def settings(self):
         """What tells these batches from others: a dict of plain values, which a checkpoint holds."""
-        return {**super().settings(), "examples_per_class": self.examples_per_class}
+        return {
+            **super().settings(),
+            "examples_per_class": self.examples_per_class,
+            "labels": _digest.of_array(self._labels),
+            # Those that are drawn from: where no class is small, small_classes makes no difference.
+            "classes": _digest.of_array(self._classes),
+        }
+
+    def _shuffle(self):
+        """Decks of positions, one a class, and the deck of the classes."""
+        self._rng = np.random.default_rng(self._seed)
+        kept = np.flatnonzero(np.isin(self._labels, self._wanted))
+        kept = kept[self._rng.permutation(len(kept))]
+        kept = kept[np.argsort(self._labels[kept], kind="stable")]
+        self._classes, sizes = self._wanted, self._sizes()
+        if self._drop_small:
+            large = sizes >= self.examples_per_class
+            kept, sizes, self._classes = kept[np.repeat(large, sizes)], sizes[large], self._classes[large]
+        self._examples = Decks(kept, sizes)
+        self._class_deck = Decks(self._rng.permutation(len(sizes)), [len(sizes)])
 
     def _deal(self):
         classes = self._class_deck.deal(0, self.classes_per_batch, self._rng)
@@ -107,32 +130,28 @@ class BalancedBatches(Batches):
             images = self._augment(images, np.random.default_rng([self._seed, epoch, i]))
         return images, self._labels[positions]
 
-    def _by_class(self, classes, small_classes):
-        """Decks of positions, one a class, and how many examples they hold."""
+    def _sizes(self):
+        """Examples of each wanted class."""
+        kept = self._labels[np.isin(self._labels, self._wanted)]
+        return np.bincount(np.searchsorted(self._wanted, kept), minlength=len(self._wanted))
+
+    def _check_classes(self, small_classes):
+        """Refuse labels that are no classes, and classes without enough examples, or warn of them."""
         _checks.one_of(small_classes, ("error", "drop", "repeat"), name="small_classes")
-        kept = np.arange(len(self._labels))
-        wanted = np.unique(self._labels if classes is None else _checks.labels(classes, name="classes"))
-        if classes is not None:
-            kept = kept[np.isin(self._labels, wanted)]
+        wanted, sizes = self._wanted, self._sizes()
         if wanted.min(initial=0) < 0:
             raise ValueError(
                 f"labels must be 0 or above, got {wanted[0]}; -1 stands for unknown, which is no class: "
                 "leave such examples out, or name the others with classes=..."
             )
-        kept = kept[self._rng.permutation(len(kept))]
-        kept = kept[np.argsort(self._labels[kept], kind="stable")]
-        sizes = np.bincount(np.searchsorted(wanted, self._labels[kept]), minlength=len(wanted))
         if (sizes == 0).any():
             raise ValueError(f"classes must have examples, but class {wanted[sizes == 0][0]} has none")
         small = sizes < self.examples_per_class
-        if small.any():
+        if small.any() and small_classes != "repeat":
             report = _small_classes(wanted[small], sizes[small], len(wanted), self.examples_per_class)
             if small_classes == "error":
                 raise ValueError(f'{report}; pass small_classes="drop" or "repeat"')
-            if small_classes == "drop":
-                warnings.warn(f"dropped: {report}", stacklevel=3)
-                kept, sizes = kept[np.repeat(~small, sizes)], sizes[~small]
-        return Decks(kept, sizes), len(kept)
+            warnings.warn(f"dropped: {report}", stacklevel=3)
 
 
 def _small_classes(classes, sizes, num_classes, examples_per_class):

@@ -56,13 +56,18 @@ class TwoViewBatches(Batches):
         count = len(_checks.not_empty(self._images, name="images"))
         if batch_size > count:
             raise ValueError(f"batch_size must be at most the number of images, {count}, got {batch_size}")
-        self._deck = Decks(self._rng.permutation(count), [count])
+        self._shuffle()
         self._plan_for(batch_size, count, steps_per_epoch)
 
     @property
     def rows(self):
         """Rows of a batch as ``fit`` gets it: two views of each image."""
         return 2 * self.batch_size
+
+    def _shuffle(self):
+        self._rng = np.random.default_rng(self._seed)
+        count = len(self._images)
+        self._deck = Decks(self._rng.permutation(count), [count])
 
     def _deal(self):
         return self._deck.deal(0, self.batch_size, self._rng)

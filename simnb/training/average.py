@@ -3,6 +3,7 @@
 import numpy as np
 
 from simnb._keras import keras
+from simnb.training._arrays import list_in
 
 
 class AverageWeights(keras.callbacks.Callback):
@@ -50,10 +51,10 @@ class AverageWeights(keras.callbacks.Callback):
         arrays = {f"average_{i}": array for i, array in enumerate(self._average or ())}
         return {"step": np.array(self._step), **arrays}
 
-    def restore(self, arrays):
-        """Go on from what ``state`` gave."""
-        self._step = int(arrays["step"])
-        self._average = [np.array(arrays[f"average_{i}"]) for i in range(len(arrays) - 1)] or None
+    def restore(self, arrays, model):
+        """Go on from what ``state`` gave, of a model whose variables have these shapes."""
+        average = list_in(arrays, "average_", model.trainable_variables)
+        self._step, self._average = int(arrays["step"]), average or None
 
     def _take(self):
         return [np.array(keras.ops.convert_to_numpy(v)) for v in self.model.trainable_variables]

@@ -5,6 +5,7 @@ import math
 import numpy as np
 
 from simnb._keras import keras
+from simnb.training._arrays import all_finite, array_of, list_in
 
 
 class StopWhenWorse(keras.callbacks.Callback):
@@ -42,18 +43,20 @@ class StopWhenWorse(keras.callbacks.Callback):
         weights = {f"weight_{i}": w for i, w in enumerate(self.weights or ())}
         return {"best": np.array(self.best), "waited": np.array(self.waited), **weights}
 
-    def restore(self, arrays):
-        """Go on from what ``state`` gave."""
-        self.best, self.waited = float(arrays["best"]), int(arrays["waited"])
-        count = sum(name.startswith("weight_") for name in arrays)
-        self.weights = [arrays[f"weight_{i}"] for i in range(count)] or None
+    def restore(self, arrays, model):
+        """Go on from what ``state`` gave, of a model whose weights have these shapes."""
+        if arrays:  # the epochs before may have been trained without a patience
+            weights = list_in(arrays, "weight_", model.weights)
+            self.best, self.waited = float(arrays["best"]), int(arrays["waited"])
+            self.weights = weights or None
 
 
 class StopWhenNotFinite(keras.callbacks.Callback):
-    """Raises where the loss has become NaN or infinite, after going back to weights that gave a finite one.
+    """Raises where loss or weights have become NaN or infinite, after going back to weights that were good.
 
     A copy of the weights is taken every ``every`` steps, and counts as good once the loss of the step after
-    it, which these weights gave, is finite.
+    it, which these weights gave, is finite. The weights themselves are looked at where no step follows that
+    would show it: at the end of an epoch.
     """
 
     def __init__(self, every=25):
@@ -72,18 +75,24 @@ class StopWhenNotFinite(keras.callbacks.Callback):
         """Look at the mean loss of the epoch: one that is not finite stays so."""
         self._step += 1
         if not math.isfinite(logs["loss"]):
-            self._stop(logs["loss"])
+            self._stop(f"the loss became {logs['loss']}")
         if self._candidate is not None:
             self._good, self._candidate = self._candidate, None
         if self._step % self.every == 0:
             self._candidate = (self._step, self.model.get_weights())
 
-    def _stop(self, loss):
+    def on_epoch_end(self, epoch, logs=None):
+        """Look at what the last step has left."""
+        variables = [*self.model.weights, *self.model.optimizer.variables]
+        if not all_finite(map(array_of, variables)):
+            self._stop("the weights or the optimizer's state became NaN or infinite")
+
+    def _stop(self, what):
         step, weights = self._good or self._candidate
         self.model.set_weights(weights)
         rate = float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate))
         raise FloatingPointError(
-            f"the loss became {loss} in step {self._step} at a learning rate of {rate:.3g}; the model has "
+            f"{what} in step {self._step} at a learning rate of {rate:.3g}; the model has "
             f"the weights of step {step} again. Try a lower learning rate or clipnorm=1.0 in the optimizer, "
             "and look whether the images hold NaN and every label is one of the classes"
         )

@@ -62,8 +62,12 @@ def fit(
         monitor: A ``RetrievalMonitor``.
         patience: End when R@1 has not improved for so many epochs, with the weights of the best one; needs
             a monitor. None to train all epochs and keep the last weights.
-        checkpoint: Path of a file, ``.npz``, written after each epoch. Where it exists already the training
-            goes on from it, to the same end; a finished one is not trained again.
+        checkpoint: Path of a file, ``.npz``, written as the training begins and after each epoch. Where it
+            exists already the training goes on from it, to the same end, also where the same cell runs again
+            after an interrupt; of a finished one the model gets the weights, and nothing is trained. It is
+            known by its options, by labels, classes, augmentation and a sample of the images, and by the
+            weights it began with. A data set of your own is known by its class alone, and by what a method
+            ``settings() -> dict`` of it returns; make it anew before it goes on.
         callbacks: Other Keras callbacks, or one; they see the monitor's figures in their logs.
         seed: Of dropout, augmentation layers and proxies. Weights have theirs when the model is built,
             batches when they are; no global generator is touched.
@@ -74,9 +78,9 @@ def fit(
 
     Raises:
         ValueError: If a name is unknown, a number out of range, batches are no data set or hold no pairs for
-            a loss over pairs, or the checkpoint is of another training.
-        FloatingPointError: If the loss becomes NaN or infinite: it says the step and the learning rate, and
-            the model has the last good weights.
+            a loss over pairs, or the checkpoint is of another training (it says what differs) or damaged.
+        FloatingPointError: If the loss or the weights become NaN or infinite: it says the step and the
+            learning rate, and model and checkpoint have the last good weights.
         KeyboardInterrupt: When interrupted. The model then keeps the weights of its last step, and
             ``model.history.history`` the epochs that were finished.
     """
@@ -101,7 +105,7 @@ def fit(
         keepers = {"average": averaging, "stopper": stopper}
         settings = {"epochs": epochs, "seed": seed, "average": average, **_losses_and_optimizer(learner)}
         with _replicas.scope(model):
-            saver = _checkpoint(checkpoint, learner, states, batches, keepers, settings)
+            saver = _checkpoint(checkpoint, model, learner, states, batches, keepers, settings)
     listeners = [callbacks] if isinstance(callbacks, keras.callbacks.Callback) else list(callbacks or ())
     # In this order: averaged weights are measured, the measure decides, and all of it is written.
     inner = [c for c in (StopWhenNotFinite(), averaging, monitor, stopper) if c is not None]
@@ -113,6 +117,8 @@ def fit(
         print(f"\nInterrupted after {done} of {epochs} epochs. The model keeps the weights of its last step.")
         raise
     finally:
+        if saver is not None:
+            saver.remember()
         model.history = getattr(learner, "history", None)
         # The traced step takes 20 MB and more, for as long as the model lives; the next fit traces its own.
         # It refers to itself, and is small to Python, which would let some of them gather.
@@ -124,6 +130,10 @@ def fit(
 def _train(learner, batches, epochs, callbacks, saver, verbose):
     before = 0 if saver is None else saver.epochs
     if saver is not None and (saver.done or before >= epochs):
+        print(
+            f"{saver.path} holds this training, finished after {before} epochs: the model has its weights, "
+            "and nothing was trained. Delete the file, or pass another path, to train anew."
+        )
         history = keras.callbacks.History()
         history.epoch, history.history = list(range(before)), saver.history
         learner.history = history
@@ -191,17 +201,19 @@ def _optimizer(optimizer, learning_rate, schedule, steps, weight_decay):
     return {"adam": keras.optimizers.Adam, "muon": Muon}[optimizer](rate, weight_decay=weight_decay)
 
 
-def _checkpoint(path, learner, states, batches, keepers, settings):
+def _checkpoint(path, model, learner, states, batches, keepers, settings):
     variables = [*learner.weights, *states, *learner.optimizer.variables]
     keepers = {name: keeper for name, keeper in keepers.items() if keeper is not None}
-    settings |= {"steps_per_epoch": len(batches), "first_epoch": getattr(batches, "epoch", 0)}
+    settings |= {"steps_per_epoch": len(batches)}
     settings["batches"] = batches.settings() if hasattr(batches, "settings") else type(batches).__name__
-    saver = Checkpoint(path, variables, settings, keepers)
+    saver = Checkpoint(path, model, variables, settings, keepers, getattr(batches, "epoch", 0))
+    saver.set_model(learner)
     saver.restore()
-    # Ours deal an epoch without reading an image; a data set of yours hears what Keras would have told it.
-    go_on = getattr(batches, "next_epoch", None) or getattr(batches, "on_epoch_end", None)
-    for _ in range(saver.epochs if go_on else 0):
-        go_on()
+    if saver.restored and hasattr(batches, "go_to_epoch"):
+        batches.go_to_epoch(saver.first_epoch + saver.epochs)
+    elif hasattr(batches, "on_epoch_end"):  # a data set of yours hears what Keras would have told it
+        for _ in range(saver.epochs):
+            batches.on_epoch_end()
     return saver
 
 

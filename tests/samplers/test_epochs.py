@@ -257,3 +257,32 @@ def test_a_fit_is_stopped_by_a_batch_that_cannot_be_made():
     with pytest.raises(Exception, match=r"ant\.jpg could not be read"):
         model.fit(batches, shuffle=False, verbose=0)
     assert_threads_end()
+
+
+@pytest.mark.parametrize("sampler", [BalancedBatches, TwoViewBatches])
+def test_an_epoch_has_its_batches_however_it_is_gone_to(sampler):
+    expected = expected_of(make(sampler), 4).reshape(4, 7, -1)
+    batches = make(sampler)
+    for epoch in (2, 0, 3, 3, 1):
+        batches[0]  # part of the epoch before, which is left in the middle
+        batches.go_to_epoch(epoch)
+        assert batches.epoch == epoch
+        np.testing.assert_array_equal([batches[i][0].ravel() for i in range(7)], expected[epoch])
+    with pytest.raises(ValueError, match="epoch must be an integer of at least 0, got -1"):
+        batches.go_to_epoch(-1)
+
+
+def test_classes_that_were_dropped_stay_so_where_an_epoch_is_gone_back_to():
+    labels = np.array([0, 0, 0, 1, 1, 1, 2, 2, 2, 3])
+    with pytest.warns(UserWarning, match=r"dropped: 1 of 4 classes .* 3 \(1\)"):
+        batches = BalancedBatches(
+            np.arange(10.0)[:, None],
+            labels,
+            classes_per_batch=3,
+            examples_per_class=2,
+            small_classes="drop",
+        )
+    first = batches.batch(0)[0]
+    batches.go_to_epoch(2)
+    batches.go_to_epoch(0)  # a second warning would be an error
+    np.testing.assert_array_equal(batches.batch(0)[0], first)

@@ -55,10 +55,15 @@ def images(values, *, name="images"):
 
 
 def labels(values, *, count=None, name="labels", of="embeddings"):
-    """Return ``values`` as int64 labels of shape [count], or raise ValueError."""
+    """Return ``values`` as int64 labels of shape [count], or raise ValueError; a column is taken too."""
     array = _array(values, name)
     if array.size == 0:
         array = array.astype(np.int64)
+    if array.ndim == 2 and array.shape[1] == 1:
+        array = array[:, 0]
+    if array.ndim == 2:
+        hint = one_label_hint(array)
+        raise ValueError(f"{name} must have shape [num_examples], got {array.shape}; {hint}")
     if array.dtype.kind not in "iu":
         strings = array.dtype.kind in "SU" or (array.ndim and isinstance(array.flat[0], str))
         hint = "; simnb.data.from_arrays turns strings into integers and keeps the class names"
@@ -70,6 +75,18 @@ def labels(values, *, count=None, name="labels", of="embeddings"):
     if array.dtype.kind == "u" and array.max(initial=0) > np.iinfo(np.int64).max:
         raise ValueError(f"{name} must fit int64, got {array.max()}")
     return array.astype(np.int64)
+
+
+def one_label_hint(values):
+    """What to do about labels that are rows of numbers; ``values`` is None where they are not known."""
+    marks = np.asarray([] if values is None else values)
+    marked = marks.ndim == 2 and marks.dtype.kind in "biuf" and np.isin(marks, (0, 1)).all()
+    if marked and (marks.sum(axis=1) != 1).any():
+        return (
+            "an example has one class here: where it has several, or none, number the combinations, "
+            "np.unique(labels, axis=0, return_inverse=True)[1], or keep one class of each example"
+        )
+    return "one-hot labels become integers with argmax(axis=1)"
 
 
 def seed(value):

@@ -4,7 +4,7 @@ import typing
 
 import numpy as np
 
-from simnb import _replicas
+from simnb import _checks, _replicas
 from simnb._keras import keras, ops
 from simnb.distances import DISTANCES, pairwise
 
@@ -81,7 +81,7 @@ def check(labels, embeddings):
     if len(labels.shape) != 1:
         raise ValueError(
             f"labels must be integer classes of shape [batch], got {tuple(labels.shape)}; "
-            "one-hot labels become integers with argmax(axis=1)"
+            f"{_checks.one_label_hint(array_or_none(labels))}"
         )
     if None not in (labels.shape[0], embeddings.shape[0]) and labels.shape[0] != embeddings.shape[0]:
         raise ValueError(

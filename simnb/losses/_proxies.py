@@ -1,6 +1,6 @@
 """What losses over the similarities of embeddings and proxies share."""
 
-from simnb import _replicas
+from simnb import _checks, _replicas
 from simnb._keras import keras, ops
 from simnb.losses._pairs import array_or_none, full_precision
 
@@ -89,16 +89,16 @@ def nan_without_proxy(loss, own):
 def _positions(labels, num_classes):
     values = array_or_none(labels)
     labels = ops.convert_to_tensor(labels if values is None else values)
-    dtype = keras.backend.standardize_dtype(labels.dtype)
-    if not dtype.startswith(("int", "uint")):
-        raise ValueError(f"labels must be integers, the positions of proxies, got dtype {dtype}")
     if len(labels.shape) == 2 and labels.shape[1] == 1:
         labels = labels[:, 0]
     if len(labels.shape) != 1:
         raise ValueError(
             f"labels must be integer classes of shape [batch], got {tuple(labels.shape)}; "
-            "one-hot labels become integers with argmax(axis=1)"
+            f"{_checks.one_label_hint(values)}"
         )
+    dtype = keras.backend.standardize_dtype(labels.dtype)
+    if not dtype.startswith(("int", "uint")):
+        raise ValueError(f"labels must be integers, the positions of proxies, got dtype {dtype}")
     if dtype in ("int8", "uint8", "int16", "uint16"):  # too narrow to be compared with num_classes
         labels = ops.cast(labels, "int32")
     inside = ops.logical_and(labels >= 0, labels < num_classes)

@@ -70,7 +70,7 @@ def balanced_batches(examples, classes_per_batch, examples_per_class, buffer_siz
     """Yield images [C * K, ...] and labels [C * K] out of an iterable of (image, label)."""
     held, left_out, found = _Held(examples_per_class, rng), 0, False
     for image, label in examples:
-        held.add(image, label)
+        held.add(image, np.reshape(label, ()))
         if len(held) < buffer_size:
             continue
         if len(held.ready()) >= classes_per_batch:
@@ -142,10 +142,10 @@ def _image_spec(dataset):
     if not isinstance(spec, tuple) or len(spec) != 2:
         raise ValueError(f"dataset must be a tf.data.Dataset of (image, label), got {spec or type(dataset)}")
     image, label = spec
-    if label.shape.rank != 0:
+    if tuple(label.shape) not in ((), (1,)):
         raise ValueError(
             f"dataset must have one label an element, got labels of shape {label.shape}; "
-            "pass dataset.unbatch()"
+            "pass dataset.unbatch(), or where labels are one-hot, tf.argmax(label)"
         )
     if not label.dtype.is_integer:
         raise ValueError(f"labels must be integers, got {label.dtype.name}")

@@ -42,7 +42,7 @@ def select_examples(x, y, class_list=None, num_examples_per_class=None, *, seed=
     Raises:
         ValueError: If lengths differ.
     """
-    x, y = _array(x), _checks.labels(_array(y).ravel(), count=len(x), of="x")
+    x, y = _array(x), _checks.labels(_array(y), count=len(x), of="x")
     order = np.random.default_rng(_checks.seed(seed)).permutation(len(y))
     if class_list is not None:
         order = order[np.isin(y[order], [int(label) for label in class_list])]

@@ -76,7 +76,13 @@ class MetricModel(keras.Model):
 
     def _position(self, labels):
         """The position of each label among the classes, what a proxy loss calls a label; -1 for no class."""
-        labels = ops.reshape(_replicas.labels(labels), (-1,))
+        labels = _replicas.labels(labels)
+        if len(labels.shape) > 1 and labels.shape[-1] != 1:
+            raise ValueError(
+                f"labels must be integer classes of shape [batch], got {tuple(labels.shape)}; "
+                f"{_checks.one_label_hint(None)}"
+            )
+        labels = ops.reshape(labels, (-1,))
         # In the labels' own dtype: JAX has no int64.
         classes = ops.convert_to_tensor(self._classes.astype(keras.backend.standardize_dtype(labels.dtype)))
         same = ops.equal(labels[:, None], classes[None, :])

@@ -18,6 +18,16 @@ class Batches(keras.utils.PyDataset):
     ``_make`` what a batch is.
     """
 
+    def __new__(cls, *args, **options):
+        """Say what replaces the options of Keras that make batches ahead."""
+        given = [name for name in ("workers", "use_multiprocessing", "max_queue_size") if name in options]
+        if given:
+            raise ValueError(
+                f"{cls.__name__} takes prefetch=2 in place of {', '.join(given)}: so many batches are made "
+                "ahead, each in a thread, in an order that the seed alone decides; 0 makes none ahead"
+            )
+        return super().__new__(cls)
+
     def __init__(self, images, *, augment, prefetch, seed):
         """Keep what batches are made of; ``_plan_for`` completes it."""
         # Keras's own workers stay off: with JAX and PyTorch they deliver batches it only looked at, late.

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from simnb.samplers import BalancedBatches
+from simnb.samplers import BalancedBatches, TwoViewBatches
 
 
 def labelled(sizes):
@@ -298,3 +298,14 @@ def test_bad_input_is_named():
             balanced([6, 6], seed=seed)
     with pytest.raises(IndexError, match="batch must be 0 to 2, got 3"):
         balanced([6, 6]).batch(3)
+
+
+@pytest.mark.parametrize("options", [{"workers": 2}, {"use_multiprocessing": True}, {"max_queue_size": 9}])
+def test_what_replaces_the_options_of_keras_is_said(options):
+    said = f"takes prefetch=2 in place of {next(iter(options))}: so many batches are made ahead"
+    with pytest.raises(ValueError, match=f"BalancedBatches {said}"):
+        BalancedBatches(np.zeros((4, 1)), [0, 0, 1, 1], classes_per_batch=2, examples_per_class=2, **options)
+    with pytest.raises(ValueError, match=f"TwoViewBatches {said}"):
+        TwoViewBatches(np.zeros((4, 1)), batch_size=2, augment=lambda images, rng: images, **options)
+    with pytest.raises(TypeError, match="worker"):
+        BalancedBatches(np.zeros((4, 1)), [0, 0, 1, 1], classes_per_batch=2, examples_per_class=2, worker=2)

@@ -54,6 +54,23 @@ def images(values, *, name="images"):
     return values
 
 
+def pixels(values, *, name="images"):
+    """Raise ValueError where images that ought to be of 0 to 255 are floats of 0 to 1, or of -1 to 1.
+
+    Images that are all black are taken, and so are integers, however dark.
+    """
+    values = np.asarray(values)
+    if values.dtype.kind != "f" or values.size == 0:
+        return
+    low, high = values.min(), values.max()
+    if low >= -1 and high <= 1 and (low or high):
+        scaled = f"({name} + 1) * 127.5" if low < 0 else f"{name} * 255"
+        raise ValueError(
+            f"{name} must have values of 0 to 255 here, got {values.dtype} of {low:.3g} to {high:.3g}, which "
+            f"is nearly black: pass {scaled}; images that are that dark, as uint8"
+        )
+
+
 def labels(values, *, count=None, name="labels", of="embeddings"):
     """Return ``values`` as int64 labels of shape [count], or raise ValueError; a column is taken too."""
     array = _array(values, name)

@@ -8,8 +8,10 @@ import pytest
 
 from simnb.data import from_arrays
 from simnb.layers import MetricEmbedding
-from simnb.losses import TripletLoss
+from simnb.losses import CrossBatchMemory, NormalizedSoftmaxLoss, TripletLoss
 from simnb.models import embed, tutorial_convnet
+from simnb.samplers import BalancedBatches
+from simnb.training import fit
 
 
 @pytest.fixture(scope="module")
@@ -127,3 +129,56 @@ def test_mixed_precision_models_embed_in_float32():
     embeddings = embed(model, np.random.default_rng(0).random((3, 4, 4, 1)))
     assert embeddings.dtype == np.float32
     np.testing.assert_allclose(np.linalg.norm(embeddings, axis=1), 1, rtol=1e-6)
+
+
+def model_giving(output_of):
+    inputs = keras.Input((4, 4, 1))
+    features = keras.layers.Conv2D(2, 3, kernel_initializer=keras.initializers.GlorotUniform(seed=0))(inputs)
+    return keras.Model(inputs, output_of(features, keras.layers.Flatten()(features)))
+
+
+NOT_VECTORS = {
+    r"got a dict of 'map', 'vector'; make one that gives the vectors": lambda x, v: {"map": x, "vector": v},
+    r"got a dict of 'vector'; make one that gives the vectors alone": lambda x, v: {"vector": v},
+    r"got a list of 2; make one that gives the vectors alone": lambda x, v: [v, v],
+    r"got \((2|None), 2, 2, 2\); end it with keras.layers.GlobalAveragePooling2D": lambda x, v: x,
+}
+
+
+@pytest.mark.parametrize("message", NOT_VECTORS)
+def test_a_model_that_gives_no_vectors_is_named_before_anything_is_trained(message):
+    images = np.random.default_rng(0).random((2, 4, 4, 1))
+    model = model_giving(NOT_VECTORS[message])
+    whole = f"the model must give one vector an image, shape .batch, dim., {message}"
+    with pytest.raises(ValueError, match=whole):
+        embed(model, images)
+    with pytest.raises(ValueError, match=whole):
+        embed(lambda batch: model(batch), images)
+    batches = BalancedBatches(images, [0, 1], classes_per_batch=2, examples_per_class=1)
+    for loss in (CrossBatchMemory(TripletLoss(), 4, 8), NormalizedSoftmaxLoss()):
+        with pytest.raises(ValueError, match=whole):
+            fit(model, batches, loss=loss)
+
+
+def test_a_list_of_vectors_or_of_one_output_is_taken():
+    images = np.random.default_rng(0).random((4, 4, 4, 1))
+    expected = embed(model_giving(lambda x, v: v), images)
+    np.testing.assert_allclose(embed(model_giving(lambda x, v: [v]), images), expected, atol=1e-6)
+    np.testing.assert_allclose(embed(lambda batch: expected.tolist(), images), expected, atol=1e-6)
+    batches = BalancedBatches(images, [0, 0, 1, 1], classes_per_batch=2, examples_per_class=2)
+    fit(model_giving(lambda x, v: [v]), batches, verbose=0)
+
+
+def test_a_model_of_a_call_of_its_own_is_looked_at_when_it_is_built():
+    class Two(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.layer = keras.layers.Dense(3)
+
+        def call(self, images):
+            vectors = self.layer(keras.ops.reshape(images, (-1, 16)))
+            return {"vectors": vectors}
+
+    batches = BalancedBatches(np.ones((2, 4, 4, 1)), [0, 1], classes_per_batch=2, examples_per_class=1)
+    with pytest.raises(ValueError, match=r"must give one vector an image, .* got a dict of 'vectors'"):
+        fit(Two(), batches, loss=NormalizedSoftmaxLoss())

@@ -5,8 +5,9 @@ import numpy as np
 from simnb import _checks
 from simnb._keras import keras
 from simnb._terminal import progress_bar
+from simnb.models._pixels import check_pixels
 
-__all__ = ["embed"]
+__all__ = ["check_output", "embed"]
 
 
 def embed(model, images, *, batch_size=64, progress=True):
@@ -23,8 +24,9 @@ def embed(model, images, *, batch_size=64, progress=True):
         Unit vectors, shape [num_examples, dim] float32.
 
     Raises:
-        ValueError: If the images have the wrong rank or do not fit the model, there are none, or the
-            model gives NaN, infinity or an all-zero vector.
+        ValueError: If the images have the wrong rank or do not fit the model, there are none, they are
+            floats of 0 to 1 where the model rescales pixels of 0 to 255, or the model gives something else
+            than one vector an image, NaN, infinity or an all-zero vector.
     """
     images = _checks.not_empty(_checks.images(images), name="images")
     batch_size = _checks.positive_int(batch_size, name="batch_size")
@@ -34,6 +36,8 @@ def embed(model, images, *, batch_size=64, progress=True):
     starts = range(0, len(images), batch_size)
     for start in progress_bar(starts, desc="Embedding", unit="batch", shown=progress):
         batch = np.asarray(images[start : start + batch_size])
+        if start == 0:
+            check_pixels(model, batch)
         vectors = _unit(forward(batch))
         if len(vectors) != len(batch):
             raise ValueError(f"the model must give one vector an image, got {len(vectors)} for {len(batch)}")
@@ -61,12 +65,33 @@ def _check_fits(model, images):
         )
 
 
+def check_output(output):
+    """Raise ValueError unless what a model gives, its values or only their shape, is one [batch, dim]."""
+    kind = None
+    if isinstance(output, dict):
+        kind = f"a dict of {_checks.listed(output)}"
+    elif isinstance(output, list | tuple) and any(len(np.shape(one)) > 1 for one in output):
+        kind = f"a {type(output).__name__} of {len(output)}"
+    if kind is not None:
+        raise ValueError(
+            f"the model must give one vector an image, shape [batch, dim], got {kind}; make one that gives "
+            'the vectors alone, such as keras.Model(model.inputs, model.get_layer("embedding").output)'
+        )
+    shape = tuple(np.shape(output))
+    if len(shape) != 2:
+        raise ValueError(
+            f"the model must give one vector an image, shape [batch, dim], got {shape}; end it with "
+            "keras.layers.GlobalAveragePooling2D() or Flatten(), or simnb.layers.MetricEmbedding(dim)"
+        )
+
+
 def _float32(vectors):
     # NumPy has no bfloat16 of its own.
     return keras.ops.convert_to_numpy(keras.ops.cast(vectors, "float32"))
 
 
 def _unit(vectors):
+    check_output(vectors)
     vectors = _checks.embeddings(_float32(vectors), name="the model's output", nonzero=True)
     norms = np.linalg.norm(vectors.astype(np.float64), axis=1, keepdims=True)
     return (vectors / norms).astype(np.float32)

@@ -7,6 +7,7 @@ import numpy as np
 from simnb import _checks
 from simnb._keras import keras
 from simnb.layers import MetricEmbedding
+from simnb.models._pixels import check_pixels
 from simnb.models.precision import precision_policy
 
 WIDTHS = (64, 128, 256)
@@ -50,8 +51,8 @@ def fast_resnet(
         the default arguments it has 1,193,240 parameters.
 
     Raises:
-        ValueError: If the input is too small for the stages, the images of ``whiten`` do not have its shape,
-            or a number or name is out of range.
+        ValueError: If the input is too small for the stages, the images of ``whiten`` do not have its shape
+            or are not of 0 to 255, or a number or name is out of range.
 
     References:
         Jordan, 94% on CIFAR-10 in 3.29 Seconds on a Single GPU, 2024: the whitening, the order of layers.
@@ -107,6 +108,7 @@ def _whiten(model, images):
     images = _checks.not_empty(_checks.images(images, name="whiten"), name="whiten")[:5000]
     if images.shape[1:] != model.input_shape[1:]:
         raise ValueError(f"whiten must hold images of shape {model.input_shape[1:]}, got {images.shape[1:]}")
+    check_pixels(model, images, name="whiten")
     layer = model.get_layer("patches")
     images = images.astype(np.float32)
     images /= 64.0

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from simnb._checks import one_of
+from simnb._checks import one_of, pixels
 from simnb.augmentation import Augment
 from simnb.tfsim._left_out import missing
 
@@ -54,8 +54,7 @@ class _Views(Augmenter):
                 f"images must be {self.height} x {self.width} as the augmenter was told, got "
                 f"{images.shape[1]} x {images.shape[2]}: resize them first (keras.layers.Resizing)"
             )
-        if images.dtype.kind == "f" and images.size and images.max() <= 1:
-            raise ValueError("images must have values of 0 to 255, got none above 1: multiply them by 255")
+        pixels(images)
         images = images.astype(np.uint8)
         views = [self._augment(images, self._rng) for _ in range(num_augmentations_per_example)]
         return [view.astype(np.float32) / 255 for view in views]

@@ -12,6 +12,9 @@ from simnb._keras import keras
 from simnb.losses import CrossBatchMemory, MultiSimilarityLoss
 from simnb.losses._pairs import PairLoss
 from simnb.losses._proxies import ProxyLoss
+from simnb.models._pixels import check_pixels, expects_bytes
+from simnb.models.embedding import check_output
+from simnb.samplers._batches import Batches
 from simnb.training.average import AverageWeights
 from simnb.training.checkpoint import Checkpoint
 from simnb.training.guards import StopWhenNotFinite, StopWhenWorse
@@ -78,7 +81,9 @@ def fit(
 
     Raises:
         ValueError: If a name is unknown, a number out of range, batches are no data set or hold no pairs for
-            a loss over pairs, or the checkpoint is of another training (it says what differs) or damaged.
+            a loss over pairs, the model gives no vectors, the images of the first batch are floats of 0 to 1
+            where the model rescales pixels of 0 to 255, or the checkpoint is damaged or of another training:
+            it says what differs.
         FloatingPointError: If the loss or the weights become NaN or infinite: it says the step and the
             learning rate, and model and checkpoint have the last good weights.
         KeyboardInterrupt: When interrupted. The model then keeps the weights of its last step, and
@@ -91,6 +96,7 @@ def fit(
     _replicas.check_fit(model, getattr(batches, "rows", None))
     with _replicas.scope(model):
         _build(model, batches)
+        _check_model(getattr(model, "embedder", model), batches)
         learner = _learner(model, batches, loss, loss_weights, _checks.seed(seed))
         steps = epochs * len(batches)
         optimizer = _optimizer(optimizer, learning_rate, schedule, steps, weight_decay)
@@ -150,11 +156,28 @@ def _train(learner, batches, epochs, callbacks, saver, verbose):
 def _build(model, batches):
     """Give a model that has seen no image its weights: proxies, optimizer and checkpoint start from them."""
     if not model.built:
-        images, *_ = batches[0] if hasattr(batches, "__getitem__") else next(iter(batches))
+        images = _first_images(batches)
         if isinstance(model, keras.Sequential):
             model.build((None, *images.shape[1:]))
         else:
-            model(images[:1])
+            check_output(model(images[:1]))
+
+
+def _check_model(embedder, batches):
+    """Refuse a model that gives no vectors, and images that are black to it."""
+    shape = getattr(embedder, "input_shape", None)  # models with a call of their own have none
+    if isinstance(shape, tuple):
+        output = embedder.compute_output_spec(keras.KerasTensor(shape))
+        check_output(output[0] if isinstance(output, list | tuple) and len(output) == 1 else output)
+    if expects_bytes(embedder):
+        check_pixels(embedder, _first_images(batches))
+
+
+def _first_images(batches):
+    if isinstance(batches, Batches):  # ours: asking has no effect on what is made ahead
+        return batches.batch(0)[0]
+    images, *_ = batches[0] if hasattr(batches, "__getitem__") else next(iter(batches))
+    return images
 
 
 def _learner(model, batches, loss, loss_weights, seed):

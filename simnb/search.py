@@ -1,6 +1,7 @@
 """Similarity search in four verbs: add, lookup, calibrate, match; and one folder that keeps it."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 
@@ -110,7 +111,10 @@ class SimilaritySearch:
         """
         self._check_not_empty("lookup")
         k = _checks.positive_int(k, name="k")
-        return self.index.search(self.embed(images), k=k)
+        neighbors = self.index.search(self.embed(images), k=k)
+        if neighbors.class_names is None:  # the index has the labels of Examples, and we their names
+            neighbors = replace(neighbors, class_names=self._class_names)
+        return neighbors
 
     def calibrate(
         self,

@@ -411,8 +411,8 @@ def test_images_are_kept_as_they_are_and_lists_are_stacked():
         (np.array([True, False, True]), "must be integers or strings, got dtype bool"),
         ([0, -1, 1], "labels must be 0 or above, got -1 in row 1"),
         ([0, 1], "labels and images must have the same length, got 2 and 3"),
-        (np.zeros((3, 1), int), r"got \(3, 1\); pass labels\[:, 0\]"),
-        (np.eye(3), r"got \(3, 3\); for one-hot pass labels.argmax\(axis=1\)"),
+        (np.eye(3), r"got \(3, 3\); one-hot labels become integers with argmax\(axis=1\)"),
+        ([[1, 1, 0], [0, 1, 1], [0, 0, 1]], r"got \(3, 3\); an example has one class here"),
         ("dog", r"labels must have shape \[num_examples\], got \(\)"),
         ([0, 20240101, 1], "must number the classes from 0, got 20240101 among 3 labels; renumber them with"),
     ],
@@ -420,6 +420,13 @@ def test_images_are_kept_as_they_are_and_lists_are_stacked():
 def test_labels_that_name_no_class_are_refused(labels, message):
     with pytest.raises(ValueError, match=message):
         data.from_arrays(IMAGES, labels)
+
+
+@pytest.mark.parametrize("labels", [[[2], [0], [1]], np.uint8([[2], [0], [1]]), [["c"], ["a"], ["b"]]])
+def test_a_column_of_labels_is_taken_as_keras_gives_it(labels):
+    examples = data.from_arrays(IMAGES, labels)
+    assert examples.labels.tolist() == [2, 0, 1]
+    assert len(examples.class_names) == 3
 
 
 @pytest.mark.parametrize(

@@ -199,3 +199,12 @@ def test_the_probability_is_that_of_the_matcher_on_fresh_images():
         search.fit_probability(images[30:])
     with pytest.raises(ValueError, match="fit_probability needs indexed images"):
         SimilaritySearch(lambda x: x).fit_probability(images, labels)
+
+
+def test_answers_have_the_names_of_the_examples_that_were_indexed(search):
+    search.calibrate(CALIBRATION)
+    assert search.match(QUERY).names.tolist() == ["a", "b", "Unknown"]
+    assert search.lookup(QUERY, k=2).names.tolist() == [["a", "a"], ["b", "b"], ["a", "b"]]
+    search.add(QUERY.images[2:], labels=[3])
+    with pytest.raises(ValueError, match="label 3 has no name: there are 3 class names"):
+        search.match(QUERY.images, threshold=1.0).names  # noqa: B018

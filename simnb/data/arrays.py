@@ -63,12 +63,10 @@ def _images(images):
 def _labels(labels, class_names):
     """Return integer labels and the names of their classes."""
     array = np.asarray(labels, dtype=None if hasattr(labels, "dtype") else object)
+    if array.ndim == 2 and array.shape[1] == 1:  # as keras.datasets gives them
+        array = array[:, 0]
     if array.ndim != 1:
-        hint = ""
-        if array.ndim == 2:
-            hint = (
-                "; pass labels[:, 0]" if array.shape[1] == 1 else "; for one-hot pass labels.argmax(axis=1)"
-            )
+        hint = f"; {_checks.one_label_hint(labels)}" if array.ndim == 2 else ""
         raise ValueError(f"labels must have shape [num_examples], got {array.shape}{hint}")
     if array.dtype.kind in "OSTU":
         array = _unboxed(array)

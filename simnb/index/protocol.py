@@ -194,5 +194,7 @@ def names_of(labels, class_names):
     """Class name of each label, an object array of the same shape; None for ``UNKNOWN``."""
     if class_names is None:
         raise ValueError("these labels are plain integers: the index was given no class names")
+    if np.max(labels, initial=UNKNOWN) >= len(class_names):
+        raise ValueError(f"label {np.max(labels)} has no name: there are {len(class_names)} class names")
     table = np.array([*class_names, None], object)  # UNKNOWN, -1, is the last
     return table[labels]

@@ -67,7 +67,7 @@ def pixels(values, *, name="images"):
         scaled = f"({name} + 1) * 127.5" if low < 0 else f"{name} * 255"
         raise ValueError(
             f"{name} must have values of 0 to 255 here, got {values.dtype} of {low:.3g} to {high:.3g}, which "
-            f"is nearly black: pass {scaled}; images that are that dark, as uint8"
+            f"is nearly black: pass {scaled}; if they really are that dark, pass them as uint8"
         )
 
 
@@ -100,8 +100,8 @@ def one_label_hint(values):
     marked = marks.ndim == 2 and marks.dtype.kind in "biuf" and np.isin(marks, (0, 1)).all()
     if marked and (marks.sum(axis=1) != 1).any():
         return (
-            "an example has one class here: where it has several, or none, number the combinations, "
-            "np.unique(labels, axis=0, return_inverse=True)[1], or keep one class of each example"
+            "each example must have exactly one class here: keep one class of each, or number the "
+            "combinations with np.unique(labels, axis=0, return_inverse=True)[1]"
         )
     return "one-hot labels become integers with argmax(axis=1)"
 

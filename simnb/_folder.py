@@ -56,7 +56,7 @@ def write(path, fill):
             if isinstance(error, OSError) and error.errno and error.filename is None:
                 error.filename = str(path)  # "No space left on device": where
             raise
-        # Outside: once this has happened, by whatever exception we learn of it, the new version is in use.
+        # Outside the try: once this is done the new version is in use, even if an exception follows.
         os.replace(new / MANIFEST, path / MANIFEST)
         with contextlib.suppress(OSError):  # unless the new one is sure to last, the old one is kept
             (path / _CLAIM).unlink()
@@ -120,12 +120,12 @@ def _open(file, path):
     try:
         handle = os.open(file, flags)
     except PermissionError:
-        if os.path.isdir(file):  # what Windows says of a folder
-            raise ValueError(f"{file.name} of {path} is no file: {_REMEDY}") from None
+        if os.path.isdir(file):  # what Windows raises for a folder
+            raise ValueError(f"{file.name} of {path} is not a file: {_REMEDY}") from None
         raise
     if not stat.S_ISREG(os.fstat(handle).st_mode):
         os.close(handle)
-        raise ValueError(f"{file.name} of {path} is no file: {_REMEDY}")
+        raise ValueError(f"{file.name} of {path} is not a file: {_REMEDY}")
     return os.fdopen(handle, "rb")
 
 
@@ -173,7 +173,7 @@ def _read_manifest(path, name=MANIFEST):
     except (ValueError, KeyError, AttributeError, TypeError, RecursionError):
         undamaged = False
     if not undamaged:  # every byte counts, also a space
-        raise ValueError(f"{name} of {path} is damaged, or of something else: {_REMEDY}")
+        raise ValueError(f"{name} of {path} is damaged, or belongs to something else: {_REMEDY}")
     if manifest.get("format") != FORMAT:
         raise ValueError(
             f"{name} of {path} has format {manifest.get('format')}, this simnb reads format {FORMAT}: "
@@ -191,10 +191,10 @@ def _check_files(manifest, name, path):
         whole &= isinstance(part, dict) and set(part) == {"bytes", "sha256"}
         whole &= whole and type(part["bytes"]) is int and isinstance(part["sha256"], str)
     if not whole:
-        raise ValueError(f"{name} of {path} names no version or not what is in it: {_REMEDY}")
+        raise ValueError(f"{name} of {path} names no version, or does not say what is in it: {_REMEDY}")
     inside = [Path(file).name == file and "\0" not in file and file != ".." for file in files]
     if not all(inside) or not _VERSION.fullmatch(version):
-        raise ValueError(f"{name} of {path} names files outside of it: {_REMEDY}")
+        raise ValueError(f"{name} of {path} names files outside it: {_REMEDY}")
 
 
 def _check_ours(path):
@@ -206,13 +206,13 @@ def _check_ours(path):
     names = set(os.listdir(path))
     if MANIFEST in names:
         return _read_manifest(path)["version"]
-    # Without a manifest, only what a first save leaves that was killed: a lock, a claim, what it claims.
+    # Without a manifest, only what a killed first save leaves: a lock, a claim, and what it claims.
     ours = {name for name in (_LOCK, _CLAIM) if _is_empty(path / name)}
     if _CLAIM in names - ours:
         ours |= {_CLAIM, _read_manifest(path, _CLAIM)["version"]}
     if names - ours:
         other = min(names - ours)
-        raise ValueError(f"{path} is a folder of something else, it holds {other!r}: choose another name")
+        raise ValueError(f"{path} is a folder of something else: it holds {other!r}; choose another name")
     return None
 
 

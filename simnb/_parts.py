@@ -50,8 +50,8 @@ def read_model(folder, path):
 
 
 def check_archive(file):
-    """Refuse a ``.keras`` file that becomes larger when it is read; no part of it is read for that."""
-    if not zipfile.is_zipfile(file):  # Keras says what it is not
+    """Refuse a ``.keras`` file that becomes larger when it is read; no array is read for this check."""
+    if not zipfile.is_zipfile(file):  # Keras raises its own error
         return
     with zipfile.ZipFile(file) as archive:
         parts = archive.infolist()
@@ -67,7 +67,7 @@ def check_archive(file):
 
 
 def _array_bytes(weights):
-    """How many bytes the arrays of an HDF5 file have once they are read; none of them is."""
+    """How many bytes the arrays of an HDF5 file have once they are read; none is read here."""
     import h5py
 
     sizes = []
@@ -78,7 +78,7 @@ def _array_bytes(weights):
 
 def _check_size(what, inside, size):
     if inside > size:
-        raise ValueError(f"{what} have {inside:,} bytes, but it has {size:,}: Keras compresses nothing")
+        raise ValueError(f"{what} have {inside:,} bytes, but the file has {size:,}: Keras compresses nothing")
 
 
 def write_gallery(index, folder):
@@ -110,7 +110,7 @@ def read_gallery(folder, path, *, facts, uri, search, recall):
         The index.
 
     Raises:
-        ValueError: If there are rows at ``uri``, or the file cannot be read or is not as the facts say.
+        ValueError: If there are rows at ``uri``, or the file cannot be read or does not match the facts.
     """
     with contextlib.ExitStack() as stack:
         with explained(GALLERY, folder, path):
@@ -118,7 +118,7 @@ def read_gallery(folder, path, *, facts, uri, search, recall):
             found = _facts(saved)
             expected = found if facts is None else {name: facts.get(name) for name in found}
             if found != expected:
-                raise ValueError(f"it should have {expected}, and has {found}")
+                raise ValueError(f"it should have {expected}, but has {found}")
         if PurePath(str(uri)).suffix in SUFFIXES:
             if Path(uri).exists():
                 raise ValueError(_taken(uri))
@@ -150,7 +150,7 @@ def explained(name, folder, path, *, hint=""):
     try:
         yield
     except Exception as error:
-        # HDF5 says OSError of what a file holds, too, but then without a number.
+        # HDF5 raises OSError for damaged content too, but then without an errno.
         if isinstance(error, OSError) and (error.errno or name == GALLERY):
             raise
         text = str(error).replace(str(folder), str(path))

@@ -1,4 +1,4 @@
-"""Text of others: what can be stored, and what can be seen, whatever bytes a name on a disk was made of."""
+"""Text from outside, such as file names: made fit to be stored and shown, whatever bytes it came from."""
 
 import re
 
@@ -7,7 +7,7 @@ _CONTROL = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f]")
 
 
 def shown(text) -> str:
-    r"""Escape what is no character: a lone surrogate, as Python makes of a file name that is not UTF-8.
+    r"""Escape lone surrogates, which Python makes of a file name that is not UTF-8.
 
     Args:
         text: Any string.
@@ -24,7 +24,7 @@ def shown(text) -> str:
 
 
 def visible(text) -> str:
-    r"""Escape control characters too, of which fonts have no picture, but for the end of a line.
+    r"""Escape control characters too, which fonts cannot show; ends of lines stay.
 
     Args:
         text: Any string.

@@ -9,7 +9,7 @@ __all__ = ["DISTANCES", "pairwise", "paired"]
 
 #: Between these, squares and their sums keep their digits in float32.
 SMALLEST_SQUARE, LARGEST_SQUARE = 1e-30, 1e38
-_LEAST_POWER = 1e-12  # of a row less its mean: below it, of values around 1, there is only rounding
+_LEAST_POWER = 1e-12  # of a row minus its mean: below this, for values around 1, there is only rounding
 _SINGLE = float(np.finfo(np.float32).max)
 
 
@@ -89,7 +89,7 @@ def pairwise(a, b, distance="cosine", *, ops=np):
 
     Raises:
         ValueError: If the name is unknown or, for NumPy arrays, if a shape is wrong, a value
-            is not finite or a distance is larger than float32 can be.
+            is not finite or a distance is too large for float32.
 
     References:
         snr: Yuan et al., Signal-to-Noise Ratio, CVPR 2019. https://arxiv.org/abs/1904.02616
@@ -124,7 +124,7 @@ def paired(a, b, distance="cosine"):
 
     Raises:
         ValueError: If the name is unknown, a shape is wrong, lengths differ, a value is not finite or a
-            distance is larger than float32 can be.
+            distance is too large for float32.
     """
     _checks.one_of(distance, DISTANCES, name="distance")
     a, b = _rows(a, b)
@@ -179,26 +179,26 @@ def _pairwise_in_float64(a, b, distance):
 
 
 def _power(rows):
-    """Squared length of rows less their own means, shape [num_rows] float64.
+    """Squared length of rows minus their own means, shape [num_rows] float64.
 
-    Where a row does not vary, more than that, by its largest value: snr divides by it.
+    Where a row does not vary, a small number scaled by its largest value: snr divides by it.
     """
     least = _LEAST_POWER * np.minimum(np.abs(rows).max(axis=1).astype(np.float64), 1.0) ** 2
     return np.maximum(np.square(centered(rows)).sum(axis=1), np.where(least > 0, least, _LEAST_POWER))
 
 
 def centered(rows):
-    """Rows less their own means, float64."""
+    """Rows minus their own means, float64."""
     return rows - rows.mean(axis=1, keepdims=True, dtype=np.float64)
 
 
 def doubtful(distances, queries, distance):
-    """Which distances may have lost their digits in float32, where squares are that small or large.
+    """Which distances may have lost their digits in float32, as their squares are too small or too large.
 
     Args:
         distances: Shape [num_queries, ...] float32.
         queries: Shape [num_queries, dim].
-        distance: Its name.
+        distance: Name of the distance.
 
     Returns:
         Shape [num_queries, ...] bool.
@@ -221,7 +221,7 @@ def in_float32(distances, distance):
     if largest > _SINGLE:
         raise ValueError(
             f"{distance} distances must fit float32, {_SINGLE:.2g} at most, got {largest:.2g}: scale the "
-            "embeddings, those of values from 1e-15 to 1e15 always fit"
+            "embeddings; those with values from 1e-15 to 1e15 always fit"
         )
     return distances.astype(np.float32)
 

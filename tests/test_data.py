@@ -319,7 +319,7 @@ def test_a_split_that_cannot_be_is_refused(arguments, message):
     ],
 )
 def test_a_split_of_few_images_names_fractions_that_would_do(counts, unknown, fractions):
-    message = rf"leaves no example of class '\w+', which has \d; {fractions} would do, or leave the class out"
+    message = rf"leaves no example of class '\w+', which has \d; pass {fractions}, or leave the class out"
     with pytest.raises(ValueError, match=message):
         make(np.repeat(np.arange(len(counts)), counts)).split(unknown=unknown)
 
@@ -334,7 +334,7 @@ def test_the_fractions_that_are_named_do(counts, shares):
     try:
         examples.split(**fractions)
     except ValueError as error:
-        named = re.search(r"; (train=\S+, gallery=\S+, calibration=\S+, query=\S+) would do", str(error))[1]
+        named = re.search(r"; pass (train=\S+, gallery=\S+, calibration=\S+, query=\S+), or", str(error))[1]
         wanted = eval(f"dict({named})")
         parts = dict(zip(PARTS, examples.split(**wanted), strict=True))
         for part, share in wanted.items():
@@ -608,7 +608,7 @@ def test_what_cannot_be_read_is_skipped_and_listed(damaged):
     for name, reason in {
         "a/1_empty.jpg": "an empty file",
         "a/3_truncated.jpg": "truncated",
-        "a/4_text.png": "this is no JPEG, PNG, WebP, BMP",
+        "a/4_text.png": "this is not a JPEG, PNG, WebP, BMP",
         "a/5_bomb.png": "exceeds limit",
         "a/6_photo.png": "a HEIC photo cannot be read; save it as JPEG or PNG first",
         "c/8_empty.webp": "an empty file",
@@ -693,7 +693,7 @@ def test_a_folder_that_is_none_is_refused(tmp_path):
     with pytest.raises(ValueError, match=r"must hold JPEG, PNG, WebP, BMP, .* images .*, found none"):
         data.from_folder(tmp_path)
     (tmp_path / "a/1.png").write_text("no image")
-    with pytest.raises(ValueError, match=r"holds no image that can be read: a/1\.png \(this is no JPEG"):
+    with pytest.raises(ValueError, match=r"holds no image that can be read: a/1\.png \(this is not a JPEG"):
         data.from_folder(tmp_path)
 
 

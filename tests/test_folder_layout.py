@@ -149,7 +149,7 @@ def test_a_folder_that_comes_twice_is_read_once_where_it_lies(tmp_path):
     assert left_out == {
         "animal": "the same folder as cat",
         "before": "the same folder as cat/old",
-        "dog/loop": "a link to a folder below a class is not followed",
+        "dog/loop": "a link to a folder is not followed inside a class",
     }
 
 
@@ -215,7 +215,7 @@ def latin(tmp_path):
 @pytest.mark.parametrize("lazy", [False, True])
 def test_a_class_folder_whose_name_is_not_utf_8_is_shown_escaped_and_read(latin, lazy):
     (latin / "bar" / "\udcff.png").write_text("no image")
-    with pytest.warns(data.SkippedFiles, match=r"bar/\\xff.png \(this is no JPEG"):
+    with pytest.warns(data.SkippedFiles, match=r"bar/\\xff.png \(this is not a JPEG"):
         examples = data.from_folder(latin, image_size=(4, 4), lazy=lazy)
     assert examples.class_names == ("bar", "caf\\xe9")
     assert np.asarray(examples.images)[:, 0, 0, 0].tolist() == [3, 4]
@@ -231,7 +231,7 @@ def test_such_names_may_be_given_as_the_disk_has_them(latin):
 
 def test_two_folders_that_are_shown_alike_are_refused(latin):
     fill(latin, "caf\\xe9/1.png")
-    with pytest.raises(ValueError, match=r"class folders must differ in the names .* got 'caf.*' and 'caf"):
+    with pytest.raises(ValueError, match=r"class folders must have different names .* got 'caf.*' and 'caf"):
         data.from_folder(latin)
 
 

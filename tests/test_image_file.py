@@ -139,7 +139,7 @@ def test_a_damaged_second_frame_is_one_and_never_an_error():
 
 def test_pixels_that_are_fractions_are_refused_for_it_is_not_known_what_is_white(tmp_path):
     fractions = file_of(Image.fromarray(np.linspace(0, 1, 12, dtype="f").reshape(3, 4)), "TIFF")
-    with pytest.raises(ValueError, match="its pixels are fractions, of which white is not known; save"):
+    with pytest.raises(ValueError, match="its pixels are fractions without a known white; save"):
         read_image(fractions)
     (tmp_path / "cat").mkdir()
     (tmp_path / "cat" / "1.tif").write_bytes(fractions)
@@ -157,7 +157,7 @@ def test_an_image_is_resized_to_what_is_asked_for():
     ("content", "message"),
     [
         (b"", "the file is empty"),
-        (b"just some words", "this is no JPEG, PNG, WebP, BMP, GIF, TIFF"),
+        (b"just some words", "this is not a JPEG, PNG, WebP, BMP, GIF, TIFF"),
         (b"  <svg xmlns='http://www.w3.org/2000/svg'/>", "an SVG drawing cannot be read; save it as"),
         (b"\x00\x00\x00\x18ftypheic" + b"\x00" * 40, "a HEIC photo cannot be read"),
         (b"\x00\x00\x01\x00" + b"\x00" * 40, "an icon cannot be read"),

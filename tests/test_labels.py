@@ -75,7 +75,7 @@ def test_one_hot_and_multi_hot_labels_are_told_apart_and_explained(room, dtype):
         ValueError, match=r"got \(12, 3\); one-hot labels become integers with argmax\(axis=1\)$"
     ):
         room(ONE_HOT.astype(dtype))
-    with pytest.raises(ValueError, match=r"got \(12, 3\); .* number the combinations, np\.unique"):
+    with pytest.raises(ValueError, match=r"got \(12, 3\); .* number the combinations with np\.unique"):
         room(MULTI_HOT.astype(dtype))
     combinations = np.unique(MULTI_HOT, axis=0, return_inverse=True)[1]
     assert combinations.shape == (12,)

@@ -117,7 +117,7 @@ def test_bad_input_is_named(convnet):
         embed(lambda batch: np.full((len(batch), 3), np.nan), images_of(2))
     with pytest.raises(ValueError, match="the model's output must not be all zero"):
         embed(lambda batch: np.zeros((len(batch), 3)), images_of(2))
-    with pytest.raises(ValueError, match="must give one vector an image, got 1 for 3"):
+    with pytest.raises(ValueError, match="must give one vector per image, got 1 for 3"):
         embed(lambda batch: np.ones((1, 3)), images_of(3))
     with pytest.raises(ValueError, match=r"at least 24 pixels a side, got \(16, 16, 3\)"):
         tutorial_convnet((16, 16, 3))
@@ -149,7 +149,7 @@ NOT_VECTORS = {
 def test_a_model_that_gives_no_vectors_is_named_before_anything_is_trained(message):
     images = np.random.default_rng(0).random((2, 4, 4, 1))
     model = model_giving(NOT_VECTORS[message])
-    whole = f"the model must give one vector an image, shape .batch, dim., {message}"
+    whole = f"the model must give one vector per image, shape .batch, dim., {message}"
     with pytest.raises(ValueError, match=whole):
         embed(model, images)
     with pytest.raises(ValueError, match=whole):
@@ -180,5 +180,5 @@ def test_a_model_of_a_call_of_its_own_is_looked_at_when_it_is_built():
             return {"vectors": vectors}
 
     batches = BalancedBatches(np.ones((2, 4, 4, 1)), [0, 1], classes_per_batch=2, examples_per_class=1)
-    with pytest.raises(ValueError, match=r"must give one vector an image, .* got a dict of 'vectors'"):
+    with pytest.raises(ValueError, match=r"must give one vector per image, .* got a dict of 'vectors'"):
         fit(Two(), batches, loss=NormalizedSoftmaxLoss())

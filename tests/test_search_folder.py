@@ -318,7 +318,7 @@ def test_a_part_that_is_cut_longer_or_missing_is_refused(copy, name):
     with pytest.raises(ValueError, match=f"{name} of .*copy is missing: put back"):
         SimilaritySearch.load(copy)
     file.mkdir()
-    with pytest.raises(ValueError, match=f"{name} of .*copy is no file: put back"):
+    with pytest.raises(ValueError, match=f"{name} of .*copy is not a file: put back"):
         SimilaritySearch.load(copy)
     shutil.rmtree(version_of(copy))
     with pytest.raises(ValueError, match=r"calibration.json of .*copy is missing: put back"):
@@ -336,7 +336,7 @@ def test_every_byte_of_the_manifest_counts(copy):
     for data in bad:
         file.write_bytes(data)
         with pytest.raises(
-            ValueError, match=r"manifest.json of .*copy is damaged, or of something else: put"
+            ValueError, match=r"manifest.json of .*copy is damaged, or belongs to something else: put"
         ):
             SimilaritySearch.load(copy)
     file.write_bytes(whole)
@@ -373,10 +373,10 @@ def test_a_manifest_cannot_name_files_outside(copy, tmp_path):
     (tmp_path / "secret").write_bytes(b"secret")
     part = {"bytes": 6, "sha256": hashlib.sha256(b"secret").hexdigest()}
     write_manifest(copy, files={**manifest_of(copy)["files"], "../../secret": part})
-    with pytest.raises(ValueError, match="names files outside of it"):
+    with pytest.raises(ValueError, match="names files outside it"):
         SimilaritySearch.load(copy)
     write_manifest(copy, files={}, version="..")
-    with pytest.raises(ValueError, match="names files outside of it"):
+    with pytest.raises(ValueError, match="names files outside it"):
         SimilaritySearch.load(copy)
 
 
@@ -401,7 +401,9 @@ def test_what_is_no_saved_search_is_not_loaded(tmp_path):
 @pytest.mark.parametrize("name", ["notes.txt", "manifest.json", "version-1"])
 def test_a_folder_of_something_else_is_not_written_over(name, tmp_path):
     (tmp_path / name).write_text('{"name": "a web page"}')
-    with pytest.raises(ValueError, match=r"folder of something else, it holds|damaged, or of something else"):
+    with pytest.raises(
+        ValueError, match=r"folder of something else: it holds|damaged, or belongs to something"
+    ):
         searched().save(tmp_path, model=False)
     assert contents(tmp_path) == {name: b'{"name": "a web page"}'}
     with pytest.raises(ValueError, match="is a file: choose another name for the folder"):
@@ -815,7 +817,7 @@ def test_a_pipe_in_the_place_of_a_part_is_refused_and_not_waited_for(copy, part)
     os.mkfifo(file)
     for use in (SimilaritySearch.load, lambda path: searched().save(path, model=False)):
         if use is SimilaritySearch.load or part == "manifest.json":
-            with pytest.raises(ValueError, match=f"{part} of .*copy is no file: put back"):
+            with pytest.raises(ValueError, match=f"{part} of .*copy is not a file: put back"):
                 use(copy)
     searched().save(copy.with_name("other"), model=False)
 
@@ -868,7 +870,7 @@ def test_weights_that_are_more_than_their_file_are_refused(copy, how, tmp_path):
             other.filelist += 100 * [other.filelist[-1]]
     put(copy, "model.keras", packed.read_bytes())
     with pytest.raises(
-        ValueError, match=r"model.keras of .*copy cannot be read: .* bytes, but it has [\d,]+: Keras"
+        ValueError, match=r"model.keras of .*copy cannot be read: .* bytes, but the file has [\d,]+: Keras"
     ):
         SimilaritySearch.load(copy)
 
@@ -914,12 +916,12 @@ def test_a_version_of_somebody_else_is_never_deleted(tmp_path):
                 (folder / other).write_text("theirs")
         before = contents(folder)
         with pytest.raises(
-            ValueError, match=r"folder of something else, it holds|damaged, or of something else"
+            ValueError, match=r"folder of something else: it holds|damaged, or belongs to something"
         ):
             searched().save(folder, model=False)
         assert contents(folder) == before
     (tmp_path / "empty" / name).mkdir(parents=True)
-    with pytest.raises(ValueError, match=f"folder of something else, it holds '{name}'"):
+    with pytest.raises(ValueError, match=f"folder of something else: it holds '{name}'"):
         searched().save(tmp_path / "empty", model=False)
     assert os.listdir(tmp_path / "empty") == [name]
 

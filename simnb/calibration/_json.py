@@ -13,7 +13,7 @@ from simnb.matching import MATCHERS
 
 _FORMAT = 2
 _FACTS = ("matcher", "k", "distance", "seed", "gallery")
-#: What reading a text raises where a part is missing, of another type or beyond all bounds.
+#: What reading a text raises where a part is missing, of another type or out of range.
 MALFORMED = (KeyError, TypeError, AttributeError, ValueError, OverflowError)
 _COUNTS = ("accepted_right", "accepted_wrong", "accepted_unknown")
 
@@ -71,7 +71,7 @@ def _cutpoint(*, name, metric, target, met, threshold, rates, confidence, by_cla
         raise ValueError(f"name and met must be a string and a boolean, got {name!r} and {met!r}")
     for share in (target, confidence, *rates.values()):
         if share is not None and not 0 <= number(share) <= 1:
-            raise ValueError(f"targets, confidence and rates must be shares, got {share!r}")
+            raise ValueError(f"targets, confidence and rates must be from 0 to 1, got {share!r}")
     return (Cutpoint if met else NotMet)(
         Goal(name, metric, target),
         number(threshold, infinite=True),
@@ -93,7 +93,7 @@ def _curves(*, dtype, distances, num_known, num_unknown, **counts):
     if any(len(n) != len(distances) + 1 or n[0] or (np.diff(n) < 0).any() for n in counts):
         raise ValueError("counts must rise from 0, one a candidate")
     if right[-1] + wrong[-1] > known or of_unknown[-1] > unknown:
-        raise ValueError("no more queries can be accepted than there are")
+        raise ValueError("more queries are accepted than there are")
     return Curves(distances, *counts, known, unknown)
 
 
@@ -111,7 +111,7 @@ def numbers(values, *, infinite=False):
 
 
 def number(value, *, infinite=False):
-    """A number of a text as a float; where infinite ones are allowed, they are the strings of it."""
+    """A number of a text as a float; infinite ones, where allowed, are the strings "inf" and "-inf"."""
     if infinite and value in ("inf", "-inf"):
         return float(value)
     if type(value) not in (int, float) or not np.isfinite(float(value)) or float(value) != value:
@@ -122,7 +122,7 @@ def number(value, *, infinite=False):
 def _check(calibration, cutpoints):
     """Raise where a part is missing or of another type."""
     if not 0 < cutpoints == len(calibration.cutpoints):
-        raise ValueError("there must be cutpoints, each with a name of its own")
+        raise ValueError("there must be cutpoints, all with different names")
     _checks.one_of(calibration.matcher, MATCHERS, name="matcher")
     _checks.positive_int(calibration.k, name="k")
     _checks.seed(calibration.seed)

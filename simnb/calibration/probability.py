@@ -94,7 +94,7 @@ class MatchProbability:
 
 
 def _check(probability):
-    """Return it, or raise where it is none that ``fit_probability`` gives."""
+    """Return it, or raise where ``fit_probability`` cannot have made it."""
     method, distances = probability.method, probability.distances
     _checks.one_of(method, METHODS, name="method")
     _checks.one_of(probability.matcher, MATCHERS, name="matcher")
@@ -106,7 +106,7 @@ def _check(probability):
         whole = 0 < len(distances) == len(values) and (np.diff(distances) >= 0).all()
         whole = whole and (values >= 0).all() and (values <= 1).all() and (np.diff(values) <= 0).all()
     if not whole:
-        raise ValueError(f"distances and probabilities must be a curve of {method}")
+        raise ValueError(f"distances and probabilities do not form a curve of {method}")
     return probability
 
 

@@ -22,8 +22,8 @@ class Examples:
             is read when it is indexed, not before. Parts of ``LazyImages`` are lazy too; those of a memory
             map are views where they are slices, else copies.
         labels: Shape [num_examples] int64, from 0 to ``len(class_names) - 1``.
-        class_names: ``class_names[label]`` is the name of a class. Parts keep all of them. Bytes that are no
-            UTF-8, as names of files can hold them, are escaped: ``caf\\xe9``.
+        class_names: ``class_names[label]`` is the name of a class. Parts keep all of them. Bytes that are
+            not UTF-8, as in some file names, are escaped: ``caf\\xe9``.
         ids: Unique, shape [num_examples] int64. Parts keep theirs.
 
     Example:
@@ -172,7 +172,7 @@ class Examples:
                 if len(cut) == 0 and fractions[part] > 0:
                     raise ValueError(
                         f"{part}={fractions[part]} leaves no example of class {self.class_names[label]!r}, "
-                        f"which has {len(positions)}; {_would_do(fractions, by_class)} would do, or leave "
+                        f"which has {len(positions)}; pass {_would_do(fractions, by_class)}, or leave "
                         "the class out with only()"
                     )
                 parts[part].append(cut)
@@ -248,9 +248,9 @@ def _fractions(fractions):
 
 
 def _would_do(fractions, by_class):
-    """Fractions near the given ones, by which every part gets an example of each class, or as many can."""
+    """Fractions near the given ones that give each part, or as many as can, an example of each class."""
     fewest = min(len(positions) for _, positions in by_class)
-    # Of too few images for all parts, training can be done without, and then a threshold of one's own.
+    # Where images are too few for all parts, leave out training first, then calibration.
     kept = [name for name in ("gallery", "query", "calibration", "train") if fractions[name] > 0][:fewest]
     sizes = {name: max(round(fractions[name] * fewest), 1) for name in kept}
     while sum(sizes.values()) > fewest:

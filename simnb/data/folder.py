@@ -57,20 +57,21 @@ def from_folder(
 ) -> Examples:
     """Read a folder that holds one sub-folder of images for each class.
 
-    JPEG, PNG, WebP, BMP, GIF and TIFF files count, and AVIF where Pillow reads it, at any depth below a
-    class's folder; of an animation or of several pages the first. Hidden files do not, nor those that are no
-    images. Images become RGB, upright as their EXIF data says, transparent parts on white, and are resized
-    to ``image_size`` without keeping their proportions. What cannot be read is skipped with a warning; so are
-    images of other kinds, those outside of the class folders, and a folder that comes once more by a link.
+    JPEG, PNG, WebP, BMP, GIF and TIFF files are read, and AVIF where Pillow reads it, at any depth below a
+    class folder; of an animation the first frame, of several pages the first. Hidden files are not read, nor
+    are files that are not images. Images become RGB, upright as their EXIF data says, transparent parts on
+    white, and are resized to ``image_size`` without keeping their proportions. What cannot be read is skipped
+    with a warning; so are images of other kinds, images outside the class folders, and a folder that a link
+    leads to again.
 
     Args:
         path: The folder.
-        split: Where the folder holds parts, such as ``train`` and ``test``, which hold the class folders: the
-            name of the part to read. Labels mean the same in all parts, and no id is in two of them.
+        split: The name of the part to read, where the folder holds parts, such as ``train`` and ``test``, and
+            these hold the class folders. Labels mean the same in all parts, and no id is in two of them.
         image_size: ``(height, width)`` of the result.
-        class_names: Name of each class, in the order of their labels; the names of the sub-folders, sorted,
-            when left out: of those of all parts with ``split``. With those of another folder, labels mean the
-            same in both.
+        class_names: Name of each class, in the order of their labels. When left out, the names of the
+            sub-folders, sorted; with ``split``, of those of all parts. Pass the class names of another folder
+            to give labels the same meaning in both.
         first_id: Id of the first image file. Images of two folders that are used together need ids that
             differ, such as ``first_id=1_000_000`` for the second.
         max_pixels: Larger images are skipped before they are decoded: a small file can claim a size that
@@ -83,9 +84,9 @@ def from_folder(
 
     Returns:
         ``Examples`` with uint8 images, shape [num_examples, height, width, 3]; lazy ones have the same
-        pixels. Class names include those of sub-folders without a readable image; bytes of a name that are no
-        UTF-8 are escaped, as in ``caf\\xe9``. Ids are ``first_id`` plus positions among all image files,
-        sorted, of all parts, so that a file that cannot be read changes no other id.
+        pixels. Class names include those of sub-folders without a readable image; bytes of a name that
+        are not UTF-8 are escaped, as in ``caf\\xe9``. Ids are ``first_id`` plus positions among all image
+        files, sorted, of all parts, so that a file that cannot be read changes no other id.
 
     Raises:
         FileNotFoundError: If there is no such folder.

@@ -46,7 +46,7 @@ _NOT_READ = {
 _NOT_READ = {
     suffix: kind for kind, some in _NOT_READ.items() for suffix in some.split() if suffix not in SUFFIXES
 }
-# The first bytes of what comes under the name of an image, or those from the fifth on.
+# The first bytes of files that are named like images but are not, or those from the fifth on.
 _SIGNS = {
     b"<svg": "an SVG drawing",
     b"<?xml": "an SVG drawing or another XML file",
@@ -118,7 +118,7 @@ def opened(file, max_pixels):
         if image.width * image.height > max_pixels:
             raise ValueError(f"{image.width} x {image.height} pixels are more than max_pixels={max_pixels}")
         if image.mode == "F":
-            raise ValueError("its pixels are fractions, of which white is not known; save 8 or 16 bits")
+            raise ValueError("its pixels are fractions without a known white; save it with 8 or 16 bits")
         yield image
 
 
@@ -158,12 +158,12 @@ def _content(source):
 
 
 def is_image(suffix):
-    """Whether a file with this suffix is an image, be it read or not."""
+    """Whether a file with this suffix is an image, readable here or not."""
     return suffix.lower() in SUFFIXES or suffix.lower() in _NOT_READ
 
 
 def not_read(suffix):
-    """Why a file with this suffix is not read although it is an image; None where it is read, or no image."""
+    """Why an image with this suffix is not read; None where it is read, or is not an image."""
     kind = _NOT_READ.get(suffix.lower())
     return None if kind is None else _save_it(kind)
 
@@ -179,12 +179,12 @@ def reason(error, source):
 
 
 def _no_image(content):
-    """Why no decoder takes these bytes, of which the first will do."""
+    """Why no decoder takes these bytes; the first few are enough."""
     start = content[:64].lstrip()
     for sign, kind in _SIGNS.items():
         if start.startswith(sign) or start[4:].startswith(sign):
             return _save_it(kind)
-    return f"this is no {KINDS} image"
+    return f"this is not a {KINDS} image"
 
 
 def _save_it(kind):

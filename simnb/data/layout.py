@@ -56,7 +56,7 @@ def image_files(root, *, split, class_names):
 
     Raises:
         FileNotFoundError: If there is no such folder.
-        ValueError: If it is none, or no class folders, or no image files are found, or a name is wrong.
+        ValueError: If it is not a folder, no class folders or no image files are found, or a name is wrong.
     """
     first = 0
     if split is None:
@@ -91,7 +91,7 @@ def class_folders(root):
 
     Raises:
         FileNotFoundError: If there is no such folder.
-        ValueError: If it is none, or has no sub-folders.
+        ValueError: If it is not a folder, or has no sub-folders.
     """
     skipped = []
     classes = _class_folders(root, _not_to_read(root), skipped)
@@ -101,12 +101,12 @@ def class_folders(root):
 
 
 def check_layout(root, classes, call):
-    """Refuse a folder whose sub-folders are no classes, but parts of a data set, or hold the classes.
+    """Refuse a folder whose sub-folders are not classes, but parts of a data set, or hold the classes.
 
     Args:
         root: ``Path`` of the folder.
         classes: Its classes, as ``class_folders`` gives them.
-        call: Given the folder and the name of the part, or None, that are meant: the call that reads them.
+        call: Gives the text of the call that reads a folder and the name of a part, or None.
     """
     meant = _meant(root, set().union(*(one.holding for one in classes)))
     if meant is None:
@@ -151,7 +151,7 @@ def _parts(root):
     if not parts:
         raise ValueError(
             f"split must name a sub-folder of {shown(str(root))} that holds one sub-folder of images for "
-            "each class, but there is none; leave split out where it holds the class folders itself"
+            "each class, but there is none; leave split out if that folder itself holds the class folders"
         )
     return dict(sorted(parts.items()))
 
@@ -172,7 +172,7 @@ def _class_folders(root, seen, skipped):
             continue
         if one.name in folder_of:
             both = f"{folder_of[one.name].name!r} and {folder.name!r}"
-            raise ValueError(f"class folders must differ in the names they are shown by, got {both}")
+            raise ValueError(f"class folders must have different names once escaped, got {both}")
         folder_of[one.name] = folder
         classes.append(one)
     for file in sorted(root.iterdir()):
@@ -205,7 +205,7 @@ def _read_class(root, top, seen, skipped):
         seen[real] = parent
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         links = [path for name in folders if os.path.islink(path := os.path.join(parent, name))]
-        skipped += [(Path(link), "a link to a folder below a class is not followed") for link in links]
+        skipped += [(Path(link), "a link to a folder is not followed inside a class") for link in links]
         at = Path(parent).relative_to(root).parts
         for name in sorted(names):
             path, suffix = os.path.join(parent, name), os.path.splitext(name)[1]
@@ -239,7 +239,7 @@ def _given(class_names, found):
 
 
 def _meant(root, holding):
-    """The folder, and the name of its part or None, to read where sub-folders of ``root`` are no classes.
+    """The folder, and the name of its part or None, to read where sub-folders of ``root`` are not classes.
 
     Args:
         root: ``Path`` of the folder.

@@ -1,4 +1,4 @@
-"""A connection to one SQLite file: a change is made whole, whatever interrupts it or becomes of the file.
+"""A connection to one SQLite file: a change is made whole, whatever interrupts it or happens to the file.
 
 Every change is one transaction of SQLite, in the file itself and synchronized before it is acknowledged: no
 part of what was acknowledged is in a file beside it. While a change is written, ``-journal`` beside the file
@@ -17,7 +17,7 @@ from pathlib import Path
 
 from simnb.index import _fork
 
-SMALLEST = 512  # bytes of an SQLite file
+SMALLEST = 512  # an SQLite file has no fewer bytes
 _BUSY = ("SQLITE_BUSY", "SQLITE_LOCKED")
 _FEW = 2**20  # bytes free on a disk that has refused to write
 _of_parent = set()  # files that SQLite believes to be locked in this process, since it was forked
@@ -33,7 +33,7 @@ class Connection:
         path: Name of the file.
         prepare: Called with its absolute name before it is opened.
         opened: Called with this object whenever it was opened anew.
-        patience: Seconds that another process is waited for, which reads or writes.
+        patience: Seconds to wait for another process that reads or writes.
 
     Attributes:
         db: The ``sqlite3.Connection``, or None.
@@ -56,14 +56,14 @@ class Connection:
         if not self.place.parent.is_dir():
             raise FileNotFoundError(errno.ENOENT, "there is no such folder", str(self.path.parent))
         if self.place.is_file() and 0 < self.place.stat().st_size < SMALLEST:  # SQLite takes it as empty
-            raise ValueError(f"{self.path} is not an index: it is cut, or something else")
+            raise ValueError(f"{self.path} is not an index: it is cut short, or something else")
         self._prepare(self.place)
         self._unlocked = False
         self._open(f"mode={'rwc' if make else 'rw'}", make)
         try:
             mode = self.pragma("journal_mode")
         except sqlite3.OperationalError as error:
-            # Written by an earlier version, and in a folder that is not ours: SQLite wants a file beside it
+            # Written by an earlier version, in a folder we may not write to: SQLite wants a file beside it
             # even to read, unless it may rely on nobody changing it. So we look whether anybody has.
             cannot = _name(error).startswith(("SQLITE_READONLY", "SQLITE_CANTOPEN"))
             if not (cannot and self.place.is_file()) or Path(f"{self.place}-wal").exists():
@@ -98,7 +98,7 @@ class Connection:
         return True
 
     def after_fork(self, _, child):
-        """Leave a connection that is still open to the parent, for ever."""
+        """Give up a connection that is still open: it belongs to the parent."""
         if child and self.db is not None:
             # Were it closed, SQLite would undo what the parent is writing.
             ctypes.pythonapi.Py_IncRef(ctypes.py_object(self.db))
@@ -111,7 +111,7 @@ class Connection:
         Args:
             first: Reads something, and may be called again: another process may hold it up.
             work: May be called again where the file changed under it.
-            also_gone: Whether a file will do that is at its path no more, if it is open.
+            also_gone: Whether an open file will do that is no longer at its path.
         """
         while True:
             result = self._transaction("BEGIN", first, work, also_gone)
@@ -119,7 +119,7 @@ class Connection:
                 return result
 
     def writing(self, first, work, *, checked=True):
-        """Call ``work(first())``, which changes the file: all of it is done or nothing.
+        """Call ``work(first())``, which changes the file: either all of it is done, or nothing.
 
         Args:
             first: As in ``reading``.
@@ -155,7 +155,7 @@ class Connection:
 
     def _open(self, options, make):
         uri, before = f"{self.place.as_uri()}?{options}", None
-        while self.db is None or before not in (None, self._last[:2]):  # until none was replaced meanwhile
+        while self.db is None or before not in (None, self._last[:2]):  # until it was not replaced meanwhile
             self.disconnect()
             before = self._seen()[:2] if self.place.exists() or not make else None
             # isolation_level=None: transactions begin where we say. Widgets call from other threads.
@@ -166,7 +166,7 @@ class Connection:
         if self._last[:2] in _of_parent:
             raise OSError(
                 errno.EBUSY,
-                "this process was forked while another thread used the file, and cannot lock it any more: "
+                "this process was forked while another thread used the file, and can no longer lock it: "
                 'use the index in a process that multiprocessing starts with "spawn"',
                 str(self.path),
             )
@@ -191,8 +191,8 @@ class Connection:
         except FileNotFoundError as error:
             raise FileNotFoundError(
                 errno.ENOENT,
-                "the file of this index is there no more; put it back, or write the rows that are still open "
-                "into another with index.save(path)",
+                "the file of this index is gone; put it back, or write the rows that are still in memory "
+                "into another file with index.save(path)",
                 str(self.path),
             ) from error
         ahead = self._unlocked and Path(f"{self.place}-wal").exists()
@@ -212,7 +212,7 @@ class Connection:
                 self.disconnect()
                 raise meaning from error
             except BaseException:
-                self.disconnect()  # also a table that was read in part, which would hold up others
+                self.disconnect()  # a table read only in part would hold up others too
                 raise
             return result
 
@@ -248,7 +248,7 @@ class Connection:
         if name.startswith(_BUSY):
             return TimeoutError(
                 errno.ETIMEDOUT,
-                f"another process has used the file for more than {self._patience} s; try again",
+                f"another process has been using the file for more than {self._patience} s; try again",
                 str(self.path),
             )
         if name == "SQLITE_FULL" or (name.startswith("SQLITE_IOERR") and self._disk_is_full()):
@@ -256,8 +256,8 @@ class Connection:
         if name == "SQLITE_READONLY_ROLLBACK":
             return PermissionError(
                 errno.EACCES,
-                "a process was killed while it wrote to the file; to undo that, somebody who may write to it "
-                "and its folder has to open it once",
+                "a process was killed while it wrote to the file; to undo that, open it once as a user who "
+                "may write to it and its folder",
                 str(self.path),
             )
         if name.startswith("SQLITE_READONLY"):
@@ -268,7 +268,7 @@ class Connection:
             return ValueError("a value of metadata, or a row, must be smaller than 1 GB")
         if name.startswith("SQLITE_NOTADB"):
             return ValueError(
-                f"{self.path} is not an index: it is no SQLite file, or its beginning is damaged"
+                f"{self.path} is not an index: it is not an SQLite file, or its beginning is damaged"
             )
         if _says_damaged(error):
             return self.damaged(error)
@@ -285,8 +285,8 @@ class Connection:
     def damaged(self, what):
         """The error that says so, and what to do."""
         return ValueError(
-            f"{self.path} is damaged: {what}. Put back a copy of it from before, without a file of its name "
-            "that ends in -journal, -wal or -shm beside it; or build the index anew"
+            f"{self.path} is damaged: {what}. Put back an earlier copy, with no file of the same name plus "
+            "-journal, -wal or -shm beside it; or build the index anew"
         )
 
 

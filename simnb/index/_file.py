@@ -61,7 +61,7 @@ class GalleryFile:
         path: Name of the file; it is made where there is none and ``distance`` is given.
         distance: Of a new file.
         class_names: Of a new file.
-        patience: Seconds that another process is waited for, which reads or writes.
+        patience: Seconds to wait for another process that reads or writes.
 
     Raises:
         ValueError: If the file is something else, damaged, or of a later version.
@@ -70,7 +70,7 @@ class GalleryFile:
 
     def __init__(self, path, *, distance=None, class_names=None, patience=SECONDS_TO_WAIT):
         """Open or make the file."""
-        self._read = ("", None)  # the settings read last, as text and as they are
+        self._read = ("", None)  # the settings read last, as text and as an object
         self._file = Connection(path, prepare=drop_needless_journal, opened=_check_ours, patience=patience)
         self._blocks, self._metadata = BlockTable(self._file), MetadataTable(self._file)
         self.close, self.let_go = self._file.close, self._file.let_go
@@ -305,7 +305,7 @@ class GalleryFile:
 
 
 def _check_ours(file):
-    """Look whether a file that was opened is an index, and say how it is used."""
+    """Check that an opened file is an index, and set how SQLite uses it."""
     if file.pragma("application_id") != APPLICATION:
         raise ValueError(f"{file.path} is an SQLite file, but not an index of simnb; choose another name")
     version = file.pragma("user_version")
@@ -315,7 +315,7 @@ def _check_ours(file):
             'update it with pip install --upgrade "simnb"'
         )
     file.execute("PRAGMA cell_size_check = ON")
-    file.execute("PRAGMA synchronous = EXTRA")  # a change that is acknowledged outlives the power
+    file.execute("PRAGMA synchronous = EXTRA")  # an acknowledged change survives a power cut
 
 
 def write_file(path, blocks, *, distance, class_names, next_id):
@@ -344,13 +344,13 @@ def write_file(path, blocks, *, distance, class_names, next_id):
             file.writing(write)
     except BaseException:
         if new and path.is_file():
-            with contextlib.suppress(OSError, ValueError):  # what went wrong before is what matters
+            with contextlib.suppress(OSError, ValueError):  # the first error is the one that matters
                 _remove_untouched(path)
         raise
 
 
 def _remove_untouched(path):
-    """Remove the file of a first save that did not come to its end, unless somebody has written to it."""
+    """Remove the file of a first save that did not finish, unless somebody has written to it."""
     if path.stat().st_size == 0:
         path.unlink()
         return
@@ -361,9 +361,9 @@ def _remove_untouched(path):
 def drop_needless_journal(path):
     """Delete the ``-journal`` that a kill has left, where the file is whole without it.
 
-    SQLite would undo by it what the killed process wrote, and do the same to a copy that was put back since.
-    It looks for a journal of the name it is given, so that under another name the file can be locked and
-    read as it is. Where it is not whole, SQLite undoes.
+    SQLite would use it to undo what the killed process wrote, even in a copy that was put back since. It
+    looks for a journal by the name it is given, so under another name the file can be locked and read as it
+    is. Where the file is not whole, SQLite undoes the change.
 
     Args:
         path: Absolute name of the file.
@@ -383,7 +383,7 @@ def drop_needless_journal(path):
 
     try:
         with contextlib.closing(GalleryFile(other, patience=0)) as file:
-            file.writing(drop)  # refused while another process writes, whose journal it then is
+            file.writing(drop)  # refused while another process writes: the journal is that one's
     except (ValueError, OSError):
         return  # SQLite decides
     finally:

@@ -129,7 +129,7 @@ def _ranges(key, wanted):
 
 
 def _whole(value, *, name):
-    """An integer of any size: one that no id or label can be is compared as such."""
+    """An integer of any size, even one that is too large for an id or a label."""
     value = scalar(value)
     if isinstance(value, int | np.integer) and not isinstance(value, bool | np.timedelta64):
         return int(value)

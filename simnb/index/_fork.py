@@ -1,11 +1,11 @@
 """What a forked process may do with an index of its parent.
 
-SQLite's locks do not survive a fork, and a lock of another thread would never be opened in the child. So
+SQLite's locks do not survive a fork, and a lock of another thread would never be released in the child. So
 before a fork every index is waited for, and lets go of its file; parent and child open it again by
-themselves. What is in use for longer than that cannot be used by the child, which says so.
+themselves. An index in use for longer than that cannot be used by the child, which says so.
 """
 
-import concurrent.futures.thread  # noqa: F401  it locks its pools for a fork: after us, who wait for searches
+import concurrent.futures.thread  # noqa: F401  first, so that it locks its pools after our wait for searches
 import os
 import threading
 import weakref

@@ -40,8 +40,8 @@ def _check_norms(rows, name, distance, least):
         allowed = f"from {least:g} to {LARGEST_NORM:g}" if least else f"of at most {LARGEST_NORM:g}"
         raise ValueError(
             f"{name} must have a norm {allowed} here, so that "
-            f"{distance} distances fit float32, got {norms[bad][0]:.2g} in row {bad.argmax()}; scale all of "
-            "them alike"
+            f"{distance} distances fit float32, got {norms[bad][0]:.2g} in row {bad.argmax()}; scale all "
+            "rows by one factor"
         )
 
 

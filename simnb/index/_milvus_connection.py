@@ -92,7 +92,7 @@ class Connection:
             pause = min(2 * pause, 1.0)
 
     def check_open(self):
-        """Refuse what is asked of a connection that was closed."""
+        """Raise ValueError if the connection was closed."""
         if self.closed:
             raise ValueError(f"the index of {self.shown} is closed: open it again")
 

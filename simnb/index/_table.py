@@ -51,7 +51,7 @@ class Table:
     ``keys`` [n] and ``checks`` [n] of a file, integers, where they are asked for.
 
     What adds or removes rows returns another table, and leaves this one as it was: new rows go where it has
-    none yet. Only ``overwrite`` changes rows in place; doing that twice is as good as once.
+    none yet. Only ``overwrite`` changes rows in place; doing that twice is the same as once.
     """
 
     def __init__(self, *more):

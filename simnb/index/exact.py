@@ -79,7 +79,7 @@ class ExactSearch:
             and positions [num_queries, k] int64.
 
         Raises:
-            ValueError: If one of these distances is larger than float32 can be.
+            ValueError: If one of these distances is too large for float32.
         """
         original, queries = queries, self._ready(queries)
         distances = np.empty((len(queries), k), np.float32)

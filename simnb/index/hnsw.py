@@ -284,7 +284,7 @@ def write_whole(path, data):
 
 
 def _own_file(path):
-    """A new file beside ``path``, locked while it is open: a kill lets go of the lock."""
+    """A new file beside ``path``, locked while it is open: a kill releases the lock."""
     while True:
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
         _lock(handle, wait=True)
@@ -306,7 +306,7 @@ def _remove_left(path):
 
 
 def _lock(handle, *, wait):
-    """Lock an open file; whether it could be done."""
+    """Lock an open file; return whether that worked."""
     if fcntl is None:
         return True
     try:

@@ -31,7 +31,7 @@ SEARCHES = ("exact", "hnsw")
 
 @dataclass(frozen=True, eq=False)
 class State:
-    """An index at one moment, replaced whole: who is interrupted leaves the old one or the new one.
+    """An index at one moment. It is replaced whole: an interrupt leaves the old one or the new one.
 
     Attributes:
         table: The rows.
@@ -174,7 +174,7 @@ class LocalIndex:
         return changes, ids
 
     def number_from(self, next_id):
-        """Give new rows ids from ``next_id`` on, or from where they would begin without this."""
+        """Number new rows from ``next_id``, or from where they would begin anyway, if that is higher."""
 
         def numbered():
             state = self._state
@@ -307,7 +307,7 @@ class LocalIndex:
 
         Args:
             path: Name of the file, ``.sqlite``. An index that is there is replaced in one transaction:
-                whoever reads it sees the old rows or the new ones, also after a kill or a full disk.
+                a reader sees the old rows or the new ones, even after a kill or a full disk.
 
         Raises:
             ValueError: If another kind of file is there.
@@ -381,7 +381,7 @@ class LocalIndex:
         return self._alone(measured)
 
     def _alone(self, work, *arguments):
-        while self._fork_waits:  # whoever asks again and again would never let it have the lock
+        while self._fork_waits:  # else a thread that calls without a pause would keep the lock
             time.sleep(0.001)
         with self._lock:
             return work(*arguments)
@@ -480,8 +480,8 @@ class LocalIndex:
         """Go on, in parent and child; a child that may not use the index refuses."""
         held, self._held, self._fork_waits = self._held, False, False
         if child and not ready:
-            self._lock = threading.RLock()  # the other is for ever held by a thread of the parent
-            self._refusal = "was in use when this process was forked: it can be used in the parent alone"
+            self._lock = threading.RLock()  # a thread of the parent holds the old one for ever
+            self._refusal = "was in use when this process was forked: only the parent process can use it"
         elif held:
             self._lock.release()
 

@@ -40,7 +40,7 @@ class MemoryIndex(LocalIndex):
         )
 
     def __setstate__(self, kept):
-        """Have the rows."""
+        """Take over the rows."""
         state = kept["state"]
         self.__init__(distance=state.distance, search=kept["search"], recall=kept["recall"])
         self._state = state

@@ -118,8 +118,8 @@ class Index(Protocol):
     ``where`` names conditions that all have to hold, on ``label``, ``id`` or a name of the metadata:
     ``{"label": 3}`` equals, ``{"source": ["phone", "scan"]}`` is one of, and
     ``{"year": {">=": 2019, "<": 2024}}`` lies within. Numbers, strings, booleans and bytes are never equal to
-    one another, and a row that lacks the value meets no condition on it. Text that UTF-8 cannot hold, as some
-    file names are, is kept in an escaped form, and found by either.
+    one another, and a row that lacks the value meets no condition on it. Text that UTF-8 cannot hold, such as
+    some file names, is kept in an escaped form; a condition finds it by either form.
 
     Every method checks what it is given before anything is changed, and raises a ``ValueError`` that says
     what came and what was expected; after it the index is as it was. After a failure to write (``OSError``)
@@ -180,9 +180,9 @@ class Index(Protocol):
 
 
 def check_distances(distances, *, name="distances"):
-    """Return distances, of which ``inf`` stands for no neighbor, or raise ValueError.
+    """Return distances, where ``inf`` stands for no neighbor, or raise ValueError.
 
-    No distance is ``-inf``: as a threshold, that is what rejects everything.
+    No distance is ``-inf``: as a threshold, ``-inf`` rejects everything.
     """
     for what, wrong in (("NaN", np.isnan(distances)), ("-inf", np.isneginf(distances))):
         if wrong.any():

@@ -19,8 +19,8 @@ class SqliteIndex(LocalIndex):
     """Rows in one file, and a copy of the embeddings in memory that is searched.
 
     What a call has returned from is in the file, also after a kill or a power failure; what a call did that
-    did not return is there whole, or not at all. Several processes may use one file: each sees what the
-    others wrote, at its next call, and also that the file was replaced by another.
+    did not return is there whole, or not at all. Several processes may use one file: at its next call, each
+    sees what the others wrote, and notices if the file was replaced.
 
     Args:
         path: Name of the file, ``.sqlite``; it is made where there is none.
@@ -58,7 +58,7 @@ class SqliteIndex(LocalIndex):
         return _opened, (os.path.abspath(self.path), options)
 
     def save(self, path):
-        """Write all rows into another file. This is how to copy an index, also while others use it.
+        """Write all rows into another file. This is how to copy an index, even while others use it.
 
         Args:
             path: Name of the file, ``.sqlite``. An index that is there is replaced in one transaction.
@@ -100,7 +100,7 @@ class SqliteIndex(LocalIndex):
 
         self._complete()
         changes, result, numbers, settings = self._file.writing(write)
-        # Interrupted before this, the next call reads from the file what has changed.
+        # After an interrupt before this line, the next call reads the changes from the file.
         self._decide(changes, numbers, settings=settings, distance=settings.distance)
         return result
 

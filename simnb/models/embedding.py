@@ -25,8 +25,8 @@ def embed(model, images, *, batch_size=64, progress=True):
 
     Raises:
         ValueError: If the images have the wrong rank or do not fit the model, there are none, they are
-            floats of 0 to 1 where the model rescales pixels of 0 to 255, or the model gives something else
-            than one vector an image, NaN, infinity or an all-zero vector.
+            floats of 0 to 1 where the model rescales pixels of 0 to 255, or the model gives something
+            other than one vector per image, NaN, infinity or an all-zero vector.
     """
     images = _checks.not_empty(_checks.images(images), name="images")
     batch_size = _checks.positive_int(batch_size, name="batch_size")
@@ -40,7 +40,7 @@ def embed(model, images, *, batch_size=64, progress=True):
             check_pixels(model, batch)
         vectors = _unit(forward(batch))
         if len(vectors) != len(batch):
-            raise ValueError(f"the model must give one vector an image, got {len(vectors)} for {len(batch)}")
+            raise ValueError(f"the model must give one vector per image, got {len(vectors)} for {len(batch)}")
         if result is None:
             result = np.empty((len(images), vectors.shape[1]), np.float32)
         result[start : start + len(batch)] = vectors
@@ -66,7 +66,7 @@ def _check_fits(model, images):
 
 
 def check_output(output):
-    """Raise ValueError unless what a model gives, its values or only their shape, is one [batch, dim]."""
+    """Raise ValueError unless a model's output, given as values or only as shape, is one [batch, dim]."""
     kind = None
     if isinstance(output, dict):
         kind = f"a dict of {_checks.listed(output)}"
@@ -74,13 +74,13 @@ def check_output(output):
         kind = f"a {type(output).__name__} of {len(output)}"
     if kind is not None:
         raise ValueError(
-            f"the model must give one vector an image, shape [batch, dim], got {kind}; make one that gives "
+            f"the model must give one vector per image, shape [batch, dim], got {kind}; make one that gives "
             'the vectors alone, such as keras.Model(model.inputs, model.get_layer("embedding").output)'
         )
     shape = tuple(np.shape(output))
     if len(shape) != 2:
         raise ValueError(
-            f"the model must give one vector an image, shape [batch, dim], got {shape}; end it with "
+            f"the model must give one vector per image, shape [batch, dim], got {shape}; end it with "
             "keras.layers.GlobalAveragePooling2D() or Flatten(), or simnb.layers.MetricEmbedding(dim)"
         )
 

@@ -9,17 +9,17 @@ from simnb._keras import keras
 
 PRECISIONS = ("float32", "mixed_bfloat16")
 #: Instructions that multiply matrices of bfloat16, as Linux names them. oneDNN, through which TensorFlow and
-#: PyTorch compute on x86, trains faster by these; it only emulates bfloat16 by others.
+#: PyTorch compute on x86, trains faster with these; without them it only emulates bfloat16.
 BFLOAT16 = frozenset({"avx512_bf16", "amx_bf16"})
 
 
 def fastest_precision(*, flags=None):
     """The faster of float32 and mixed bfloat16 for training convolutions on this machine.
 
-    It is decided by what the processor is said to be able to do, not by the clock, so that it is always the
-    same on a machine. NVIDIA GPUs of compute capability 8.0 and above and TPUs gain by bfloat16. Of CPUs
-    those of x86 with AVX512-BF16 or AMX do, under Linux, with TensorFlow or PyTorch; others emulate it and
-    are several times slower. What is not known to gain gets float32.
+    The choice depends on what the processor says it can do, not on a timing, so it is always the same on one
+    machine. NVIDIA GPUs of compute capability 8.0 and above and TPUs gain from bfloat16. So do x86 CPUs with
+    AVX512-BF16 or AMX, under Linux, with TensorFlow or PyTorch; other CPUs emulate it and are several times
+    slower. What is not known to gain gets float32.
 
     Args:
         flags: Names of what the CPU can do, as in ``/proc/cpuinfo``; those of this machine when left out.
@@ -35,7 +35,7 @@ def fastest_precision(*, flags=None):
 
 @functools.cache
 def cpu_flags(cpuinfo="/proc/cpuinfo"):
-    """Names of what an x86 CPU can do, as Linux says it; none on other systems and CPUs.
+    """Names of what an x86 CPU can do, as Linux lists it; none on other systems and CPUs.
 
     Of ARM CPUs, Apple's among them, it is not known that training gains, even where they have bfloat16.
     """
@@ -43,7 +43,7 @@ def cpu_flags(cpuinfo="/proc/cpuinfo"):
         return frozenset()
     try:
         text = Path(cpuinfo).read_text(encoding="utf-8", errors="replace")
-    except OSError:  # no Linux; no Mac with such a CPU could do it
+    except OSError:  # not Linux; no x86 Mac can do it
         return frozenset()
     found = next((line for line in text.splitlines() if line.startswith("flags")), "")
     return frozenset(found.partition(":")[2].split())
@@ -77,7 +77,7 @@ def _cpu_gains(flags):
 
 
 def _accelerator_gains():
-    """Whether the GPU or TPU that is computed on gains by bfloat16; None where it is the CPU."""
+    """Whether the GPU or TPU in use gains from bfloat16; None where it is the CPU."""
     return {"tensorflow": _by_tensorflow, "jax": _by_jax, "torch": _by_torch}.get(
         keras.backend.backend(), lambda: None
     )()

@@ -81,7 +81,7 @@ def class_namer(class_names, labels, *, name="labels"):
 
 
 def plain(name):
-    """A name as figures write it: on one line, and no dollar sign of it begins mathematics."""
+    """A name as figures write it: on one line, and with no dollar sign that begins mathematics."""
     return visible(str(name)).replace("\n", r"\n").replace("$", r"\$")
 
 

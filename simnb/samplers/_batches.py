@@ -23,8 +23,8 @@ class Batches(keras.utils.PyDataset):
         given = [name for name in ("workers", "use_multiprocessing", "max_queue_size") if name in options]
         if given:
             raise ValueError(
-                f"{cls.__name__} takes prefetch=2 in place of {', '.join(given)}: so many batches are made "
-                "ahead, each in a thread, in an order that the seed alone decides; 0 makes none ahead"
+                f"{cls.__name__} takes prefetch=2 in place of {', '.join(given)}: that many batches are "
+                "made ahead, in threads, in the order that the seed gives; 0 makes none ahead"
             )
         return super().__new__(cls)
 
@@ -54,7 +54,7 @@ class Batches(keras.utils.PyDataset):
         self._begun, self._asked, self._last = False, np.zeros(self._steps, bool), -1
 
     def _shuffle(self):
-        """Make ``_rng`` and what is dealt with it, as they are before the first batch of all."""
+        """Make ``_rng`` and what is dealt with it, as they are before the very first batch."""
         raise NotImplementedError
 
     def _deal(self):
@@ -129,13 +129,13 @@ class Batches(keras.utils.PyDataset):
             self._go_on()
 
     def go_to_epoch(self, epoch):
-        """Go to the beginning of an epoch, forward or back: its batches are those it has in any case.
+        """Go to the beginning of an epoch, forward or back: its batches are the same either way.
 
         Args:
             epoch: 0 or above.
 
         Raises:
-            ValueError: If it is no such integer.
+            ValueError: If it is not such an integer.
         """
         epoch = _checks.not_negative_int(epoch, name="epoch")
         with self._lock:

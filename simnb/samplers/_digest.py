@@ -40,7 +40,7 @@ def of_augment(augment):
     """Digest of how an augment is configured; None for None.
 
     Of functions it is their source, and the numbers and texts that they use from outside; of other objects
-    the numbers and texts among their public attributes. What cannot be looked into has its name alone.
+    the numbers and texts among their public attributes. Of what cannot be looked into, only the name counts.
     """
     if augment is None:
         return None
@@ -94,6 +94,6 @@ def _source(function):
         return None
     if function.__name__ != "<lambda>":
         return ast.unparse(tree)
-    # What stands around a lambda is not of it.
+    # What stands around a lambda is not part of it.
     found = [ast.unparse(node) for node in ast.walk(tree) if isinstance(node, ast.Lambda)]
     return found[0] if len(found) == 1 else None

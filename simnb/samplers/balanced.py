@@ -35,7 +35,7 @@ class BalancedBatches(Batches):
             Keras layer or a list of them, such as ``keras.layers.RandomRotation(0.1)``, whose generators are
             set from it. It is called in several threads.
         prefetch: Batches that are made, in threads, while one is trained on; 0 makes each when it is
-            asked for. It stands for the ``workers`` and ``max_queue_size`` of Keras's data sets.
+            asked for. It replaces ``workers`` and ``max_queue_size`` of Keras's data sets.
         seed: The same seed gives the same batches, whatever is made ahead.
 
     Raises:

@@ -44,7 +44,8 @@ def list_in(arrays, prefix, like):
     for name in sorted(wanted.keys() | set(found)):
         if name not in arrays or name not in wanted or arrays[name].shape != wanted[name]:
             got = arrays[name].shape if name in arrays else "nothing"
-            raise ValueError(f"{name} must have shape {wanted.get(name, 'none at all')}, got {got}")
+            expected = f"have shape {wanted[name]}" if name in wanted else "not be there"
+            raise ValueError(f"{name} must {expected}, got {got}")
     return [arrays[name] for name in wanted]
 
 

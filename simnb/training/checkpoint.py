@@ -11,7 +11,7 @@ from simnb._keras import keras
 from simnb.training._arrays import all_finite, array_of, list_in, same_sums, sums
 
 FORMAT = 3
-#: Formats that are read. Files of the second do not tell data and starting weights from others.
+#: Formats that are read. Those of format 2 do not identify data and starting weights.
 _READ = (2, FORMAT)
 #: Of each model that a checkpoint was made for: the file, and the sums of the weights as they were left.
 _LEFT = weakref.WeakKeyDictionary()
@@ -21,12 +21,12 @@ class Checkpoint(keras.callbacks.Callback):
     """Writes all that a training needs to go on, before the first epoch and after each, into one file.
 
     The file is replaced whole: a process killed while writing leaves the one of the epoch before. It goes on
-    with a model that has the weights the training began with, those in the file, or those that a training
-    under this file has left it with in this process.
+    with a model that has the weights the training began with, those in the file, or those that an earlier
+    training with this file has left in it, in this process.
 
     Args:
         path: The file, ``.npz``.
-        model: What the caller of ``fit`` has passed.
+        model: The model that was passed to ``fit``.
         variables: The variables of model, proxies and optimizer, in a fixed order.
         settings: What must be the same for a training to be the same one: a dict of plain values.
         keepers: Objects with ``state() -> dict of arrays`` and ``restore(dict, model)``, by name.
@@ -66,7 +66,7 @@ class Checkpoint(keras.callbacks.Callback):
             changed = ["starting weights"]
             what_to_do += ", or build the model as it was when the training began"
         if changed and meta["epochs"] == 0:
-            return  # no epoch could go on, and none is lost
+            return  # no epoch is done, so none is lost
         if changed:
             raise ValueError(
                 f"checkpoint {self.path} is of another training: {', '.join(changed)} differ; {what_to_do}"
@@ -114,8 +114,8 @@ class Checkpoint(keras.callbacks.Callback):
             arrays |= {f"{name}/{key}": value for key, value in keeper.state().items()}
         if not all_finite(arrays.values()):
             raise FloatingPointError(
-                f"the weights hold NaN or infinity after {epochs} epochs, and are not written into the "
-                f"checkpoint {self.path}, which keeps those of {self.epochs} epochs"
+                f"the weights hold NaN or infinity after {epochs} epochs, so they are not written into the "
+                f"checkpoint {self.path}, which keeps those after {self.epochs} epochs"
             )
         self.epochs = epochs
         meta = {
@@ -136,7 +136,7 @@ class Checkpoint(keras.callbacks.Callback):
         os.replace(part, self.path)
 
     def _read(self):
-        """What the file says, and its arrays, each for itself found to be sound."""
+        """What the file says, and its arrays; each is checked by itself."""
         with open(self.path, "rb") as file, np.load(file, allow_pickle=False) as stored:
             arrays = dict(stored)
         meta = json.loads(str(arrays.pop("meta")))
@@ -177,7 +177,7 @@ class Checkpoint(keras.callbacks.Callback):
         self.first_epoch, self._start, self.restored = meta["first_epoch"], meta["start"], True
 
     def _goes_on_from(self, start, arrays):
-        """Whether the model has weights that are of this training."""
+        """Whether the model has weights that belong to this training."""
         of_model = {id(weight) for weight in self._given.weights}
         positions = [i for i, variable in enumerate(self._variables) if id(variable) in of_model]
         known = [start, sums(arrays.get(f"variable_{i}", np.nan) for i in positions)]

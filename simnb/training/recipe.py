@@ -65,12 +65,12 @@ def fit(
         monitor: A ``RetrievalMonitor``.
         patience: End when R@1 has not improved for so many epochs, with the weights of the best one; needs
             a monitor. None to train all epochs and keep the last weights.
-        checkpoint: Path of a file, ``.npz``, written as the training begins and after each epoch. Where it
-            exists already the training goes on from it, to the same end, also where the same cell runs again
-            after an interrupt; of a finished one the model gets the weights, and nothing is trained. It is
-            known by its options, by labels, classes, augmentation and a sample of the images, and by the
-            weights it began with. A data set of your own is known by its class alone, and by what a method
-            ``settings() -> dict`` of it returns; make it anew before it goes on.
+        checkpoint: Path of a file, ``.npz``, written as the training begins and after each epoch. If it
+            exists already, the training goes on from it, to the same end, also when the same cell runs again
+            after an interrupt. If it holds a finished training, the model gets its weights and nothing is
+            trained. A training is known by its options, by labels, classes, augmentation and a sample of the
+            images, and by the weights it began with. A data set of your own is known only by its class, and
+            by what its method ``settings() -> dict`` returns, if it has one; make it anew before going on.
         callbacks: Other Keras callbacks, or one; they see the monitor's figures in their logs.
         seed: Of dropout, augmentation layers and proxies. Weights have theirs when the model is built,
             batches when they are; no global generator is touched.
@@ -164,7 +164,7 @@ def _build(model, batches):
 
 
 def _check_model(embedder, batches):
-    """Refuse a model that gives no vectors, and images that are black to it."""
+    """Refuse a model that gives no vectors, and images that look black to it."""
     shape = getattr(embedder, "input_shape", None)  # models with a call of their own have none
     if isinstance(shape, tuple):
         output = embedder.compute_output_spec(keras.KerasTensor(shape))
@@ -234,7 +234,7 @@ def _checkpoint(path, model, learner, states, batches, keepers, settings):
     saver.restore()
     if saver.restored and hasattr(batches, "go_to_epoch"):
         batches.go_to_epoch(saver.first_epoch + saver.epochs)
-    elif hasattr(batches, "on_epoch_end"):  # a data set of yours hears what Keras would have told it
+    elif hasattr(batches, "on_epoch_end"):  # your own data set is told what Keras would have told it
         for _ in range(saver.epochs):
             batches.on_epoch_end()
     return saver

@@ -114,7 +114,7 @@ def test_an_uploaded_file_is_searched_and_a_bad_one_refused(ran, lab, tmp_path):
     assert f"{distance:.3f}"[:4] in box.locator(".simnb-verdict").inner_text()
     (tmp_path / "words.png").write_text("no image")
     box.locator(".simnb-drop input").set_input_files(tmp_path / "words.png")
-    expect(box.locator(".simnb-message")).to_contain_text("words.png: this is no JPEG, PNG")
+    expect(box.locator(".simnb-message")).to_contain_text("words.png: this is not a JPEG, PNG")
     with (tmp_path / "huge.png").open("wb") as file:
         file.truncate(int(lab.value(ran, "box.drop.max_bytes")) + 1)
     box.locator(".simnb-drop input").set_input_files(tmp_path / "huge.png")

@@ -107,7 +107,7 @@ def test_a_row_that_is_too_long_is_named(engine):
     index.add(rows)
     long = np.full((1, 200), 1e18)
     index = engine.open(distance="squared_euclidean")
-    with pytest.raises(ValueError, match=re.escape("got 1.4e+19 in row 0; scale all of them alike")):
+    with pytest.raises(ValueError, match=re.escape("got 1.4e+19 in row 0; scale all rows by one factor")):
         index.add(long)
     assert len(index) == 0
 

@@ -175,7 +175,7 @@ def test_a_second_writer_waits_and_then_says_so(tmp_path, monkeypatch):
     monkeypatch.setattr(index._file._file, "_patience", 0.2)
     other = sqlite3.connect(tmp_path / "g.sqlite", isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
-    with pytest.raises(TimeoutError, match=r"has used the file for more than 0\.2 s; try again"):
+    with pytest.raises(TimeoutError, match=r"has been using the file for more than 0\.2 s; try again"):
         index.add(np.ones((1, 4)))
     assert len(index) == 12  # reading goes on
     other.execute("COMMIT")
@@ -434,7 +434,7 @@ def test_what_is_no_index_is_refused(tmp_path):
         MemoryIndex().save(other)
     text = tmp_path / "text.sqlite"
     text.write_text("hello " * 1000)
-    with pytest.raises(ValueError, match="is not an index: it is no SQLite file"):
+    with pytest.raises(ValueError, match="is not an index: it is not an SQLite file"):
         open_index(text)
     with pytest.raises(FileNotFoundError, match="there is no such folder"):
         open_index(tmp_path / "missing" / "g.sqlite")

@@ -143,7 +143,7 @@ def test_a_child_that_cannot_use_an_index_in_use_says_so_and_harms_nothing(tmp_p
     assert len(refused) == (2 if place == "memory:" else 3)
     for line in refused[:2]:
         assert line.startswith("ValueError the index")
-        assert "was in use when this process was forked: it can be used in the parent alone" in line
+        assert "was in use when this process was forked: only the parent process can use it" in line
     if place != "memory:":
         assert "OSError [Errno 16] this process was forked while another thread used the file" in refused[2]
         with open_index(tmp_path / place) as index:
@@ -259,9 +259,7 @@ def test_a_file_that_was_deleted_is_missed_and_its_rows_can_still_be_saved(tmp_p
     shutil.copy(path, tmp_path / "copy.sqlite")
     path.unlink()
     for verb in (lambda: index.add(np.ones((1, 4))), lambda: len(index), lambda: index.get()):
-        with pytest.raises(
-            FileNotFoundError, match=r"is there no more; put it back, or write the rows .*save"
-        ):
+        with pytest.raises(FileNotFoundError, match=r"is gone; put it back, or write the rows .*save"):
             verb()
     index.save(tmp_path / "saved.sqlite")
     with open_index(tmp_path / "saved.sqlite") as saved:
@@ -392,7 +390,7 @@ def test_damage_is_said_with_what_to_do_about_the_files_beside(tmp_path):
     small(path).close()
     with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as db:
         db.execute("UPDATE blocks SET embeddings = zeroblob(length(embeddings))")
-    with pytest.raises(ValueError, match=r"g\.sqlite is damaged: .*without a file .* -journal, -wal or -shm"):
+    with pytest.raises(ValueError, match=r"g\.sqlite is damaged: .*with no file .* -journal, -wal or -shm"):
         open_index(path)
 
 

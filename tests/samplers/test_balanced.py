@@ -302,7 +302,7 @@ def test_bad_input_is_named():
 
 @pytest.mark.parametrize("options", [{"workers": 2}, {"use_multiprocessing": True}, {"max_queue_size": 9}])
 def test_what_replaces_the_options_of_keras_is_said(options):
-    said = f"takes prefetch=2 in place of {next(iter(options))}: so many batches are made ahead"
+    said = f"takes prefetch=2 in place of {next(iter(options))}: that many batches are made ahead"
     with pytest.raises(ValueError, match=f"BalancedBatches {said}"):
         BalancedBatches(np.zeros((4, 1)), [0, 0, 1, 1], classes_per_batch=2, examples_per_class=2, **options)
     with pytest.raises(ValueError, match=f"TwoViewBatches {said}"):

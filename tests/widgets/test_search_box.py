@@ -146,7 +146,7 @@ def test_class_names_are_text(box):
     ("content", "words"),
     [
         (b"", "the file is empty"),
-        (b"hello", "this is no JPEG, PNG"),
+        (b"hello", "this is not a JPEG, PNG"),
         (file_of("red", size=(30, 30))[:70], "damaged or incomplete"),
         (file_of("red", size=(40, 40)), "more than max_pixels=1000"),
         (b"\x89PNG" + b"0" * 5000, "more than max_bytes=4000"),

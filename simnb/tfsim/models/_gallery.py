@@ -65,11 +65,11 @@ class Gallery:
 
     @classmethod
     def read(cls, folder, path, *, facts=None):
-        """Read what ``write`` wrote, and ``facts`` it returned; ``path`` is what messages call the folder."""
+        """Read what ``write`` wrote; ``facts`` is what it returned, ``path`` the name in messages."""
         folder = Path(folder)
         for part in folder.iterdir():
-            if not part.is_file():  # a pipe would be waited for
-                raise ValueError(f"{part.name} of {path} is no file")
+            if not part.is_file():  # reading a pipe would wait for ever
+                raise ValueError(f"{part.name} of {path} is not a file")
         with _parts.explained(_STATE, folder, path):
             state = json.loads((folder / _STATE).read_text(encoding="utf-8"))
             gallery, ids = cls(state["distance"], state["search"]), state["data"]

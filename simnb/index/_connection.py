@@ -13,6 +13,7 @@ import os
 import shutil
 import sqlite3
 import time
+import weakref
 from pathlib import Path
 
 from simnb.index import _fork
@@ -20,14 +21,15 @@ from simnb.index import _fork
 SMALLEST = 512  # an SQLite file has no fewer bytes
 _BUSY = ("SQLITE_BUSY", "SQLITE_LOCKED")
 _FEW = 2**20  # bytes free on a disk that has refused to write
-_of_parent = set()  # files that SQLite believes to be locked in this process, since it was forked
+#: Device and inode of files that were in use at a fork: SQLite believes this process to hold their locks.
+_of_parent = set()
 
 
 class Connection:
     """Transactions of one file, over a connection that is made again whenever that is due.
 
-    It is due after an interrupt or an error, which might have left a transaction open, after a fork, and when
-    the file at the path is another or was written to.
+    It is due after an interrupt, which might have left a transaction open (closing undoes it), after a fork,
+    and when the file at the path is another or was written to.
 
     Args:
         path: Name of the file.
@@ -45,10 +47,11 @@ class Connection:
         self.place = Path(os.path.abspath(path))  # the current folder may become another
         self.db = None
         self._prepare, self._opened, self._patience = prepare, opened, patience
-        self._clean = True  # no transaction may be open
+        self._clean = True  # certainly no transaction is open
         self._closed = False
         self._unlocked = False  # SQLite takes no locks, so that we have to look whether others have written
         self._last = ()  # what was seen of the file when it was opened, or last written to
+        self._cursors = weakref.WeakSet()  # closed with the connection: a half-read one keeps its lock
         _fork.watch(self)
 
     def connect(self, *, make=False):
@@ -66,8 +69,15 @@ class Connection:
             # Written by an earlier version, in a folder we may not write to: SQLite wants a file beside it
             # even to read, unless it may rely on nobody changing it. So we look whether anybody has.
             cannot = _name(error).startswith(("SQLITE_READONLY", "SQLITE_CANTOPEN"))
-            if not (cannot and self.place.is_file()) or Path(f"{self.place}-wal").exists():
+            if not (cannot and self.place.is_file()):
                 raise
+            if self._ahead().exists():
+                raise PermissionError(
+                    errno.EACCES,
+                    "an earlier version of simnb left rows in the file beside it that ends in -wal; open it "
+                    "once as a user who may write to the folder",
+                    str(self.path),
+                ) from error
             self.disconnect()
             self._unlocked = True
             self._open("immutable=1", make)
@@ -79,8 +89,11 @@ class Connection:
     def disconnect(self):
         """Close until the next call."""
         if self.db is not None:
+            for cursor in list(self._cursors):
+                cursor.close()
             self.db.close()
         self.db = None
+        self._clean = True
 
     def close(self):
         """Close."""
@@ -89,9 +102,10 @@ class Connection:
 
     def let_go(self):
         """Close until the next call, before a fork; says whether that could be done."""
-        if self._clean:
-            self.disconnect()
-        return self._clean
+        if self.db is not None and not self._clean:
+            return False
+        self.disconnect()
+        return True
 
     def before_fork(self, _):
         """Nothing to do: an index lets go of its file."""
@@ -111,29 +125,35 @@ class Connection:
         Args:
             first: Reads something, and may be called again: another process may hold it up.
             work: May be called again where the file changed under it.
-            also_gone: Whether an open file will do that is no longer at its path.
+            also_gone: Read an open file also where it was deleted or replaced: to save what is in it.
         """
         while True:
             result = self._transaction("BEGIN", first, work, also_gone)
             if not self._unlocked or self._seen() == self._last:
                 return result
 
-    def writing(self, first, work, *, checked=True):
+    def making(self, work):
+        """Call ``work()``, which makes the tables of a file that was just opened."""
+        self._transaction("BEGIN IMMEDIATE", lambda: None, lambda _: work(), as_it_is=True)
+
+    def writing(self, first, work, *, begin="BEGIN IMMEDIATE"):
         """Call ``work(first())``, which changes the file: either all of it is done, or nothing.
 
         Args:
             first: As in ``reading``.
             work: Writes.
-            checked: Whether a connection that has become useless is made anew, and the path looked at.
+            begin: What begins the transaction; ``BEGIN EXCLUSIVE`` keeps readers away too.
 
         Raises:
             OSError: If there is another file at the path by now, so that the change is not in it.
         """
-        result = self._transaction("BEGIN IMMEDIATE", first, work, checked=checked)
-        now = self._seen() if checked else self._last
+        result = self._transaction(begin, first, work)
+        now = self._seen()
         if now[:2] != self._last[:2]:
             raise OSError(
-                errno.EIO, "the file was replaced while it was written to: the change is lost", str(self.path)
+                errno.EIO,
+                "the file was replaced while it was written to: the change is in the old file only",
+                str(self.path),
             )
         self._last = now
         return result
@@ -174,7 +194,9 @@ class Connection:
 
     def execute(self, *arguments):
         """As ``sqlite3.Connection.execute``."""
-        return self.db.execute(*arguments)
+        cursor = self.db.execute(*arguments)
+        self._cursors.add(cursor)
+        return cursor
 
     def executemany(self, *arguments):
         """As ``sqlite3.Connection.executemany``."""
@@ -195,12 +217,16 @@ class Connection:
                 "into another file with index.save(path)",
                 str(self.path),
             ) from error
-        ahead = self._unlocked and Path(f"{self.place}-wal").exists()
+        ahead = self._unlocked and self._ahead().exists()
         return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, ahead
 
-    def _transaction(self, begin, first, work, also_gone=False, *, checked=True):
+    def _ahead(self):
+        """The file into which earlier versions wrote ahead; SQLite names it by where links lead."""
+        return Path(f"{self.place.resolve()}-wal")
+
+    def _transaction(self, begin, first, work, also_gone=False, *, as_it_is=False):
         with self.explained():
-            if checked:
+            if not as_it_is:
                 self._ready(also_gone)
             try:
                 self._clean = False
@@ -211,10 +237,23 @@ class Connection:
                 meaning = self._meaning(error)  # before anything is undone: the disk may be full now
                 self.disconnect()
                 raise meaning from error
+            except Exception:
+                self._undo()  # a refusal, most likely: the next call need not open the file again
+                raise
             except BaseException:
-                self.disconnect()  # a table read only in part would hold up others too
+                self.disconnect()
                 raise
             return result
+
+    def _undo(self):
+        try:
+            for cursor in list(self._cursors):
+                cursor.close()
+            if self.db.in_transaction:
+                self.db.execute("ROLLBACK")
+            self._clean = True
+        except sqlite3.Error:
+            self.disconnect()
 
     def _begun(self, begin, first):
         def start():

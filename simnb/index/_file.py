@@ -22,7 +22,7 @@ from simnb.index._metadata_table import TABLES, MetadataTable
 
 APPLICATION = 0x53494D42  # "SIMB", which `file` and we tell such files by
 FORMAT = 1
-SECONDS_TO_WAIT = 30  # for another process that reads or writes
+SECONDS_TO_WAIT = 60  # for another process that reads or writes
 SUFFIXES = (".sqlite", ".sqlite3")
 _TABLES = (
     "CREATE TABLE simnb (settings TEXT NOT NULL, checksum INTEGER NOT NULL)",
@@ -73,7 +73,7 @@ class GalleryFile:
         self._read = ("", None)  # the settings read last, as text and as an object
         self._file = Connection(path, prepare=drop_needless_journal, opened=_check_ours, patience=patience)
         self._blocks, self._metadata = BlockTable(self._file), MetadataTable(self._file)
-        self.close, self.let_go = self._file.close, self._file.let_go
+        self.close, self.let_go, self.place = self._file.close, self._file.let_go, self._file.place
         with self._file.explained():
             try:
                 self._file.connect(make=distance is not None)
@@ -85,21 +85,25 @@ class GalleryFile:
                 raise
 
     def remove_untouched(self):
-        """Delete the file, unless somebody has written to it since it was made."""
+        """Delete the file, unless somebody has written to it since it was made.
+
+        Raises:
+            FileNotFoundError: If it was deleted.
+        """
 
         def remove(settings):
             if settings.version == 1:
-                self._file.place.unlink()
+                self.place.unlink()
 
-        self._file.writing(self._settings, remove, checked=False)
+        self.writing(remove)
 
     def reading(self, work, *, also_gone=False):
         """Call ``work(settings)`` on one state of the file, as ``Connection.reading``."""
         return self._file.reading(self._settings, work, also_gone=also_gone)
 
-    def writing(self, work):
+    def writing(self, work, **options):
         """Call ``work(settings)``, which changes the file wholly or not at all, as ``Connection.writing``."""
-        return self._file.writing(self._settings, work)
+        return self._file.writing(self._settings, work, **options)
 
     def rows(self, settings):
         """All rows, in pieces: numbers, shape [n, 4], and embeddings, shape [n, dim].
@@ -138,12 +142,12 @@ class GalleryFile:
         kept = before(first * PER_BLOCK)
         with self._as_written():
             pieces = list(self._blocks.read(settings.dim, first))
-        digest = old.digest - block_digest(*kept) + sum(piece[2] for piece in pieces)
-        # The first block may hold rows of both states.
-        again = [(numbers[:, 0] < end, numbers, embeddings) for numbers, embeddings, _ in pieces[:1]]
-        again = [(numbers[rows], embeddings[rows]) for rows, numbers, embeddings in again] or [kept]
-        same = all(map(np.array_equal, kept, again[0]))
-        if not same or digest % 2**64 != settings.digest:
+        digest = old.digest - block_digest(*kept) + sum(of_piece for _, _, of_piece in pieces)
+        if not pieces or digest % 2**64 != settings.digest:
+            return None
+        numbers, embeddings, _ = pieces[0]
+        known = numbers[:, 0] < end  # the first block may hold rows of both states
+        if not (np.array_equal(numbers[known], kept[0]) and np.array_equal(embeddings[known], kept[1])):
             return None
         new = [(numbers[:, 0] >= end, numbers, embeddings) for numbers, embeddings, _ in pieces]
         return [(numbers[rows], embeddings[rows]) for rows, numbers, embeddings in new]
@@ -251,11 +255,13 @@ class GalleryFile:
             self._metadata.check(keys, checks)
 
     def check(self, settings):
-        """Read all that is in the file, and compare it with what was written.
+        """Read all that is in the file, also by SQLite's own check, and compare it with what was written.
 
         Raises:
             ValueError: If it differs.
         """
+        if (found := self._file.pragma("integrity_check")) != "ok":
+            raise self._file.damaged(found)
         for numbers, _ in self.rows(settings):
             self.metadata(numbers[:, 0], numbers[:, 3])
 
@@ -268,7 +274,7 @@ class GalleryFile:
         return self._file.execute("SELECT count(*) FROM sqlite_master").fetchone()[0] == 0
 
     def _make(self, settings):
-        def make(_):
+        def make():
             if not self._is_empty():
                 return  # another process was faster
             self._file.execute(f"PRAGMA application_id = {APPLICATION}")
@@ -278,7 +284,7 @@ class GalleryFile:
             self._file.execute("INSERT INTO simnb VALUES ('', 0)")
             self.keep(settings)
 
-        self._file.writing(lambda: None, make, checked=False)
+        self._file.making(make)
 
     def _settings(self):
         rows = self._file.execute("SELECT settings, checksum FROM simnb").fetchall()
@@ -369,10 +375,11 @@ def drop_needless_journal(path):
         path: Absolute name of the file.
     """
     path = path.resolve()  # as SQLite does, to name the journal
-    journal, other = Path(f"{path}-journal"), path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    journal, other = Path(f"{path}-journal"), path.with_name(f".{path.name}.whole")
     if not (path.is_file() and journal.exists() and journal.stat().st_size):
         return
     try:
+        other.unlink(missing_ok=True)  # of a process that was killed here
         os.link(path, other)
     except OSError:  # no two names for one file on this disk, or no right to make one
         return

@@ -7,6 +7,7 @@ themselves. An index in use for longer than that cannot be used by the child, wh
 
 import concurrent.futures.thread  # noqa: F401  first, so that it locks its pools after our wait for searches
 import os
+import sys
 import threading
 import weakref
 
@@ -21,7 +22,22 @@ def watch(index):
 
 
 def _before():
-    _forking.waited = [(index, index.before_fork(SECONDS_TO_WAIT)) for index in list(_live)]
+    _forking.waited = []
+    for index in _all_live():
+        of_index = [index, False]
+        _forking.waited.append(of_index)  # first, so that it is told of the end, whatever happens
+        try:
+            of_index[1] = index.before_fork(SECONDS_TO_WAIT)
+        except (Exception, KeyboardInterrupt) as error:  # a fork cannot be refused: the child may not use it
+            print(f"simnb: a forked process cannot use an index of its parent ({error!r})", file=sys.stderr)
+
+
+def _all_live():
+    while True:
+        try:
+            return list(_live)
+        except RuntimeError:  # another thread has just opened one
+            continue
 
 
 def _after(child):

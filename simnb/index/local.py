@@ -70,7 +70,8 @@ class LocalIndex:
         self._state = State(Table(*self._more_columns), distance, check_class_names(class_names))
         self._decided = None  # a change that is sure and not yet made: what to overwrite, and the state then
         self._refusal = None  # why it cannot be used
-        self._lock = threading.RLock()  # widgets call from other threads
+        self._lock = threading.Lock()  # widgets call from other threads
+        self._user = None  # the thread that holds it
         self._fork_waits = self._held = False  # whether a fork waits for the lock, and holds it
         self._exact = None  # ExactSearch over the rows as they are now, or None
         self._hnsw = None  # the same, a graph
@@ -88,7 +89,7 @@ class LocalIndex:
     @property
     def distance(self):
         """What rows are searched by: one of ``simnb.distances.DISTANCES``."""
-        return self._state.distance
+        return self._read(lambda: self._state.distance)
 
     @property
     def dim(self):
@@ -266,7 +267,7 @@ class LocalIndex:
                 distances[:, :found], positions = self._nearest(queries, found, among)
                 ids[:, :found] = table.ids[positions]
                 labels[:, :found] = table.labels[positions]
-        return Neighbors(distances, ids, labels, self.distance, self._state.class_names)
+        return Neighbors(distances, ids, labels, self._state.distance, self._state.class_names)
 
     def get(self, ids=None):
         """Return rows.
@@ -327,11 +328,13 @@ class LocalIndex:
 
     def close(self):
         """Let go of the rows; the index refuses every call from now on."""
-        with self._lock:
-            self._refusal = "is closed: open it again"
-            self._state = State(Table(*self._more_columns), self._state.distance)
-            self._decided = None
-            self._stale()
+        self._alone(self._close)
+
+    def _close(self):
+        self._refusal = "is closed: open it again"
+        self._state = State(Table(*self._more_columns), self._state.distance)
+        self._decided = None
+        self._stale()
 
     def tune(self, queries, target_recall=0.95, *, k=10):
         """Choose how thoroughly the graph is searched, on queries of your own.
@@ -383,8 +386,17 @@ class LocalIndex:
     def _alone(self, work, *arguments):
         while self._fork_waits:  # else a thread that calls without a pause would keep the lock
             time.sleep(0.001)
+        if self._user == threading.get_ident() and self._lock.locked():
+            raise ValueError(
+                f"the index {self._where()} was called from within one of its own calls: make the values "
+                "that it is given before".replace("  ", " ")
+            )
         with self._lock:
-            return work(*arguments)
+            self._user = threading.get_ident()
+            try:
+                return work(*arguments)
+            finally:
+                self._user = None
 
     def _read(self, work, *arguments):
         return self._alone(self._now, work, *arguments)
@@ -396,16 +408,16 @@ class LocalIndex:
     def _table(self):
         return self._state.table
 
-    def _decide(self, changes, numbers=None, **options):
+    def _decide(self, changes, table, distance, settings=None):
         """Make changes that are sure to last. An interrupt from here on does not stop them.
 
         Args:
             changes: ``Changes``.
-            numbers: Those of added rows in a file, shape [n, 4].
-            **options: Of the ``State`` afterwards.
+            table: The ``Table.after`` them, for which there was memory.
+            distance: Of the ``State`` afterwards.
+            settings: Of the ``State`` afterwards.
         """
-        table = self._table.after(changes, numbers)
-        state = State(table, class_names=changes.class_names, next_id=changes.next_id, **options)
+        state = State(table, distance, changes.class_names, changes.next_id, settings)
         if changes.of_embeddings:
             self._stale(only_added=changes.only_adds)
         self._decided = (changes.replaced, changes.parts, state)
@@ -424,7 +436,8 @@ class LocalIndex:
 
     def _nearest(self, queries, k, among):
         if among is not None:
-            distances, positions = ExactSearch(self._table.embeddings[among], self.distance)(queries, k)
+            some_rows = ExactSearch(self._table.embeddings[among], self._state.distance)
+            distances, positions = some_rows(queries, k)
             return distances, among[positions]
         if self._kind == "hnsw":
             return self._graph()(queries, k)
@@ -432,7 +445,7 @@ class LocalIndex:
 
     def _exact_search(self):
         if self._exact is None:
-            self._exact = ExactSearch(self._table.embeddings, self.distance)
+            self._exact = ExactSearch(self._table.embeddings, self._state.distance)
         return self._exact
 
     def _graph(self):
@@ -480,7 +493,7 @@ class LocalIndex:
         """Go on, in parent and child; a child that may not use the index refuses."""
         held, self._held, self._fork_waits = self._held, False, False
         if child and not ready:
-            self._lock = threading.RLock()  # a thread of the parent holds the old one for ever
+            self._lock = threading.Lock()  # a thread of the parent holds the old one for ever
             self._refusal = "was in use when this process was forked: only the parent process can use it"
         elif held:
             self._lock.release()

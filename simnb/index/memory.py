@@ -55,7 +55,7 @@ class MemoryIndex(LocalIndex):
     def _changed(self, plan, *arguments):
         self._complete()
         changes, result = plan(*arguments)
-        self._decide(changes, distance=self.distance)
+        self._decide(changes, self._table.after(changes), self._state.distance)
         return result
 
     def _meet(self, wanted):

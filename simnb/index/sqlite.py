@@ -1,5 +1,6 @@
 """An index whose rows of record are in one SQLite file."""
 
+import errno
 import os
 import zlib
 from dataclasses import replace
@@ -36,13 +37,15 @@ class SqliteIndex(LocalIndex):
     """
 
     _more_columns = ("keys", "checks")
+    _file = None  # until it could be opened
 
     def __init__(self, path, *, distance=None, search="exact", recall=0.95, class_names=None):
         """Open the file and read the embeddings."""
         super().__init__(distance=distance or "cosine", search=search, recall=recall, class_names=class_names)
         self.path = Path(path)
         self._metadata_checked = None  # the settings whose metadata were compared with what was written
-        self._file = GalleryFile(path, distance=self.distance, class_names=self._state.class_names)
+        state = self._state
+        self._file = GalleryFile(path, distance=state.distance, class_names=state.class_names)
         try:
             stored = self._read(lambda: self._state.settings)
             self._check_same("distance", distance, stored.distance)
@@ -54,8 +57,7 @@ class SqliteIndex(LocalIndex):
     def __reduce__(self):
         """A copy, here or in another process, is the same file opened again."""
         self._alone(self._complete)
-        options = {"search": self._kind, "recall": self._wanted_recall}
-        return _opened, (os.path.abspath(self.path), options)
+        return _opened, (self._file.place, {"search": self._kind, "recall": self._wanted_recall})
 
     def save(self, path):
         """Write all rows into another file. This is how to copy an index, even while others use it.
@@ -67,15 +69,14 @@ class SqliteIndex(LocalIndex):
             ValueError: If another kind of file is there, or it is this index's own.
             OSError: If it cannot be written; an index that was there is then as before.
         """
-        if self.path.exists() and Path(path).exists() and os.path.samefile(path, self.path):
+        place = self._file.place
+        if place.exists() and Path(path).exists() and os.path.samefile(path, place):
             raise ValueError(f"{path} is the file of this index: every change is in it already")
         super().save(path)
 
-    def close(self):
-        """Close the file."""
-        with self._lock:
-            super().close()
-            self._file.close()
+    def _close(self):
+        super()._close()
+        self._file.close()
 
     def _where(self):
         return repr(str(self.path))
@@ -96,12 +97,13 @@ class SqliteIndex(LocalIndex):
         def write(settings):
             self._catch_up(settings)
             changes, result = plan(*arguments)
-            return changes, result, *self._written(changes)
+            numbers, settings = self._written(changes)
+            return result, (changes, self._table.after(changes, numbers), settings.distance, settings)
 
         self._complete()
-        changes, result, numbers, settings = self._file.writing(write)
-        # After an interrupt before this line, the next call reads the changes from the file.
-        self._decide(changes, numbers, settings=settings, distance=settings.distance)
+        result, decided = self._file.writing(write)
+        # If interrupted before this, the next call reads from the file what has changed.
+        self._decide(*decided)
         return result
 
     def _catch_up(self, settings):
@@ -135,7 +137,6 @@ class SqliteIndex(LocalIndex):
         pieces = self._file.rows_since(settings, old, before)
         if pieces is None:
             return None
-        table = table.with_room(settings.rows, settings.dim)
         for numbers, embeddings in pieces:
             table = table.longer(_rows(numbers, embeddings), numbers)
         return table if len(table) == settings.rows else None
@@ -175,16 +176,18 @@ class SqliteIndex(LocalIndex):
     def _kept_graph(self):
         settings = self._state.settings
         return {
-            "cache": f"{self.path}.hnsw",
+            "cache": f"{self._file.place}.hnsw",
             "stamp": f"{settings.file} {settings.graphs} {zlib.crc32(self._table.embeddings)}",
         }
 
     def before_fork(self, seconds):
         """Let go of the file, which a forked process has to open for itself."""
-        return super().before_fork(seconds) and self._file.let_go()
+        return super().before_fork(seconds) and (self._file is None or self._file.let_go())
 
 
 def _opened(path, options):
+    if not path.is_file():  # here nobody wants a new one
+        raise FileNotFoundError(errno.ENOENT, "the file of this index is gone", str(path))
     return SqliteIndex(path, **options)
 
 

@@ -274,7 +274,9 @@ def test_what_was_written_to_a_file_that_is_gone_is_not_acknowledged(tmp_path):
     small(path).close()
     other_rows(other)
     with contextlib.closing(GalleryFile(path)) as file:
-        with pytest.raises(OSError, match="was replaced while it was written to: the change is lost"):
+        with pytest.raises(
+            OSError, match="was replaced while it was written to: the change is in the old file only"
+        ):
             file.writing(lambda _: os.replace(other, path))
         assert file.reading(lambda settings: settings.rows) == 3
 
@@ -326,10 +328,10 @@ sys.stdin.read()
 """
 
 
-def changed_and_killed(path):
+def changed_and_killed(path, code=KILLED_IN_A_CHANGE):
     """A file in the midst of a change, and the journal beside it."""
     whole = path.read_bytes()
-    kill_with(KILLED_IN_A_CHANGE, path)
+    kill_with(code, path)
     assert beside(path) == [path.name, f"{path.name}-journal"]
     assert path.read_bytes() != whole
     return Path(f"{path}-journal")
@@ -496,3 +498,192 @@ def test_a_graph_file_and_rows_agree_after_the_file_is_replaced(tmp_path):
     found = index.search(vectors(200, 8, seed=4), k=1).ids[:, 0]
     assert (found == np.arange(200)).mean() > 0.9
     index.close()
+
+
+def test_a_fork_after_a_failed_open_and_a_refused_call_leaves_every_index_usable(tmp_path):
+    (tmp_path / "bad.sqlite").write_text("no index " * 1000)
+    done = run(FORK_AFTER_FAILURES, tmp_path / "bad.sqlite", tmp_path / "g.sqlite")
+    assert done.stdout == "4 4\n4 4\n", done.stderr
+    assert done.stderr == ""
+
+
+FORK_AFTER_FAILURES = """
+import os, sys, numpy as np
+from simnb.index import open_index
+memory, file = open_index(), open_index(sys.argv[2])
+memory.add(np.eye(4))
+file.add(np.eye(4))
+kept = []
+for failing in (lambda: open_index(sys.argv[1]), lambda: file.get([99]), lambda: memory.get([99])):
+    try:
+        failing()
+    except ValueError as error:
+        kept.append(error)  # as a notebook does, and so the index it came from
+child = os.fork()
+if child:
+    os.waitpid(child, 0)
+print(len(memory), len(file), flush=True)
+os._exit(0)
+"""
+
+
+class Calling(list):
+    """Labels that call the index that they are added to."""
+
+    def __init__(self, call):
+        super().__init__([1, 1, 1, 1])
+        self.call = call
+
+    def __iter__(self):
+        self.call()
+        return super().__iter__()
+
+
+@pytest.mark.parametrize("place", ["memory:", "g.sqlite"])
+def test_a_call_from_within_a_call_is_refused_and_changes_nothing(tmp_path, place):
+    index = open_index(place if place == "memory:" else tmp_path / place)
+    index.add(np.eye(4))
+    for call in (lambda: len(index), lambda: index.add(np.eye(4)), lambda: index.distance):
+        with pytest.raises(ValueError, match="was called from within one of its own calls"):
+            index.add(np.eye(4), Calling(call))
+    assert index.ids.tolist() == [0, 1, 2, 3]
+    index.add(np.eye(4), metadata=({"n": len(index)} for _ in range(4)))  # a generator is run before
+    assert index.get().metadata[4:].tolist() == [{"n": 4}] * 4
+    index.close()
+
+
+@pytest.mark.parametrize("place", ["memory:", "g.sqlite"])
+def test_rows_for_which_there_is_no_memory_are_not_added(tmp_path, monkeypatch, place):
+    index = open_index(place if place == "memory:" else tmp_path / place)
+    index.add(np.eye(4))
+
+    def too_many(*_):
+        raise MemoryError("no room")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("simnb.index._table.Table.with_room", too_many)
+        with pytest.raises(MemoryError, match="no room"):
+            index.add(np.eye(4))
+    assert index.ids.tolist() == [0, 1, 2, 3]
+    assert index.add(np.eye(4)).tolist() == [4, 5, 6, 7]
+    index.close()
+    if place != "memory:":
+        with open_index(tmp_path / place) as again:
+            assert len(again) == 8
+
+
+def test_a_read_that_was_broken_off_holds_up_nobody(tmp_path, monkeypatch):
+    path = tmp_path / "g.sqlite"
+    small(path, count=200).close()
+    unpacked, calls = "simnb.index._block_table._unpacked", []
+
+    def interrupted(*_):
+        calls.append(1)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(unpacked, interrupted)
+        with pytest.raises(KeyboardInterrupt) as kept:
+            open_index(path)
+    with contextlib.closing(sqlite3.connect(path, timeout=0, isolation_level=None)) as db:
+        db.execute("BEGIN EXCLUSIVE")
+    assert calls
+    assert kept.value is not None  # its traceback held what was being read
+
+
+def test_an_index_stays_at_its_place_when_the_current_folder_changes(tmp_path, monkeypatch):
+    pytest.importorskip("faiss", reason='graph search needs FAISS: pip install "simnb[ann]"')
+    (tmp_path / "other").mkdir()
+    monkeypatch.chdir(tmp_path)
+    index = open_index("g.sqlite", search="hnsw")
+    index.add(vectors(100, 8))
+    monkeypatch.chdir(tmp_path / "other")
+    assert len(copy.deepcopy(index)) == 100
+    index.search(vectors(1, 8), k=1)
+    with pytest.raises(ValueError, match="is the file of this index"):
+        index.save(tmp_path / "g.sqlite")
+    index.close()
+    assert os.listdir(tmp_path / "other") == []
+    assert beside(tmp_path / "g.sqlite") == ["g.sqlite", "g.sqlite.hnsw"]
+
+
+def test_a_pickled_index_whose_file_is_gone_is_missed(tmp_path):
+    index = small(tmp_path / "g.sqlite")
+    pickled = pickle.dumps(index)
+    index.close()
+    (tmp_path / "g.sqlite").unlink()
+    with pytest.raises(FileNotFoundError, match="the file of this index is gone"):
+        pickle.loads(pickled)
+    assert os.listdir(tmp_path) == []
+
+
+LINKED = """
+import os, sys
+from simnb.index import open_index
+os.setuid(65534)
+try:
+    print(len(open_index(sys.argv[1])))
+except OSError as error:
+    print(type(error).__name__, error)
+"""
+
+
+@as_root
+@pytest.mark.parametrize("linked", [False, True])
+def test_rows_that_only_the_owner_can_bring_home_are_not_left_out_silently(tmp_path, linked):
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    for file in BEFORE.glob("killed.sqlite*"):
+        shutil.copy(file, folder)
+    path = folder / "killed.sqlite"
+    if linked:
+        path = tmp_path / "link.sqlite"
+        path.symlink_to(folder / "killed.sqlite")
+    for parent in (folder, *folder.parents[:-2]):
+        parent.chmod(parent.stat().st_mode | 0o555)
+    folder.chmod(0o555)
+    done = run(LINKED, path)
+    assert done.stdout.startswith("PermissionError"), done.stderr
+    assert "left rows in the file beside it that ends in -wal; open it once as a user who may" in done.stdout
+
+
+# The journal holds all pages that change. Many of them become free ones.
+KILLED_IN_A_REMOVAL = """
+import sqlite3, sys
+db = sqlite3.connect(sys.argv[1], isolation_level=None)
+db.execute("PRAGMA synchronous = OFF")
+db.execute("PRAGMA cache_size = 1")
+db.execute("BEGIN IMMEDIATE")
+db.execute("DELETE FROM bytes")
+print("done", flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_a_file_of_which_any_pages_were_written_is_undone_or_whole(tmp_path, seed):
+    # SQLite writes the pages of a change in no order that a kill would respect.
+    path, rng, size = tmp_path / "g.sqlite", random.Random(seed), 4096
+    with small(path, count=300) as index:
+        index.update(range(0, 300, 2), metadata={"thumb": [bytes(3000)] * 150})
+        expected = index.get()
+    before, copied = path.read_bytes(), shutil.copy(path, tmp_path / "copy")
+    changed_and_killed(path, KILLED_IN_A_REMOVAL)
+    with contextlib.closing(sqlite3.connect(copied)) as db:
+        db.execute("DELETE FROM bytes")
+        db.commit()
+    after = copied.read_bytes()
+    copied.unlink()
+    pages = len(after) // size
+    # At first only page 1, where SQLite keeps which pages are free; then any.
+    written = {0} if seed == 0 else {page for page in range(pages) if rng.random() < seed / 12}
+    sources = [after if page in written else before for page in range(pages)]
+    parts = [source[page * size : (page + 1) * size] for page, source in enumerate(sources)]
+    path.write_bytes(b"".join(parts))
+    with open_index(path) as index:
+        assert index.get().metadata.tolist() == expected.metadata.tolist()
+        for _ in range(3):
+            index.add(vectors(40, 4), ["class 0"] * 40, {"thumb": [bytes(3000)] * 40})
+    with contextlib.closing(sqlite3.connect(path)) as db:
+        assert db.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+    assert beside(path) == ["g.sqlite"]

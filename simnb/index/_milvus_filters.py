@@ -43,7 +43,7 @@ def packed(metadata, row):
     """A row's metadata as the two JSON fields of Milvus, by kind and bytes as base64; and their size.
 
     Raises:
-        ValueError: If they are larger than a field can be, or no text.
+        ValueError: If they are larger than a field can be.
     """
     plain, raw, total = {}, {}, 0
     for key, value in metadata.items():
@@ -52,10 +52,7 @@ def packed(metadata, row):
         else:
             plain.setdefault(KINDS[kind(value)], {})[key] = value
     for part in (plain, raw):
-        try:
-            size = len(json.dumps(part, ensure_ascii=False, separators=(",", ":")).encode())
-        except UnicodeEncodeError as error:
-            raise ValueError(f"metadata of row {row} must be text that UTF-8 can hold: {error}") from None
+        size = len(json.dumps(part, ensure_ascii=False, separators=(",", ":")).encode())
         if size > _JSON_BYTES:
             raise ValueError(
                 f"metadata of a row must take {_JSON_BYTES} bytes at most in Milvus (as JSON, bytes as "

@@ -237,9 +237,13 @@ class SingleShotMemorySampler(_Sampler, Batches):
         count = len(_checks.not_empty(self._images, name="x"))
         if _checks.positive_int(examples_per_batch, name="examples_per_batch") > count:
             raise ValueError(f"examples_per_batch must be at most {count}, got {examples_per_batch}")
-        self._deck = Decks(self._rng.permutation(count), [count])
+        self._shuffle()
         self._plan_for(examples_per_batch, count, steps_per_epoch)
         self._say(examples_per_batch, 1, num_augmentations_per_example)
+
+    def _shuffle(self):
+        self._rng = np.random.default_rng(self._seed)
+        self._deck = Decks(self._rng.permutation(len(self._images)), [len(self._images)])
 
     def _deal(self):
         return self._deck.deal(0, self.batch_size, self._rng)

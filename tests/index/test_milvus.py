@@ -146,7 +146,7 @@ def test_a_closed_index_says_so(lite):
     index = lite()
     index.close()
     index.close()
-    with pytest.raises(ValueError, match="the index is closed: open it again"):
+    with pytest.raises(ValueError, match=r"the index of .* is closed: open it again"):
         len(index)
 
 
@@ -391,9 +391,8 @@ def test_integers_are_refused_where_another_writer_gave_names(opened):
     [
         ({"text": "a" * 65_536}, r"metadata of a row must take 65536 bytes at most .* got 65558 in row 1"),
         ({"raw": b"a" * 49_152}, r"metadata of a row must take 65536 bytes at most .* got 65546 in row 1"),
-        ({"text": "\ud800"}, r"metadata of row 1 must be text that UTF-8 can hold"),
     ],
-    ids=["text", "bytes", "surrogate"],
+    ids=["text", "bytes"],
 )
 def test_metadata_that_milvus_cannot_hold_are_refused_before_anything_is_added(opened, row, message):
     index = opened()

@@ -2,6 +2,7 @@
 
 import threading
 import time
+import weakref
 from dataclasses import dataclass
 
 import numpy as np
@@ -70,8 +71,8 @@ class LocalIndex:
         self._state = State(Table(*self._more_columns), distance, check_class_names(class_names))
         self._decided = None  # a change that is sure and not yet made: what to overwrite, and the state then
         self._refusal = None  # why it cannot be used
-        self._lock = threading.Lock()  # widgets call from other threads
-        self._user = None  # the thread that holds it
+        self._lock = threading.RLock()  # widgets call from other threads
+        self._running = _no_call  # gives the _Call under way, or None
         self._fork_waits = self._held = False  # whether a fork waits for the lock, and holds it
         self._exact = None  # ExactSearch over the rows as they are now, or None
         self._hnsw = None  # the same, a graph
@@ -386,17 +387,19 @@ class LocalIndex:
     def _alone(self, work, *arguments):
         while self._fork_waits:  # else a thread that calls without a pause would keep the lock
             time.sleep(0.001)
-        if self._user == threading.get_ident() and self._lock.locked():
+        running = self._running()
+        if running is not None and running.thread == threading.get_ident():
             raise ValueError(
                 f"the index {self._where()} was called from within one of its own calls: make the values "
                 "that it is given before".replace("  ", " ")
             )
         with self._lock:
-            self._user = threading.get_ident()
+            call = _Call()
             try:
+                self._running = weakref.ref(call)
                 return work(*arguments)
             finally:
-                self._user = None
+                self._running = _no_call
 
     def _read(self, work, *arguments):
         return self._alone(self._now, work, *arguments)
@@ -492,11 +495,25 @@ class LocalIndex:
     def after_fork(self, ready, child):
         """Go on, in parent and child; a child that may not use the index refuses."""
         held, self._held, self._fork_waits = self._held, False, False
+        if child:
+            self._running = _no_call
         if child and not ready:
-            self._lock = threading.Lock()  # a thread of the parent holds the old one for ever
+            self._lock = threading.RLock()  # a thread of the parent holds the old one for ever
             self._refusal = "was in use when this process was forked: only the parent process can use it"
         elif held:
             self._lock.release()
+
+
+class _Call:
+    """A call under way in a thread; an interrupt that keeps it from being taken back ends it all the same."""
+
+    def __init__(self):
+        """Of this thread."""
+        self.thread = threading.get_ident()
+
+
+def _no_call():
+    """Where no call is under way."""
 
 
 def _collected(values):

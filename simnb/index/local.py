@@ -390,8 +390,8 @@ class LocalIndex:
         running = self._running()
         if running is not None and running.thread == threading.get_ident():
             raise ValueError(
-                f"the index {self._where()} was called from within one of its own calls: make the values "
-                "that it is given before".replace("  ", " ")
+                f"{self._name()} was called from within one of its own calls: make what it is given before "
+                "you call it"
             )
         with self._lock:
             call = _Call()
@@ -400,6 +400,9 @@ class LocalIndex:
                 return work(*arguments)
             finally:
                 self._running = _no_call
+
+    def _name(self):
+        return f"the index {self._where()}".rstrip()
 
     def _read(self, work, *arguments):
         return self._alone(self._now, work, *arguments)
@@ -429,7 +432,7 @@ class LocalIndex:
     def _complete(self):
         """Make what is decided; refuse where the index cannot be used. The first step of every call."""
         if self._refusal:
-            raise ValueError(f"the index {self._where()} {self._refusal}".replace("  ", " "))
+            raise ValueError(f"{self._name()} {self._refusal}")
         if self._decided is not None:
             replaced, parts, state = self._decided
             if some(replaced):

@@ -65,6 +65,44 @@ def test_a_fork_loses_nothing_that_parent_or_child_was_told_is_there(tmp_path):
     assert beside(path) == ["g.sqlite"]
 
 
+FORK_AND_CLOSE = """
+import os, sys, numpy as np
+from simnb.index import open_index
+index = open_index(sys.argv[1])
+index.add(np.eye(4, dtype="float32"))
+ended, end = os.pipe()
+child = os.fork()
+if child == 0:
+    os.close(end)
+    for _ in range(int(sys.argv[2])):
+        index.add(np.eye(4, dtype="float32"))
+    print("added", flush=True)
+    os.read(ended, 1)  # until the parent has closed
+    for _ in range(int(sys.argv[2])):
+        index.add(np.eye(4, dtype="float32"))
+    print("added", flush=True)
+    os._exit(0)
+sys.stdin.readline()
+index.close()
+os.close(end)
+os.waitpid(child, 0)
+"""
+
+
+@forks
+@pytest.mark.parametrize("times", [1, 5])
+def test_what_a_child_was_told_is_there_stays_when_the_parent_closes(tmp_path, times):
+    path = tmp_path / "g.sqlite"
+    command = [sys.executable, "-c", FORK_AND_CLOSE, str(path), str(times)]
+    process = subprocess.Popen(command, stdin=-1, stdout=-1, text=True)
+    assert process.stdout.readline() == "added\n"
+    rest, _ = process.communicate("close\n", timeout=60)
+    assert rest == "added\n"
+    with open_index(path) as index:
+        assert len(index.get()) == 4 + 8 * times
+    assert beside(path) == ["g.sqlite"]
+
+
 FORK_DURING_SEARCH = """
 import os, signal, sys, threading, numpy as np
 from simnb.index import open_index

@@ -1,3 +1,5 @@
+import time
+
 import numpy as np
 import pytest
 
@@ -66,6 +68,8 @@ def test_an_interrupted_search_ends_without_the_blocks_that_have_not_begun(monke
 
     def interrupted(self, queries, *_):
         begun.append(len(queries))
+        if len(begun) > 1:
+            time.sleep(0.01)  # else threads could begin all of them before anybody hears of the interrupt
         raise KeyboardInterrupt
 
     monkeypatch.setattr(exact.ExactSearch, "_block", interrupted)

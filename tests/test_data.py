@@ -299,7 +299,10 @@ def test_all_classes_can_be_unknown_where_nothing_is_trained_or_indexed():
         (dict.fromkeys(PARTS, 0), "fractions must add up to at most 1 and to more than 0"),
         ({"unknown": "cow"}, "unknown must be among 'ant'"),
         ({"unknown": "cat"}, "unknown class 'cat' has no examples to hold out"),
-        ({"query": 0.001}, "query=0.001 leaves no example of class 'ant', which has 100; .*query=0.01 would"),
+        (
+            {"query": 0.001},
+            "query=0.001 leaves no example of class 'ant', which has 100; pass .*query=0.01",
+        ),
     ],
 )
 def test_a_split_that_cannot_be_is_refused(arguments, message):
@@ -412,7 +415,7 @@ def test_images_are_kept_as_they_are_and_lists_are_stacked():
         ([0, -1, 1], "labels must be 0 or above, got -1 in row 1"),
         ([0, 1], "labels and images must have the same length, got 2 and 3"),
         (np.eye(3), r"got \(3, 3\); one-hot labels become integers with argmax\(axis=1\)"),
-        ([[1, 1, 0], [0, 1, 1], [0, 0, 1]], r"got \(3, 3\); an example has one class here"),
+        ([[1, 1, 0], [0, 1, 1], [0, 0, 1]], r"got \(3, 3\); each example must have exactly one class"),
         ("dog", r"labels must have shape \[num_examples\], got \(\)"),
         ([0, 20240101, 1], "must number the classes from 0, got 20240101 among 3 labels; renumber them with"),
     ],

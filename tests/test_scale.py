@@ -307,7 +307,7 @@ def test_what_cannot_be_read_is_reported_and_tried_again(photos, embedder):
     good = next(photos.rglob("*.png"))
     broken = {
         "empty.png": (b"", "an empty file"),
-        "text.jpg": (b"not an image", "no JPEG, PNG, WebP, BMP"),
+        "text.jpg": (b"not an image", "not a JPEG, PNG, WebP, BMP"),
         "cut.png": (good.read_bytes()[:-40], "truncated|broken|premature"),
         "large.png": (png(np.zeros((40, 50), np.uint8)), "50 x 40 pixels are more than max_pixels=1000"),
     }

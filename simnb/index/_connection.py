@@ -51,7 +51,7 @@ class Connection:
         self._closed = False
         self._unlocked = False  # SQLite takes no locks, so that we have to look whether others have written
         self._last = ()  # what was seen of the file when it was opened, or last written to
-        self._cursors = weakref.WeakSet()  # closed with the connection: a half-read one keeps its lock
+        self._cursors = []  # weak references, of this transaction: one that is read in part keeps its lock
         _fork.watch(self)
 
     def connect(self, *, make=False):
@@ -89,11 +89,16 @@ class Connection:
     def disconnect(self):
         """Close until the next call."""
         if self.db is not None:
-            for cursor in list(self._cursors):
-                cursor.close()
+            self._close_cursors()
             self.db.close()
         self.db = None
         self._clean = True
+
+    def _close_cursors(self):
+        for one in self._cursors:
+            if (cursor := one()) is not None:
+                cursor.close()
+        self._cursors.clear()
 
     def close(self):
         """Close."""
@@ -195,7 +200,7 @@ class Connection:
     def execute(self, *arguments):
         """As ``sqlite3.Connection.execute``."""
         cursor = self.db.execute(*arguments)
-        self._cursors.add(cursor)
+        self._cursors.append(weakref.ref(cursor))
         return cursor
 
     def executemany(self, *arguments):
@@ -230,6 +235,7 @@ class Connection:
                 self._ready(also_gone)
             try:
                 self._clean = False
+                self._cursors.clear()
                 result = work(self._begun(begin, first))
                 self.patiently(lambda: self.execute("COMMIT"))
                 self._clean = True
@@ -247,8 +253,7 @@ class Connection:
 
     def _undo(self):
         try:
-            for cursor in list(self._cursors):
-                cursor.close()
+            self._close_cursors()
             if self.db.in_transaction:
                 self.db.execute("ROLLBACK")
             self._clean = True

@@ -12,18 +12,20 @@ import threading
 import weakref
 
 SECONDS_TO_WAIT = 2.0  # for a call of another thread; a fork that waits for ever would be worse
-_live = weakref.WeakSet()
+_live, _adding = [], threading.Lock()  # weak references: without callbacks, in which Ctrl-C would get lost
 _forking = threading.local()  # of this thread's fork under way: indexes, and whether nobody was using them
 
 
 def watch(index):
     """Tell an index of forks: by ``before_fork(seconds) -> bool``, then ``after_fork(ready, child)``."""
-    _live.add(index)
+    with _adding:
+        _live[:] = [one for one in _live if one() is not None]
+        _live.append(weakref.ref(index))
 
 
 def _before():
     _forking.waited = []
-    for index in _all_live():
+    for index in [index for one in list(_live) if (index := one()) is not None]:
         of_index = [index, False]
         _forking.waited.append(of_index)  # first, so that it is told of the end, whatever happens
         try:
@@ -32,15 +34,10 @@ def _before():
             print(f"simnb: a forked process cannot use an index of its parent ({error!r})", file=sys.stderr)
 
 
-def _all_live():
-    while True:
-        try:
-            return list(_live)
-        except RuntimeError:  # another thread has just opened one
-            continue
-
-
 def _after(child):
+    global _adding
+    if child:
+        _adding = threading.Lock()  # another thread of the parent may have held it
     for index, ready in _forking.__dict__.pop("waited", ()):
         index.after_fork(ready, child)
 

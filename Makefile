@@ -41,7 +41,7 @@ server: $(READY) ## Test the index in a real Milvus server, fetched from PyPI (L
 # What is written in keras.ops and Keras layers, as JAX and PyTorch run it.
 KERAS_HALF := tests/losses tests/samplers tests/test_layers.py tests/test_distances.py tests/test_muon.py \
 	tests/test_models.py tests/test_fast_resnet.py tests/test_backbone.py tests/test_mirrored.py \
-	tests/test_training.py tests/test_distribution.py
+	tests/test_training.py tests/test_checkpoint.py tests/test_distribution.py
 
 backends: $(READY) ## The Keras half on JAX and PyTorch, whichever are installed
 	@for backend in jax torch; do \
@@ -54,7 +54,8 @@ backends: $(READY) ## The Keras half on JAX and PyTorch, whichever are installed
 	done
 
 nbval: $(READY)
-	$(PY) -m pytest --nbval notebooks --nbval-cell-timeout=1200 -n 2 --dist loadfile
+	$(PY) -m pytest --nbval notebooks --nbval-cell-timeout=1200 -n 2 --dist loadfile \
+		$(NBVAL_LEAVES_OUT:%=--ignore=notebooks/%.ipynb)
 
 browser: $(READY) ## Click through JupyterLab and the widgets in the Chromium of this machine
 	$(PY) -m pytest -m browser tests/browser

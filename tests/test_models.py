@@ -1,4 +1,5 @@
 import os
+import platform
 import subprocess
 import sys
 
@@ -182,3 +183,17 @@ def test_a_model_of_a_call_of_its_own_is_looked_at_when_it_is_built():
     batches = BalancedBatches(np.ones((2, 4, 4, 1)), [0, 1], classes_per_batch=2, examples_per_class=1)
     with pytest.raises(ValueError, match=r"must give one vector per image, .* got a dict of 'vectors'"):
         fit(Two(), batches, loss=NormalizedSoftmaxLoss())
+
+
+@pytest.mark.skipif(
+    platform.machine().lower() not in ("x86_64", "amd64"), reason="oneDNN is chosen so on x86 alone"
+)
+@pytest.mark.parametrize(("before", "after"), [(None, "1"), ("0", "0")])
+def test_tensorflow_computes_through_onednn_unless_told_otherwise(before, after):
+    name = "TF_ENABLE_ONEDNN_OPTS"
+    environment = {key: value for key, value in os.environ.items() if key != name}
+    if before is not None:
+        environment[name] = before
+    code = f"import os, simnb.models; print(os.environ['{name}'])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment)
+    assert (done.stdout, done.stderr) == (f"{after}\n", "")

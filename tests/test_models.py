@@ -62,7 +62,9 @@ def test_a_model_trained_with_our_loss_loads_silently_where_only_search_was_impo
         "print(keras.models.load_model(sys.argv[1]).loss.get_config()['margin'])"
     )
     command = [sys.executable, "-c", code, str(tmp_path / "model.keras")]
-    environment = {**os.environ, "PYTHONWARNINGS": "default"}
+    # TensorFlow, imported here before simnb, has set a log level of its own.
+    environment = {k: v for k, v in os.environ.items() if k != "TF_CPP_MIN_LOG_LEVEL"}
+    environment["PYTHONWARNINGS"] = "default"
     done = subprocess.run(command, capture_output=True, text=True, env=environment)
     assert (done.stdout, done.stderr) == ("0.7\n", "")
 

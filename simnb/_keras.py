@@ -9,7 +9,7 @@ __all__ = ["keras", "ops"]
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 if platform.machine().lower() in ("x86_64", "amd64"):
-    # Where the processor lacks AVX512-VNNI, TensorFlow leaves oneDNN off and trains convolutions half as fast.
+    # TensorFlow leaves oneDNN off where there is no AVX512-VNNI, and then trains convolutions half as fast.
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 with quiet_stderr():
     import keras

@@ -1,5 +1,6 @@
 """Every complaint about shapes, types, NaN and lengths, in one voice."""
 
+import math
 import numbers
 
 import numpy as np
@@ -123,6 +124,23 @@ def not_negative_int(value, *, name):
     if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < 0:
         raise ValueError(f"{name} must be an integer of at least 0, got {value!r}")
     return int(value)
+
+
+def number(value, *, name, above=None, at_least=None, below=None, at_most=None, hint=""):
+    """Return ``value`` as a finite float within the limits that are given, or raise ValueError."""
+    real = isinstance(value, numbers.Real) and not isinstance(value, bool)
+    within = real and (
+        math.isfinite(value)
+        and (above is None or value > above)
+        and (at_least is None or value >= at_least)
+        and (below is None or value < below)
+        and (at_most is None or value <= at_most)
+    )
+    if not within:
+        limits = [("above", above), ("at least", at_least), ("below", below), ("at most", at_most)]
+        wanted = " and ".join(f"{word} {limit:g}" for word, limit in limits if limit is not None)
+        raise ValueError(f"{name} must be a number {wanted or 'that is finite'}, got {value!r}{hint}")
+    return float(value)
 
 
 def one_of(value, choices, *, name):

@@ -19,6 +19,8 @@ import stat
 import tempfile
 from pathlib import Path
 
+from simnb._files import sync
+
 FORMAT = 1
 MANIFEST = "manifest.json"
 SECONDS_TO_WAIT = 30  # for another process that saves into the same folder
@@ -60,7 +62,7 @@ def write(path, fill):
         os.replace(new / MANIFEST, path / MANIFEST)
         with contextlib.suppress(OSError):  # unless the new one is sure to last, the old one is kept
             (path / _CLAIM).unlink()
-            _sync(path)
+            sync(path)
             _tidy(path, keep=new.name)
 
 
@@ -68,13 +70,13 @@ def _prepare(path, new, fill):
     """Write a version and the manifest that names it, and have the disk keep them."""
     manifest = {"format": FORMAT, "version": new.name, "files": {}}
     (path / _CLAIM).write_bytes(_text(manifest).encode())
-    _sync(path / _CLAIM)
+    sync(path / _CLAIM)
     new.mkdir()
     manifest.update(fill(new))
     manifest["files"] = {file.name: _signature(file) for file in sorted(new.iterdir())}
     (new / MANIFEST).write_bytes(_text(manifest).encode())
     for written in (*new.iterdir(), new, path):
-        _sync(written)
+        sync(written)
 
 
 @contextlib.contextmanager
@@ -240,19 +242,3 @@ def _locked(path):
         yield
     finally:
         lock.close()
-
-
-def _sync(path):
-    """Have the disk keep a file, or the names in a folder, also if the power fails."""
-    if not path.is_dir():
-        with open(path, "rb+") as file:
-            os.fsync(file.fileno())
-    elif os.name != "nt":
-        handle = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        except OSError as error:
-            if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # what some shared disks say to a folder
-                raise
-        finally:
-            os.close(handle)

@@ -11,7 +11,7 @@ import simnb
 
 PACKAGE = Path(simnb.__file__).parent
 FLOORS = [
-    {"__version__", "_checks", "_folder", "_terminal", "_text", "_threads", "_warnings"},
+    {"__version__", "_checks", "_files", "_folder", "_terminal", "_text", "_threads", "_types", "_warnings"},
     {"_keras", "_replicas", "augmentation", "distances", "data"},
     {"index", "losses", "layers", "samplers", "metrics", "projection"},
     {"_parts", "models", "matching"},
@@ -23,8 +23,9 @@ FLOORS = [
 FLOOR = {module: floor for floor, modules in enumerate(FLOORS) for module in modules}
 ARRAY_HALF = {"augmentation", "distances", "data", "index", "metrics", "matching", "calibration", "plots"}
 ARRAY_HALF |= {"projection", "protocols"}
-# metrics measures Neighbors, which index defines on the same floor; _replicas is about one backend of _keras.
-SAME_FLOOR = {("metrics", "index"), ("_replicas", "_keras")}
+# metrics measures Neighbors, which index defines on the same floor; _replicas is about one backend of _keras;
+# a folder is made of files.
+SAME_FLOOR = {("metrics", "index"), ("_replicas", "_keras"), ("_folder", "_files")}
 
 
 def imports():

@@ -71,6 +71,20 @@ class Neighbors:
         parts = (self.distances[:, :k], self.ids[:, :k], self.labels[:, :k])
         return Neighbors(*parts, self.distance, self.class_names)
 
+    def without(self, ids) -> "Neighbors":
+        """The neighbors of queries that are rows of the gallery, without these rows themselves: k - 1 each.
+
+        Args:
+            ids: Id of each query's own row, shape [num_queries]; -1 for a query that has none. Where the row
+                is not among the neighbors, the last of them goes.
+        """
+        ids = np.asarray(ids)[:, None]
+        itself = (self.ids == ids) & (ids >= 0)
+        itself[~itself.any(axis=1), -1] = True
+        shape = (len(self), self.k - 1)
+        parts = (part[~itself].reshape(shape) for part in (self.distances, self.ids, self.labels))
+        return Neighbors(*parts, self.distance, self.class_names)
+
     def __repr__(self) -> str:
         """Name the shape rather than print the arrays."""
         return f"Neighbors(num_queries={len(self)}, k={self.k}, distance={self.distance!r})"

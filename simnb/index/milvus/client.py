@@ -31,7 +31,6 @@ class Connection:
     """
 
     def __init__(self, uri, *, token=None, timeout=None):
-        """Connect."""
         self._uri = str(uri)
         self._file = None if urlsplit(self._uri).scheme in SCHEMES else Path(self._uri).absolute()
         self._pymilvus = import_pymilvus(lite=self._file is not None)

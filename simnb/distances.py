@@ -260,13 +260,13 @@ def paired(a: ArrayLike, b: ArrayLike, distance: str = "cosine") -> NDArray[np.f
             distance is too large for float32.
     """
     measure = BY_NAME[_checks.one_of(distance, DISTANCES, name="distance")]
-    a, b = _rows(a, b)
-    _checks.same_length(a, b, "a and b")
+    one, other = _rows(a, b)
+    _checks.same_length(one, other, "a and b")
     with np.errstate(over="ignore", invalid="ignore"):  # those are measured again
-        result = measure.paired(a, b)
-        again = measure.doubtful(result, a)
+        result = measure.paired(one, other)
+        again = measure.doubtful(result, one)
     if again.any():
-        precise = measure.paired(a[again].astype(np.float64), b[again].astype(np.float64))
+        precise = measure.paired(one[again].astype(np.float64), other[again].astype(np.float64))
         result[again] = measure.in_float32(precise)
     return result
 

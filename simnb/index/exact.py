@@ -5,6 +5,7 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.spatial.distance import cdist
 from threadpoolctl import ThreadpoolController
 
@@ -39,7 +40,7 @@ class ExactSearch:
         distance: One of ``simnb.distances.DISTANCES``.
     """
 
-    def __init__(self, gallery, distance="cosine"):
+    def __init__(self, gallery: NDArray[np.float32], distance: str = "cosine") -> None:
         self.distance = BY_NAME[_checks.one_of(distance, DISTANCES, name="distance")]
         self._gallery = gallery
         self._center = _center(gallery) if "euclidean" in distance else None
@@ -56,11 +57,10 @@ class ExactSearch:
                 1.0 if distance == "cosine" else float(np.linalg.norm(self._rows, axis=1).max(initial=0.0))
             )
 
-    def __len__(self):
-        """How many rows are searched."""
+    def __len__(self) -> int:
         return len(self._rows)
 
-    def __call__(self, queries, k):
+    def __call__(self, queries: NDArray[np.float32], k: int) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
         """The k nearest rows of each query.
 
         Args:
@@ -235,7 +235,7 @@ def _center(gallery):
     return mean.astype(np.float32) if mean @ mean > spread else None
 
 
-def largest(values, k):
+def largest(values: NDArray, k: int) -> NDArray[np.int64]:
     """Columns of the k largest values of each row, largest first: shape [num_rows, k].
 
     Of equal values the first columns are taken.

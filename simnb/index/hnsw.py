@@ -4,13 +4,17 @@ import hashlib
 import json
 import time
 import warnings
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from simnb._files import replace_whole
 from simnb._terminal import progress_bar
+from simnb._types import AnyPath
+from simnb.index.exact import ExactSearch
 
 LINKS = 16  # of a row, FAISS's M; twice as many on the lowest layer
 BUILD_BREADTH = 100  # FAISS's efConstruction
@@ -38,7 +42,7 @@ class Tuning:
     milliseconds: float
 
 
-def raise_breadth(search, farthest, target):
+def raise_breadth(search: Callable[[int], NDArray], farthest: NDArray, target: float) -> list[Tuning]:
     """Search ever more broadly until the share of the true neighbors that is found reaches a target.
 
     Args:
@@ -60,7 +64,7 @@ def raise_breadth(search, farthest, target):
     return tried
 
 
-def warn_where_short(tuning, wanted):
+def warn_where_short(tuning: Tuning, wanted: float) -> None:
     """Say that a graph finds less than was asked for."""
     if tuning.recall < wanted:
         warnings.warn(
@@ -96,18 +100,26 @@ class HnswSearch:
         Navigable Small World Graphs, 2016. https://arxiv.org/abs/1603.09320
     """
 
-    def __init__(self, exact, rows, *, recall=0.95, cache=None, stamp="", old=None):
-        """Read the graph from the cache, extend the old one or build one; then measure."""
+    def __init__(
+        self,
+        exact: ExactSearch,
+        rows: NDArray[np.float32],
+        *,
+        recall: float = 0.95,
+        cache: AnyPath | None = None,
+        stamp: str = "",
+        old: "HnswSearch | None" = None,
+    ) -> None:
         self._faiss = _import_faiss()
         self._exact = exact
         self._wanted = recall
         self._stamp = f"{stamp} {LINKS} {BUILD_BREADTH} {recall}"
         self._cache = None if cache is None else Path(cache)
-        self._measured_at = 0
-        self.measured = None
+        self.measured, self._measured_at = Tuning(BREADTHS[0], 1.0, 0.0), 0  # of no row
+        self._order = np.empty(0, np.int64)  # the graph's rows, by their positions in the gallery
         ready = exact.prepared
         if not self._comparable(ready).any() or not self._comparable(ready, least=0.0).all():
-            self._index, self.measured = None, Tuning(BREADTHS[0], 1.0, 0.0)
+            self._index = None
             return
         if old is not None and old._index is not None and not old.too_few_to_measure(len(rows)):
             self._index, self._order = old._index, old._order
@@ -115,12 +127,11 @@ class HnswSearch:
         elif not self._load(ready):
             self._index = self._faiss.IndexHNSWFlat(rows.shape[1], LINKS, self._metric())
             self._index.hnsw.efConstruction = BUILD_BREADTH
-            self._order = np.empty(0, np.int64)  # the graph's rows, by their positions in the gallery
         if len(self._order) < len(rows):
             self._extend(rows, ready)
             self._keep()
 
-    def too_few_to_measure(self, count):
+    def too_few_to_measure(self, count: int) -> bool:
         """Whether recall is out of date at ``count`` rows, and the new ones too few to measure it with."""
         held_out = min(_SAMPLE, (count - len(self._order)) // 2)
         return count > _GROWTH * self._measured_at and held_out < min(_SAMPLE, count // 2)
@@ -129,15 +140,13 @@ class HnswSearch:
         """Put new rows into the graph; where they are many, some of them last, to measure recall with."""
         new = np.arange(len(self._order), len(rows))
         held_out = np.empty(0, np.int64)
-        if self.measured is None or len(rows) > _GROWTH * self._measured_at:
+        if len(rows) > _GROWTH * self._measured_at:
             count = min(_SAMPLE, len(new) // 2)
             held_out = np.sort(np.random.default_rng(0).choice(new, count, replace=False))
         self._insert(ready, np.setdiff1d(new, held_out))
         if len(held_out):
             self._measure(rows[held_out], held_out)
             self._measured_at = len(rows)
-        elif self.measured is None:
-            self.measured = Tuning(BREADTHS[0], 1.0, 0.0)  # of one row
         self._insert(ready, held_out)
 
     def _insert(self, ready, positions):
@@ -150,14 +159,14 @@ class HnswSearch:
             self._index.add(ready[positions[start : start + _BLOCK]])
         self._order = np.concatenate([self._order, positions])
 
-    def __call__(self, queries, k):
+    def __call__(self, queries: NDArray[np.float32], k: int) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
         """Nearly the k nearest rows of each query: what ``ExactSearch`` returns.
 
         Where the graph has fewer than k rows to offer for a query, that query is searched exactly.
         """
         return self._search(queries, k, self.measured.breadth)
 
-    def tune(self, queries, target, k):
+    def tune(self, queries: NDArray[np.float32], target: float, k: int) -> list[Tuning]:
         """Raise the breadth until recall on these queries reaches the target; return what was tried."""
         true, _ = self._exact(queries, k)
         tried = self._raise_breadth(queries, true, target)

@@ -13,7 +13,8 @@ _PASSING = {2, 101, 103, 400, 401, 500, 501, 503, 600, 601, 901, 902, 904, 905}
 _NOT_LOADED = (101, 103)
 _UNNAMED, _TRIES = (1, 65535), 3  # codes of anything, and how often such a call is made
 _ACCESS = (1400, 1401, 1800)
-_lock, _open_files = threading.Lock(), {}  # Lite: how many connections of this process share a file
+_lock = threading.Lock()
+_open_files: dict[Path, int] = {}  # Lite: how many connections of this process share a file
 
 
 class Connection:
@@ -152,7 +153,7 @@ class Connection:
         return OSError(f"{self._uri} cannot be opened as a Milvus Lite store: {cause}")
 
     def _errors(self):
-        import grpc
+        import grpc  # type: ignore[import-untyped]  # it ships no types
 
         return (self._pymilvus.MilvusException, grpc.RpcError, grpc.FutureTimeoutError)
 

@@ -1,15 +1,13 @@
 """An index whose rows are in Milvus: a folder on this machine (Milvus Lite), a server or a cluster."""
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
-from typing import Self
+from collections.abc import Iterable
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from simnb import _checks
 from simnb._terminal import progress_bar
-from simnb._types import AnyPath
 from simnb.distances import DISTANCES
 from simnb.index._file import write_file
 from simnb.index._filters import conditions
@@ -33,8 +31,6 @@ from simnb.index.milvus.search import MilvusSearch
 from simnb.index.protocol import UNKNOWN, Neighbors, Rows
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,200}")
-_Labels = ArrayLike | Iterable[str | None]
-_Metadata = Iterable[Mapping[str, object] | None] | Mapping[str, Iterable[object]]
 
 
 class MilvusIndex:
@@ -67,7 +63,7 @@ class MilvusIndex:
 
     def __init__(
         self,
-        uri: AnyPath,
+        uri: str,
         *,
         distance: str | None = None,
         search: str | None = None,
@@ -76,7 +72,7 @@ class MilvusIndex:
         collection: str = "simnb",
         token: str | None = None,
         timeout: float | None = None,
-    ) -> None:
+    ):
         self._given = _checked_options(distance, search, class_names, collection)
         if timeout is not None:
             timeout = _checks.number(timeout, name="timeout", above=0)
@@ -92,16 +88,19 @@ class MilvusIndex:
             self.close()
             raise
 
-    def __repr__(self) -> str:
+    def __repr__(self):
+        """Where it is, and its size and distance."""
         where = f"{self._connection.shown!r}, collection={self._rows.name!r}"
         if self._connection.closed:
             return f"MilvusIndex({where}, closed)"
         return f"MilvusIndex({where}, {len(self)} rows, dim={self.dim}, distance={self.distance!r})"
 
-    def __enter__(self) -> Self:
+    def __enter__(self):
+        """The index itself."""
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, *_):
+        """Close."""
         self.close()
 
     @property
@@ -139,24 +138,16 @@ class MilvusIndex:
     def __len__(self) -> int:
         return self._rows.count() if self._attached() else 0
 
-    def add(
-        self,
-        embeddings: ArrayLike,
-        labels: _Labels | None = None,
-        metadata: _Metadata | None = None,
-        *,
-        ids: ArrayLike | None = None,
-        existing: str = "refuse",
-    ) -> NDArray[np.int64]:
+    def add(self, embeddings, labels=None, metadata=None, *, ids=None, existing="refuse"):
         """Add rows.
 
         Args:
             embeddings: Shape [num_examples, dim]; not all zero under cosine.
-            labels: Integers or strings, shape [num_examples]; ``UNKNOWN`` for all rows by default.
+            labels: Integers or strings, shape [num_examples]; ``UNKNOWN`` when left out.
             metadata: A list of dicts, one a row, or a dict of columns; see ``Index``.
-            ids: Integers from 0 to 2**62 - 1, unique, shape [num_examples]. By default new ones: consecutive,
-                from a number that is random in each index that is opened, so that no two processes share
-                them.
+            ids: Integers from 0 to 2**62 - 1, unique, shape [num_examples]. When left out, new ones:
+                consecutive, from a number that is random in each index that is opened, so that no two
+                processes share them.
             existing: What happens to ids that the index holds: ``refuse`` all rows with a ValueError,
                 ``replace`` the old rows, or ``skip`` the new ones. With ``skip`` only what is missing is
                 sent.
@@ -189,20 +180,13 @@ class MilvusIndex:
         self._send(checked[new], embeddings[new], labels[new], names, metadata[new])
         return checked
 
-    def update(
-        self,
-        ids: ArrayLike,
-        *,
-        embeddings: ArrayLike | None = None,
-        labels: _Labels | None = None,
-        metadata: _Metadata | None = None,
-    ) -> None:
-        """Change parts of rows: they are read, changed and written again. What is not given stays.
+    def update(self, ids, *, embeddings=None, labels=None, metadata=None):
+        """Change parts of rows: they are read, changed and written again.
 
         Args:
-            ids: Of the rows, shape [n].
-            embeddings: New ones, shape [n, dim].
-            labels: New ones, shape [n].
+            ids: Shape [n].
+            embeddings: New ones, shape [n, dim]; kept when left out.
+            labels: New ones, shape [n]; kept when left out.
             metadata: Values to set, as in ``add``; None removes one, and what is not named stays.
 
         Raises:
@@ -223,11 +207,11 @@ class MilvusIndex:
             new["metadata"] = merged(old.metadata, metadata)
         self._send(ids, new["embeddings"], new["labels"], names, new["metadata"])
 
-    def remove(self, ids: ArrayLike) -> None:
+    def remove(self, ids):
         """Remove rows.
 
         Args:
-            ids: Of the rows, shape [n].
+            ids: Shape [n].
 
         Raises:
             ValueError: If an id is not in the index; nothing is then removed.
@@ -236,9 +220,7 @@ class MilvusIndex:
         self._check_held(ids, self._rows.held(ids) if self._attached() else np.zeros(len(ids), bool))
         self._rows.remove(ids)
 
-    def search(
-        self, embeddings: ArrayLike, k: int = 5, *, where: Mapping[str, object] | None = None
-    ) -> Neighbors:
+    def search(self, embeddings, k=5, *, where=None):
         """Find the k nearest rows of each query.
 
         Args:
@@ -267,11 +249,11 @@ class MilvusIndex:
         parts = self._find(queries, k, wanted if len(queries) else [])
         return Neighbors(*parts, self.distance, self._rows.class_names)
 
-    def get(self, ids: ArrayLike | None = None) -> Rows:
+    def get(self, ids=None):
         """Return rows.
 
         Args:
-            ids: Shape [n], in any order; by default all rows, by ascending id.
+            ids: Shape [n]; all rows, by ascending id, when left out.
 
         Returns:
             ``Rows``, in the order of ``ids``.
@@ -291,7 +273,7 @@ class MilvusIndex:
         at = order[np.searchsorted(found.ids, ids, sorter=order)]
         return Rows(ids, found.embeddings[at], found.labels[at], found.metadata[at], found.class_names)
 
-    def blocks(self, size: int = 10_000) -> Iterator[Rows]:
+    def blocks(self, size=10_000):
         """Go through all rows, by ascending id, ``size`` at a time.
 
         Rows that are added or removed meanwhile may or may not be among them.
@@ -300,7 +282,7 @@ class MilvusIndex:
         if self._attached():
             yield from self._rows.blocks("", size)
 
-    def save(self, path: AnyPath) -> None:
+    def save(self, path):
         """Write all rows into one SQLite file, which ``open_index(path)`` opens.
 
         Args:
@@ -317,7 +299,7 @@ class MilvusIndex:
         """Let go of the connection, and of the folder of Milvus Lite."""
         self._connection.close()
 
-    def tune(self, queries: ArrayLike, target_recall: float = 0.95, *, k: int = 10) -> list[Tuning]:
+    def tune(self, queries, target_recall=0.95, *, k=10):
         """Choose how widely the graph is searched, on queries of your own.
 
         All rows are read once, for the true neighbors: an index of many millions takes its time. It needs

@@ -82,10 +82,13 @@ class Neighbors:
         own = np.asarray(ids)[:, None]
         itself = (self.ids == own) & (own >= 0)
         itself[~itself.any(axis=1), -1] = True
-        distances, ids, labels = (
-            part[~itself].reshape(len(self), self.k - 1) for part in (self.distances, self.ids, self.labels)
+        others, shape = ~itself, (len(self), self.k - 1)
+        parts = (
+            self.distances[others].reshape(shape),
+            self.ids[others].reshape(shape),
+            self.labels[others].reshape(shape),
         )
-        return Neighbors(distances, ids, labels, self.distance, self.class_names)
+        return Neighbors(*parts, self.distance, self.class_names)
 
     def __repr__(self) -> str:
         """Name the shape rather than print the arrays."""

@@ -1,37 +1,162 @@
 """Distances by name, of all pairs or row by row. Smaller is closer, for every one of them."""
 
+from collections.abc import Callable
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Any
+
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 from scipy.spatial.distance import cdist
 
 from simnb import _checks
+from simnb._types import Tensor
 
 __all__ = ["DISTANCES", "pairwise", "paired"]
 
 #: Between these, squares and their sums keep their digits in float32.
 SMALLEST_SQUARE, LARGEST_SQUARE = 1e-30, 1e38
 _LEAST_POWER = 1e-12  # of a row minus its mean: below this, for values around 1, there is only rounding
+_UNIT = 3e-7  # by how much the length of rows that are used as they are may differ from 1: float32 rounds so
 _SINGLE = float(np.finfo(np.float32).max)
 
 
-def _normalize(x, ops):
+@dataclass(frozen=True)
+class Distance:
+    """One distance: two rows are prepared, a sum is taken over them, and a distance is made of the sum.
+
+    The sum is one of three: the squared length of their difference, their product, or (where a distance is
+    made of neither of these) the absolute differences, which are then the distance. Cosine distance is made
+    of either of the first two: of all pairs by the product, since that is a multiplication of matrices, and
+    of single pairs by the squares, since the product of two rows that are nearly alike rounds to 1.
+
+    Attributes:
+        name: One of ``DISTANCES``.
+        prepare: Called with rows and ``ops``: the rows as they are compared. Those of NumPy keep their dtype,
+            and are not copied where nothing changes.
+        from_squares: Called with squares, queries (as they were before they were prepared, or after) and
+            ``ops``: distances. The queries without their last axis broadcast with the squares.
+        from_product: Called with products and ``ops``: distances.
+        to_sum: Called with distances and queries: the products they were made of, else the squares.
+        keeps_digits: Whether float32 has the digits of any sum, small or large: as of unit rows.
+    """
+
+    name: str
+    prepare: Callable[..., Any] = lambda rows, ops=np: rows
+    from_squares: Callable[..., Any] | None = None
+    from_product: Callable[..., Any] | None = None
+    to_sum: Callable[..., Any] = lambda distances, queries: distances
+    keeps_digits: bool = False
+
+    def pairwise(self, a: Tensor, b: Tensor, ops: ModuleType = np) -> Tensor:
+        """Distance of every row of ``a`` to every row of ``b``, in their dtype."""
+        queries, a, b = a, self.prepare(a, ops), self.prepare(b, ops)
+        if self.from_product is not None:
+            return self.from_product(ops.matmul(a, ops.transpose(b)), ops)
+        if self.from_squares is not None:
+            return self.from_squares(_squares(a, b, ops), queries[:, None], ops)
+        if ops is np:
+            return cdist(a, b, "cityblock").astype(np.result_type(a, b))
+        return ops.sum(ops.abs(a[:, None, :] - b[None, :, :]), axis=-1)
+
+    def paired(self, a: NDArray, b: NDArray) -> NDArray:
+        """Distance of every row of ``a`` to the row of ``b`` beside it, in their dtype."""
+        return self.of_prepared(self.prepare(a), self.prepare(b), a)
+
+    def of_prepared(self, a: NDArray, b: NDArray, queries: NDArray) -> NDArray:
+        """Distances of prepared rows, each [..., dim], to one another; the shapes are broadcast."""
+        if self.from_squares is None and self.from_product is not None:
+            return self.of_measured(np.einsum("...d,...d->...", *np.broadcast_arrays(a, b)), queries)
+        difference = b - a
+        if self.from_squares is None:
+            return np.abs(difference, out=difference).sum(axis=-1)
+        return self.of_measured(np.einsum("...d,...d->...", difference, difference), queries)
+
+    def of_measured(self, measured: NDArray, queries: NDArray) -> NDArray:
+        """Distances of single pairs from their squares or, where that is no way, from their products."""
+        if self.from_squares is not None:
+            return self.from_squares(measured, queries)
+        return measured if self.from_product is None else self.from_product(measured)
+
+    def doubtful(self, distances: NDArray, queries: NDArray) -> NDArray[np.bool_]:
+        """Which distances may have lost their digits in float32, as their squares are too small or too large.
+
+        Args:
+            distances: Any shape, float32.
+            queries: Rows, as in ``from_squares``.
+
+        Returns:
+            Shape of ``distances``, bool.
+        """
+        if self.keeps_digits:
+            return np.zeros(distances.shape, bool)
+        sizes = np.abs(self.to_sum(distances.astype(np.float64), queries))
+        unsure = ~((sizes >= SMALLEST_SQUARE) & (sizes <= LARGEST_SQUARE))
+        return unsure | (_spread(queries) < _LEAST_POWER) if self.name == "snr" else unsure
+
+    def doubtful_rows(self, a: NDArray, b: NDArray) -> NDArray[np.bool_]:
+        """Rows of ``a`` whose distances to ``b`` float32 may have no digits for: shape [num_queries] bool."""
+        if self.keeps_digits:
+            return np.zeros(len(a), bool)
+        of_a, of_b = np.abs(a).max(axis=1).astype(np.float64), float(np.abs(b).max())
+        squares = of_a * of_b if self.from_product is not None else np.maximum(of_a, of_b) ** 2
+        unsure = (squares < SMALLEST_SQUARE) | (4 * a.shape[1] * squares > LARGEST_SQUARE)
+        return unsure | (_spread(a) < _LEAST_POWER) if self.name == "snr" else unsure
+
+    def in_float32(self, distances: NDArray) -> NDArray[np.float32]:
+        """Distances in float32, or ValueError where one is too large for it."""
+        largest = np.abs(distances).max(initial=0.0)
+        if largest > _SINGLE:
+            raise ValueError(
+                f"{self.name} distances must fit float32, {_SINGLE:.2g} at most, got {largest:.2g}: scale "
+                "the embeddings; those with values from 1e-15 to 1e15 always fit"
+            )
+        return distances.astype(np.float32)
+
+
+def _unit(rows, ops=np):
+    """Rows of length 1; those of zeros stay."""
+    if ops is np:
+        norms = np.sqrt(np.einsum("nd,nd->n", rows, rows, dtype=np.float64))[:, None]
+        if np.abs(norms - 1.0).max(initial=0.0) < _UNIT:
+            return rows
+        return (rows / np.maximum(norms, 1e-300)).astype(rows.dtype)
     # By the largest entry first: the squares of small and of large ones do not fit float32.
-    largest = ops.max(ops.abs(x), axis=-1, keepdims=True)
-    least = 0.0 if ops is np else 1e-30  # a smaller one would make the gradient infinite
-    x = x / ops.where(largest <= least, 1.0, largest)
+    largest = ops.max(ops.abs(rows), axis=-1, keepdims=True)
+    # Dividing by a smaller one would make the gradient infinite.
+    rows = rows / ops.where(largest <= 1e-30, 1.0, largest)
     # Now 1 or more, but for a row of zeros: a floor of nearly 0 would make that row's gradient infinite.
-    squared = ops.sum(x * x, axis=-1, keepdims=True)
-    return x / ops.sqrt(ops.maximum(squared, 0.5))
+    squared = ops.sum(rows * rows, axis=-1, keepdims=True)
+    return rows / ops.sqrt(ops.maximum(squared, 0.5))
 
 
-def _inner_product(a, b, ops):
-    return -ops.matmul(a, ops.transpose(b))
+def _centered(rows, ops=np):
+    """Rows less their own means."""
+    if ops is np:
+        return (rows - rows.mean(axis=-1, keepdims=True, dtype=np.float64)).astype(rows.dtype)
+    return rows - ops.mean(rows, axis=-1, keepdims=True)
 
 
-def _cosine(a, b, ops):
-    return ops.maximum(1.0 + _inner_product(_normalize(a, ops), _normalize(b, ops), ops), 0.0)
+def _spread(rows):
+    """Squared length of rows less their own means, in float64."""
+    return np.square(_centered(rows.astype(np.float64))).sum(axis=-1)
 
 
-def _squared_euclidean(a, b, ops):
+def _power(rows, ops=np):
+    """The same as ``_spread``, in the dtype of the rows, and never 0: snr divides by it."""
+    rows_less_means = _centered(rows, ops)
+    power = ops.sum(rows_less_means * rows_less_means, axis=-1)
+    if ops is not np:
+        return ops.maximum(power, _LEAST_POWER)
+    # Where a row does not vary, a small number scaled by its largest value.
+    least = _LEAST_POWER * np.minimum(np.abs(rows).max(axis=-1), 1.0) ** 2
+    return np.maximum(power, np.where(least > 0, least, _LEAST_POWER)).astype(rows.dtype)
+
+
+def _squares(a, b, ops):
+    """Squared length of the difference of every two rows."""
+    if ops is np and a.dtype == np.float64:
+        return cdist(a, b, "sqeuclidean")
     # Centred first: |a|^2 + |b|^2 - 2ab loses every digit in float32 when the data lie far from 0.
     center = ops.mean(b, axis=0, keepdims=True)
     a, b = a - center, b - center
@@ -39,41 +164,47 @@ def _squared_euclidean(a, b, ops):
     return ops.maximum(squares - 2.0 * ops.matmul(a, ops.transpose(b)), 0.0)
 
 
-def _euclidean(a, b, ops):
-    squared = _squared_euclidean(a, b, ops)
-    zero = squared <= 0.0  # false for NaN, which stays NaN
-    # The inner where keeps the gradient of sqrt finite at 0.
-    return ops.where(zero, 0.0, ops.sqrt(ops.where(zero, 1.0, squared)))
-
-
-def _manhattan(a, b, ops):
+def _root(squares, queries, ops=np):
     if ops is np:
-        return cdist(a, b, "cityblock").astype(np.result_type(a, b))
-    return ops.sum(ops.abs(a[:, None, :] - b[None, :, :]), axis=-1)
+        return np.sqrt(squares)
+    zero = squares <= 0.0  # false for NaN, which stays NaN
+    # The inner where keeps the gradient of sqrt finite at 0.
+    return ops.where(zero, 0.0, ops.sqrt(ops.where(zero, 1.0, squares)))
 
 
-def _snr(a, b, ops):
-    # var(a - b) / var(a), over the dimensions: the squared distance of the rows less their own means.
-    a = a - ops.mean(a, axis=1, keepdims=True)
-    b = b - ops.mean(b, axis=1, keepdims=True)
-    power = ops.sum(a * a, axis=1)[:, None]
-    return _squared_euclidean(a, b, ops) / ops.maximum(power, _LEAST_POWER)
-
-
-_FORMULAS = {
-    "cosine": _cosine,
-    "euclidean": _euclidean,
-    "squared_euclidean": _squared_euclidean,
-    "manhattan": _manhattan,
-    "inner_product": _inner_product,
-    "snr": _snr,
+BY_NAME = {
+    one.name: one
+    for one in (
+        Distance(
+            "cosine",
+            prepare=_unit,
+            from_squares=lambda squares, queries, ops=np: 0.5 * squares,
+            from_product=lambda products, ops=np: ops.maximum(1.0 - products, 0.0),
+            to_sum=lambda distances, queries: 1.0 - distances,
+            keeps_digits=True,
+        ),
+        Distance("euclidean", from_squares=_root, to_sum=lambda distances, queries: distances**2),
+        Distance("squared_euclidean", from_squares=lambda squares, queries, ops=np: squares),
+        Distance("manhattan", keeps_digits=True),
+        Distance(
+            "inner_product",
+            from_product=lambda products, ops=np: -products,
+            to_sum=lambda distances, queries: -distances,
+        ),
+        Distance(
+            "snr",  # var(a - b) / var(a), over the dimensions
+            prepare=_centered,
+            from_squares=lambda squares, queries, ops=np: squares / _power(queries, ops),
+            to_sum=lambda distances, queries: distances * _spread(queries),
+        ),
+    )
 }
 
 #: Names of the distances.
-DISTANCES = tuple(_FORMULAS)
+DISTANCES = tuple(BY_NAME)
 
 
-def pairwise(a, b, distance="cosine", *, ops=np):
+def pairwise(a: Tensor, b: Tensor, distance: str = "cosine", *, ops: ModuleType = np) -> Tensor:
     """Distance of every row of ``a`` to every row of ``b``.
 
     Args:
@@ -94,22 +225,24 @@ def pairwise(a, b, distance="cosine", *, ops=np):
     References:
         snr: Yuan et al., Signal-to-Noise Ratio, CVPR 2019. https://arxiv.org/abs/1904.02616
     """
-    _checks.one_of(distance, DISTANCES, name="distance")
-    if ops is np:
-        a, b = _rows(a, b)
-        if 0 in (len(a), len(b)):
-            return np.zeros((len(a), len(b)), np.float32)
-        again = _doubtful_rows(a, b, distance)
-        if again.any():
-            result = np.empty((len(a), len(b)), np.float32)
-            if not again.all():
-                result[~again] = _FORMULAS[distance](a[~again], b, ops)
-            result[again] = in_float32(_pairwise_in_float64(a[again], b, distance), distance)
-            return result
-    return _FORMULAS[distance](a, b, ops)
+    measure = BY_NAME[_checks.one_of(distance, DISTANCES, name="distance")]
+    if ops is not np:
+        return measure.pairwise(a, b, ops)
+    a, b = _rows(a, b)
+    if 0 in (len(a), len(b)):
+        return np.zeros((len(a), len(b)), np.float32)
+    again = measure.doubtful_rows(a, b)
+    if not again.any():
+        return measure.pairwise(a, b)
+    result = np.empty((len(a), len(b)), np.float32)
+    if not again.all():
+        result[~again] = measure.pairwise(a[~again], b)
+    precise = measure.pairwise(a[again].astype(np.float64), b.astype(np.float64))
+    result[again] = measure.in_float32(precise)
+    return result
 
 
-def paired(a, b, distance="cosine"):
+def paired(a: ArrayLike, b: ArrayLike, distance: str = "cosine") -> NDArray[np.float32]:
     """Distance of every row of ``a`` to the row of ``b`` beside it.
 
     Differences are taken first, so that equal rows are at 0 wherever they lie (but for ``inner_product``).
@@ -126,115 +259,15 @@ def paired(a, b, distance="cosine"):
         ValueError: If the name is unknown, a shape is wrong, lengths differ, a value is not finite or a
             distance is too large for float32.
     """
-    _checks.one_of(distance, DISTANCES, name="distance")
-    a, b = _rows(a, b)
-    _checks.same_length(a, b, "a and b")
+    measure = BY_NAME[_checks.one_of(distance, DISTANCES, name="distance")]
+    one, other = _rows(a, b)
+    _checks.same_length(one, other, "a and b")
     with np.errstate(over="ignore", invalid="ignore"):  # those are measured again
-        result = _paired_in_float32(a, b, distance)
-        again = doubtful(result, a, distance)
+        result = measure.paired(one, other)
+        again = measure.doubtful(result, one)
     if again.any():
-        result[again] = in_float32(paired_in_float64(a[again], b[again], distance), distance)
-    return result
-
-
-def _paired_in_float32(a, b, distance):
-    if distance == "inner_product":
-        return -np.einsum("nd,nd->n", a, b)
-    if distance == "cosine" and len(a):
-        a, b = _normalize(a, np), _normalize(b, np)
-    if distance == "snr":
-        a, b = (rows - rows.mean(axis=1, keepdims=True) for rows in (a, b))
-    difference = a - b
-    if distance == "manhattan":
-        return np.abs(difference).sum(axis=1)
-    squared = np.einsum("nd,nd->n", difference, difference)
-    if distance == "cosine":
-        return 0.5 * squared  # of unit vectors
-    if distance == "snr":
-        return squared / np.maximum(np.einsum("nd,nd->n", a, a), np.float32(_LEAST_POWER))
-    return np.sqrt(squared) if distance == "euclidean" else squared
-
-
-def paired_in_float64(a, b, distance):
-    """Euclidean distances, products or snr of rows, shape [num_pairs] float64, whatever their size."""
-    power = _power(a)
-    a, b = (centered(rows) if distance == "snr" else rows.astype(np.float64) for rows in (a, b))
-    if distance == "inner_product":
-        return -np.einsum("nd,nd->n", a, b)
-    squared = np.einsum("nd,nd->n", a - b, a - b)
-    if distance == "snr":
-        return squared / power
-    return np.sqrt(squared) if distance == "euclidean" else squared
-
-
-def _pairwise_in_float64(a, b, distance):
-    power = _power(a)[:, None]
-    a, b = (centered(rows) if distance == "snr" else rows.astype(np.float64) for rows in (a, b))
-    if distance == "inner_product":
-        return -(a @ b.T)
-    squared = cdist(a, b, "sqeuclidean")
-    if distance == "snr":
-        return squared / power
-    return np.sqrt(squared) if distance == "euclidean" else squared
-
-
-def _power(rows):
-    """Squared length of rows minus their own means, shape [num_rows] float64.
-
-    Where a row does not vary, a small number scaled by its largest value: snr divides by it.
-    """
-    least = _LEAST_POWER * np.minimum(np.abs(rows).max(axis=1).astype(np.float64), 1.0) ** 2
-    return np.maximum(np.square(centered(rows)).sum(axis=1), np.where(least > 0, least, _LEAST_POWER))
-
-
-def centered(rows):
-    """Rows minus their own means, float64."""
-    return rows - rows.mean(axis=1, keepdims=True, dtype=np.float64)
-
-
-def doubtful(distances, queries, distance):
-    """Which distances may have lost their digits in float32, as their squares are too small or too large.
-
-    Args:
-        distances: Shape [num_queries, ...] float32.
-        queries: Shape [num_queries, dim].
-        distance: Name of the distance.
-
-    Returns:
-        Shape [num_queries, ...] bool.
-    """
-    if distance in ("cosine", "manhattan"):  # of unit rows, and without squares
-        return np.zeros(distances.shape, bool)
-    sizes = np.abs(distances)
-    weak = False
-    if distance == "euclidean":
-        sizes = sizes.astype(np.float64) ** 2
-    if distance == "snr":
-        power = np.square(centered(queries)).sum(axis=1).reshape(-1, *[1] * (distances.ndim - 1))
-        sizes, weak = sizes * power, power < _LEAST_POWER
-    return ~((sizes >= SMALLEST_SQUARE) & (sizes <= LARGEST_SQUARE)) | weak
-
-
-def in_float32(distances, distance):
-    """Distances in float32, or ValueError where one is too large for it."""
-    largest = np.abs(distances).max(initial=0.0)
-    if largest > _SINGLE:
-        raise ValueError(
-            f"{distance} distances must fit float32, {_SINGLE:.2g} at most, got {largest:.2g}: scale the "
-            "embeddings; those with values from 1e-15 to 1e15 always fit"
-        )
-    return distances.astype(np.float32)
-
-
-def _doubtful_rows(a, b, distance):
-    """Rows of ``a`` whose distances to ``b`` float32 may have no digits for: shape [num_queries] bool."""
-    if distance in ("cosine", "manhattan"):
-        return np.zeros(len(a), bool)
-    of_a, of_b = np.abs(a).max(axis=1).astype(np.float64), float(np.abs(b).max())
-    squares = of_a * of_b if distance == "inner_product" else np.maximum(of_a, of_b) ** 2
-    result = (squares < SMALLEST_SQUARE) | (4 * a.shape[1] * squares > LARGEST_SQUARE)
-    if distance == "snr":
-        result |= np.square(centered(a)).sum(axis=1) < _LEAST_POWER
+        precise = measure.paired(one[again].astype(np.float64), other[again].astype(np.float64))
+        result[again] = measure.in_float32(precise)
     return result
 
 

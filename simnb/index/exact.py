@@ -5,19 +5,13 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.spatial.distance import cdist
 from threadpoolctl import ThreadpoolController
 
 from simnb import _checks
 from simnb._threads import processors
-from simnb.distances import (
-    DISTANCES,
-    LARGEST_SQUARE,
-    centered,
-    doubtful,
-    in_float32,
-    paired_in_float64,
-)
+from simnb.distances import BY_NAME, DISTANCES, LARGEST_SQUARE
 
 QUERY_BLOCK = 512  # a product of fewer rows is slower
 GALLERY_BLOCK = 896  # with QUERY_BLOCK, 2 MB a thread; by powers of two, columns share places in the cache
@@ -46,28 +40,27 @@ class ExactSearch:
         distance: One of ``simnb.distances.DISTANCES``.
     """
 
-    def __init__(self, gallery, distance="cosine"):
-        """Prepare the rows once."""
-        self.distance = _checks.one_of(distance, DISTANCES, name="distance")
+    def __init__(self, gallery: NDArray[np.float32], distance: str = "cosine") -> None:
+        self.distance = BY_NAME[_checks.one_of(distance, DISTANCES, name="distance")]
         self._gallery = gallery
         self._center = _center(gallery) if "euclidean" in distance else None
-        self._rows = self._ready(gallery)
-        # What distances are measured with: less a center, rows near 0 would lose their last digits.
-        self._measured = gallery if self._center is not None else self._rows
+        #: The rows as the distance compares them; less a center, those near 0 would lose their last digits.
+        self.prepared = self.distance.prepare(gallery)
+        self._rows = self.prepared if self._center is None else gallery - self._center
+        self._products = self.distance.from_product is not None
         self._bias, self._spare = None, _SPARE
         with np.errstate(over="ignore"):  # such rows are ranked in float64
-            if "euclidean" in distance or distance == "snr":
+            if not self._products and distance != "manhattan":
                 self._bias = 0.5 * np.einsum("nd,nd->n", self._rows, self._rows)
                 self._spare = 2 * _SPARE  # differences of large numbers round more
             self._longest = (
                 1.0 if distance == "cosine" else float(np.linalg.norm(self._rows, axis=1).max(initial=0.0))
             )
 
-    def __len__(self):
-        """How many rows are searched."""
+    def __len__(self) -> int:
         return len(self._rows)
 
-    def __call__(self, queries, k):
+    def __call__(self, queries: NDArray[np.float32], k: int) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
         """The k nearest rows of each query.
 
         Args:
@@ -81,7 +74,9 @@ class ExactSearch:
         Raises:
             ValueError: If one of these distances is too large for float32.
         """
-        original, queries = queries, self._ready(queries)
+        original, queries = queries, self.distance.prepare(queries)
+        if self._center is not None:
+            queries = queries - self._center
         distances = np.empty((len(queries), k), np.float32)
         positions = np.empty((len(queries), k), np.int64)
         found = self._candidates_by_faiss(queries, k)
@@ -119,47 +114,37 @@ class ExactSearch:
         return distances, positions
 
     def _block_in_float64(self, queries, original, k):
-        precise = queries if self.distance == "cosine" else original
-        precise = centered(precise) if self.distance == "snr" else precise
+        precise = (
+            queries if self.distance.keeps_digits else self.distance.prepare(original.astype(np.float64))
+        )
         candidates, _ = self._candidates(precise, k, self._closeness_in_float64)
         return self._nearest(queries, original, candidates, k)
 
     def _nearest(self, queries, original, candidates, k):
         measured = self._measure(queries, original, candidates)
         order = np.lexsort((candidates, measured), axis=1)[:, :k]
-        distances = in_float32(np.take_along_axis(measured, order, axis=1), self.distance)
+        distances = self.distance.in_float32(np.take_along_axis(measured, order, axis=1))
         return distances, np.take_along_axis(candidates, order, axis=1)
 
     def _fits(self, queries):
         """Whether float32 can hold the squares that rank rows; where they are too small, none is sure."""
-        if self.distance in ("cosine", "manhattan"):
+        if self.distance.keeps_digits:
             return True
         squares = np.einsum("qd,qd->q", queries, queries, dtype=np.float64)
         return (np.sqrt(squares.max(initial=0.0)) + self._longest) ** 2 < LARGEST_SQUARE
 
     def _unsure(self, queries, kth, last):
         """Whether a row that is no candidate, at most as close as ``last``, may be nearer than the kth."""
-        if self.distance == "manhattan":
+        if self.distance.name == "manhattan":
             return np.zeros(len(queries), bool)
         squares = np.einsum("qd,qd->q", queries, queries, dtype=np.float64)
-        found = kth.astype(np.float64) ** 2 if self.distance == "euclidean" else kth.astype(np.float64)
-        if self.distance == "snr":
-            found = found * squares
+        found = self.distance.to_sum(kth.astype(np.float64), queries)
         size = self._longest * (np.sqrt(squares) + 0.5 * self._longest)
         single = np.finfo(np.float32)
         rounding = single.eps * np.sqrt(queries.shape[1]) * size + single.tiny * queries.shape[1]
-        if self._bias is None:  # products: of unit rows, 1 less their distance
-            return (1.0 - found if self.distance == "cosine" else -found) < last + rounding
+        if self._products:
+            return found < last + rounding
         return 0.5 * found > 0.5 * squares - last - rounding
-
-    def _ready(self, rows):
-        if self.distance == "cosine":
-            norms = np.sqrt(np.einsum("nd,nd->n", rows, rows, dtype=np.float64))[:, None]
-            unit = np.abs(norms - 1.0).max(initial=0.0) < 3e-7
-            return rows if unit else (rows / np.maximum(norms, 1e-300)).astype(np.float32)
-        if self.distance == "snr":
-            return (rows - rows.mean(axis=1, keepdims=True, dtype=np.float64)).astype(np.float32)
-        return rows if self._center is None else rows - self._center
 
     def _candidates(self, queries, k, closeness):
         """Positions of the closest rows, shape [num_queries, k + spare]; and how close the last one is."""
@@ -190,8 +175,7 @@ class ExactSearch:
 
     def _candidates_by_faiss(self, queries, k):
         """What ``_candidates`` gives, of all queries, by FAISS where it is there and faster; else None."""
-        products = self.distance in ("cosine", "inner_product")
-        if not products or queries.shape[1] < FAISS_PAYS or len(queries) < _FEWEST or _faiss() is None:
+        if not self._products or queries.shape[1] < FAISS_PAYS or len(queries) < _FEWEST or _faiss() is None:
             return None
         if not self._fits(queries):
             return None
@@ -204,15 +188,18 @@ class ExactSearch:
         return positions, last
 
     def _closeness_in_float64(self, queries, rows, _=None):
-        gallery = centered(self._gallery[rows]) if self.distance == "snr" else self._measured[rows]
-        if self.distance == "inner_product":
-            return queries.astype(np.float64) @ gallery.astype(np.float64).T
+        if self.distance.keeps_digits:
+            gallery = self.prepared[rows]
+        else:
+            gallery = self.distance.prepare(self._gallery[rows].astype(np.float64))
+        if self.distance.name == "inner_product":
+            return queries @ gallery.T
         return -cdist(queries, gallery, "sqeuclidean")
 
     def _closeness(self, queries, rows, buffer=None):
         """What ranks rows: the larger the closer, shape [num_queries, num_rows]; in the buffer if it fits."""
         gallery = self._rows[rows]
-        if self.distance == "manhattan":
+        if self.distance.name == "manhattan":
             return -cdist(queries, gallery, "cityblock").astype(np.float32)
         fits = buffer is not None and buffer.shape == (len(queries), len(gallery))
         block = np.matmul(queries, gallery.T, out=buffer if fits else None)
@@ -223,35 +210,22 @@ class ExactSearch:
     def _measure(self, queries, original, positions):
         """Distances to rows, shape [num_queries, count]; in float64 where float32 has no digits for some."""
         distances = np.zeros(positions.shape, np.float32)
-        measured = queries if self._center is None else original
+        prepared = queries if self._center is None else original
         step = max(1, _MEASURED_VALUES // (positions.shape[1] * queries.shape[1]))
         for start in range(0, len(queries), step):
             rows = slice(start, start + step)
+            few = prepared[rows, None, :]
             with np.errstate(over="ignore", invalid="ignore"):  # those are measured again
-                some = self._measure_pairs(measured[rows, None, :], self._measured[positions[rows]])
-                again = doubtful(some, queries[rows], self.distance)
+                some = self.distance.of_prepared(few, self.prepared[positions[rows]], few)
+                again = self.distance.doubtful(some, few)
             if again.any():
                 at, column = np.nonzero(again)
                 pairs = original[rows][at], self._gallery[positions[rows][at, column]]
                 some = some.astype(np.float64)
-                some[again] = paired_in_float64(*pairs, self.distance)
+                some[again] = self.distance.paired(*(part.astype(np.float64) for part in pairs))
                 distances = distances.astype(np.float64, copy=False)
             distances[rows] = some
         return distances
-
-    def _measure_pairs(self, queries, rows):
-        """Distances of [num_queries, 1, dim] to [num_queries, count, dim]."""
-        if self.distance == "inner_product":
-            return -np.einsum("qkd,qkd->qk", np.broadcast_to(queries, rows.shape), rows)
-        difference = rows - queries
-        if self.distance == "manhattan":
-            return np.abs(difference, out=difference).sum(axis=2)
-        squared = np.einsum("qkd,qkd->qk", difference, difference)
-        if self.distance == "cosine":
-            return 0.5 * squared  # of unit vectors
-        if self.distance == "snr":
-            return squared / np.maximum(np.einsum("qkd,qkd->qk", queries, queries), 1e-12)
-        return np.sqrt(squared) if self.distance == "euclidean" else squared
 
 
 def _center(gallery):
@@ -261,7 +235,7 @@ def _center(gallery):
     return mean.astype(np.float32) if mean @ mean > spread else None
 
 
-def largest(values, k):
+def largest(values: NDArray, k: int) -> NDArray[np.int64]:
     """Columns of the k largest values of each row, largest first: shape [num_rows, k].
 
     Of equal values the first columns are taken.

@@ -1,24 +1,20 @@
 """Approximate search over a graph, HNSW by FAISS, that says what it misses."""
 
-import contextlib
 import hashlib
 import json
-import os
-import re
-import tempfile
 import time
 import warnings
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
+from simnb._files import replace_whole
 from simnb._terminal import progress_bar
-
-try:
-    import fcntl
-except ImportError:  # Windows, which removes no file that is open
-    fcntl = None
+from simnb._types import AnyPath
+from simnb.index.exact import ExactSearch
 
 LINKS = 16  # of a row, FAISS's M; twice as many on the lowest layer
 BUILD_BREADTH = 100  # FAISS's efConstruction
@@ -46,6 +42,39 @@ class Tuning:
     milliseconds: float
 
 
+def raise_breadth(search: Callable[[int], NDArray], farthest: NDArray, target: float) -> list[Tuning]:
+    """Search ever more broadly until the share of the true neighbors that is found reaches a target.
+
+    Args:
+        search: Called with a breadth: distances of what is found, shape [num_queries, k].
+        farthest: Up to which distance a row is one of the true neighbors, shape [num_queries, 1].
+        target: The share.
+
+    Returns:
+        A list of ``Tuning``, one for each breadth tried.
+    """
+    tried = []
+    for breadth in BREADTHS:
+        start = time.perf_counter()
+        found = search(breadth)
+        milliseconds = 1000 * (time.perf_counter() - start) / len(found)
+        tried.append(Tuning(breadth, float((found <= farthest).mean()), milliseconds))
+        if tried[-1].recall >= target:
+            break
+    return tried
+
+
+def warn_where_short(tuning: Tuning, wanted: float) -> None:
+    """Say that a graph finds less than was asked for."""
+    if tuning.recall < wanted:
+        warnings.warn(
+            f"the graph finds {tuning.recall:.1%} of the true neighbors, not {wanted:.1%}, with the largest "
+            f'breadth that is tried, {tuning.breadth}: these embeddings do not suit it; use search="exact"',
+            RuntimeWarning,
+            stacklevel=2,
+        )
+
+
 class HnswSearch:
     """A graph over gallery rows, walked from a random row to ever nearer ones.
 
@@ -71,18 +100,26 @@ class HnswSearch:
         Navigable Small World Graphs, 2016. https://arxiv.org/abs/1603.09320
     """
 
-    def __init__(self, exact, rows, *, recall=0.95, cache=None, stamp="", old=None):
-        """Read the graph from the cache, extend the old one or build one; then measure."""
+    def __init__(
+        self,
+        exact: ExactSearch,
+        rows: NDArray[np.float32],
+        *,
+        recall: float = 0.95,
+        cache: AnyPath | None = None,
+        stamp: str = "",
+        old: "HnswSearch | None" = None,
+    ) -> None:
         self._faiss = _import_faiss()
         self._exact = exact
         self._wanted = recall
         self._stamp = f"{stamp} {LINKS} {BUILD_BREADTH} {recall}"
         self._cache = None if cache is None else Path(cache)
-        self._measured_at = 0
-        self.measured = None
-        ready = _ready(rows, exact.distance)
+        self.measured, self._measured_at = Tuning(BREADTHS[0], 1.0, 0.0), 0  # of no row
+        self._order = np.empty(0, np.int64)  # the graph's rows, by their positions in the gallery
+        ready = exact.prepared
         if not self._comparable(ready).any() or not self._comparable(ready, least=0.0).all():
-            self._index, self.measured = None, Tuning(BREADTHS[0], 1.0, 0.0)
+            self._index = None
             return
         if old is not None and old._index is not None and not old.too_few_to_measure(len(rows)):
             self._index, self._order = old._index, old._order
@@ -90,12 +127,11 @@ class HnswSearch:
         elif not self._load(ready):
             self._index = self._faiss.IndexHNSWFlat(rows.shape[1], LINKS, self._metric())
             self._index.hnsw.efConstruction = BUILD_BREADTH
-            self._order = np.empty(0, np.int64)  # the graph's rows, by their positions in the gallery
         if len(self._order) < len(rows):
             self._extend(rows, ready)
             self._keep()
 
-    def too_few_to_measure(self, count):
+    def too_few_to_measure(self, count: int) -> bool:
         """Whether recall is out of date at ``count`` rows, and the new ones too few to measure it with."""
         held_out = min(_SAMPLE, (count - len(self._order)) // 2)
         return count > _GROWTH * self._measured_at and held_out < min(_SAMPLE, count // 2)
@@ -104,15 +140,13 @@ class HnswSearch:
         """Put new rows into the graph; where they are many, some of them last, to measure recall with."""
         new = np.arange(len(self._order), len(rows))
         held_out = np.empty(0, np.int64)
-        if self.measured is None or len(rows) > _GROWTH * self._measured_at:
+        if len(rows) > _GROWTH * self._measured_at:
             count = min(_SAMPLE, len(new) // 2)
             held_out = np.sort(np.random.default_rng(0).choice(new, count, replace=False))
         self._insert(ready, np.setdiff1d(new, held_out))
         if len(held_out):
             self._measure(rows[held_out], held_out)
             self._measured_at = len(rows)
-        elif self.measured is None:
-            self.measured = Tuning(BREADTHS[0], 1.0, 0.0)  # of one row
         self._insert(ready, held_out)
 
     def _insert(self, ready, positions):
@@ -125,18 +159,17 @@ class HnswSearch:
             self._index.add(ready[positions[start : start + _BLOCK]])
         self._order = np.concatenate([self._order, positions])
 
-    def __call__(self, queries, k):
+    def __call__(self, queries: NDArray[np.float32], k: int) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
         """Nearly the k nearest rows of each query: what ``ExactSearch`` returns.
 
         Where the graph has fewer than k rows to offer for a query, that query is searched exactly.
         """
         return self._search(queries, k, self.measured.breadth)
 
-    def tune(self, queries, target, k):
+    def tune(self, queries: NDArray[np.float32], target: float, k: int) -> list[Tuning]:
         """Raise the breadth until recall on these queries reaches the target; return what was tried."""
         true, _ = self._exact(queries, k)
-        tried = self._try(true, lambda breadth: self._search(queries, k, breadth)[0], target)
-        self.measured = tried[-1]
+        tried = self._raise_breadth(queries, true, target)
         self._keep()
         return tried
 
@@ -147,38 +180,26 @@ class HnswSearch:
         outside = np.isin(positions, held_out)
         # Of each query the first k that are in the graph.
         kept = ~outside & (np.cumsum(~outside, axis=1) <= k)
-        true = distances[kept].reshape(len(queries), k)
-        tried = self._try(true, lambda breadth: self._search(queries, k, breadth)[0], self._wanted)
-        self.measured = tried[-1]
-        if self.measured.recall < self._wanted:
-            warnings.warn(
-                f"the graph finds {self.measured.recall:.1%} of the true neighbors, not {self._wanted:.1%}, "
-                f"with the largest breadth that is tried, {self.measured.breadth}: these embeddings do not "
-                'suit it; use search="exact"',
-                RuntimeWarning,
-                stacklevel=2,
-            )
+        self._raise_breadth(queries, distances[kept].reshape(len(queries), k), self._wanted)
+        warn_where_short(self.measured, self._wanted)
 
-    def _try(self, true, search, target):
-        tried = []
-        for breadth in BREADTHS:
-            start = time.perf_counter()
-            found = search(breadth)
-            milliseconds = 1000 * (time.perf_counter() - start) / len(true)
-            recall = float((found <= true[:, -1:] + _ROUNDING * np.abs(true[:, -1:])).mean())
-            tried.append(Tuning(breadth, recall, milliseconds))
-            if recall >= target:
-                break
+    def _raise_breadth(self, queries, true, target):
+        farthest = true[:, -1:] + _ROUNDING * np.abs(true[:, -1:])
+        tried = raise_breadth(
+            lambda breadth: self._search(queries, true.shape[1], breadth)[0], farthest, target
+        )
+        self.measured = tried[-1]
         return tried
 
     def _search(self, queries, k, breadth):
         if self._index is None:
             return self._exact(queries, k)
         parameters = self._faiss.SearchParametersHNSW(efSearch=max(breadth, k))
-        ready = _ready(queries, self._exact.distance)
+        ready = self._exact.distance.prepare(queries)
         distances, positions = self._index.search(ready, k, params=parameters)
         short = np.flatnonzero((positions[:, -1] < 0) | ~self._comparable(ready))
-        distances = self._distances(distances, ready)
+        # FAISS measures pairs one by one, as exact search does.
+        distances = self._exact.distance.of_measured(distances, queries[:, None])
         positions = self._order[positions]  # of -1 any; those queries are searched again
         if len(short):
             distances[short], positions[short] = self._exact(queries[short], k)
@@ -187,30 +208,18 @@ class HnswSearch:
     def _comparable(self, ready, *, least=None):
         """Whether squares of rows fit float32, however FAISS adds them up: shape [num_rows] bool."""
         distance = self._exact.distance
-        if distance in ("cosine", "manhattan"):  # of unit rows, and without squares
+        if distance.keeps_digits:
             return np.ones(len(ready), bool)
         if least is None:
-            least = 1e-6 if distance == "snr" else _NORMS[0]  # power that snr divides by
+            least = 1e-6 if distance.name == "snr" else _NORMS[0]  # power that snr divides by
         norms = np.sqrt(np.einsum("nd,nd->n", ready, ready, dtype=np.float64))
         return (norms >= least) & (norms <= _NORMS[1])
 
-    def _distances(self, measured, queries):
-        """Distances from what FAISS measures; it measures pairs one by one, as exact search does."""
-        distance = self._exact.distance
-        if distance == "cosine":
-            return 0.5 * measured  # of unit vectors
-        if distance == "euclidean":
-            return np.sqrt(measured)
-        if distance == "snr":
-            return measured / np.maximum(np.einsum("qd,qd->q", queries, queries), 1e-12)[:, None]
-        return -measured if distance == "inner_product" else measured
-
     def _metric(self):
         faiss, distance = self._faiss, self._exact.distance
-        # Unit rows by their Euclidean distance: the product of two that are nearly alike rounds to 1.
-        if distance == "inner_product":
-            return faiss.METRIC_INNER_PRODUCT
-        return faiss.METRIC_L1 if distance == "manhattan" else faiss.METRIC_L2
+        if distance.from_squares is not None:
+            return faiss.METRIC_L2
+        return faiss.METRIC_L1 if distance.from_product is None else faiss.METRIC_INNER_PRODUCT
 
     def _keep(self):
         """Write the links of the graph beside the file; the embeddings are in the file already."""
@@ -226,7 +235,8 @@ class HnswSearch:
         }
         try:
             content = json.dumps(header).encode() + b"\n" + body
-            write_whole(self._cache, hashlib.sha256(content).digest() + content)
+            with replace_whole(self._cache) as part:
+                part.write_bytes(hashlib.sha256(content).digest() + content)
         except OSError as error:
             warnings.warn(
                 f"the graph is not kept, and will be built again: {error}", RuntimeWarning, stacklevel=2
@@ -251,69 +261,6 @@ class HnswSearch:
         self._index.storage, self._storage = storage, storage  # FAISS does not keep Python's reference
         self.measured, self._measured_at = Tuning(**header["measured"]), header["measured_at"]
         return True
-
-
-def _ready(rows, distance):
-    """Rows as the graph compares them: unit ones under cosine, without their own means under snr."""
-    if distance == "cosine":
-        if np.abs(np.einsum("nd,nd->n", rows, rows) - 1.0).max(initial=0.0) < 1e-6:
-            return rows
-        norms = np.sqrt(np.einsum("nd,nd->n", rows, rows, dtype=np.float64))[:, None]
-        return (rows / np.maximum(norms, 1e-300)).astype(np.float32)
-    if distance == "snr":
-        return (rows - rows.mean(axis=1, keepdims=True, dtype=np.float64)).astype(np.float32)
-    return rows
-
-
-def write_whole(path, data):
-    """Write a file beside its place and put it there in one step; what killed writers left is removed."""
-    _remove_left(path)
-    handle, name = _own_file(path)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-            if fcntl is not None:  # while it is locked; Windows renames only what is closed
-                os.replace(name, path)
-        if fcntl is None:
-            os.replace(name, path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
-
-
-def _own_file(path):
-    """A new file beside ``path``, locked while it is open: a kill releases the lock."""
-    while True:
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        _lock(handle, wait=True)
-        if fcntl is None or os.fstat(handle).st_nlink:
-            return handle, name
-        os.close(handle)  # it was taken for a killed writer's, before it was locked
-
-
-def _remove_left(path):
-    left = re.compile(re.escape(f".{path.name}.") + "[a-z0-9_]{8}")
-    for name in filter(left.fullmatch, os.listdir(path.parent)):
-        with contextlib.suppress(OSError):  # of another user, just removed, or open on Windows
-            if fcntl is None:
-                os.remove(path.parent / name)
-                continue
-            with open(path.parent / name, "rb+") as file:
-                if _lock(file.fileno(), wait=False):
-                    os.remove(path.parent / name)
-
-
-def _lock(handle, *, wait):
-    """Lock an open file; return whether that worked."""
-    if fcntl is None:
-        return True
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-    except OSError:  # another process has it, or this disk has no locks: then what is left stays
-        return False
-    return True
 
 
 def _import_faiss():

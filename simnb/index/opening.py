@@ -4,9 +4,9 @@ from pathlib import PurePath
 from urllib.parse import urlsplit
 
 from simnb.index._file import SUFFIXES
-from simnb.index._milvus_connection import SCHEMES
 from simnb.index.memory import MemoryIndex
 from simnb.index.milvus import MilvusIndex
+from simnb.index.milvus.client import SCHEMES
 from simnb.index.protocol import Index
 from simnb.index.sqlite import SqliteIndex
 

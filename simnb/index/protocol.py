@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 #: Label of what belongs to no known class, and of a neighbor that does not exist.
 UNKNOWN = -1
@@ -69,6 +70,24 @@ class Neighbors:
     def first(self, k) -> "Neighbors":
         """The k nearest of each query's neighbors."""
         parts = (self.distances[:, :k], self.ids[:, :k], self.labels[:, :k])
+        return Neighbors(*parts, self.distance, self.class_names)
+
+    def without(self, ids: ArrayLike) -> "Neighbors":
+        """The neighbors of queries that are rows of the gallery, without these rows themselves: k - 1 each.
+
+        Args:
+            ids: Id of each query's own row, shape [num_queries]; -1 for a query that has none. Where the row
+                is not among the neighbors, the last of them goes.
+        """
+        own = np.asarray(ids)[:, None]
+        itself = (self.ids == own) & (own >= 0)
+        itself[~itself.any(axis=1), -1] = True
+        others, shape = ~itself, (len(self), self.k - 1)
+        parts = (
+            self.distances[others].reshape(shape),
+            self.ids[others].reshape(shape),
+            self.labels[others].reshape(shape),
+        )
         return Neighbors(*parts, self.distance, self.class_names)
 
     def __repr__(self) -> str:

@@ -50,13 +50,8 @@ class Nearest:
         return ids, distances, self._verdicts(ids[:, 0])
 
     def _search(self, points):
-        neighbors = self.index.search(self.embeddings[points], k=self.k + 1)
-        itself = neighbors.ids == points[:, None]
-        # Without itself; where it is not among them, without the last.
-        itself[~itself.any(axis=1), -1] = True
-        keep = ~itself
-        shape = (len(points), self.k)
-        return neighbors.ids[keep].reshape(shape), neighbors.distances[keep].reshape(shape).astype(np.float32)
+        neighbors = self.index.search(self.embeddings[points], k=self.k + 1).without(points)
+        return neighbors.ids, neighbors.distances.astype(np.float32)
 
     def _verdicts(self, nearest):
         labels = self.labels

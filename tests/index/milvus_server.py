@@ -4,6 +4,7 @@ It is a test's server and no more: version 2.3.5, for Linux on x86-64, with its 
 The package (56 MB) is fetched once into ``build/milvus``, apart from the environment of the project.
 """
 
+import contextlib
 import ctypes
 import importlib.util
 import os
@@ -15,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import urllib.error
 import urllib.request
 from pathlib import Path
 
@@ -117,14 +119,14 @@ class MilvusServer:
         while time.monotonic() < until:
             if self.process.poll() is not None:
                 raise RuntimeError(f"Milvus ended as it started: {self._log()}")
-            try:
-                with urllib.request.urlopen(
-                    f"http://127.0.0.1:{self._health_port}/healthz", timeout=5
-                ) as answer:
-                    if b"OK" in answer.read():
-                        return
-            except OSError:
-                pass
+            address = f"http://127.0.0.1:{self._health_port}/healthz"
+            # Until it is ready, nobody listens, nobody answers, or the answer is an error of HTTP.
+            with (
+                contextlib.suppress(urllib.error.URLError, ConnectionError, TimeoutError),
+                urllib.request.urlopen(address, timeout=5) as answer,
+            ):
+                if b"OK" in answer.read():
+                    return
             time.sleep(0.1)
         raise TimeoutError(f"Milvus did not start in time: {self._log()}")
 

@@ -1,6 +1,5 @@
 """Search over a graph: what it finds is measured, and the graph is never out of date."""
 
-import subprocess
 import sys
 
 import numpy as np
@@ -177,68 +176,11 @@ def test_a_damaged_graph_is_built_again(tmp_path):
                 np.testing.assert_array_equal(index.search(queries, k=5).ids, found)
 
 
-WRITER = """
-import os, signal, sys, time
-from pathlib import Path
-from simnb.index import hnsw
-def at(moment):
-    print(moment, flush=True)
-    sys.stdin.readline()
-kept = hnsw.os.fsync
-hnsw.os.fsync = lambda handle: (at("writing"), kept(handle))
-hnsw.write_whole(Path(sys.argv[1]), b"graph of another")
-at("written")
-"""
-
-
-@pytest.mark.skipif(hnsw.fcntl is None, reason="Windows removes no file that is open")
-def test_what_a_killed_writer_left_is_removed_and_what_another_writes_stays(tmp_path):
-    path, own = tmp_path / "g.sqlite.hnsw", tmp_path / ".g.sqlite.hnsw.notes"
-    own.write_text("not of 8 letters")
-    writers = [
-        subprocess.Popen([sys.executable, "-c", WRITER, path], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-        for _ in range(2)
-    ]
-    try:
-        assert [writer.stdout.readline() for writer in writers] == [b"writing\n"] * 2
-        assert len(list(tmp_path.glob(".g.sqlite.hnsw.????????"))) == 2
-        writers[0].kill()
-        writers[0].wait()
-        hnsw.write_whole(path, b"mine")
-        assert path.read_bytes() == b"mine"
-        assert len(list(tmp_path.glob(".g.sqlite.hnsw.????????"))) == 1
-        writers[1].stdin.write(b"go on\n")
-        writers[1].stdin.flush()
-        assert writers[1].stdout.readline() == b"written\n"
-    finally:
-        for writer in writers:
-            writer.kill()
-            writer.communicate()
-    assert path.read_bytes() == b"graph of another"
-    assert sorted(p.name for p in tmp_path.iterdir()) == [own.name, path.name]
-
-
-def test_a_file_that_is_taken_away_before_it_is_locked_is_made_anew(tmp_path, monkeypatch):
-    lock, taken = hnsw._lock, []
-
-    def late(handle, *, wait):
-        if wait and not taken:
-            taken.extend(tmp_path.iterdir())
-            taken[0].unlink()
-        return lock(handle, wait=wait)
-
-    monkeypatch.setattr(hnsw, "_lock", late)
-    hnsw.write_whole(tmp_path / "g.hnsw", b"graph")
-    assert len(taken) == 1
-    assert [p.name for p in tmp_path.iterdir()] == ["g.hnsw"]
-    assert (tmp_path / "g.hnsw").read_bytes() == b"graph"
-
-
 def test_a_graph_that_cannot_be_kept_is_used_all_the_same(tmp_path, monkeypatch):
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(hnsw, "write_whole", full)
+    monkeypatch.setattr(hnsw, "replace_whole", full)
     with open_index(tmp_path / "g.sqlite", search="hnsw") as index:
         index.add(vectors(50, 24))
         with pytest.warns(RuntimeWarning, match="the graph is not kept, and will be built again"):

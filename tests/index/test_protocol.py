@@ -27,6 +27,16 @@ def test_neighbors_can_be_cut_by_query():
     assert (len(part), part.k, part.distance) == (2, 2, "snr")
 
 
+def test_queries_are_left_out_of_their_own_neighbors():
+    ids = np.array([[7, 1, 2], [3, 8, 4], [5, 6, 0], [-1, -1, -1]])
+    distances = np.arange(12.0).reshape(4, 3)
+    found = Neighbors(distances, ids, ids % 5, "snr", ("a", "b", "c", "d", "e")).without([7, 8, 9, -1])
+    assert found.ids.tolist() == [[1, 2], [3, 4], [5, 6], [-1, -1]]  # where it is not there, the last goes
+    assert found.distances.tolist() == [[1, 2], [3, 5], [6, 7], [9, 10]]
+    np.testing.assert_array_equal(found.labels, found.ids % 5)
+    assert (found.k, found.distance, found.class_names[0]) == (2, "snr", "a")
+
+
 def nobody(distances, k=1):
     """Something like Neighbors, of whose distances nobody has made sure."""
     shape = (len(distances), k)

@@ -15,7 +15,7 @@ import time
 
 import numpy as np
 
-from simnb.index._milvus_filters import MEMBERS, unpacked
+from simnb.index.milvus.filters import MEMBERS, unpacked
 from simnb.index.protocol import UNKNOWN, Rows
 
 METRICS = {"cosine": "COSINE", "euclidean": "L2", "squared_euclidean": "L2", "inner_product": "IP"}
@@ -37,7 +37,6 @@ class Collection:
     """
 
     def __init__(self, connection, name):
-        """Attach nothing yet."""
         self._connection, self.name = connection, name
         self._names = f"{name}_names"
         self.dim = self.distance = self.search = None

@@ -1,14 +1,20 @@
-"""Search in Milvus: conditions, any k, and how widely a graph is walked."""
+"""Search in Milvus: conditions, any k, how widely a graph is walked, and what it finds then."""
 
 import numpy as np
 
+from simnb._terminal import progress_bar
+from simnb.distances import BY_NAME
 from simnb.index import _filters
-from simnb.index._milvus_collection import LIMIT
-from simnb.index._milvus_filters import among, expressions
-from simnb.index._milvus_recall import SMALL, K, measure, merged, nearest, sample, warn
-from simnb.index.hnsw import Tuning
-from simnb.index.protocol import UNKNOWN
+from simnb.index.exact import ExactSearch
+from simnb.index.hnsw import BREADTHS, Tuning, raise_breadth, warn_where_short
+from simnb.index.milvus.collection import LIMIT
+from simnb.index.milvus.filters import among, expressions
+from simnb.index.protocol import UNKNOWN, Neighbors
 
+_SMALL = BREADTHS[-1]  # rows; the widest search walks over all of them
+_K = 10
+_SAMPLE = 300  # rows that recall is measured with
+_ROUNDING = 1e-4  # of a distance, here and there
 _FEW = 8  # values that Lite compares faster than they are looked up here
 _GROWTH = 2  # after which recall is measured again
 _BLOCK = 10_000
@@ -24,16 +30,14 @@ class MilvusSearch:
     """
 
     def __init__(self, rows, *, recall, lists):
-        """Choose nothing yet."""
         self._rows, self._wanted, self._lists = rows, recall, lists
         self._tuning, self._count = None, 0  # rows when the tuning was chosen, and those added since
 
     def __call__(self, queries, k, wanted):
         """The k nearest of the rows that meet conditions: distances, ids, labels, each [num_queries, k]."""
-        shape = (len(queries), k)
-        parts = [np.full(shape, np.inf, np.float32), np.full(shape, -1), np.full(shape, UNKNOWN)]
+        parts = _nobody(len(queries), k)
         for expression in self._expressions(wanted):
-            parts = merged(parts, self._nearest(queries, k, expression), k)
+            parts = _merged(parts, self._nearest(queries, k, expression), k)
         return parts
 
     def conditions(self, where):
@@ -66,7 +70,7 @@ class MilvusSearch:
         parts = None
         for some, most in self._slices(k, expression):
             found = self._once(queries, most, some, breadth)
-            parts = found if parts is None else merged(parts, found, k)
+            parts = found if parts is None else _merged(parts, found, k)
         if breadth and (parts[1] < 0).any():
             there = min(k, self._rows.count(expression))
             short = np.flatnonzero((parts[1] >= 0).sum(axis=1) < there)
@@ -108,34 +112,34 @@ class MilvusSearch:
         if self._rows.search != "hnsw":
             return None
         self._choose(small=True)
-        return self._tuning["breadth"] if self._tuning else SMALL
+        return self._tuning["breadth"] if self._tuning else _SMALL
 
     def _choose(self, *, small):
         """See that there is a tuning for about this many rows; none is needed for few, where ``small``."""
         if self._tuning and self._count <= _GROWTH * self._tuning["rows"]:
             return
-        if small and not self._tuning and 0 < self._count <= SMALL:
+        if small and not self._tuning and 0 < self._count <= _SMALL:
             return
         self._count = self._rows.count()
-        if small and self._count <= SMALL:
+        if small and self._count <= _SMALL:
             return
         kept = self._rows.tuning
         if kept and self._count <= _GROWTH * kept["rows"]:
-            widest = kept["breadth"] >= SMALL
+            widest = kept["breadth"] >= _SMALL
             if kept["tuned"] or kept["recall"] >= self._wanted or widest:
                 self._tuning = kept
                 return
-        ids = sample(np.array([row["id"] for row in self._rows.rows("", [], LIMIT)], np.int64))
-        own = self._rows.get(ids)
-        tried = self._measure(own.embeddings, min(K, max(self._count - 1, 1)), self._wanted, own=own.ids)
-        warn(tried[-1], self._wanted)
+        ids = np.array([row["id"] for row in self._rows.rows("", [], LIMIT)], np.int64)
+        own = self._rows.get(np.sort(np.random.default_rng(0).permutation(ids)[:_SAMPLE]))
+        tried = self._measure(own.embeddings, min(_K, max(self._count - 1, 1)), self._wanted, own=own.ids)
+        warn_where_short(tried[-1], self._wanted)
 
     def _measure(self, queries, k, target, *, own=None, tuned=False):
         self._rows.settle()
         self._count = self._rows.count()
         tried = measure(
             self._rows.blocks("", _BLOCK),
-            lambda some, most, breadth: self._once(some, most, "", breadth)[:2],
+            lambda some, most, breadth: self._once(some, most, "", breadth),
             queries,
             k,
             self._rows.distance,
@@ -149,15 +153,71 @@ class MilvusSearch:
         return tried
 
 
+def measure(blocks, search, queries, k, distance, target, *, own=None):
+    """Raise the breadth until the share of true neighbors found reaches a target.
+
+    Args:
+        blocks: All ``Rows``, one after another; they are read once.
+        search: Called with queries, k and breadth: distances, ids and labels, each [num_queries, k].
+        queries: Shape [num_queries, dim].
+        k: How many neighbors.
+        distance: Its name.
+        target: The share.
+        own: Ids of the queries, where they are rows of the index, which are left out.
+
+    Returns:
+        A list of ``Tuning``, one for each breadth tried.
+    """
+    more = k + (own is not None)
+
+    def others(parts):
+        found = Neighbors(*parts)
+        return found.distances if own is None else found.without(own).distances
+
+    blocks = progress_bar(blocks, desc="Measuring the graph", unit="block")
+    last = others(nearest(blocks, queries, more, distance))[:, -1:]
+    farthest = last + _ROUNDING * np.abs(last) + 1e-6
+    return raise_breadth(lambda breadth: others(search(queries, more, breadth)), farthest, target)
+
+
+def nearest(blocks, queries, k, distance):
+    """The k nearest of all rows, read once.
+
+    Args:
+        blocks: ``Rows``, one after another.
+        queries: Shape [num_queries, dim] float32.
+        k: How many.
+        distance: Its name.
+
+    Returns:
+        Distances, ids and labels, each [num_queries, k]; ``inf`` and -1 where there are fewer rows.
+    """
+    best = _nobody(len(queries), k)
+    for rows in blocks:
+        distances, positions = ExactSearch(rows.embeddings, distance)(queries, min(k, len(rows)))
+        best = _merged(best, [distances, rows.ids[positions], rows.labels[positions]], k)
+    return best
+
+
+def _nobody(num_queries, k):
+    """Distances, ids and labels of no neighbors."""
+    shape = (num_queries, k)
+    return [np.full(shape, np.inf, np.float32), np.full(shape, -1), np.full(shape, UNKNOWN)]
+
+
+def _merged(one, other, k):
+    """The k nearest of two answers, each distances, ids and labels; equal distances in this order."""
+    both = [np.concatenate(parts, axis=1) for parts in zip(one, other, strict=True)]
+    order = np.argsort(both[0], axis=1, kind="stable")[:, :k]
+    return [np.take_along_axis(part, order, axis=1) for part in both]
+
+
 def _distances(scores, there, distance):
-    """Distances of simnb from the scores of Milvus."""
+    """Distances from the scores of Milvus: squares, or products (of unit rows, under cosine)."""
     result = np.full(scores.shape, np.inf, np.float32)
-    scores = scores[there]
-    if distance == "cosine":
-        result[there] = np.maximum(1 - scores, 0)
-    elif distance == "inner_product":
-        result[there] = -scores
-    else:
-        squared = np.maximum(scores, 0)
-        result[there] = np.sqrt(squared) if distance == "euclidean" else squared
+    measure = BY_NAME[distance]
+    if measure.from_product is not None:
+        result[there] = measure.from_product(scores[there])
+    elif measure.from_squares is not None:
+        result[there] = measure.from_squares(np.maximum(scores[there], 0), None)
     return result

@@ -13,7 +13,8 @@ _PASSING = {2, 101, 103, 400, 401, 500, 501, 503, 600, 601, 901, 902, 904, 905}
 _NOT_LOADED = (101, 103)
 _UNNAMED, _TRIES = (1, 65535), 3  # codes of anything, and how often such a call is made
 _ACCESS = (1400, 1401, 1800)
-_lock, _open_files = threading.Lock(), {}  # Lite: how many connections of this process share a file
+_lock = threading.Lock()
+_open_files: dict[Path, int] = {}  # Lite: how many connections of this process share a file
 
 
 class Connection:
@@ -31,7 +32,6 @@ class Connection:
     """
 
     def __init__(self, uri, *, token=None, timeout=None):
-        """Connect."""
         self._uri = str(uri)
         self._file = None if urlsplit(self._uri).scheme in SCHEMES else Path(self._uri).absolute()
         self._pymilvus = import_pymilvus(lite=self._file is not None)
@@ -153,7 +153,7 @@ class Connection:
         return OSError(f"{self._uri} cannot be opened as a Milvus Lite store: {cause}")
 
     def _errors(self):
-        import grpc
+        import grpc  # type: ignore[import-untyped]  # it ships no types
 
         return (self._pymilvus.MilvusException, grpc.RpcError, grpc.FutureTimeoutError)
 

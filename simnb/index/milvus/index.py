@@ -1,26 +1,36 @@
 """An index whose rows are in Milvus: a folder on this machine (Milvus Lite), a server or a cluster."""
 
+import re
+from collections.abc import Iterable
+
 import numpy as np
+from numpy.typing import NDArray
 
 from simnb import _checks
+from simnb._terminal import progress_bar
+from simnb.distances import DISTANCES
 from simnb.index._file import write_file
 from simnb.index._filters import conditions
 from simnb.index._incoming import (
     EXISTING,
+    check_class_names,
     check_embeddings,
     check_ids,
     check_metadata,
+    encode_labels,
     merged,
     next_ids,
     taken_ids,
 )
-from simnb.index._milvus_collection import LIMIT, Collection
-from simnb.index._milvus_connection import Connection
-from simnb.index._milvus_search import MilvusSearch
-from simnb.index._milvus_write import MilvusWriter, checked_options, packed_rows
 from simnb.index.hnsw import Tuning
-from simnb.index.local import check_recall
+from simnb.index.local import SEARCHES, check_recall
+from simnb.index.milvus.client import Connection
+from simnb.index.milvus.collection import LIMIT, MAX_DIM, METRICS, Collection, code_of
+from simnb.index.milvus.filters import packed
+from simnb.index.milvus.search import MilvusSearch
 from simnb.index.protocol import UNKNOWN, Neighbors, Rows
+
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,200}")
 
 
 class MilvusIndex:
@@ -42,8 +52,8 @@ class MilvusIndex:
         collection: Its name in Milvus; a second one, ``<collection>_names``, is beside it. Both are made
             when the first rows are added.
         token: For a server that asks for one, ``user:password``.
-        timeout: Seconds a call may take: 10 with a server and 300 with a file when left out. A call to a
-            server that is down fails after twice that at the latest.
+        timeout: Seconds a call may take; by default 10 with a server and 300 with a file. A call to a server
+            that is down fails after twice that at the latest.
 
     Raises:
         ValueError: If an option is malformed, or the collection is of something else.
@@ -53,25 +63,25 @@ class MilvusIndex:
 
     def __init__(
         self,
-        uri,
+        uri: str,
         *,
-        distance=None,
-        search=None,
-        recall=0.95,
-        class_names=None,
-        collection="simnb",
-        token=None,
-        timeout=None,
+        distance: str | None = None,
+        search: str | None = None,
+        recall: float = 0.95,
+        class_names: Iterable[str] | None = None,
+        collection: str = "simnb",
+        token: str | None = None,
+        timeout: float | None = None,
     ):
-        """Connect, and take up the collection if it is there."""
-        self._given = checked_options(distance, search, class_names, collection, timeout)
+        self._given = _checked_options(distance, search, class_names, collection)
+        if timeout is not None:
+            timeout = _checks.number(timeout, name="timeout", above=0)
         recall = check_recall(recall)
         self.distance = distance or "cosine"
         self._next_id = int(np.random.default_rng().integers(2**62 - 2**48))
         self._connection = Connection(uri, token=token, timeout=timeout)
         self._rows = Collection(self._connection, collection)
         try:
-            self._write = MilvusWriter(self._rows, self._given)
             self._find = MilvusSearch(self._rows, recall=recall, lists=not self._connection.lite)
             self._attached()
         except BaseException:
@@ -94,12 +104,12 @@ class MilvusIndex:
         self.close()
 
     @property
-    def dim(self):
+    def dim(self) -> int | None:
         """Length of an embedding; None until the first row is added."""
         return self._rows.dim if self._attached() else None
 
     @property
-    def class_names(self):
+    def class_names(self) -> tuple[str, ...] | None:
         """Name of each label; None where labels are plain integers, or there are none yet."""
         if not self._attached():
             return self._given["class_names"]
@@ -107,26 +117,25 @@ class MilvusIndex:
         return self._rows.class_names
 
     @property
-    def ids(self):
+    def ids(self) -> NDArray[np.int64]:
         """Id of every row, ascending: shape [len] int64."""
         if not self._attached():
             return np.empty(0, np.int64)
         return np.array([row["id"] for row in self._rows.rows("", [], LIMIT)], np.int64)
 
     @property
-    def labels(self):
+    def labels(self) -> NDArray[np.int64]:
         """Label of every row, by ascending id: shape [len] int64."""
         if not self._attached():
             return np.empty(0, np.int64)
         return self._rows.labels_of([row["label"] for row in self._rows.rows("", ["label"], LIMIT)])
 
     @property
-    def fingerprint(self):
+    def fingerprint(self) -> str:
         """How many rows there are: to see whether one of them has changed, all would have to be fetched."""
         return f"{len(self):,} rows"
 
-    def __len__(self):
-        """How many rows are indexed."""
+    def __len__(self) -> int:
         return self._rows.count() if self._attached() else 0
 
     def add(self, embeddings, labels=None, metadata=None, *, ids=None, existing="refuse"):
@@ -153,9 +162,9 @@ class MilvusIndex:
         _checks.one_of(existing, EXISTING, name="existing")
         attached = self._attached()
         embeddings = check_embeddings(embeddings, index=self, in_float32=True)
-        labels, names = self._write.encoded(labels, len(embeddings))
+        labels, names = self._encoded(labels, len(embeddings))
         metadata = check_metadata(metadata, count=len(embeddings))
-        packed_rows(metadata)  # what Milvus could not take is refused before anything is sent
+        packed(metadata)  # what Milvus could not take is refused before anything is sent
         new = np.ones(len(embeddings), bool)
         checked = next_ids(ids, len(embeddings), self._next_id)
         if ids is None:
@@ -167,8 +176,7 @@ class MilvusIndex:
         if len(embeddings) == 0:
             return checked
         if not attached:
-            self._write.create(embeddings.shape[1], self.distance)
-            self._attached()
+            self._create(embeddings.shape[1])
         self._send(checked[new], embeddings[new], labels[new], names, metadata[new])
         return checked
 
@@ -193,7 +201,7 @@ class MilvusIndex:
             new["embeddings"] = check_embeddings(embeddings, index=self, in_float32=True)
             _checks.same_length(new["embeddings"], ids, "embeddings and ids")
         if labels is not None:
-            new["labels"], names = self._write.encoded(labels, len(ids))
+            new["labels"], names = self._encoded(labels, len(ids))
         if metadata is not None:
             metadata = check_metadata(metadata, count=len(ids), removing=True)
             new["metadata"] = merged(old.metadata, metadata)
@@ -287,7 +295,7 @@ class MilvusIndex:
         next_id = min(int(self.ids.max(initial=-1)) + 1, 2**62 - 1)
         write_file(path, self.blocks(), distance=self.distance, class_names=self.class_names, next_id=next_id)
 
-    def close(self):
+    def close(self) -> None:
         """Let go of the connection, and of the folder of Milvus Lite."""
         self._connection.close()
 
@@ -344,9 +352,46 @@ class MilvusIndex:
         self.distance = self._rows.distance
         return True
 
+    def _create(self, dim):
+        """Make the collection for embeddings of one length."""
+        if dim > MAX_DIM:
+            raise ValueError(f"embeddings must have dim {MAX_DIM} at most in Milvus, got {dim}")
+        self._rows.create(dim, self.distance, self._given["search"] or "exact", self._given["class_names"])
+        if self._rows.dim != dim:  # another process was faster
+            raise ValueError(f"embeddings must have dim {self._rows.dim} like the index, got {dim}")
+        self._attached()
+
+    def _encoded(self, labels, count):
+        """Labels as positions in class names, and the class names: what ``encode_labels`` returns."""
+        names, labelled = self._given["class_names"], False
+        if self._rows.dim is not None:
+            if labels is not None and self._rows.class_names is None:
+                self._rows.refresh()
+                labelled = self._rows.class_names is None and self._rows.count(f"label != {UNKNOWN}") > 0
+            names = self._rows.class_names
+        return encode_labels(labels, count=count, class_names=names, labelled=labelled)
+
     def _send(self, ids, embeddings, labels, names, metadata):
-        if len(ids):
-            self._find.added(self._write.send(ids, embeddings, labels, names, metadata))
+        """Write rows, after the names that they need.
+
+        Raises:
+            OSError: If Milvus does not answer; the message says how many rows it has taken.
+        """
+        if len(ids) == 0:
+            return
+        values, largest = packed(metadata)
+        self._rows.register(names or (), {key for row in metadata for key in row})
+        codes = labels if names is None else np.array([*map(code_of, names), UNKNOWN], np.int64)[labels]
+        done = 0
+        with progress_bar(total=len(ids), desc="Adding to Milvus", unit="row") as bar:
+            for rows in self._rows.batches(ids, embeddings, codes, values, largest):
+                try:
+                    self._rows.write(rows)
+                except OSError as error:
+                    raise type(error)(f"{error}. {_progress(done, ids)}") from error
+                done += len(rows)
+                bar.update(len(rows))
+        self._find.added(done)
 
     def _check_held(self, ids, held):
         if not held.all():
@@ -369,3 +414,31 @@ class MilvusIndex:
         if count == 0:
             raise ValueError(f"{verb} needs rows, but the index is empty: call add(...) first")
         return count
+
+
+def _checked_options(distance, search, class_names, collection):
+    """What a collection has to agree with, where it is given."""
+    if distance is not None and distance not in METRICS:
+        others = (
+            " (the others are for memory: and files such as gallery.sqlite)" if distance in DISTANCES else ""
+        )
+        raise ValueError(
+            f"distance must be one of {', '.join(sorted(METRICS))} in Milvus{others}; got {distance!r}"
+        )
+    if search is not None:
+        _checks.one_of(search, SEARCHES, name="search")
+    if not isinstance(collection, str) or not _NAME.fullmatch(collection):
+        raise ValueError(
+            f"collection must be letters, digits and _, not beginning with a digit, got {collection!r}"
+        )
+    return {"distance": distance, "search": search, "class_names": check_class_names(class_names)}
+
+
+def _progress(done, ids):
+    """What is said of a call that broke off."""
+    whole = len(ids) == ids.max() - ids.min() + 1
+    span = f"{ids.min()} to {ids.max()}{'' if whole else ', with gaps'}"
+    return (
+        f'Milvus has taken {done} of {len(ids)} rows, ids {span}; add(..., ids=..., existing="skip") '
+        "with the same ids sends the rest"
+    )

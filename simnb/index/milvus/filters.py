@@ -39,12 +39,22 @@ def among(ids):
     return [f"id in {ids[start : start + MEMBERS]}" for start in range(0, len(ids), MEMBERS)]
 
 
-def packed(metadata, row):
-    """A row's metadata as the two JSON fields of Milvus, by kind and bytes as base64; and their size.
+def packed(metadata):
+    """Metadata as Milvus takes them, a pair of JSON fields a row, and how many bytes the largest has.
 
     Raises:
-        ValueError: If they are larger than a field can be.
+        ValueError: If a row has more bytes than a field can hold.
     """
+    rows, largest = [], 0
+    for number, row in enumerate(metadata):
+        *pair, size = _packed_row(row, number)
+        rows.append(pair)
+        largest = max(largest, size)
+    return rows, largest
+
+
+def _packed_row(metadata, row):
+    """The two fields, values by their kind and bytes as base64, and the size of both."""
     plain, raw, total = {}, {}, 0
     for key, value in metadata.items():
         if isinstance(value, bytes):

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from simnb import _checks
-from simnb.index._incoming import kind, plain, scalar
+from simnb.index._validation import kind, plain, scalar
 
 COMPARISONS = {"<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge}
 

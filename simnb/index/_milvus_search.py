@@ -7,7 +7,7 @@ from simnb.index._milvus_collection import LIMIT
 from simnb.index._milvus_filters import among, expressions
 from simnb.index._milvus_recall import SMALL, K, measure, merged, nearest, sample, warn
 from simnb.index.hnsw import Tuning
-from simnb.index.protocol import UNKNOWN
+from simnb.index.results import UNKNOWN
 
 _FEW = 8  # values that Lite compares faster than they are looked up here
 _GROWTH = 2  # after which recall is measured again

@@ -7,11 +7,10 @@ import numpy as np
 from simnb import _checks
 from simnb._terminal import progress_bar
 from simnb.distances import DISTANCES
-from simnb.index._incoming import check_class_names, encode_labels
 from simnb.index._milvus_collection import MAX_DIM, METRICS, code_of
 from simnb.index._milvus_filters import packed
-from simnb.index.local import SEARCHES
-from simnb.index.protocol import UNKNOWN
+from simnb.index._validation import SEARCHES, check_class_names, encode_labels
+from simnb.index.results import UNKNOWN
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,200}")
 

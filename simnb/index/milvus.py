@@ -3,24 +3,24 @@
 import numpy as np
 
 from simnb import _checks
-from simnb.index._file import write_file
 from simnb.index._filters import conditions
-from simnb.index._incoming import (
-    EXISTING,
-    check_embeddings,
-    check_ids,
-    check_metadata,
-    merged,
-    next_ids,
-    taken_ids,
-)
 from simnb.index._milvus_collection import LIMIT, Collection
 from simnb.index._milvus_connection import Connection
 from simnb.index._milvus_search import MilvusSearch
 from simnb.index._milvus_write import MilvusWriter, checked_options, packed_rows
+from simnb.index._sqlite_file import write_file
+from simnb.index._validation import (
+    EXISTING,
+    check_embeddings,
+    check_ids,
+    check_metadata,
+    check_recall,
+    merged,
+    next_ids,
+    taken_ids,
+)
 from simnb.index.hnsw import Tuning
-from simnb.index.local import check_recall
-from simnb.index.protocol import UNKNOWN, Neighbors, Rows
+from simnb.index.results import UNKNOWN, Neighbors, Rows
 
 
 class MilvusIndex:

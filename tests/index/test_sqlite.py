@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from simnb.index import MemoryIndex, _file, open_index
+from simnb.index import MemoryIndex, _sqlite_file, open_index
 
 from .conftest import vectors
 
@@ -172,7 +172,7 @@ def test_changes_by_another_are_seen_whatever_they_are(tmp_path):
 
 def test_a_second_writer_waits_and_then_says_so(tmp_path, monkeypatch):
     index = small(tmp_path / "g.sqlite")
-    monkeypatch.setattr(index._file._file, "_patience", 0.2)
+    monkeypatch.setattr(index._file._db, "_patience", 0.2)
     other = sqlite3.connect(tmp_path / "g.sqlite", isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
     with pytest.raises(TimeoutError, match=r"has been using the file for more than 0\.2 s; try again"):
@@ -385,7 +385,7 @@ def test_a_first_save_that_fails_leaves_nothing(tmp_path, monkeypatch):
     def fails(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(_file.GalleryFile, "append", fails)
+    monkeypatch.setattr(_sqlite_file.GalleryFile, "append", fails)
     with pytest.raises(OSError, match="No space left"):
         index.save(tmp_path / "g.sqlite")
     assert list(tmp_path.iterdir()) == []

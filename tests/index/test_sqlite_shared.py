@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from simnb.index import MemoryIndex, open_index
-from simnb.index._file import GalleryFile
+from simnb.index._sqlite_file import GalleryFile
 
 from .conftest import vectors
 from .test_sqlite import SHARE, run, small
@@ -138,7 +138,7 @@ def test_a_child_forked_while_a_thread_searches_is_answered(tmp_path, place):
 FORK_IN_USE = """
 import os, sys, threading, numpy as np
 from simnb.index import open_index
-from simnb.index._file import GalleryFile
+from simnb.index._sqlite_file import GalleryFile
 place = sys.argv[1]
 index = open_index(place)
 index.add(np.eye(4, dtype="float32"))
@@ -438,7 +438,7 @@ def test_only_the_content_of_a_file_is_called_damaged(tmp_path):
     index = small(tmp_path / "g.sqlite")
 
     def within(settings):
-        index._file._file.db.execute("BEGIN")
+        index._file._db.db.execute("BEGIN")
 
     with pytest.raises(OSError, match=r"cannot be read or written now .*within a transaction.*try again"):
         index._file.reading(within)
@@ -599,7 +599,7 @@ def test_rows_for_which_there_is_no_memory_are_not_added(tmp_path, monkeypatch, 
         raise MemoryError("no room")
 
     with monkeypatch.context() as patch:
-        patch.setattr("simnb.index._table.Table.with_room", too_many)
+        patch.setattr("simnb.index._rows.Table.with_room", too_many)
         with pytest.raises(MemoryError, match="no room"):
             index.add(np.eye(4))
     assert index.ids.tolist() == [0, 1, 2, 3]
@@ -613,7 +613,7 @@ def test_rows_for_which_there_is_no_memory_are_not_added(tmp_path, monkeypatch, 
 def test_a_read_that_was_broken_off_holds_up_nobody(tmp_path, monkeypatch):
     path = tmp_path / "g.sqlite"
     small(path, count=200).close()
-    unpacked, calls = "simnb.index._block_table._unpacked", []
+    unpacked, calls = "simnb.index._sqlite_file._unpacked", []
 
     def interrupted(*_):
         calls.append(1)

@@ -6,7 +6,6 @@ import signal
 import sqlite3
 import subprocess
 import sys
-import threading
 import time
 from pathlib import Path
 
@@ -15,24 +14,9 @@ import pytest
 
 from simnb.index import MemoryIndex, _sqlite_file, open_index
 
-from .conftest import vectors
+from .conftest import run, small, vectors
 
 KILLS = int(os.environ.get("SIMNB_KILLS", "20"))  # SIMNB_KILLS=200 for the long run
-
-
-def small(path, count=12):
-    """An index of a few rows with everything in it."""
-    index = open_index(path)
-    metadata = [{"source": f"s{i % 3}", "year": 2000 + i} for i in range(count)]
-    metadata[1]["thumb"] = b"\x89PNG"
-    index.add(vectors(count, 4), [f"class {i % 2}" for i in range(count)], metadata)
-    return index
-
-
-def run(code, *arguments, **options):
-    """Run Python code in a process of its own."""
-    command = [sys.executable, "-c", code, *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=120, **options)
 
 
 # Each step is acknowledged by a line; a row's embedding, label and metadata all say which step wrote it last.
@@ -181,46 +165,6 @@ def test_a_second_writer_waits_and_then_says_so(tmp_path, monkeypatch):
     other.execute("COMMIT")
     other.close()
     assert index.add(np.ones((1, 4))).tolist() == [12]
-    index.close()
-
-
-def test_threads_may_share_an_index(tmp_path):
-    index = open_index(tmp_path / "g.sqlite")
-    threads = [
-        threading.Thread(target=lambda: [index.add(np.ones((1, 4))) for _ in range(20)]) for _ in range(4)
-    ]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert sorted(index.ids.tolist()) == list(range(80))
-    index.close()
-
-
-@pytest.mark.parametrize("place", ["memory:", "g.sqlite"])
-def test_threads_may_search_while_others_add_and_remove(tmp_path, place):
-    index, problems = open_index(place if place == "memory:" else tmp_path / place), []
-    rows = np.eye(60, dtype=np.float32)
-    index.add(rows, ids=range(60))
-
-    def change():
-        for i in range(30):
-            index.remove([i])
-            index.add(rows[i : i + 1], ids=[100 + i])
-
-    def search():
-        for _ in range(60):
-            found = index.search(rows[30:], k=1).ids[:, 0].tolist()
-            if found != list(range(30, 60)):
-                problems.append(found)
-
-    threads = [threading.Thread(target=work) for work in (change, search, search)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert problems == []
-    assert index.search(rows[:30], k=1).ids[:, 0].tolist() == list(range(100, 130))
     index.close()
 
 

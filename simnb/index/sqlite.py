@@ -91,14 +91,17 @@ class SqliteIndex(LocalIndex):
     def _changed(self, plan, *arguments):
         def write(settings):
             self._catch_up(settings)
+            checked = self._metadata_checked is self._state.settings
             changes, result = plan(*arguments)
             numbers, settings = self._written(changes)
-            return result, (changes, self._table.after(changes, numbers), settings.distance, settings)
+            after = (changes, self._table.after(changes, numbers), settings.distance, settings)
+            return result, after, settings if checked else self._metadata_checked
 
         self._complete()
-        result, decided = self._file.writing(write)
+        result, after, checked = self._file.writing(write)
         # If interrupted before this, the next call reads from the file what has changed.
-        self._decide(*decided)
+        self._decide(*after)
+        self._metadata_checked = checked  # those of other rows are as they were
         return result
 
     def _catch_up(self, settings):

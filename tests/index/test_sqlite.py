@@ -414,3 +414,22 @@ def test_the_digest_of_a_file_changed_step_by_step_is_that_of_its_rows(tmp_path)
     with open_index(path) as again:  # compares it
         assert len(again) == 11
         assert again.search(vectors(1, 4), k=2, where={"year": 1}).ids.tolist() == [[3, -1]]
+
+
+def test_metadata_are_not_compared_again_after_a_change_of_ones_own(tmp_path, monkeypatch):
+    compared, check = [], _sqlite_file.GalleryFile.check_metadata
+    monkeypatch.setattr(
+        _sqlite_file.GalleryFile, "check_metadata", lambda *rows: compared.append(1) or check(*rows)
+    )
+    index, query = small(tmp_path / "g.sqlite"), vectors(1, 4)
+    assert index.search(query, k=12, where={"year": {">=": 2011}}).ids[0, :2].tolist() == [11, -1]
+    index.add(query, metadata=[{"year": 2012}])
+    index.update([3], metadata=[{"year": 2013}])
+    index.remove([11])
+    assert sorted(index.search(query, k=12, where={"year": {">=": 2011}}).ids[0, :2]) == [3, 12]
+    assert len(compared) == 1
+    with open_index(tmp_path / "g.sqlite") as other:
+        other.update([3], metadata=[{"year": 1900}])
+    assert index.search(query, k=12, where={"year": {">=": 2011}}).ids[0, :2].tolist() == [12, -1]
+    assert len(compared) == 2
+    index.close()

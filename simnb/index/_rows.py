@@ -22,7 +22,7 @@ class Changes:
     """What one call does to an index, all checked: rows are named by their positions in the table.
 
     Attributes:
-        class_names: Those of the index afterwards.
+        class_names: Name of each label afterwards.
         next_id: The next free id afterwards.
         removed: Positions of rows that go.
         replaced: Positions of rows of which a part changes.
@@ -96,7 +96,7 @@ class Table:
 
         Args:
             changes: ``Changes``; what they replace is left to ``overwrite``.
-            numbers: Those of added rows in a file, shape [n, 4].
+            numbers: Of the added rows in a file: key, id, label and check of each, shape [n, 4].
         """
         table = self._with(self._columns, self._count)
         if len(changes.removed):
@@ -178,7 +178,7 @@ class State:
         distance: What they are searched by.
         class_names: Name of each label, or None.
         next_id: The next free id.
-        settings: Those of the file, where the rows of record are in one.
+        settings: What the file says of its rows, where the rows of record are in one.
     """
 
     table: Table

@@ -104,8 +104,8 @@ class GalleryFile:
 
     Args:
         path: Name of the file; it is made where there is none and ``distance`` is given.
-        distance: Of a new file.
-        class_names: Of a new file.
+        distance: What the rows of a new file are searched by.
+        class_names: Name of each label in a new file, or None.
         patience: Seconds to wait for another process that reads or writes.
 
     Raises:
@@ -178,8 +178,8 @@ class GalleryFile:
         """Rows added since other settings: numbers, shape [n, 4], and embeddings, shape [n, dim].
 
         Args:
-            settings: Of the state that is read.
-            old: Those of an earlier state.
+            settings: The ``Settings`` in the file now.
+            old: Those of an earlier state, which the caller has the rows of.
             before: Called with a first key; gives the numbers and embeddings that the earlier state had from
                 it on.
 
@@ -378,8 +378,8 @@ def write_file(path, blocks, *, distance, class_names, next_id):
     Args:
         path: Name of the file, ``.sqlite``.
         blocks: ``Rows``, one after the other.
-        distance: Of the index.
-        class_names: Of the index, or None.
+        distance: What the rows are searched by.
+        class_names: Name of each label, or None.
         next_id: The next free id.
     """
     path = Path(path)

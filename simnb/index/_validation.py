@@ -64,7 +64,7 @@ def encode_labels(labels, *, count, class_names, labelled):
     Args:
         labels: Integers, or strings (None for no label), shape [count]; None for no labels at all.
         count: How many there must be.
-        class_names: Those of the index, or None.
+        class_names: Name of each label of the index, or None.
         labelled: Whether a row of the index has a label.
 
     Returns:

@@ -132,7 +132,7 @@ class Index(abc.ABC):
         """Change parts of rows, of all of them or none; what is not given stays.
 
         Args:
-            ids: Of the rows, shape [n].
+            ids: Which rows to change, shape [n].
             embeddings: New ones, shape [n, dim].
             labels: New ones, shape [n].
             metadata: Values to set, as in ``add``; None removes one, and what is not named stays.
@@ -147,7 +147,7 @@ class Index(abc.ABC):
         """Remove rows, all of them or none.
 
         Args:
-            ids: Of the rows, shape [n].
+            ids: Which rows to remove, shape [n].
 
         Raises:
             ValueError: If an id is not in the index; nothing is then removed.

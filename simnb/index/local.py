@@ -260,8 +260,8 @@ class LocalIndex(Index):
         Args:
             changes: ``Changes``.
             table: The ``Table.after`` them, for which there was memory.
-            distance: Of the ``State`` afterwards.
-            settings: Of the ``State`` afterwards.
+            distance: What the rows are searched by afterwards.
+            settings: What the file says of its rows afterwards.
         """
         state = State(table, distance, changes.class_names, changes.next_id, settings)
         if changes.of_embeddings:

@@ -5,11 +5,11 @@ import errno
 import io
 import warnings
 import zipfile
-from pathlib import Path, PurePath
+from pathlib import Path
 
 from simnb._keras import keras
 from simnb.index import open_index
-from simnb.index._file import SUFFIXES
+from simnb.index.opening import names_a_file
 
 MODEL = "model.keras"
 GALLERY = "gallery.sqlite"
@@ -119,7 +119,7 @@ def read_gallery(folder, path, *, facts, uri, search, recall):
             expected = found if facts is None else {name: facts.get(name) for name in found}
             if found != expected:
                 raise ValueError(f"it should have {expected}, but has {found}")
-        if PurePath(str(uri)).suffix in SUFFIXES:
+        if names_a_file(str(uri)):
             if Path(uri).exists():
                 raise ValueError(_taken(uri))
             open_index(search=search, recall=recall)  # refuses what is wrong before there is a file

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from simnb import _checks
-from simnb.index.protocol import UNKNOWN, check_distances, names_of
+from simnb.index.results import UNKNOWN, check_distances, names_of
 
 __all__ = ["UNKNOWN", "MATCHERS", "Matches", "match", "match_nearest", "match_majority_vote", "accept"]
 

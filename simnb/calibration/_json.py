@@ -8,7 +8,7 @@ import numpy as np
 from simnb import _checks
 from simnb.calibration.curves import METRICS, Curves
 from simnb.calibration.cutpoints import Cutpoint, Goal, NotMet
-from simnb.index.protocol import check_distances
+from simnb.index.results import check_distances
 from simnb.matching import MATCHERS
 
 _FORMAT = 2

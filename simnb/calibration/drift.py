@@ -7,7 +7,7 @@ import numpy as np
 from scipy.stats import ks_2samp
 
 from simnb import _checks
-from simnb.index.protocol import check_distances
+from simnb.index.results import check_distances
 
 #: Matching warns below this probability: once in a thousand times where nothing has changed.
 ALARM = 0.001

@@ -7,7 +7,7 @@ import numpy as np
 
 from simnb import _checks
 from simnb.calibration._json import MALFORMED, numbers
-from simnb.index.protocol import check_distances
+from simnb.index.results import check_distances
 from simnb.matching import MATCHERS
 from simnb.metrics import known_queries
 

@@ -1,10 +1,11 @@
-"""Where embeddings are kept and searched: one protocol over every place they can live."""
+"""Where embeddings are kept and searched: one set of verbs for every place they can live."""
 
+from simnb.index.base import Index
 from simnb.index.hnsw import Tuning
-from simnb.index.memory import MemoryIndex
+from simnb.index.local import MemoryIndex
 from simnb.index.milvus import MilvusIndex
 from simnb.index.opening import open_index
-from simnb.index.protocol import UNKNOWN, Index, Neighbors, Rows
+from simnb.index.results import UNKNOWN, Neighbors, Rows
 from simnb.index.sqlite import SqliteIndex
 
 __all__ = [

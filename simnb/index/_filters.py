@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from simnb import _checks
-from simnb.index._incoming import kind, plain, scalar
+from simnb.index._validation import kind, plain, scalar
 
 COMPARISONS = {"<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge}
 
@@ -32,7 +32,7 @@ def conditions(where, class_names=None):
 
     Args:
         where: A dict, or None for no condition.
-        class_names: Those of the index, for labels that come as names.
+        class_names: Name of each label of the index, for conditions that name a label.
 
     Returns:
         A list of ``Condition``; labels are integers in it.

@@ -1,26 +1,28 @@
 """One string says where an index lives."""
 
+from collections.abc import Iterable
 from pathlib import PurePath
 from urllib.parse import urlsplit
 
-from simnb.index._file import SUFFIXES
-from simnb.index.memory import MemoryIndex
+from simnb._types import AnyPath
+from simnb.index._sqlite_file import SUFFIXES
+from simnb.index.base import Index
+from simnb.index.local import MemoryIndex
 from simnb.index.milvus import MilvusIndex
 from simnb.index.milvus.client import SCHEMES
-from simnb.index.protocol import Index
 from simnb.index.sqlite import SqliteIndex
 
 
 def open_index(
-    uri="memory:",
+    uri: AnyPath = "memory:",
     *,
-    distance=None,
-    search=None,
-    recall=0.95,
-    class_names=None,
-    collection="simnb",
-    token=None,
-    timeout=None,
+    distance: str | None = None,
+    search: str | None = None,
+    recall: float = 0.95,
+    class_names: Iterable[str] | None = None,
+    collection: str = "simnb",
+    token: str | None = None,
+    timeout: float | None = None,
 ) -> Index:
     """Open an index by its address, or make one there.
 
@@ -32,18 +34,18 @@ def open_index(
             - ``"gallery.db"``: in a folder of Milvus Lite, searched by it; one process at a time;
             - ``"http://localhost:19530"``: in Milvus Standalone or a Milvus cluster, for any number of
               processes. The last two need ``pip install "simnb[milvus]"``.
-        distance: One of ``simnb.distances.DISTANCES``; smaller is closer. Cosine for a new index when left
-            out; an index that exists keeps its own. Milvus knows ``cosine``, ``euclidean``,
+        distance: One of ``simnb.distances.DISTANCES``; smaller is closer. A new index takes ``cosine`` by
+            default; an index that exists keeps its own. Milvus knows ``cosine``, ``euclidean``,
             ``squared_euclidean`` and ``inner_product``.
-        search: ``exact``, or ``hnsw`` for approximate search over a graph. Exact when left out, but an
-            index in Milvus keeps its own.
+        search: ``exact``, the default, or ``hnsw`` for approximate search over a graph. An index that exists
+            in Milvus keeps its own.
         recall: With ``hnsw``, the share of the true nearest neighbors that is to be found; what is found is
             measured.
         class_names: Name of each label, for labels that are positions in it. Strings as labels make it
             themselves.
         collection: In Milvus, the name of the collection: one Milvus has room for many indexes.
-        token: Of a Milvus server that asks for one, ``user:password``.
-        timeout: Seconds a call to Milvus may take; 10 with a server and 300 with a file when left out.
+        token: ``user:password``, for a Milvus server that asks for it.
+        timeout: Seconds a call to Milvus may take; by default 10 with a server and 300 with a file.
 
     Returns:
         The index; see ``Index`` for what each of them does.
@@ -54,18 +56,32 @@ def open_index(
         OSError: If it cannot be reached or made.
         ImportError: If it needs a package that is not installed: the message says how to install it.
     """
-    options = {"distance": distance, "search": search, "recall": recall, "class_names": class_names}
     text = str(uri) if isinstance(uri, str | PurePath) else ""
     if PurePath(text).suffix == ".db" or urlsplit(text).scheme in SCHEMES:
-        return MilvusIndex(text, **options, collection=collection, token=token, timeout=timeout)
+        return MilvusIndex(
+            text,
+            distance=distance,
+            search=search,
+            recall=recall,
+            class_names=class_names,
+            collection=collection,
+            token=token,
+            timeout=timeout,
+        )
     if (collection, token, timeout) != ("simnb", None, None):
         raise ValueError(f"collection, token and timeout are for an index in Milvus, got them with {uri!r}")
-    options["search"] = search or "exact"
+    search = search or "exact"
     if text == "memory:":
-        return MemoryIndex(**{**options, "distance": distance or "cosine"})
-    if PurePath(text).suffix in SUFFIXES:
-        return SqliteIndex(uri, **options)
+        distance = distance or "cosine"
+        return MemoryIndex(distance=distance, search=search, recall=recall, class_names=class_names)
+    if names_a_file(text):
+        return SqliteIndex(uri, distance=distance, search=search, recall=recall, class_names=class_names)
     raise ValueError(
         'uri must be "memory:", a file such as "gallery.sqlite", or in Milvus "gallery.db" or '
         f'"http://localhost:19530", got {uri!r}'
     )
+
+
+def names_a_file(uri: AnyPath) -> bool:
+    """Whether ``open_index(uri)`` keeps rows in an SQLite file of this name."""
+    return PurePath(uri).suffix in SUFFIXES

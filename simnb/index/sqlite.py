@@ -3,17 +3,19 @@
 import errno
 import os
 import zlib
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
+from simnb._types import AnyPath
 from simnb.index import _filters
-from simnb.index._file import GalleryFile
-from simnb.index._incoming import check_class_names
-from simnb.index._table import Table, some
-from simnb.index.local import LocalIndex, State
-from simnb.index.protocol import Rows
+from simnb.index._rows import State, Table
+from simnb.index._sqlite_file import GalleryFile
+from simnb.index._validation import check_class_names, check_same
+from simnb.index.local import LocalIndex
+from simnb.index.results import Rows
 
 
 class SqliteIndex(LocalIndex):
@@ -39,40 +41,37 @@ class SqliteIndex(LocalIndex):
     _more_columns = ("keys", "checks")
     _file = None  # until it could be opened
 
-    def __init__(self, path, *, distance=None, search="exact", recall=0.95, class_names=None):
-        """Open the file and read the embeddings."""
-        super().__init__(distance=distance or "cosine", search=search, recall=recall, class_names=class_names)
+    def __init__(
+        self,
+        path: AnyPath,
+        *,
+        distance: str | None = None,
+        search: str = "exact",
+        recall: float = 0.95,
+        class_names: Iterable[str] | None = None,
+    ):
         self.path = Path(path)
+        super().__init__(distance=distance or "cosine", search=search, recall=recall, class_names=class_names)
         self._metadata_checked = None  # the settings whose metadata were compared with what was written
         state = self._state
         self._file = GalleryFile(path, distance=state.distance, class_names=state.class_names)
         try:
             stored = self._read(lambda: self._state.settings)
-            self._check_same("distance", distance, stored.distance)
-            self._check_same("class_names", check_class_names(class_names), stored.class_names)
+            given = {"distance": distance, "class_names": check_class_names(class_names)}
+            check_same(given, vars(stored), of=str(self.path))
         except BaseException:
             self.close()
             raise
 
-    def __reduce__(self):
-        """A copy, here or in another process, is the same file opened again."""
+    def __reduce__(self):  # a copy, here or in another process, is the same file opened again
         self._alone(self._complete)
         return _opened, (self._file.place, {"search": self._kind, "recall": self._wanted_recall})
 
-    def save(self, path):
-        """Write all rows into another file. This is how to copy an index, even while others use it.
-
-        Args:
-            path: Name of the file, ``.sqlite``. An index that is there is replaced in one transaction.
-
-        Raises:
-            ValueError: If another kind of file is there, or it is this index's own.
-            OSError: If it cannot be written; an index that was there is then as before.
-        """
+    def _save(self, path):
         place = self._file.place
         if place.exists() and Path(path).exists() and os.path.samefile(path, place):
             raise ValueError(f"{path} is the file of this index: every change is in it already")
-        super().save(path)
+        super()._save(path)
 
     def _close(self):
         super()._close()
@@ -80,10 +79,6 @@ class SqliteIndex(LocalIndex):
 
     def _where(self):
         return repr(str(self.path))
-
-    def _check_same(self, option, given, stored):
-        if given is not None and given != stored:
-            raise ValueError(f"{option} must be that of {self.path}, {stored!r}, got {given!r}; leave it out")
 
     def _now(self, work, *arguments, also_gone=False):
         def read(settings):
@@ -96,14 +91,17 @@ class SqliteIndex(LocalIndex):
     def _changed(self, plan, *arguments):
         def write(settings):
             self._catch_up(settings)
+            checked = self._metadata_checked is self._state.settings
             changes, result = plan(*arguments)
             numbers, settings = self._written(changes)
-            return result, (changes, self._table.after(changes, numbers), settings.distance, settings)
+            after = (changes, self._table.after(changes, numbers), settings.distance, settings)
+            return result, after, settings if checked else self._metadata_checked
 
         self._complete()
-        result, decided = self._file.writing(write)
+        result, after, checked = self._file.writing(write)
         # If interrupted before this, the next call reads from the file what has changed.
-        self._decide(*decided)
+        self._decide(*after)
+        self._metadata_checked = checked  # those of other rows are as they were
         return result
 
     def _catch_up(self, settings):
@@ -144,12 +142,12 @@ class SqliteIndex(LocalIndex):
     def _written(self, changes):
         """Write one call's changes; return the numbers of added rows, and the settings afterwards."""
         settings, numbers, table = self._state.settings, None, self._table
-        if some(changes.replaced):
+        if len(changes.replaced):
             keys = table.keys[changes.replaced]
             changes.parts["checks"], settings = self._file.replace(settings, keys, changes.parts)
-        if some(changes.removed):
+        if len(changes.removed):
             settings = self._file.remove(settings, table.keys[changes.removed])
-        if some(changes.added):
+        if changes.added is not None:
             numbers, settings = self._file.append(settings, changes.added)
         settings = replace(settings, class_names=changes.class_names, next_id=changes.next_id)
         return numbers, settings if settings == self._state.settings else self._file.keep(settings)
@@ -180,7 +178,7 @@ class SqliteIndex(LocalIndex):
             "stamp": f"{settings.file} {settings.graphs} {zlib.crc32(self._table.embeddings)}",
         }
 
-    def before_fork(self, seconds):
+    def before_fork(self, seconds: float) -> bool:
         """Let go of the file, which a forked process has to open for itself."""
         return super().before_fork(seconds) and (self._file is None or self._file.let_go())
 

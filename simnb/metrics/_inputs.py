@@ -5,7 +5,7 @@ import numbers
 import numpy as np
 
 from simnb import _checks
-from simnb.index.protocol import check_distances
+from simnb.index.results import check_distances
 
 
 def scores(values, *, name="scores"):

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from simnb import _checks
-from simnb.index.protocol import UNKNOWN, Neighbors
+from simnb.index import UNKNOWN, Neighbors
 
 _BLOCK = 1 << 18  # neighbors at a time: what is made of them stays in the cache
 

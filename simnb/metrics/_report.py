@@ -6,7 +6,7 @@ from html import escape
 
 import numpy as np
 
-from simnb.index.protocol import UNKNOWN
+from simnb.index import UNKNOWN
 
 _ROWS = 200  # rows that are shown; all are in the columns
 

@@ -3,7 +3,7 @@
 import numpy as np
 
 from simnb import _checks
-from simnb.index.protocol import UNKNOWN
+from simnb.index import UNKNOWN
 
 _STARTS = 4  # runs of k-means, of which the tightest counts
 

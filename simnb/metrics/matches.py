@@ -5,7 +5,7 @@ import numbers
 import numpy as np
 
 from simnb import _checks
-from simnb.index.protocol import UNKNOWN
+from simnb.index import UNKNOWN
 
 
 def match_rates(accepted_right, accepted_wrong, rejected, accepted_unknown, rejected_unknown):

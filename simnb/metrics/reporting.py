@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from simnb.index.protocol import UNKNOWN
+from simnb.index import UNKNOWN
 from simnb.metrics import _resampling, open_set
 from simnb.metrics._ranking import Ranking
 from simnb.metrics._report import Report

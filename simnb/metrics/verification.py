@@ -6,7 +6,7 @@ import numpy as np
 
 from simnb import _checks
 from simnb.distances import DISTANCES, paired
-from simnb.index.protocol import UNKNOWN
+from simnb.index import UNKNOWN
 from simnb.metrics import _inputs
 
 _BLOCK = 4_096  # pairs at a time

@@ -7,7 +7,7 @@ from matplotlib.patches import Rectangle
 
 from simnb import _checks
 from simnb._text import visible
-from simnb.index.protocol import UNKNOWN
+from simnb.index import UNKNOWN
 
 #: Blue and vermilion of Okabe and Ito: apart for every kind of colour vision, and in grey.
 RIGHT, WRONG = "#0072B2", "#D55E00"

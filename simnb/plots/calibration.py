@@ -5,7 +5,7 @@ from matplotlib.ticker import PercentFormatter
 
 from simnb import _checks
 from simnb._text import visible
-from simnb.index.protocol import UNKNOWN
+from simnb.index import UNKNOWN
 from simnb.metrics import known_queries
 from simnb.plots import _ranges, _style
 

@@ -4,7 +4,7 @@ import numpy as np
 
 from simnb import _checks
 from simnb.distances import pairwise
-from simnb.index.protocol import UNKNOWN
+from simnb.index import UNKNOWN
 from simnb.plots import _style
 from simnb.projection import project
 

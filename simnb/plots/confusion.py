@@ -5,7 +5,7 @@ from matplotlib.collections import PatchCollection
 from matplotlib.patches import Rectangle
 
 from simnb import _checks
-from simnb.index.protocol import UNKNOWN
+from simnb.index import UNKNOWN
 from simnb.plots import _style
 
 _MOST_NUMBERS = 21  # rows or columns up to which cells carry numbers

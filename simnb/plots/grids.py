@@ -3,7 +3,7 @@
 import numpy as np
 
 from simnb import _checks
-from simnb.index.protocol import UNKNOWN
+from simnb.index import UNKNOWN
 from simnb.metrics import known_queries
 from simnb.plots import _style
 from simnb.plots._canvas import GAP, LINE, canvas, caption, cell_height, cell_of, displayable, draw, headed

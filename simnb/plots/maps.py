@@ -5,7 +5,7 @@ import numpy as np
 from scipy.spatial.distance import cdist
 
 from simnb import _checks
-from simnb.index.protocol import UNKNOWN
+from simnb.index import UNKNOWN
 from simnb.plots import _style
 from simnb.plots._canvas import displayable
 from simnb.projection import METHODS, check_points, project

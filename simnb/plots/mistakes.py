@@ -3,7 +3,7 @@
 import numpy as np
 
 from simnb import _checks
-from simnb.index.protocol import UNKNOWN
+from simnb.index import UNKNOWN
 from simnb.plots import _style
 from simnb.plots._canvas import LINE, canvas, caption, cell_height, displayable, draw, headed
 from simnb.plots.grids import look_up

@@ -10,7 +10,7 @@ import traitlets
 from simnb import _checks
 from simnb._text import visible
 from simnb._warnings import warn
-from simnb.index.protocol import UNKNOWN
+from simnb.index import UNKNOWN
 from simnb.plots import _style
 from simnb.projection import METHODS, check_points, project, trust
 from simnb.widgets import _page

@@ -9,7 +9,7 @@ from simnb import _checks
 from simnb._text import visible
 from simnb.data import read_image
 from simnb.data.image_file import has_more_frames
-from simnb.index.protocol import UNKNOWN
+from simnb.index import UNKNOWN
 from simnb.matching import match
 from simnb.plots import _style
 from simnb.widgets import _html, _search_html

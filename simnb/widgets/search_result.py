@@ -4,8 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from simnb.index import Neighbors
-from simnb.index.protocol import UNKNOWN
+from simnb.index import UNKNOWN, Neighbors
 from simnb.plots import _style
 
 

@@ -10,7 +10,7 @@ from simnb import _checks
 from simnb._text import visible
 from simnb.calibration import calibrate
 from simnb.calibration.curves import METRICS
-from simnb.index.protocol import UNKNOWN
+from simnb.index import UNKNOWN
 from simnb.matching import accept, match
 from simnb.plots import _style
 from simnb.plots.grids import look_up

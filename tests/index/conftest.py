@@ -1,6 +1,8 @@
 """Every engine behind one fixture, ``engine``: the contract suite runs over all of them."""
 
 import itertools
+import subprocess
+import sys
 import uuid
 from dataclasses import dataclass, field
 
@@ -127,3 +129,23 @@ def drop_collections(uri, names):
 def vectors(count, dim=6, seed=0, offset=0.0):
     """Random rows, shape [count, dim] float32."""
     return np.random.default_rng(seed).normal(offset, 1, (count, dim)).astype("float32")
+
+
+def small(path, count=12):
+    """An index of a few rows with everything in it."""
+    index = open_index(path)
+    metadata = [{"source": f"s{i % 3}", "year": 2000 + i} for i in range(count)]
+    metadata[1]["thumb"] = b"\x89PNG"
+    index.add(vectors(count, 4), [f"class {i % 2}" for i in range(count)], metadata)
+    return index
+
+
+def run(code, *arguments, **options):
+    """Run Python code in a process of its own."""
+    command = [sys.executable, "-c", code, *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, **options)
+
+
+def beside(path):
+    """Names of all files whose name begins like that of a file."""
+    return sorted(file.name for file in path.parent.iterdir() if path.name in file.name)

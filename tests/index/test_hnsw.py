@@ -214,7 +214,7 @@ def test_what_cannot_be_tuned_says_why():
     with pytest.raises(ValueError, match=r'recall needs open_index\(..., search="hnsw"\)'):
         _ = open_index().recall
     index = filled(20)
-    with pytest.raises(ValueError, match="target_recall must be a share above 0 and at most 1, got 2"):
+    with pytest.raises(ValueError, match="target_recall must be a number above 0 and at most 1, got 2"):
         index.tune(vectors(3, 24), 2)
     with pytest.raises(ValueError, match="queries must hold at least one example"):
         index.tune(np.empty((0, 24)))

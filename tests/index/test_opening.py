@@ -10,7 +10,7 @@ def test_open_index_names_what_it_does_not_know():
     for option, message in (
         ({"distance": "l2"}, "distance must be one of"),
         ({"search": "ivf"}, "search must be one of exact, hnsw; got 'ivf'"),
-        ({"recall": 1.5}, "recall must be a share above 0 and at most 1, got 1.5"),
+        ({"recall": 1.5}, "recall must be a number above 0 and at most 1, got 1.5"),
         ({"class_names": "cat"}, "class_names must be a list of different strings, got 'cat'"),
         ({"class_names": [1, 2]}, "class_names must be different strings"),
     ):

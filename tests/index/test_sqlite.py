@@ -6,33 +6,17 @@ import signal
 import sqlite3
 import subprocess
 import sys
-import threading
 import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from simnb.index import MemoryIndex, _file, open_index
+from simnb.index import MemoryIndex, _sqlite_file, open_index
 
-from .conftest import vectors
+from .conftest import run, small, vectors
 
 KILLS = int(os.environ.get("SIMNB_KILLS", "20"))  # SIMNB_KILLS=200 for the long run
-
-
-def small(path, count=12):
-    """An index of a few rows with everything in it."""
-    index = open_index(path)
-    metadata = [{"source": f"s{i % 3}", "year": 2000 + i} for i in range(count)]
-    metadata[1]["thumb"] = b"\x89PNG"
-    index.add(vectors(count, 4), [f"class {i % 2}" for i in range(count)], metadata)
-    return index
-
-
-def run(code, *arguments, **options):
-    """Run Python code in a process of its own."""
-    command = [sys.executable, "-c", code, *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=120, **options)
 
 
 # Each step is acknowledged by a line; a row's embedding, label and metadata all say which step wrote it last.
@@ -172,7 +156,7 @@ def test_changes_by_another_are_seen_whatever_they_are(tmp_path):
 
 def test_a_second_writer_waits_and_then_says_so(tmp_path, monkeypatch):
     index = small(tmp_path / "g.sqlite")
-    monkeypatch.setattr(index._file._file, "_patience", 0.2)
+    monkeypatch.setattr(index._file._db, "_patience", 0.2)
     other = sqlite3.connect(tmp_path / "g.sqlite", isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
     with pytest.raises(TimeoutError, match=r"has been using the file for more than 0\.2 s; try again"):
@@ -181,46 +165,6 @@ def test_a_second_writer_waits_and_then_says_so(tmp_path, monkeypatch):
     other.execute("COMMIT")
     other.close()
     assert index.add(np.ones((1, 4))).tolist() == [12]
-    index.close()
-
-
-def test_threads_may_share_an_index(tmp_path):
-    index = open_index(tmp_path / "g.sqlite")
-    threads = [
-        threading.Thread(target=lambda: [index.add(np.ones((1, 4))) for _ in range(20)]) for _ in range(4)
-    ]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert sorted(index.ids.tolist()) == list(range(80))
-    index.close()
-
-
-@pytest.mark.parametrize("place", ["memory:", "g.sqlite"])
-def test_threads_may_search_while_others_add_and_remove(tmp_path, place):
-    index, problems = open_index(place if place == "memory:" else tmp_path / place), []
-    rows = np.eye(60, dtype=np.float32)
-    index.add(rows, ids=range(60))
-
-    def change():
-        for i in range(30):
-            index.remove([i])
-            index.add(rows[i : i + 1], ids=[100 + i])
-
-    def search():
-        for _ in range(60):
-            found = index.search(rows[30:], k=1).ids[:, 0].tolist()
-            if found != list(range(30, 60)):
-                problems.append(found)
-
-    threads = [threading.Thread(target=work) for work in (change, search, search)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert problems == []
-    assert index.search(rows[:30], k=1).ids[:, 0].tolist() == list(range(100, 130))
     index.close()
 
 
@@ -385,7 +329,7 @@ def test_a_first_save_that_fails_leaves_nothing(tmp_path, monkeypatch):
     def fails(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(_file.GalleryFile, "append", fails)
+    monkeypatch.setattr(_sqlite_file.GalleryFile, "append", fails)
     with pytest.raises(OSError, match="No space left"):
         index.save(tmp_path / "g.sqlite")
     assert list(tmp_path.iterdir()) == []
@@ -470,3 +414,22 @@ def test_the_digest_of_a_file_changed_step_by_step_is_that_of_its_rows(tmp_path)
     with open_index(path) as again:  # compares it
         assert len(again) == 11
         assert again.search(vectors(1, 4), k=2, where={"year": 1}).ids.tolist() == [[3, -1]]
+
+
+def test_metadata_are_not_compared_again_after_a_change_of_ones_own(tmp_path, monkeypatch):
+    compared, check = [], _sqlite_file.GalleryFile.check_metadata
+    monkeypatch.setattr(
+        _sqlite_file.GalleryFile, "check_metadata", lambda *rows: compared.append(1) or check(*rows)
+    )
+    index, query = small(tmp_path / "g.sqlite"), vectors(1, 4)
+    assert index.search(query, k=12, where={"year": {">=": 2011}}).ids[0, :2].tolist() == [11, -1]
+    index.add(query, metadata=[{"year": 2012}])
+    index.update([3], metadata=[{"year": 2013}])
+    index.remove([11])
+    assert sorted(index.search(query, k=12, where={"year": {">=": 2011}}).ids[0, :2]) == [3, 12]
+    assert len(compared) == 1
+    with open_index(tmp_path / "g.sqlite") as other:
+        other.update([3], metadata=[{"year": 1900}])
+    assert index.search(query, k=12, where={"year": {">=": 2011}}).ids[0, :2].tolist() == [12, -1]
+    assert len(compared) == 2
+    index.close()

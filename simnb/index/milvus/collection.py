@@ -16,7 +16,7 @@ import time
 import numpy as np
 
 from simnb.index.milvus.filters import MEMBERS, unpacked
-from simnb.index.protocol import UNKNOWN, Rows
+from simnb.index.results import UNKNOWN, Rows
 
 METRICS = {"cosine": "COSINE", "euclidean": "L2", "squared_euclidean": "L2", "inner_product": "IP"}
 INDEXES = {"exact": "FLAT", "hnsw": "HNSW"}

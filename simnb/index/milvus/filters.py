@@ -7,7 +7,7 @@ import json
 import numpy as np
 
 from simnb.index._filters import COMPARISONS
-from simnb.index._incoming import kind
+from simnb.index._validation import kind
 
 # Numbers, strings and booleans each lie in a part of their own: Milvus Lite would take True for 1.
 KINDS = {"number": "number", "str": "string", "boolean": "boolean"}

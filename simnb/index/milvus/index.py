@@ -9,31 +9,33 @@ from numpy.typing import NDArray
 from simnb import _checks
 from simnb._terminal import progress_bar
 from simnb.distances import DISTANCES
-from simnb.index._file import write_file
 from simnb.index._filters import conditions
-from simnb.index._incoming import (
-    EXISTING,
+from simnb.index._sqlite_file import write_file
+from simnb.index._validation import (
+    SEARCHES,
     check_class_names,
     check_embeddings,
-    check_ids,
+    check_graph,
+    check_held,
     check_metadata,
+    check_recall,
+    check_same,
     encode_labels,
     merged,
     next_ids,
     taken_ids,
 )
-from simnb.index.hnsw import Tuning
-from simnb.index.local import SEARCHES, check_recall
+from simnb.index.base import Index
 from simnb.index.milvus.client import Connection
 from simnb.index.milvus.collection import LIMIT, MAX_DIM, METRICS, Collection, code_of
 from simnb.index.milvus.filters import packed
 from simnb.index.milvus.search import MilvusSearch
-from simnb.index.protocol import UNKNOWN, Neighbors, Rows
+from simnb.index.results import UNKNOWN, Neighbors, Rows, no_neighbors
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,200}")
 
 
-class MilvusIndex:
+class MilvusIndex(Index):
     """Rows in Milvus, which searches them.
 
     Many processes may use one server. An id is the key: what is added again takes the place of what was
@@ -77,7 +79,7 @@ class MilvusIndex:
         if timeout is not None:
             timeout = _checks.number(timeout, name="timeout", above=0)
         recall = check_recall(recall)
-        self.distance = distance or "cosine"
+        self._distance = distance or "cosine"
         self._next_id = int(np.random.default_rng().integers(2**62 - 2**48))
         self._connection = Connection(uri, token=token, timeout=timeout)
         self._rows = Collection(self._connection, collection)
@@ -88,20 +90,16 @@ class MilvusIndex:
             self.close()
             raise
 
-    def __repr__(self):
-        """Where it is, and its size and distance."""
-        where = f"{self._connection.shown!r}, collection={self._rows.name!r}"
-        if self._connection.closed:
-            return f"MilvusIndex({where}, closed)"
-        return f"MilvusIndex({where}, {len(self)} rows, dim={self.dim}, distance={self.distance!r})"
+    def _where(self):
+        return f"{self._connection.shown!r}, collection={self._rows.name!r}"
 
-    def __enter__(self):
-        """The index itself."""
-        return self
+    def _is_closed(self):
+        return self._connection.closed
 
-    def __exit__(self, *_):
-        """Close."""
-        self.close()
+    @property
+    def distance(self) -> str:
+        """What rows are searched by: ``cosine``, or what was given when the first of them was added."""
+        return self._distance
 
     @property
     def dim(self) -> int | None:
@@ -138,28 +136,7 @@ class MilvusIndex:
     def __len__(self) -> int:
         return self._rows.count() if self._attached() else 0
 
-    def add(self, embeddings, labels=None, metadata=None, *, ids=None, existing="refuse"):
-        """Add rows.
-
-        Args:
-            embeddings: Shape [num_examples, dim]; not all zero under cosine.
-            labels: Integers or strings, shape [num_examples]; ``UNKNOWN`` when left out.
-            metadata: A list of dicts, one a row, or a dict of columns; see ``Index``.
-            ids: Integers from 0 to 2**62 - 1, unique, shape [num_examples]. When left out, new ones:
-                consecutive, from a number that is random in each index that is opened, so that no two
-                processes share them.
-            existing: What happens to ids that the index holds: ``refuse`` all rows with a ValueError,
-                ``replace`` the old rows, or ``skip`` the new ones. With ``skip`` only what is missing is
-                sent.
-
-        Returns:
-            The ids, shape [num_examples] int64.
-
-        Raises:
-            ValueError: If anything is malformed or an id is taken; the index is then unchanged.
-            OSError: If Milvus does not answer; the message says how many rows it has taken.
-        """
-        _checks.one_of(existing, EXISTING, name="existing")
+    def _add(self, embeddings, labels, metadata, ids, existing):
         attached = self._attached()
         embeddings = check_embeddings(embeddings, index=self, in_float32=True)
         labels, names = self._encoded(labels, len(embeddings))
@@ -180,21 +157,8 @@ class MilvusIndex:
         self._send(checked[new], embeddings[new], labels[new], names, metadata[new])
         return checked
 
-    def update(self, ids, *, embeddings=None, labels=None, metadata=None):
-        """Change parts of rows: they are read, changed and written again.
-
-        Args:
-            ids: Shape [n].
-            embeddings: New ones, shape [n, dim]; kept when left out.
-            labels: New ones, shape [n]; kept when left out.
-            metadata: Values to set, as in ``add``; None removes one, and what is not named stays.
-
-        Raises:
-            ValueError: If an id is not in the index or anything is malformed; nothing is then changed.
-            OSError: If Milvus does not answer; the message says how many rows it has taken.
-        """
-        ids = check_ids(ids)
-        old = self.get(ids)
+    def _update(self, ids, embeddings, labels, metadata):
+        old = self._get(ids)
         new, names = {"labels": old.labels, "metadata": old.metadata}, old.class_names
         new["embeddings"] = old.embeddings
         if embeddings is not None:
@@ -207,91 +171,37 @@ class MilvusIndex:
             new["metadata"] = merged(old.metadata, metadata)
         self._send(ids, new["embeddings"], new["labels"], names, new["metadata"])
 
-    def remove(self, ids):
-        """Remove rows.
-
-        Args:
-            ids: Shape [n].
-
-        Raises:
-            ValueError: If an id is not in the index; nothing is then removed.
-        """
-        ids = check_ids(ids)
-        self._check_held(ids, self._rows.held(ids) if self._attached() else np.zeros(len(ids), bool))
+    def _remove(self, ids):
+        check_held(ids, self._rows.held(ids) if self._attached() else np.zeros(len(ids), bool))
         self._rows.remove(ids)
 
-    def search(self, embeddings, k=5, *, where=None):
-        """Find the k nearest rows of each query.
-
-        Args:
-            embeddings: Queries, shape [num_queries, dim].
-            k: How many neighbors. Where there are fewer rows, the rest of each line is padded with
-                distance ``inf``, id -1 and label ``UNKNOWN``.
-            where: Conditions that rows have to meet (see ``Index``). Where a graph finds fewer than k rows
-                that meet them, the others are looked for exactly.
-
-        Returns:
-            ``Neighbors``, nearest first.
-
-        Raises:
-            ValueError: If the queries or a condition are malformed, or k is below 1.
-            OSError: If Milvus does not answer.
-        """
+    def _search(self, embeddings, k, where):
         attached = self._attached()
         queries = check_embeddings(embeddings, index=self, name="queries", in_float32=True)
-        k = _checks.positive_int(k, name="k")
         if not attached:
             conditions(where, self.class_names)
-            shape = (len(queries), k)
-            nobody = np.full(shape, np.inf, np.float32), np.full(shape, -1), np.full(shape, UNKNOWN)
-            return Neighbors(*nobody, self.distance, self.class_names)
+            return Neighbors(*no_neighbors(len(queries), k), self.distance, self.class_names)
         wanted = self._find.conditions(where)
         parts = self._find(queries, k, wanted if len(queries) else [])
         return Neighbors(*parts, self.distance, self._rows.class_names)
 
-    def get(self, ids=None):
-        """Return rows.
-
-        Args:
-            ids: Shape [n]; all rows, by ascending id, when left out.
-
-        Returns:
-            ``Rows``, in the order of ``ids``.
-
-        Raises:
-            ValueError: If an id is not in the index.
-        """
+    def _get(self, ids):
         if ids is None:
             return self._joined(list(self.blocks()))
-        ids = check_ids(ids, unique=False)
         if not self._attached():
-            self._check_held(ids, np.zeros(len(ids), bool))
+            check_held(ids, np.zeros(len(ids), bool))
             return self._joined([])
         found = self._rows.get(np.unique(ids))
-        self._check_held(ids, np.isin(ids, found.ids))
+        check_held(ids, np.isin(ids, found.ids))
         order = np.argsort(found.ids)
         at = order[np.searchsorted(found.ids, ids, sorter=order)]
         return Rows(ids, found.embeddings[at], found.labels[at], found.metadata[at], found.class_names)
 
-    def blocks(self, size=10_000):
-        """Go through all rows, by ascending id, ``size`` at a time.
-
-        Rows that are added or removed meanwhile may or may not be among them.
-        """
-        size = _checks.positive_int(size, name="size")
+    def _blocks(self, size):
         if self._attached():
             yield from self._rows.blocks("", size)
 
-    def save(self, path):
-        """Write all rows into one SQLite file, which ``open_index(path)`` opens.
-
-        Args:
-            path: Name of the file, ``.sqlite``. An index that is there is replaced in one transaction.
-
-        Raises:
-            ValueError: If another kind of file is there.
-            OSError: If it cannot be written; an index that was there is then as before.
-        """
+    def _save(self, path):
         next_id = min(int(self.ids.max(initial=-1)) + 1, 2**62 - 1)
         write_file(path, self.blocks(), distance=self.distance, class_names=self.class_names, next_id=next_id)
 
@@ -299,39 +209,12 @@ class MilvusIndex:
         """Let go of the connection, and of the folder of Milvus Lite."""
         self._connection.close()
 
-    def tune(self, queries, target_recall=0.95, *, k=10):
-        """Choose how widely the graph is searched, on queries of your own.
-
-        All rows are read once, for the true neighbors: an index of many millions takes its time. It needs
-        ``search="hnsw"``. What is chosen is kept in Milvus, for every process that uses the index.
-
-        Args:
-            queries: Embeddings like those that will be asked, shape [num_queries, dim]; some hundreds.
-            target_recall: Share of the true k nearest that is to be found.
-            k: How many neighbors.
-
-        Returns:
-            A list of ``Tuning(breadth, recall, milliseconds)``, one for each setting tried; the last is used
-            from now on.
-
-        Raises:
-            ValueError: If the index is empty or not searched by a graph, or something is malformed.
-        """
+    def _tune(self, queries, target, k):
         queries = check_embeddings(queries, index=self, name="queries", in_float32=True)
         queries = _checks.not_empty(queries, name="queries")
-        k, target = _checks.positive_int(k, name="k"), check_recall(target_recall, name="target_recall")
         return self._find.tune(queries, target, min(k, self._check_graph("tune")))
 
-    @property
-    def recall(self) -> Tuning:
-        """What the graph finds of the true 10 nearest, measured on a sample of the index's own rows.
-
-        A ``Tuning(breadth, recall, milliseconds)``. It is measured, which reads all rows, when an index of
-        more than 1,024 rows is first searched and whenever it has doubled, and kept in Milvus.
-
-        Raises:
-            ValueError: If the index is empty or not searched by a graph.
-        """
+    def _recall(self):
         self._check_graph("recall")
         return self._find.measured()
 
@@ -343,13 +226,8 @@ class MilvusIndex:
         if not self._rows.attach():
             return False
         stored = {name: getattr(self._rows, name) for name in self._given}
-        for name, given in self._given.items():
-            if given is not None and given != stored[name]:
-                where = f"collection {self._rows.name!r} of {self._connection.shown}"
-                raise ValueError(
-                    f"{name} must be that of {where}, {stored[name]!r}, got {given!r}; leave it out"
-                )
-        self.distance = self._rows.distance
+        check_same(self._given, stored, of=f"collection {self._rows.name!r} of {self._connection.shown}")
+        self._distance = self._rows.distance
         return True
 
     def _create(self, dim):
@@ -393,13 +271,6 @@ class MilvusIndex:
                 bar.update(len(rows))
         self._find.added(done)
 
-    def _check_held(self, ids, held):
-        if not held.all():
-            raise ValueError(
-                f"ids must be in the index, but {(~held).sum()} of {len(ids)} are not, "
-                f"for example id {ids[~held][0]}"
-            )
-
     def _joined(self, blocks):
         parts = [(rows.ids, rows.embeddings, rows.labels, rows.metadata) for rows in blocks]
         empty = np.empty((0, self._rows.dim or 0), np.float32)
@@ -407,12 +278,8 @@ class MilvusIndex:
         return Rows(*(np.concatenate(column) for column in zip(*parts, strict=True)), self.class_names)
 
     def _check_graph(self, verb):
-        kind = self._rows.search if self._attached() else self._given["search"]
-        if kind != "hnsw":
-            raise ValueError(f'{verb} needs open_index(..., search="hnsw"): exact search always finds all')
-        count = len(self)
-        if count == 0:
-            raise ValueError(f"{verb} needs rows, but the index is empty: call add(...) first")
+        search, count = self._rows.search if self._attached() else self._given["search"], len(self)
+        check_graph(verb, search=search, count=count)
         return count
 
 

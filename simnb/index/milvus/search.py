@@ -9,7 +9,7 @@ from simnb.index.exact import ExactSearch
 from simnb.index.hnsw import BREADTHS, Tuning, raise_breadth, warn_where_short
 from simnb.index.milvus.collection import LIMIT
 from simnb.index.milvus.filters import among, expressions
-from simnb.index.protocol import UNKNOWN, Neighbors
+from simnb.index.results import UNKNOWN, Neighbors
 
 _SMALL = BREADTHS[-1]  # rows; the widest search walks over all of them
 _K = 10

@@ -16,13 +16,13 @@ import time
 import weakref
 from pathlib import Path
 
-from simnb.index import _fork
+from simnb.index import _calls
 
 SMALLEST = 512  # an SQLite file has no fewer bytes
 _BUSY = ("SQLITE_BUSY", "SQLITE_LOCKED")
 _FEW = 2**20  # bytes free on a disk that has refused to write
 #: Device and inode of files that were in use at a fork: SQLite believes this process to hold their locks.
-_of_parent = set()
+_of_parent: set[tuple[int, int]] = set()
 
 
 class Connection:
@@ -42,7 +42,6 @@ class Connection:
     """
 
     def __init__(self, path, *, prepare, opened, patience):
-        """Nothing is opened yet."""
         self.path = Path(path)
         self.place = Path(os.path.abspath(path))  # the current folder may become another
         self.db = None
@@ -52,7 +51,7 @@ class Connection:
         self._unlocked = False  # SQLite takes no locks, so that we have to look whether others have written
         self._last = ()  # what was seen of the file when it was opened, or last written to
         self._cursors = []  # weak references, of this transaction: one that is read in part keeps its lock
-        _fork.watch(self)
+        _calls.watch(self)
 
     def connect(self, *, make=False):
         """Open the file, or make an empty one."""

@@ -1,13 +1,15 @@
-"""One SQLite file of rows, and what is in it.
+"""One SQLite file of rows, 64 to a block: a million are read in a second, and a change writes a few blocks.
 
 SQLite itself does not notice a byte that changed on the disk. So the file holds a digest of its rows: a sum
 over them that each change adjusts, and that is compared when rows are read.
 """
 
 import contextlib
+import hashlib
 import json
 import os
 import secrets
+import struct
 import zlib
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -15,18 +17,18 @@ from pathlib import Path
 import numpy as np
 
 from simnb._terminal import progress_bar
-from simnb.index._block_table import PER_BLOCK, TABLE, BlockTable
-from simnb.index._block_table import digest as block_digest
-from simnb.index._connection import Connection
-from simnb.index._metadata_table import TABLES, MetadataTable
+from simnb.index._sqlite_connection import Connection
+from simnb.index._sqlite_metadata import TABLES, MetadataTable
 
 APPLICATION = 0x53494D42  # "SIMB", which `file` and we tell such files by
 FORMAT = 1
 SECONDS_TO_WAIT = 60  # for another process that reads or writes
 SUFFIXES = (".sqlite", ".sqlite3")
+PER_BLOCK = 64  # rows
+_AT_ONCE = 256  # blocks
 _TABLES = (
     "CREATE TABLE simnb (settings TEXT NOT NULL, checksum INTEGER NOT NULL)",
-    TABLE,
+    "CREATE TABLE blocks (block INTEGER PRIMARY KEY, numbers BLOB NOT NULL, embeddings BLOB NOT NULL)",
     *TABLES,
 )
 
@@ -54,13 +56,56 @@ class Settings:
     class_names: tuple[str, ...] | None = None
 
 
+class BlockTable:
+    """Rows by their keys, inside the transactions of the file. Key ``k`` is in block ``k // 64``.
+
+    Rows are two arrays: numbers, shape [n, 4] int64, and embeddings, shape [n, dim] float32. The numbers of a
+    row are its key, its id, its label and the checksum of its metadata. A digest is the sum, modulo 2**64, of
+    a number for each block that any change to it changes. What reads raises ``ValueError`` or ``TypeError``
+    where a block cannot be what was written.
+
+    Args:
+        db: The ``Connection`` of the file.
+    """
+
+    def __init__(self, db):
+        self._db = db
+
+    def read(self, dim, since=0):
+        """All rows of blocks from ``since`` on: pieces of (numbers, embeddings, digest)."""
+        query = "SELECT block, numbers, embeddings FROM blocks WHERE block >= ? ORDER BY block"
+        cursor = self._db.execute(query, (since,))
+        while blocks := cursor.fetchmany(_AT_ONCE):
+            yield _unpacked(blocks, dim)
+
+    def load(self, blocks, dim):
+        """The rows of some blocks, in the order of their keys: (numbers, embeddings, digest)."""
+        found, blocks = [], np.unique(blocks).tolist()
+        for start in range(0, len(blocks), 500):
+            some = blocks[start : start + 500]
+            marks = ", ".join("?" * len(some))
+            query = f"SELECT block, numbers, embeddings FROM blocks WHERE block IN ({marks}) ORDER BY block"
+            found += self._db.execute(query, some).fetchall()
+        return _unpacked(found, dim)
+
+    def store(self, numbers, embeddings):
+        """Write whole blocks, in place of those that are there; return their digest."""
+        packed = _packed(numbers, embeddings)
+        self._db.executemany("INSERT OR REPLACE INTO blocks VALUES (?, ?, ?)", packed)
+        return sum(_digest(*block) for block in packed)
+
+    def delete(self, blocks):
+        """Delete whole blocks."""
+        self._db.executemany("DELETE FROM blocks WHERE block = ?", zip(np.unique(blocks).tolist()))
+
+
 class GalleryFile:
     """One file, and the transactions in which it is read and changed.
 
     Args:
         path: Name of the file; it is made where there is none and ``distance`` is given.
-        distance: Of a new file.
-        class_names: Of a new file.
+        distance: What the rows of a new file are searched by.
+        class_names: Name of each label in a new file, or None.
         patience: Seconds to wait for another process that reads or writes.
 
     Raises:
@@ -69,19 +114,22 @@ class GalleryFile:
     """
 
     def __init__(self, path, *, distance=None, class_names=None, patience=SECONDS_TO_WAIT):
-        """Open or make the file."""
         self._read = ("", None)  # the settings read last, as text and as an object
-        self._file = Connection(path, prepare=drop_needless_journal, opened=_check_ours, patience=patience)
-        self._blocks, self._metadata = BlockTable(self._file), MetadataTable(self._file)
-        self.close, self.let_go, self.place = self._file.close, self._file.let_go, self._file.place
-        with self._file.explained():
+        self._db = Connection(path, prepare=drop_needless_journal, opened=_check_ours, patience=patience)
+        self._blocks, self._metadata = BlockTable(self._db), MetadataTable(self._db)
+        self.close, self.let_go, self.place = (
+            self._db.close,
+            self._db.let_go,
+            self._db.place,
+        )
+        with self._db.explained():
             try:
-                self._file.connect(make=distance is not None)
-                if distance is not None and self._file.patiently(self._is_empty):
+                self._db.connect(make=distance is not None)
+                if distance is not None and self._db.patiently(self._is_empty):
                     self._make(Settings(distance, class_names=class_names, file=secrets.token_hex(8)))
-                _check_ours(self._file)
+                _check_ours(self._db)
             except BaseException:
-                self._file.disconnect()
+                self._db.disconnect()
                 raise
 
     def remove_untouched(self):
@@ -99,11 +147,11 @@ class GalleryFile:
 
     def reading(self, work, *, also_gone=False):
         """Call ``work(settings)`` on one state of the file, as ``Connection.reading``."""
-        return self._file.reading(self._settings, work, also_gone=also_gone)
+        return self._db.reading(self._settings, work, also_gone=also_gone)
 
     def writing(self, work, **options):
         """Call ``work(settings)``, which changes the file wholly or not at all, as ``Connection.writing``."""
-        return self._file.writing(self._settings, work, **options)
+        return self._db.writing(self._settings, work, **options)
 
     def rows(self, settings):
         """All rows, in pieces: numbers, shape [n, 4], and embeddings, shape [n, dim].
@@ -124,14 +172,14 @@ class GalleryFile:
                 bar.update(len(numbers))
                 yield numbers, embeddings
         if (count, digest % 2**64) != (settings.rows, settings.digest):
-            raise self._file.damaged(f"its {count} rows are not the {settings.rows} that were written")
+            raise self._db.damaged(f"its {count} rows are not the {settings.rows} that were written")
 
     def rows_since(self, settings, old, before):
         """Rows added since other settings: numbers, shape [n, 4], and embeddings, shape [n, dim].
 
         Args:
-            settings: Of the state that is read.
-            old: Those of an earlier state.
+            settings: The ``Settings`` in the file now.
+            old: Those of an earlier state, which the caller has the rows of.
             before: Called with a first key; gives the numbers and embeddings that the earlier state had from
                 it on.
 
@@ -142,7 +190,7 @@ class GalleryFile:
         kept = before(first * PER_BLOCK)
         with self._as_written():
             pieces = list(self._blocks.read(settings.dim, first))
-        digest = old.digest - block_digest(*kept) + sum(of_piece for _, _, of_piece in pieces)
+        digest = old.digest - _digest_of(*kept) + sum(of_piece for _, _, of_piece in pieces)
         if not pieces or digest % 2**64 != settings.digest:
             return None
         numbers, embeddings, _ = pieces[0]
@@ -212,7 +260,7 @@ class GalleryFile:
     def remove_all(self, settings):
         """Delete every row; return the settings afterwards."""
         for table in ("blocks", "metadata", "bytes"):
-            self._file.execute(f"DELETE FROM {table}")
+            self._db.execute(f"DELETE FROM {table}")
         return replace(
             settings,
             rows=0,
@@ -233,7 +281,7 @@ class GalleryFile:
         settings = replace(settings, version=settings.version + 1)
         text = json.dumps(asdict(settings))
         self._read = (text, settings)
-        self._file.execute("UPDATE simnb SET settings = ?, checksum = ?", (text, zlib.crc32(text.encode())))
+        self._db.execute("UPDATE simnb SET settings = ?, checksum = ?", (text, zlib.crc32(text.encode())))
         return settings
 
     def metadata(self, keys, checks):
@@ -260,8 +308,8 @@ class GalleryFile:
         Raises:
             ValueError: If it differs.
         """
-        if (found := self._file.pragma("integrity_check")) != "ok":
-            raise self._file.damaged(found)
+        if (found := self._db.pragma("integrity_check")) != "ok":
+            raise self._db.damaged(found)
         for numbers, _ in self.rows(settings):
             self.metadata(numbers[:, 0], numbers[:, 3])
 
@@ -271,27 +319,27 @@ class GalleryFile:
             return self._metadata.where(condition)
 
     def _is_empty(self):
-        return self._file.execute("SELECT count(*) FROM sqlite_master").fetchone()[0] == 0
+        return self._db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0] == 0
 
     def _make(self, settings):
         def make():
             if not self._is_empty():
                 return  # another process was faster
-            self._file.execute(f"PRAGMA application_id = {APPLICATION}")
-            self._file.execute(f"PRAGMA user_version = {FORMAT}")
+            self._db.execute(f"PRAGMA application_id = {APPLICATION}")
+            self._db.execute(f"PRAGMA user_version = {FORMAT}")
             for table in _TABLES:
-                self._file.execute(table)
-            self._file.execute("INSERT INTO simnb VALUES ('', 0)")
+                self._db.execute(table)
+            self._db.execute("INSERT INTO simnb VALUES ('', 0)")
             self.keep(settings)
 
-        self._file.making(make)
+        self._db.making(make)
 
     def _settings(self):
-        rows = self._file.execute("SELECT settings, checksum FROM simnb").fetchall()
+        rows = self._db.execute("SELECT settings, checksum FROM simnb").fetchall()
         if rows and rows[0][0] == self._read[0]:
             return self._read[1]
         if len(rows) != 1 or not isinstance(rows[0][0], str) or zlib.crc32(rows[0][0].encode()) != rows[0][1]:
-            raise self._file.damaged("its settings are not those that were written")
+            raise self._db.damaged("its settings are not those that were written")
         settings = json.loads(rows[0][0])
         class_names = settings["class_names"]
         settings |= {
@@ -307,7 +355,7 @@ class GalleryFile:
         try:
             yield
         except (KeyError, TypeError, ValueError, OverflowError) as error:
-            raise self._file.damaged(error) from error
+            raise self._db.damaged(error) from error
 
 
 def _check_ours(file):
@@ -330,8 +378,8 @@ def write_file(path, blocks, *, distance, class_names, next_id):
     Args:
         path: Name of the file, ``.sqlite``.
         blocks: ``Rows``, one after the other.
-        distance: Of the index.
-        class_names: Of the index, or None.
+        distance: What the rows are searched by.
+        class_names: Name of each label, or None.
         next_id: The next free id.
     """
     path = Path(path)
@@ -400,3 +448,35 @@ def drop_needless_journal(path):
 def _union(names, metadata):
     new = {name for row in metadata for name in row} - set(names)
     return (*names, *sorted(new))
+
+
+def _digest_of(numbers, embeddings):
+    """The digest that whole blocks of these rows would have."""
+    return sum(_digest(*block) for block in _packed(numbers, embeddings))
+
+
+def _packed(numbers, embeddings):
+    numbers, embeddings = np.ascontiguousarray(numbers, "<i8"), np.ascontiguousarray(embeddings, "<f4")
+    blocks, starts = np.unique(numbers[:, 0] // PER_BLOCK, return_index=True)
+    ends = np.append(starts, len(numbers))[1:]
+    return [
+        (block, numbers[start:end].tobytes(), embeddings[start:end].tobytes())
+        for block, start, end in zip(blocks.tolist(), starts.tolist(), ends.tolist(), strict=True)
+    ]
+
+
+def _unpacked(blocks, dim):
+    if not blocks:
+        return np.empty((0, 4), np.int64), np.empty((0, dim or 0), np.float32), 0
+    for _, numbers, embeddings in blocks:
+        if len(numbers) % 32 or len(embeddings) * 8 != len(numbers) * dim:
+            raise ValueError("a block has another length than was written")
+    digest = sum(_digest(*block) for block in blocks)
+    numbers = np.frombuffer(b"".join(block[1] for block in blocks), "<i8").reshape(-1, 4)
+    embeddings = np.frombuffer(b"".join(block[2] for block in blocks), "<f4").reshape(-1, dim)
+    return numbers, embeddings, digest
+
+
+def _digest(block, numbers, embeddings):
+    checksums = struct.pack("<qII", block, zlib.crc32(numbers), zlib.crc32(embeddings))
+    return int.from_bytes(hashlib.blake2b(checksums, digest_size=8).digest(), "little")

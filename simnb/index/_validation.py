@@ -7,9 +7,10 @@ import numpy as np
 
 from simnb import _checks
 from simnb._text import shown
-from simnb.index.protocol import UNKNOWN
+from simnb.index.results import UNKNOWN
 
 EXISTING = ("refuse", "replace", "skip")
+SEARCHES = ("exact", "hnsw")
 RESERVED = ("id", "label", "embedding", "metadata")
 LEAST_NORM, LARGEST_NORM = 1e-15, 9e18  # between them, squared distances fit float32
 _KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
@@ -63,7 +64,7 @@ def encode_labels(labels, *, count, class_names, labelled):
     Args:
         labels: Integers, or strings (None for no label), shape [count]; None for no labels at all.
         count: How many there must be.
-        class_names: Those of the index, or None.
+        class_names: Name of each label of the index, or None.
         labelled: Whether a row of the index has a label.
 
     Returns:
@@ -190,6 +191,15 @@ def taken_ids(ids):
     )
 
 
+def check_held(ids, held):
+    """Raise ValueError where an index does not hold one of the ids; ``held`` says which it does."""
+    if not held.all():
+        raise ValueError(
+            f"ids must be in the index, but {(~held).sum()} of {len(ids)} are not, "
+            f"for example id {ids[~held][0]}"
+        )
+
+
 def next_ids(ids, count, first):
     """The ids given, checked, or ``count`` new ones from ``first``."""
     if ids is not None:
@@ -197,6 +207,37 @@ def next_ids(ids, count, first):
     if first + count > 2**62:
         raise ValueError("no ids are left above those of the index, 2**62 - 1 at most: pass ids=...")
     return np.arange(first, first + count, dtype=np.int64)
+
+
+def check_same(given, stored, *, of):
+    """Raise ValueError where an option that is given differs from what is stored.
+
+    Args:
+        given: Options by name; None where one is not given.
+        stored: The same options, as an index that exists was made with.
+        of: What messages call it.
+    """
+    for name, value in given.items():
+        if value is not None and value != stored[name]:
+            raise ValueError(f"{name} must be that of {of}, {stored[name]!r}, got {value!r}; leave it out")
+
+
+def check_recall(value, *, name="recall"):
+    """A share above 0 and at most 1."""
+    return _checks.number(value, name=name, above=0, at_most=1)
+
+
+def check_graph(verb, *, search, count):
+    """Raise ValueError where an index of ``count`` rows has no graph, which a verb is about."""
+    if search != "hnsw":
+        raise ValueError(f'{verb} needs open_index(..., search="hnsw"): exact search always finds all')
+    if count == 0:
+        raise ValueError(f"{verb} needs rows, but the index is empty: call add(...) first")
+
+
+def collected(values):
+    """Values of a generator, which might call the index, before anything is begun."""
+    return list(values) if hasattr(values, "__next__") else values
 
 
 def _key(key):

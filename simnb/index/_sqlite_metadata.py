@@ -5,7 +5,7 @@ import zlib
 
 import numpy as np
 
-from simnb.index._incoming import kind
+from simnb.index._validation import kind
 
 PLAIN, BOOLEAN, BYTES = range(3)  # kinds of values
 TABLES = (
@@ -27,7 +27,6 @@ class MetadataTable:
     """
 
     def __init__(self, db):
-        """Use the connection of the file."""
         self._db = db
 
     def write(self, keys, metadata):

@@ -1,11 +1,20 @@
-"""Rows in arrays that grow by doubling, and changes to them."""
+"""The rows of an index in this process, at one moment: arrays that grow by doubling, and changes to them."""
 
 from dataclasses import dataclass, field
 
 import numpy as np
 
-from simnb.index._fingerprint import fingerprint
-from simnb.index.protocol import Rows
+from simnb.index._sqlite_file import Settings
+from simnb.index._validation import check_held
+from simnb.index.results import Rows
+
+_BLOCK = 16_384  # rows at a time
+_ODD = np.uint64(0x9E3779B97F4A7C15)
+
+
+def nobody():
+    """No positions."""
+    return np.empty(0, np.int64)
 
 
 @dataclass
@@ -13,42 +22,38 @@ class Changes:
     """What one call does to an index, all checked: rows are named by their positions in the table.
 
     Attributes:
-        removed: Positions of rows that go, or None.
-        replaced: Positions of rows of which a part changes, or None.
-        parts: New ``embeddings``, ``labels`` and ``metadata`` of those, each one a position or missing.
-        added: New ``Rows``, or None.
-        class_names: Those of the index afterwards.
+        class_names: Name of each label afterwards.
         next_id: The next free id afterwards.
+        removed: Positions of rows that go.
+        replaced: Positions of rows of which a part changes.
+        parts: New ``embeddings``, ``labels`` and ``metadata`` of those, each one a position or missing.
+        added: New ``Rows``, at least one, or None.
     """
 
-    removed: np.ndarray | None = None
-    replaced: np.ndarray | None = None
+    class_names: tuple[str, ...] | None
+    next_id: int
+    removed: np.ndarray = field(default_factory=nobody)
+    replaced: np.ndarray = field(default_factory=nobody)
     parts: dict = field(default_factory=dict)
     added: Rows | None = None
-    class_names: tuple[str, ...] | None = None
-    next_id: int = 0
 
     @property
     def of_embeddings(self):
         """Whether a row is added or removed, or an embedding changes."""
-        return "embeddings" in self.parts or self.only_adds or some(self.removed)
+        return "embeddings" in self.parts or self.added is not None or len(self.removed) > 0
 
     @property
     def only_adds(self):
         """Whether rows are added, and none is removed or gets another embedding."""
-        return some(self.added) and not some(self.removed) and "embeddings" not in self.parts
-
-
-def some(part):
-    """Whether a part of the changes is there."""
-    return part is not None and len(part) > 0
+        return self.added is not None and len(self.removed) == 0 and "embeddings" not in self.parts
 
 
 class Table:
     """Columns of equal length, in the order the rows were added.
 
     ``ids`` [n], ``embeddings`` [n, dim] and ``labels`` [n] are always there; ``metadata`` [n], dicts, or the
-    ``keys`` [n] and ``checks`` [n] of a file, integers, where they are asked for.
+    ``keys`` [n] and ``checks`` [n] of a file, integers, where they are asked for. A column is an attribute: a
+    view of the rows that are there.
 
     What adds or removes rows returns another table, and leaves this one as it was: new rows go where it has
     none yet. Only ``overwrite`` changes rows in place; doing that twice is the same as once.
@@ -66,11 +71,9 @@ class Table:
         self._fingerprint = None
 
     def __len__(self):
-        """How many rows."""
         return self._count
 
     def __getattr__(self, name):
-        """A column: a view of the rows that are there."""
         columns = self.__dict__.get("_columns", {})
         if name not in columns:
             raise AttributeError(name)
@@ -85,7 +88,7 @@ class Table:
     def fingerprint(self):
         """What names the rows as they are."""
         if self._fingerprint is None:
-            self._fingerprint = fingerprint(self.ids, self.embeddings, self.labels)
+            self._fingerprint = _fingerprint(self.ids, self.embeddings, self.labels)
         return self._fingerprint
 
     def after(self, changes, numbers=None):
@@ -93,12 +96,12 @@ class Table:
 
         Args:
             changes: ``Changes``; what they replace is left to ``overwrite``.
-            numbers: Those of added rows in a file, shape [n, 4].
+            numbers: Of the added rows in a file: key, id, label and check of each, shape [n, 4].
         """
         table = self._with(self._columns, self._count)
-        if some(changes.removed):
+        if len(changes.removed):
             table = table._without(changes.removed)
-        if some(changes.added):
+        if changes.added is not None:
             table = table.longer(changes.added, numbers)
         return table
 
@@ -149,12 +152,7 @@ class Table:
             ValueError: If one is not there.
         """
         positions = self.find(ids)
-        missing = positions < 0
-        if missing.any():
-            raise ValueError(
-                f"ids must be in the index, but {missing.sum()} of {len(ids)} are not, "
-                f"for example id {ids[missing][0]}"
-            )
+        check_held(ids, positions >= 0)
         return positions
 
     def _without(self, positions):
@@ -169,3 +167,51 @@ class Table:
         table._columns, table._count = columns, count
         table._order = self._order if sort is None else np.argsort(columns["ids"][:count]) if sort else None
         return table
+
+
+@dataclass(frozen=True, eq=False)
+class State:
+    """An index at one moment. It is replaced whole: an interrupt leaves the old one or the new one.
+
+    Attributes:
+        table: The rows.
+        distance: What they are searched by.
+        class_names: Name of each label, or None.
+        next_id: The next free id.
+        settings: What the file says of its rows, where the rows of record are in one.
+    """
+
+    table: Table
+    distance: str
+    class_names: tuple[str, ...] | None = None
+    next_id: int = 0
+    settings: Settings | None = None
+
+    @property
+    def dim(self):
+        """Length of an embedding; None until the first row is added."""
+        return self.table.dim
+
+
+def _fingerprint(ids, embeddings, labels):
+    """A short name of rows as they are: their number, and a sum in which their order does not matter.
+
+    It tells changes from one another, not forgeries: a sum of 64 bits.
+    """
+    weights = np.random.default_rng(0).integers(0, 2**63, embeddings.shape[1], dtype=np.uint64)
+    weights = weights * np.uint64(2) + np.uint64(1)
+    total = np.zeros((), np.uint64)
+    with np.errstate(over="ignore"):
+        for start in range(0, len(ids), _BLOCK):
+            rows = slice(start, start + _BLOCK)
+            bits = np.ascontiguousarray(embeddings[rows]).view(np.uint32).astype(np.uint64)
+            mixed = _mix((bits * weights).sum(axis=1, dtype=np.uint64))
+            for numbers in (ids, labels):
+                mixed = _mix(mixed + numbers[rows].astype(np.uint64))
+            total += mixed.sum(dtype=np.uint64)
+    return f"{len(ids):,} rows, {int(total):016x}"
+
+
+def _mix(values):
+    values = (values ^ (values >> np.uint64(29))) * _ODD
+    return values ^ (values >> np.uint64(32))

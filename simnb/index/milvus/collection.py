@@ -16,7 +16,7 @@ import time
 import numpy as np
 
 from simnb.index.milvus.filters import MEMBERS, unpacked
-from simnb.index.results import UNKNOWN, Rows
+from simnb.index.results import UNKNOWN, Rows, no_neighbors
 
 METRICS = {"cosine": "COSINE", "euclidean": "L2", "squared_euclidean": "L2", "inner_product": "IP"}
 INDEXES = {"exact": "FLAT", "hnsw": "HNSW"}
@@ -196,8 +196,7 @@ class Collection:
 
     def nearest(self, queries, k, expression, breadth):
         """One search: scores of Milvus, ids (-1 where there is no row) and labels, each [num_queries, k]."""
-        distances = np.full((len(queries), k), np.inf, np.float32)
-        ids, codes = np.full((len(queries), k), -1, np.int64), np.full((len(queries), k), UNKNOWN, np.int64)
+        distances, ids, codes = no_neighbors(len(queries), k)
         size = max(1, min(LIMIT, 1_000_000 // k, _BYTES // (4 * self.dim)))
         for start in range(0, len(queries), size):
             found = self._connection.call(

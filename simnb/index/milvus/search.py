@@ -9,7 +9,7 @@ from simnb.index.exact import ExactSearch
 from simnb.index.hnsw import BREADTHS, Tuning, raise_breadth, warn_where_short
 from simnb.index.milvus.collection import LIMIT
 from simnb.index.milvus.filters import among, expressions
-from simnb.index.results import UNKNOWN, Neighbors
+from simnb.index.results import Neighbors, no_neighbors
 
 _SMALL = BREADTHS[-1]  # rows; the widest search walks over all of them
 _K = 10
@@ -35,7 +35,7 @@ class MilvusSearch:
 
     def __call__(self, queries, k, wanted):
         """The k nearest of the rows that meet conditions: distances, ids, labels, each [num_queries, k]."""
-        parts = _nobody(len(queries), k)
+        parts = no_neighbors(len(queries), k)
         for expression in self._expressions(wanted):
             parts = _merged(parts, self._nearest(queries, k, expression), k)
         return parts
@@ -192,17 +192,11 @@ def nearest(blocks, queries, k, distance):
     Returns:
         Distances, ids and labels, each [num_queries, k]; ``inf`` and -1 where there are fewer rows.
     """
-    best = _nobody(len(queries), k)
+    best = no_neighbors(len(queries), k)
     for rows in blocks:
         distances, positions = ExactSearch(rows.embeddings, distance)(queries, min(k, len(rows)))
         best = _merged(best, [distances, rows.ids[positions], rows.labels[positions]], k)
     return best
-
-
-def _nobody(num_queries, k):
-    """Distances, ids and labels of no neighbors."""
-    shape = (num_queries, k)
-    return [np.full(shape, np.inf, np.float32), np.full(shape, -1), np.full(shape, UNKNOWN)]
 
 
 def _merged(one, other, k):

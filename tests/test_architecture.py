@@ -11,12 +11,13 @@ import simnb
 
 PACKAGE = Path(simnb.__file__).parent
 FLOORS = [
-    {"__version__", "_checks", "_files", "_folder", "_terminal", "_text", "_threads", "_types", "_warnings"},
+    {"__version__", "_types"},
+    {"_checks", "_files", "_snapshot", "_terminal", "_text", "_threads"},
     {"_keras", "_replicas", "augmentation", "distances", "data"},
     {"index", "losses", "layers", "samplers", "metrics", "projection"},
-    {"_parts", "models", "matching"},
+    {"models", "matching"},
     {"calibration", "training"},
-    {"search", "plots", "scale", "protocols"},
+    {"_saving", "search", "plots", "scale", "protocols"},
     {"widgets"},
     {"tfsim"},
 ]
@@ -24,8 +25,8 @@ FLOOR = {module: floor for floor, modules in enumerate(FLOORS) for module in mod
 ARRAY_HALF = {"augmentation", "distances", "data", "index", "metrics", "matching", "calibration", "plots"}
 ARRAY_HALF |= {"projection", "protocols"}
 # metrics measures Neighbors, which index defines on the same floor; _replicas is about one backend of _keras;
-# a folder is made of files.
-SAME_FLOOR = {("metrics", "index"), ("_replicas", "_keras"), ("_folder", "_files")}
+# a snapshot is made of files; a search is saved by the module beside it.
+SAME_FLOOR = {("metrics", "index"), ("_replicas", "_keras"), ("_snapshot", "_files"), ("search", "_saving")}
 
 
 def imports():

@@ -62,7 +62,7 @@ def list_images(
 ) -> ImageFiles:
     """List the image files of a folder that holds one sub-folder of images for each class; none is opened.
 
-    Which files these are, ``from_folder`` says, which reads them.
+    These are the files that ``from_folder`` would read, in the order of its ids.
 
     Args:
         path: The folder.

@@ -35,11 +35,7 @@ class SkippedFiles(UserWarning):
     """
 
     def __init__(
-        self,
-        root: Path,
-        files: Sequence[tuple[Path, str]],
-        empty_classes: tuple[str, ...],
-        candidates: int,
+        self, root: Path, files: Sequence[tuple[Path, str]], empty_classes: tuple[str, ...], candidates: int
     ) -> None:
         self.files, self.empty_classes = files, empty_classes
         messages = []

@@ -36,7 +36,7 @@ published: $(READY) ## Measure the published figures of the weights in the packa
 	$(PY) -m pytest -m published tests/test_pretrained.py
 
 server: $(READY) ## Test the index in a real Milvus server, fetched from PyPI (Linux on x86-64), and Ray's cluster
-	$(PY) -m pytest -m server tests/index tests/test_scale.py
+	$(PY) -m pytest -m server tests/index tests/scale
 
 # What is written in keras.ops and Keras layers, as JAX and PyTorch run it.
 KERAS_HALF := tests/losses tests/samplers tests/test_layers.py tests/test_distances.py tests/test_muon.py \

@@ -1,12 +1,23 @@
-"""Every complaint about shapes, types, NaN and lengths, in one voice."""
+"""Every complaint about shapes, types, NaN and lengths, and every warning, in one voice."""
 
 import math
 import numbers
+import sys
+import warnings
+from collections.abc import Collection, Iterable, Sequence, Sized
+from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+_S = TypeVar("_S", bound=Sized)
+_PACKAGE = str(Path(__file__).parent)
 
 
-def embeddings(values, *, name="embeddings", dim=None, nonzero=False):
+def embeddings(
+    values: ArrayLike, *, name: str = "embeddings", dim: int | None = None, nonzero: bool = False
+) -> NDArray[np.float32]:
     """Return ``values`` as a finite float32 array of shape [num_examples, dim], or raise ValueError."""
     array = _array(values, name)
     if array.dtype.name == "bfloat16":
@@ -55,7 +66,7 @@ def images(values, *, name="images"):
     return values
 
 
-def pixels(values, *, name="images"):
+def pixels(values: ArrayLike, *, name: str = "images") -> None:
     """Raise ValueError where images that ought to be of 0 to 255 are floats of 0 to 1, or of -1 to 1.
 
     Images that are all black are taken, and so are integers, however dark.
@@ -72,7 +83,9 @@ def pixels(values, *, name="images"):
         )
 
 
-def labels(values, *, count=None, name="labels", of="embeddings"):
+def labels(
+    values: ArrayLike, *, count: int | None = None, name: str = "labels", of: str = "embeddings"
+) -> NDArray[np.int64]:
     """Return ``values`` as int64 labels of shape [count], or raise ValueError; a column is taken too."""
     array = _array(values, name)
     if array.size == 0:
@@ -95,7 +108,7 @@ def labels(values, *, count=None, name="labels", of="embeddings"):
     return array.astype(np.int64)
 
 
-def one_label_hint(values):
+def one_label_hint(values: ArrayLike | None) -> str:
     """What to do about labels that are rows of numbers; ``values`` is None where they are not known."""
     marks = np.asarray([] if values is None else values)
     marked = marks.ndim == 2 and marks.dtype.kind in "biuf" and np.isin(marks, (0, 1)).all()
@@ -107,26 +120,35 @@ def one_label_hint(values):
     return "one-hot labels become integers with argmax(axis=1)"
 
 
-def seed(value):
+def seed(value: int) -> int:
     """Return ``value`` if it is an integer of at least 0, or raise ValueError."""
     return not_negative_int(value, name="seed")
 
 
-def positive_int(value, *, name):
+def positive_int(value: int, *, name: str) -> int:
     """Return ``value`` as an int of at least 1, or raise ValueError."""
     if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < 1:
         raise ValueError(f"{name} must be an integer of at least 1, got {value!r}")
     return int(value)
 
 
-def not_negative_int(value, *, name):
+def not_negative_int(value: int, *, name: str) -> int:
     """Return ``value`` as an int of at least 0, or raise ValueError."""
     if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < 0:
         raise ValueError(f"{name} must be an integer of at least 0, got {value!r}")
     return int(value)
 
 
-def number(value, *, name, above=None, at_least=None, below=None, at_most=None, hint=""):
+def number(
+    value: float,
+    *,
+    name: str,
+    above: float | None = None,
+    at_least: float | None = None,
+    below: float | None = None,
+    at_most: float | None = None,
+    hint: str = "",
+) -> float:
     """Return ``value`` as a finite float within the limits that are given, or raise ValueError."""
     real = isinstance(value, numbers.Real) and not isinstance(value, bool)
     within = real and (
@@ -143,27 +165,27 @@ def number(value, *, name, above=None, at_least=None, below=None, at_most=None, 
     return float(value)
 
 
-def one_of(value, choices, *, name):
+def one_of(value: str, choices: Collection[str], *, name: str) -> str:
     """Return ``value`` if it is one of ``choices``, or raise ValueError."""
     if not isinstance(value, str) or value not in choices:
         raise ValueError(f"{name} must be one of {', '.join(sorted(choices))}; got {value!r}")
     return value
 
 
-def not_empty(values, *, name):
+def not_empty(values: _S, *, name: str) -> _S:
     """Return ``values`` if it has at least one element, or raise ValueError."""
     if len(values) == 0:
         raise ValueError(f"{name} must hold at least one example, got none")
     return values
 
 
-def same_length(one, other, names):
+def same_length(one: Sized, other: Sized, names: str) -> None:
     """Raise ValueError where two things differ in length; ``names`` is like "labels and embeddings"."""
     if len(one) != len(other):
         raise ValueError(f"{names} must have the same length, got {len(one)} and {len(other)}")
 
 
-def image_size(value, *, name="image_size"):
+def image_size(value: Sequence[int], *, name: str = "image_size") -> tuple[int, int]:
     """Return ``value`` as (height, width), or raise ValueError."""
     try:
         height, width = value
@@ -172,7 +194,7 @@ def image_size(value, *, name="image_size"):
     return positive_int(height, name=f"height of {name}"), positive_int(width, name=f"width of {name}")
 
 
-def same_class_names(one, other, *, of):
+def same_class_names(one: Iterable[str], other: Iterable[str], *, of: str) -> None:
     """Raise ValueError where two tuples of class names differ: labels would not mean the same."""
     if tuple(one) != tuple(other):
         raise ValueError(
@@ -181,10 +203,18 @@ def same_class_names(one, other, *, of):
         )
 
 
-def listed(names):
+def listed(names: Iterable[object]) -> str:
     """Names as messages print them: all of a few, the first of many."""
     names = list(names)
     return ", ".join(map(repr, names[:20])) + (f", ... ({len(names)} in all)" if len(names) > 20 else "")
+
+
+def warn(message: str | Warning, category: type[Warning] = RuntimeWarning) -> None:
+    """Warn, naming the first line outside of this package that led here."""
+    level, frame = 2, sys._getframe(1)  # 2 is the caller of this
+    while frame.f_back is not None and frame.f_code.co_filename.startswith(_PACKAGE):
+        level, frame = level + 1, frame.f_back
+    warnings.warn(message, category, stacklevel=level)
 
 
 def _array(values, name):

@@ -5,16 +5,21 @@ import os
 import re
 import sys
 import tempfile
+from collections.abc import Iterable, Iterator
+from typing import Any, TypeVar
 
 from tqdm.auto import tqdm
 
+_T = TypeVar("_T")
 # "I0000 00:00:1795 port.cc:153] ...", the line that announces those, and the second line of one.
 _LOG_LINE = re.compile(
     rb"[IWE]\d{4} |WARNING: All log messages before absl|To enable the following instr|\s*$"
 )
 
 
-def progress_bar(iterable=None, *, shown=True, delay=5, **options):
+def progress_bar(
+    iterable: Iterable[_T] | None = None, *, shown: bool = True, delay: float = 5, **options: Any
+) -> "tqdm[_T]":
     """A tqdm bar that appears where something takes more than ``delay`` seconds, and leaves no trace.
 
     ``TQDM_DISABLE=1`` in the environment switches all of them off.
@@ -25,7 +30,7 @@ def progress_bar(iterable=None, *, shown=True, delay=5, **options):
 
 
 @contextlib.contextmanager
-def quiet_stderr():
+def quiet_stderr() -> Iterator[None]:
     """Leave TensorFlow's log out of what is written to the terminal's stderr, unless something goes wrong.
 
     It writes about ten lines there as it starts, whatever its log level, and notebooks keep them as a red

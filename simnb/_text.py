@@ -1,4 +1,4 @@
-"""Text from outside, such as file names: made fit to be stored and shown, whatever bytes it came from."""
+"""Text from outside, such as file names, made fit to be stored and shown."""
 
 import re
 
@@ -6,7 +6,7 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 _CONTROL = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f]")
 
 
-def shown(text) -> str:
+def shown(text: str) -> str:
     r"""Escape lone surrogates, which Python makes of a file name that is not UTF-8.
 
     Args:
@@ -23,7 +23,7 @@ def shown(text) -> str:
     return _SURROGATE.sub(_escaped, text)
 
 
-def visible(text) -> str:
+def visible(text: str) -> str:
     r"""Escape control characters too, which fonts cannot show; ends of lines stay.
 
     Args:

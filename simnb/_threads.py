@@ -1,10 +1,14 @@
 """Several things done at once, and how many."""
 
 import os
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+_T = TypeVar("_T")
 
 
-def in_threads(function, count, workers):
+def in_threads(function: Callable[[int], _T], count: int, workers: int) -> Iterator[_T]:
     """Iterate over ``function(0)``, ``function(1)``, ...; when closed, only what has begun is waited for."""
     pool = ThreadPoolExecutor(min(workers, max(count, 1)))
     try:
@@ -13,7 +17,7 @@ def in_threads(function, count, workers):
         pool.shutdown(cancel_futures=True)
 
 
-def processors():
+def processors() -> int:
     """How many threads may be busy at once: the processors of this process, or fewer by OMP_NUM_THREADS."""
     try:
         found = len(os.sched_getaffinity(0))

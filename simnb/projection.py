@@ -1,9 +1,11 @@
 """Embeddings laid out on a plane, and how far such a map can be trusted."""
 
 import warnings
+from collections.abc import Sized
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from simnb import _checks
 from simnb.distances import DISTANCES, pairwise
@@ -14,15 +16,16 @@ __all__ = ["METHODS", "MapTrust", "project", "trust"]
 METHODS = {"pca": "principal component", "tsne": "t-SNE", "umap": "UMAP"}
 
 
-def project(embeddings, method="pca", *, seed=0):
+def project(embeddings: ArrayLike, method: str = "pca", *, seed: int = 0) -> NDArray[np.float32]:
     """Lay embeddings out on a plane.
 
     Args:
-        embeddings: Shape [num_examples, dim].
+        embeddings: What to lay out, shape [num_examples, dim].
         method: ``pca`` is immediate, and keeps the two directions of largest variance. ``tsne`` keeps
             neighbors together, and takes about ten seconds for 2,000 embeddings. ``umap`` does so too, and
             needs ``pip install "simnb[umap]"``.
-        seed: Of t-SNE and UMAP. Both start from what is the same every time, and so hardly depend on it.
+        seed: For the random choices of t-SNE and UMAP. Both start from what is the same every time, and so
+            hardly depend on it.
 
     Returns:
         Positions, shape [num_examples, 2] float32; the same on every run with one version of the
@@ -47,7 +50,7 @@ def project(embeddings, method="pca", *, seed=0):
     return np.ascontiguousarray(flat, np.float32)
 
 
-def check_points(points, embeddings):
+def check_points(points: ArrayLike, embeddings: Sized) -> NDArray[np.float32]:
     """Return ``points`` as float32 of shape [num_examples, 2], a row an embedding, or raise ValueError."""
     points = _checks.embeddings(points, name="points")
     if points.shape != (len(embeddings), 2):
@@ -124,7 +127,15 @@ class MapTrust:
     num_sampled: int
 
 
-def trust(embeddings, points, *, k=10, distance="euclidean", sample=1000, seed=0):
+def trust(
+    embeddings: ArrayLike,
+    points: ArrayLike,
+    *,
+    k: int = 10,
+    distance: str = "euclidean",
+    sample: int = 1000,
+    seed: int = 0,
+) -> MapTrust:
     """Measure what a map keeps of the neighborhoods in the embedding.
 
     Args:
@@ -132,9 +143,9 @@ def trust(embeddings, points, *, k=10, distance="euclidean", sample=1000, seed=0
         points: Their positions on the map, shape [num_examples, 2].
         k: How many neighbors of a point to look at, fewer than half of the points.
         distance: Between embeddings, one of ``simnb.distances.DISTANCES``; on the map it is Euclidean.
-        sample: Look at so many points, drawn at random, or at all where there are no more. Their neighbors
-            are looked for among all points.
-        seed: Of the draw.
+        sample: How many points to look at, drawn at random; all of them where there are no more. Their
+            neighbors are looked for among all points.
+        seed: The same seed draws the same points.
 
     Returns:
         A ``MapTrust``.

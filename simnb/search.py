@@ -1,22 +1,23 @@
 """Similarity search in four verbs: add, lookup, calibrate, match; and one folder that keeps it."""
 
-import json
+from collections.abc import Mapping
 from dataclasses import replace
+from typing import TypeAlias
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
-from simnb import __version__, _checks, _folder, _parts
+from simnb import _checks, _saving
+from simnb._types import AnyPath, KerasObject
 from simnb.calibration import SHRINKAGE, Calibration, MatchProbability, calibrate, fit_probability
 from simnb.data import Examples
-from simnb.index import UNKNOWN, open_index
-from simnb.matching import match
+from simnb.index import UNKNOWN, Index, Neighbors, open_index
+from simnb.matching import Matches, match
 from simnb.models import embed
 
 __all__ = ["SimilaritySearch"]
 
-_CALIBRATION = "calibration.json"
-_PROBABILITY = "probability.json"
-_STATE = "search.json"
+_Images: TypeAlias = ArrayLike | Examples
 
 
 class SimilaritySearch:
@@ -27,9 +28,9 @@ class SimilaritySearch:
 
     Args:
         model: A Keras model that gives embeddings, or any function that does.
-        distance: One of ``simnb.distances.DISTANCES``, for a new index; cosine when left out.
-        index: An index to search in; a new one in memory when left out.
-        batch_size: Images embedded at a time.
+        distance: One of ``simnb.distances.DISTANCES``, for a new index; by default cosine.
+        index: The index to search in; by default a new one in memory.
+        batch_size: How many images are embedded at a time.
 
     Attributes:
         model: The embedder.
@@ -48,20 +49,26 @@ class SimilaritySearch:
         array([1])
     """
 
-    def __init__(self, model, *, distance=None, index=None, batch_size=64):
-        """Start with an empty index, or the one given."""
+    def __init__(
+        self,
+        model: KerasObject,
+        *,
+        distance: str | None = None,
+        index: Index | None = None,
+        batch_size: int = 64,
+    ) -> None:
         if index is not None and distance not in (None, index.distance):
             raise ValueError(f"distance must be that of the index, {index.distance!r}, got {distance!r}")
         self.model = model
         self.index = open_index(distance=distance or "cosine") if index is None else index
-        self._indexed_examples = set()  # ids that came from Examples, and so name images
-        self._class_names = None  # of the first Examples that were indexed with their labels
+        self._indexed_examples: set[int] = set()  # ids that came from Examples, and so name images
+        # Of the first Examples that were indexed with their labels.
+        self._class_names: tuple[str, ...] | None = None
         self.batch_size = batch_size
-        self.calibration = None
-        self.probability = None
+        self.calibration: Calibration | None = None
+        self.probability: MatchProbability | None = None
 
-    def __repr__(self):
-        """Size of the index and the threshold."""
+    def __repr__(self) -> str:
         calibrated = "not calibrated"
         if self.calibration is not None:
             chosen = self.calibration.cutpoint
@@ -69,13 +76,16 @@ class SimilaritySearch:
             calibrated = f"threshold {threshold}" if chosen.met else f"{chosen} not met"
         return f"SimilaritySearch({self.index!r}, {calibrated})"
 
-    def add(self, images, labels=None, *, ids=None):
+    def add(
+        self, images: _Images, labels: ArrayLike | None = None, *, ids: ArrayLike | None = None
+    ) -> NDArray[np.int64]:
         """Embed images and index them.
 
         Args:
             images: Images, or ``Examples``.
-            labels: Integers, shape [num_examples]; those of the ``Examples`` when left out.
-            ids: Unique integers, shape [num_examples]; those of the ``Examples``, or the next free ones.
+            labels: Integers, shape [num_examples]; by default those of the ``Examples``.
+            ids: Unique integers, shape [num_examples]; by default those of the ``Examples``, or the next
+                free ones.
 
         Returns:
             The ids, shape [num_examples] int64.
@@ -84,24 +94,25 @@ class SimilaritySearch:
             ValueError: If anything is malformed, an id is taken or class names differ from those of the
                 examples indexed before; the index is then unchanged.
         """
-        own_labels = labels is None and isinstance(images, Examples)
+        if not isinstance(images, Examples):
+            return self.index.add(self.embed(images), labels, ids=ids)
+        own_labels, own_ids = labels is None, ids is None
         if own_labels:
             self._check_class_names(images)
-        labels = _from_examples(images, "labels", labels)
-        own_ids = ids is None and isinstance(images, Examples)
-        ids = self.index.add(self.embed(images), labels, ids=images.ids if own_ids else ids)
-        if own_ids:
-            self._indexed_examples.update(ids.tolist())
+            labels = images.labels
+        added = self.index.add(self.embed(images), labels, ids=images.ids if own_ids else ids)
         if own_labels:
             self._class_names = images.class_names
-        return ids
+        if own_ids:
+            self._indexed_examples.update(added.tolist())
+        return added
 
-    def lookup(self, images, k=5):
+    def lookup(self, images: _Images, k: int = 5) -> Neighbors:
         """Find the k nearest indexed images of each query.
 
         Args:
             images: Images, or ``Examples``.
-            k: How many.
+            k: How many neighbors to find for each query.
 
         Returns:
             ``Neighbors``, padded where the index holds fewer than k.
@@ -118,33 +129,33 @@ class SimilaritySearch:
 
     def calibrate(
         self,
-        images,
-        labels=None,
+        images: _Images,
+        labels: ArrayLike | None = None,
         *,
-        k=1,
-        matcher="nearest",
-        maximize=None,
-        targets=None,
-        confidence=None,
-        per_class=False,
-        shrinkage=SHRINKAGE,
-        seed=0,
-    ):
+        k: int = 1,
+        matcher: str = "nearest",
+        maximize: str | None = None,
+        targets: Mapping[str, str | float] | None = None,
+        confidence: float | None = None,
+        per_class: bool = False,
+        shrinkage: float = SHRINKAGE,
+        seed: int = 0,
+    ) -> Calibration:
         """Choose distance thresholds on images that were neither trained on nor indexed.
 
         Queries of classes that the index does not hold count as unknown: they ought to be rejected.
 
         Args:
             images: Images, or ``Examples``.
-            labels: Integers, shape [num_examples]; those of the ``Examples`` when left out.
-            k: Neighbors the matcher sees.
+            labels: Integers, shape [num_examples]; by default those of the ``Examples``.
+            k: How many neighbors of a query the matcher sees.
             matcher: ``nearest`` or ``majority_vote``.
             maximize: This and what follows as in ``simnb.calibration.calibrate``.
             targets: Named targets, such as ``{"careful": "precision >= 0.95"}``.
-            confidence: With which targets are met on new queries; None promises nothing.
+            confidence: The probability with which targets are met on new queries; None promises nothing.
             per_class: Whether each label gets a threshold of its own.
-            shrinkage: How much that of a small class is drawn to the single one.
-            seed: Of the split of the queries that promises are tested with.
+            shrinkage: How much the threshold of a small class is drawn to the single one.
+            seed: The same seed splits the queries alike, where promises are tested.
 
         Returns:
             The ``Calibration``, kept in ``self.calibration`` too. It knows the gallery it was made with.
@@ -171,14 +182,16 @@ class SimilaritySearch:
         )
         return self.calibration
 
-    def fit_probability(self, images, labels=None, *, method="isotonic"):
+    def fit_probability(
+        self, images: _Images, labels: ArrayLike | None = None, *, method: str = "isotonic"
+    ) -> MatchProbability:
         """Learn how probably an answer is right, from its distance, on images as for ``calibrate``.
 
         Answers are those of the calibration's matcher, or of the nearest neighbor where there is none.
 
         Args:
             images: Images, or ``Examples``; better others than those of ``calibrate``.
-            labels: Integers, shape [num_examples]; those of the ``Examples`` when left out.
+            labels: Integers, shape [num_examples]; by default those of the ``Examples``.
             method: ``isotonic`` or ``platt``, as in ``simnb.calibration.fit_probability``.
 
         Returns:
@@ -188,19 +201,25 @@ class SimilaritySearch:
             ValueError: As ``calibrate`` and ``simnb.calibration.fit_probability``.
         """
         labels, known = self._fresh_labels(images, labels, "fit_probability")
-        k, matcher = (1, "nearest") if self.calibration is None else self._matching()
+        k, matcher = self._matching()
         answers = match(self.lookup(images, k=k), matcher=matcher)
         self.probability = fit_probability(
             answers, labels, known_labels=known, method=method, matcher=matcher
         )
         return self.probability
 
-    def match(self, images, cutpoint=None, *, threshold=None):
+    def match(
+        self,
+        images: _Images,
+        cutpoint: str | None = None,
+        *,
+        threshold: float | Mapping[int, float] | None = None,
+    ) -> Matches:
         """Give each image the label of the class it matches, or ``UNKNOWN``.
 
         Args:
             images: Images, or ``Examples``.
-            cutpoint: Name of a cutpoint of the calibration; its first when left out.
+            cutpoint: Name of a cutpoint of the calibration; by default its first.
             threshold: Largest distance that matches, instead of a calibrated one.
 
         Returns:
@@ -214,22 +233,21 @@ class SimilaritySearch:
             ValueError: If there is neither a calibration nor a threshold, the cutpoint is not there or its
                 target not met, or the index is empty.
         """
-        if threshold is None and self.calibration is None:
-            raise ValueError("match needs a threshold: call calibrate(...) first, or pass threshold=...")
         if threshold is not None and cutpoint is not None:
             raise ValueError("match takes a cutpoint or a threshold, got both")
-        k, matcher = (1, "nearest") if self.calibration is None else self._matching()
-        neighbors = self.lookup(images, k=k)
+        k, matcher = self._matching()
         if threshold is not None:
-            return match(neighbors, threshold, matcher=matcher)
-        return self.calibration.match(neighbors, cutpoint, gallery=self.index)
+            return match(self.lookup(images, k=k), threshold, matcher=matcher)
+        if self.calibration is None:
+            raise ValueError("match needs a threshold: call calibrate(...) first, or pass threshold=...")
+        return self.calibration.match(self.lookup(images, k=k), cutpoint, gallery=self.index)
 
-    def embed(self, images):
+    def embed(self, images: _Images) -> NDArray[np.float32]:
         """Embed images or ``Examples``: unit vectors, shape [num_examples, dim] float32."""
         images = images.images if isinstance(images, Examples) else images
         return embed(self.model, images, batch_size=self.batch_size)
 
-    def save(self, path, *, model=True):
+    def save(self, path: AnyPath, *, model: bool = True) -> None:
         """Keep embedder, gallery, calibration, probability and class names in one folder, for
         ``SimilaritySearch.load``.
 
@@ -245,31 +263,27 @@ class SimilaritySearch:
             ValueError: If the model cannot be saved, the index is closed or ``path`` is something else.
             OSError: If the folder cannot be written; a search that was there is then as before.
         """
-        if model:
-            _parts.check_savable(self.model)
-        batch_size = _checks.positive_int(self.batch_size, name="batch_size")
-        len(self.index)  # a closed index says so before there is a folder
-
-        def fill(folder):
-            facts = {"simnb": __version__, **_parts.write_gallery(self.index, folder)}
-            state = {
-                "batch_size": batch_size,
-                "class_names": self._class_names,
-                "indexed_examples": sorted(self._indexed_examples),
-            }
-            (folder / _STATE).write_text(json.dumps(state), encoding="utf-8")
-            if self.calibration is not None:
-                (folder / _CALIBRATION).write_text(self.calibration.to_json(), encoding="utf-8")
-            if self.probability is not None:
-                (folder / _PROBABILITY).write_text(self.probability.to_json(), encoding="utf-8")
-            if model:
-                _parts.write_model(self.model, folder)
-            return facts
-
-        _folder.write(path, fill)
+        saved = _saving.SavedSearch(
+            self.model,
+            self.index,
+            batch_size=self.batch_size,
+            class_names=self._class_names,
+            indexed_examples=self._indexed_examples,
+            calibration=self.calibration,
+            probability=self.probability,
+        )
+        _saving.save(saved, path, with_model=model)
 
     @classmethod
-    def load(cls, path, *, model=None, uri="memory:", search="exact", recall=0.95):
+    def load(
+        cls,
+        path: AnyPath,
+        *,
+        model: KerasObject | None = None,
+        uri: AnyPath = "memory:",
+        search: str = "exact",
+        recall: float = 0.95,
+    ) -> "SimilaritySearch":
         """Open a folder that ``save`` wrote, once every part of it is found to be as it was written.
 
         The folder is only read: what is added afterwards is in it when ``save`` is called again.
@@ -291,40 +305,22 @@ class SimilaritySearch:
                 version of simnb, it holds no model and none is given, or there is an index at ``uri``.
             OSError: If it cannot be read, or there is no room for a copy of it in the temporary folder.
         """
-        with _folder.opened(path) as (manifest, folder):
-            if not {_parts.GALLERY, _STATE} <= set(manifest["files"]):
-                raise ValueError(f"{path} is not a saved search: it has no {_parts.GALLERY} or no {_STATE}")
-            if model is None and _parts.MODEL not in manifest["files"]:
-                raise ValueError(
-                    f"{path} was saved without its model: pass the embedder, load(path, model=...)"
-                )
-            with _parts.explained(_STATE, folder, path):
-                state = _read_state((folder / _STATE).read_text(encoding="utf-8"))
-            read = {_CALIBRATION: Calibration.from_json, _PROBABILITY: MatchProbability.from_json}
-            kept = dict.fromkeys(read)
-            for name in kept.keys() & set(manifest["files"]):
-                with _parts.explained(name, folder, path):
-                    kept[name] = read[name]((folder / name).read_text(encoding="utf-8"))
-            if model is None:
-                model = _parts.read_model(folder, path)
-            where = {"uri": uri, "search": search, "recall": recall}
-            index = _parts.read_gallery(folder, path, facts=manifest, **where)
-        loaded = cls(model, index=index, batch_size=state["batch_size"])
-        loaded._class_names = state["class_names"]
-        loaded._indexed_examples = state["indexed_examples"]
-        loaded.calibration, loaded.probability = kept[_CALIBRATION], kept[_PROBABILITY]
+        saved = _saving.load(path, model=model, uri=uri, search=search, recall=recall)
+        loaded = cls(saved.model, index=saved.index, batch_size=saved.batch_size)
+        loaded._class_names, loaded._indexed_examples = saved.class_names, saved.indexed_examples
+        loaded.calibration, loaded.probability = saved.calibration, saved.probability
         return loaded
 
     def _matching(self):
         """How many neighbors are matched by which matcher."""
-        return self.calibration.k, self.calibration.matcher
+        return (1, "nearest") if self.calibration is None else (self.calibration.k, self.calibration.matcher)
 
     def _fresh_labels(self, images, labels, verb):
         """Labels of images that are not indexed, and the classes of the index; or ValueError."""
         self._check_not_empty(verb)
         if labels is None and isinstance(images, Examples):
             self._check_class_names(images)
-        labels = _from_examples(images, "labels", labels)
+            labels = images.labels
         if labels is None:
             raise ValueError(f"{verb} needs the labels of the images, got none")
         known = np.unique(self.index.labels)
@@ -352,27 +348,3 @@ class SimilaritySearch:
     def _check_class_names(self, examples):
         if self._class_names is not None:
             _checks.same_class_names(examples.class_names, self._class_names, of="these and indexed examples")
-
-
-def _read_state(text):
-    """What ``search.json`` holds, or ValueError."""
-    state = json.loads(text)
-    if not isinstance(state, dict):
-        raise ValueError(f"it must hold an object, got {type(state).__name__}")
-    missing = {"batch_size", "class_names", "indexed_examples"} - set(state)
-    if missing:
-        raise ValueError(f"it lacks {', '.join(sorted(missing))}")
-    names, ids = state["class_names"], state["indexed_examples"]
-    if names is not None and not (isinstance(names, list) and all(isinstance(n, str) for n in names)):
-        raise ValueError(f"class_names must be a list of strings or null, got {names!r}")
-    if not isinstance(ids, list) or not all(type(one) is int and 0 <= one < 2**62 for one in ids):
-        raise ValueError(f"indexed_examples must be a list of ids, got {ids!r}")
-    return {
-        "batch_size": _checks.positive_int(state["batch_size"], name="batch_size"),
-        "class_names": None if names is None else tuple(names),
-        "indexed_examples": set(ids),
-    }
-
-
-def _from_examples(images, name, given):
-    return getattr(images, name) if given is None and isinstance(images, Examples) else given

@@ -5,7 +5,7 @@ from html import escape
 
 import numpy as np
 
-from simnb._warnings import warn
+from simnb._checks import warn
 from simnb.calibration import _json
 from simnb.calibration.curves import METRICS, Curves
 from simnb.calibration.cutpoints import Cutpoint

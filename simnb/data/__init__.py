@@ -4,6 +4,7 @@ from simnb.data.arrays import from_arrays
 from simnb.data.examples import Examples, Splits
 from simnb.data.folder import SkippedFiles, from_folder
 from simnb.data.image_file import read_image
+from simnb.data.layout import ImageFiles, list_images
 from simnb.data.lazy import LazyImages
 from simnb.data.loading import default_name, load
 from simnb.data.source import from_source
@@ -14,9 +15,11 @@ __all__ = [
     "from_folder",
     "from_arrays",
     "from_source",
+    "list_images",
     "read_image",
     "Examples",
     "Splits",
+    "ImageFiles",
     "LazyImages",
     "SkippedFiles",
 ]

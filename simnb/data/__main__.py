@@ -6,7 +6,7 @@ import sys
 from simnb.data import tfds
 
 
-def main(arguments=None):
+def main(arguments: list[str] | None = None) -> int:
     """Download and prepare data sets; return the exit code."""
     parser = argparse.ArgumentParser(
         prog="python -m simnb.data",

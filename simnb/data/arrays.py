@@ -1,24 +1,35 @@
 """Examples made of the arrays people have."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
+from numpy.typing import ArrayLike
 
 from simnb import _checks
 from simnb._text import shown
-from simnb.data.examples import Examples, _is_integer
+from simnb.data.examples import Examples, is_integer
 from simnb.data.lazy import lazily
 
 # Labels that are no small numbers, such as dates, would need a name for every number below them.
 _MOST_UNUSED_NAMES = 100_000
 
 
-def from_arrays(images, labels, *, class_names=None, ids=None, lazy=False) -> Examples:
+def from_arrays(
+    images: Any,
+    labels: ArrayLike,
+    *,
+    class_names: Sequence[str] | None = None,
+    ids: ArrayLike | None = None,
+    lazy: bool = False,
+) -> Examples:
     """Make examples of arrays.
 
     Args:
         images: Shape [num_examples, height, width, channels]; a list of images of one size will do.
         labels: Integers from 0, or strings, shape [num_examples].
-        class_names: Name of each class. When left out: the strings, sorted, or ``"0"``, ``"1"``, ...
-        ids: Unique integers, shape [num_examples]; 0, 1, ... when left out.
+        class_names: Name of each class; by default the strings, sorted, or ``"0"``, ``"1"``, ...
+        ids: Unique integers, shape [num_examples]; by default 0, 1, ...
         lazy: Copy nothing: parts of the examples, such as those of ``split``, keep positions in ``images``,
             which are read when they are needed. For memory maps, and for whatever else has a ``shape`` and a
             ``dtype`` and can be indexed with increasing positions, such as an HDF5 data set.
@@ -38,9 +49,9 @@ def from_arrays(images, labels, *, class_names=None, ids=None, lazy=False) -> Ex
     images = _images(images)
     if class_names is not None and not isinstance(class_names, str):
         class_names = tuple(class_names)
-    labels, class_names = _labels(labels, class_names)
-    ids = np.arange(len(images)) if ids is None else ids
-    return Examples(lazily(images) if lazy else images, labels, class_names, ids)
+    numbers, names = _labels(labels, class_names)
+    own_ids: Any = np.arange(len(images)) if ids is None else ids
+    return Examples(lazily(images) if lazy else images, numbers, names, own_ids)
 
 
 def _images(images):
@@ -102,7 +113,7 @@ def _unboxed(array):
     ]
     if all(isinstance(value, str) for value in values):
         return np.array(values, dtype=str)
-    if all(map(_is_integer, values)):
+    if all(map(is_integer, values)):
         return np.array(values, dtype=np.int64)
     kinds = sorted({type(value).__name__ for value in values})
     hint = "pass labels of one kind" if len(kinds) > 1 else "if they are whole numbers, make them int"

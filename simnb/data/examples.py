@@ -2,13 +2,16 @@
 
 import numbers
 import operator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import TypeGuard
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from simnb import _checks
 from simnb._text import shown
-from simnb.data.lazy import part_of
+from simnb.data.lazy import LazyImages, part_of
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -36,13 +39,12 @@ class Examples:
         array([0, 2])
     """
 
-    images: np.ndarray
-    labels: np.ndarray
+    images: NDArray | LazyImages
+    labels: NDArray[np.int64]
     class_names: tuple[str, ...]
-    ids: np.ndarray
+    ids: NDArray[np.int64]
 
-    def __post_init__(self):
-        """Check that the four belong together."""
+    def __post_init__(self) -> None:
         images = _checks.images(self.images)
         if getattr(images.dtype, "kind", "u") in "OSTU":
             raise ValueError(f"images must be numbers, got dtype {images.dtype}")
@@ -67,22 +69,19 @@ class Examples:
             object.__setattr__(self, name, value)
 
     def __len__(self) -> int:
-        """How many examples."""
         return len(self.labels)
 
-    def __getitem__(self, key) -> "Examples":
+    def __getitem__(self, key: int | slice | ArrayLike) -> "Examples":
         """Return the examples at an int, a slice, a mask or an array of positions."""
-        if _is_integer(key):
+        if is_integer(key):
             position = operator.index(key)
             if not -len(self) <= position < len(self):
                 raise IndexError(f"position {position} is out of range for {len(self)} examples")
             key = [position]
-        if not isinstance(key, slice):
-            key = _positions(key, len(self))
-        return Examples(part_of(self.images, key), self.labels[key], self.class_names, self.ids[key])
+        rows = key if isinstance(key, slice) else _positions(key, len(self))
+        return Examples(part_of(self.images, rows), self.labels[rows], self.class_names, self.ids[rows])
 
     def __repr__(self) -> str:
-        """Counts, shape and dtype, short and stable."""
         size = "x".join(map(str, self.images.shape[1:]))
         classes = len(np.unique(self.labels))
         return (
@@ -90,11 +89,11 @@ class Examples:
             f"{classes} class{'es' * (classes != 1)})"
         )
 
-    def take_per_class(self, n, *, seed=0) -> "Examples":
+    def take_per_class(self, n: int, *, seed: int = 0) -> "Examples":
         """Draw ``n`` examples of each class, without replacement.
 
         Args:
-            n: How many of each class that has examples.
+            n: How many to draw of each class that has examples.
             seed: The same seed draws the same examples.
 
         Returns:
@@ -115,7 +114,7 @@ class Examples:
             drawn.append(rng.choice(positions, n, replace=False))
         return self[np.sort(np.concatenate(drawn))] if drawn else self
 
-    def only(self, classes) -> "Examples":
+    def only(self, classes: str | int | Iterable[str | int]) -> "Examples":
         """Keep the examples of some classes.
 
         Args:
@@ -130,7 +129,16 @@ class Examples:
         """
         return self[np.isin(self.labels, self._labels_of(classes, "classes"))]
 
-    def split(self, *, train=0.6, gallery=0.2, calibration=0.1, query=0.1, unknown=(), seed=0) -> "Splits":
+    def split(
+        self,
+        *,
+        train: float = 0.6,
+        gallery: float = 0.2,
+        calibration: float = 0.1,
+        query: float = 0.1,
+        unknown: str | int | Iterable[str | int] = (),
+        seed: int = 0,
+    ) -> "Splits":
         """Cut into disjoint parts, each class by the same fractions.
 
         Args:
@@ -190,7 +198,7 @@ class Examples:
         for wanted in [classes] if single else list(classes):
             if isinstance(wanted, str) and shown(wanted) in self.class_names:
                 found.add(self.class_names.index(shown(wanted)))
-            elif _is_integer(wanted) and 0 <= wanted < len(self.class_names):
+            elif is_integer(wanted) and 0 <= wanted < len(self.class_names):
                 found.add(int(wanted))
             else:
                 raise ValueError(
@@ -220,8 +228,7 @@ class Splits:
     query: Examples
     unknown: tuple[int, ...] = ()
 
-    def __iter__(self):
-        """Iterate over the four parts."""
+    def __iter__(self) -> Iterator[Examples]:
         return iter((self.train, self.gallery, self.calibration, self.query))
 
 
@@ -238,8 +245,7 @@ def _positions(key, count):
 
 def _fractions(fractions):
     for name, value in fractions.items():
-        if isinstance(value, bool) or not isinstance(value, numbers.Real) or not 0 <= value <= 1:
-            raise ValueError(f"{name} must be a fraction from 0 to 1, got {value!r}")
+        _checks.number(value, name=name, at_least=0, at_most=1)
     total = sum(fractions.values())
     if not 0 < total <= 1 + 1e-9:
         asked = ", ".join(f"{name}={value}" for name, value in fractions.items())
@@ -261,5 +267,6 @@ def _would_do(fractions, by_class):
     return ", ".join(f"{name}={f'{value!r}'.removesuffix('.0')}" for name, value in asked.items())
 
 
-def _is_integer(value):
+def is_integer(value: object) -> TypeGuard[int]:
+    """Whether a value is an integer of Python or NumPy; True and False are none."""
     return isinstance(value, numbers.Integral) and not isinstance(value, bool)

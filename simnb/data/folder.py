@@ -2,6 +2,7 @@
 
 import contextlib
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -10,9 +11,10 @@ from simnb import _checks
 from simnb._terminal import progress_bar
 from simnb._text import shown
 from simnb._threads import in_threads, processors
+from simnb._types import AnyPath
 from simnb.data.examples import Examples
 from simnb.data.image_file import decoded, opened, reason
-from simnb.data.layout import image_files
+from simnb.data.layout import list_images
 from simnb.data.lazy import LazyImages
 
 
@@ -32,8 +34,9 @@ class SkippedFiles(UserWarning):
             print(path, reason)
     """
 
-    def __init__(self, root, files, empty_classes, candidates):
-        """Say how many, and name the first."""
+    def __init__(
+        self, root: Path, files: Sequence[tuple[Path, str]], empty_classes: tuple[str, ...], candidates: int
+    ) -> None:
         self.files, self.empty_classes = files, empty_classes
         messages = []
         if files:
@@ -44,16 +47,16 @@ class SkippedFiles(UserWarning):
 
 
 def from_folder(
-    path,
+    path: AnyPath,
     *,
-    split=None,
-    image_size=(32, 32),
-    class_names=None,
-    first_id=0,
-    max_pixels=50_000_000,
-    lazy=False,
-    workers=None,
-    progress=True,
+    split: str | None = None,
+    image_size: tuple[int, int] = (32, 32),
+    class_names: Sequence[str] | None = None,
+    first_id: int = 0,
+    max_pixels: int = 50_000_000,
+    lazy: bool = False,
+    workers: int | None = None,
+    progress: bool = True,
 ) -> Examples:
     """Read a folder that holds one sub-folder of images for each class.
 
@@ -69,7 +72,7 @@ def from_folder(
         split: The name of the part to read, where the folder holds parts, such as ``train`` and ``test``, and
             these hold the class folders. Labels mean the same in all parts, and no id is in two of them.
         image_size: ``(height, width)`` of the result.
-        class_names: Name of each class, in the order of their labels. When left out, the names of the
+        class_names: Name of each class, in the order of their labels; by default the names of the
             sub-folders, sorted; with ``split``, of those of all parts. Pass the class names of another folder
             to give labels the same meaning in both.
         first_id: Id of the first image file. Images of two folders that are used together need ids that
@@ -79,7 +82,7 @@ def from_folder(
         lazy: Decode images when they are indexed, and keep none in memory: ``examples.images`` is
             ``LazyImages``. Only the head of each file is read now. A file that turns out to be damaged
             behind it, or has gone, raises an OSError that names it when it is indexed.
-        workers: Threads that decode; one for each processor when left out.
+        workers: How many threads decode; by default one for each processor.
         progress: Show a bar when it takes more than five seconds.
 
     Returns:
@@ -103,21 +106,21 @@ def from_folder(
     first_id = _checks.not_negative_int(first_id, name="first_id")
     max_pixels = _checks.positive_int(max_pixels, name="max_pixels")
     workers = processors() if workers is None else _checks.positive_int(workers, name="workers")
-    found = image_files(root, split=split, class_names=class_names)
+    found = list_images(root, split=split, class_names=class_names)
     read_all = _read_lazily if lazy else _read_all
     images, reasons = read_all(found.files, (height, width), max_pixels, workers, progress)
     unread = [(file, why) for file, why in zip(found.files, reasons, strict=True) if why is not None]
-    skipped = found.skipped + unread
+    skipped = [*found.skipped, *unread]
     kept = np.flatnonzero([why is None for why in reasons])
     if len(kept) == 0:
         raise ValueError(f"{shown(str(root))} holds no image that can be read: {_first_of(root, skipped)}")
 
-    labels = np.array(found.labels)[kept]
+    labels = found.labels[kept]
     filled = {found.class_names[label] for label in np.unique(labels)}
     empty = tuple(name for name in found.folders if name not in filled)
     if skipped or empty:
-        warnings.warn(SkippedFiles(root, skipped, empty, len(kept) + len(skipped)), stacklevel=2)
-    return Examples(images, labels, found.class_names, first_id + found.first + kept)
+        _checks.warn(SkippedFiles(root, skipped, empty, len(kept) + len(skipped)))
+    return Examples(images, labels, found.class_names, first_id + found.first_id + kept)
 
 
 def _read_all(files, size, max_pixels, workers, progress):

@@ -3,12 +3,16 @@
 import contextlib
 import io
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError, features
 
 from simnb import _checks
+from simnb._types import AnyPath
 
 _SUFFIXES = {
     "JPEG": (".jpg", ".jpeg", ".jpe", ".jfif", ".mpo"),
@@ -44,7 +48,10 @@ _NOT_READ = {
     ".pfm .pgm .pnm .ppm .pxr .qoi .ras .rgb .rgba .sgi .tga .xbm .xpm",
 }
 _NOT_READ = {
-    suffix: kind for kind, some in _NOT_READ.items() for suffix in some.split() if suffix not in SUFFIXES
+    suffix: kind
+    for kind, suffixes in _NOT_READ.items()
+    for suffix in suffixes.split()
+    if suffix not in SUFFIXES
 }
 # The first bytes of files that are named like images but are not, or those from the fifth on.
 _SIGNS = {
@@ -58,7 +65,12 @@ _SIGNS = {
 }
 
 
-def read_image(source, *, image_size=None, max_pixels=50_000_000):
+def read_image(
+    source: bytes | bytearray | memoryview | AnyPath | BinaryIO,
+    *,
+    image_size: tuple[int, int] | None = None,
+    max_pixels: int = 50_000_000,
+) -> NDArray[np.uint8]:
     """Read one image.
 
     It becomes RGB, upright as its EXIF data says, with transparent parts on white, and 16 bits a channel are
@@ -67,7 +79,7 @@ def read_image(source, *, image_size=None, max_pixels=50_000_000):
     Args:
         source: The bytes of a JPEG, PNG, WebP, BMP, GIF or TIFF file, or of AVIF where Pillow reads it; its
             path; or a binary file object.
-        image_size: ``(height, width)`` to resize to, without keeping the proportions; its own when left out.
+        image_size: ``(height, width)`` to resize to, without keeping the proportions; by default its own.
         max_pixels: Refuse larger images before they are decoded: a small file can claim a size that would
             fill the memory.
 
@@ -98,7 +110,7 @@ def read_image(source, *, image_size=None, max_pixels=50_000_000):
         raise ValueError(f"the file is damaged or incomplete: {error or type(error).__name__}") from error
 
 
-def has_more_frames(content):
+def has_more_frames(content: bytes) -> bool:
     """Whether the bytes of an image hold a second frame or page; what follows it is not looked at.
 
     They are not counted: a TIFF file can hold a hundred thousand pages, and a small one would take a minute.
@@ -112,7 +124,7 @@ def has_more_frames(content):
 
 
 @contextlib.contextmanager
-def opened(file, max_pixels):
+def opened(file: AnyPath | BinaryIO, max_pixels: int) -> Iterator[Image.Image]:
     """An image of which only the head has been read."""
     with Image.open(file, formats=FORMATS) as image:
         if image.width * image.height > max_pixels:
@@ -122,7 +134,7 @@ def opened(file, max_pixels):
         yield image
 
 
-def decoded(file, size, max_pixels):
+def decoded(file: AnyPath | BinaryIO, size: tuple[int, int] | None, max_pixels: int) -> NDArray[np.uint8]:
     """Return an image as an array, shape [height, width, 3] uint8; in its own size where that is None."""
     with opened(file, max_pixels) as image:
         if size is None:
@@ -157,18 +169,18 @@ def _content(source):
     )
 
 
-def is_image(suffix):
+def is_image(suffix: str) -> bool:
     """Whether a file with this suffix is an image, readable here or not."""
     return suffix.lower() in SUFFIXES or suffix.lower() in _NOT_READ
 
 
-def not_read(suffix):
+def not_read(suffix: str) -> str | None:
     """Why an image with this suffix is not read; None where it is read, or is not an image."""
     kind = _NOT_READ.get(suffix.lower())
     return None if kind is None else _save_it(kind)
 
 
-def reason(error, source):
+def reason(error: BaseException, source: AnyPath | bytes) -> str:
     """Why ``opened`` or ``decoded`` failed, in a few words; ``source`` is a path or the bytes of a file."""
     if isinstance(error, UnidentifiedImageError):
         if not isinstance(source, bytes):

@@ -1,11 +1,16 @@
 """The image files below a folder: which sub-folders are classes or parts, and what is left out."""
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from simnb import _checks
 from simnb._text import shown
+from simnb._types import AnyPath
 from simnb.data.image_file import KINDS, is_image, not_read
 
 _EXPECTED = "a folder that holds one sub-folder of images for each class"
@@ -13,25 +18,34 @@ _TRAIN, _OTHERS = ("train", "training", "trn"), ("dev", "eval", "evaluation", "h
 _PARTS = frozenset((*_TRAIN, *_OTHERS, "val", "valid", "validation", "test", "testing", "tst"))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class ImageFiles:
-    """The image files of a data set, or of one part of it.
+    """The image files of a folder, or of one part of it, by class.
 
     Attributes:
         files: ``Path`` of each, in an order that is the same everywhere.
-        labels: Position of its class in ``class_names``.
-        class_names: Of all parts.
-        folders: Names of the class folders.
-        first: How many files the parts before this one have.
+        labels: Position of the class of each in ``class_names``, shape [num_files] int64.
+        class_names: Name of each class, of all parts.
+        folders: Names of the class folders that are there, also of those without an image.
+        first_id: How many files the parts before this one have: the id of the first.
         skipped: ``(path, reason)`` of what is left out.
     """
 
-    files: list[Path]
-    labels: list[int]
+    files: tuple[Path, ...]
+    labels: NDArray[np.int64]
     class_names: tuple[str, ...]
     folders: tuple[str, ...]
-    first: int
-    skipped: list[tuple[Path, str]]
+    first_id: int
+    skipped: tuple[tuple[Path, str], ...]
+
+    def __len__(self) -> int:
+        return len(self.files)
+
+    def __repr__(self) -> str:
+        return (
+            f"ImageFiles({len(self)} file{'s' * (len(self) != 1)}, {len(self.folders)} class folders, "
+            f"{len(self.skipped)} skipped)"
+        )
 
 
 @dataclass
@@ -43,24 +57,48 @@ class _Class:
     holding: set[tuple[str, ...]]
 
 
-def image_files(root, *, split, class_names):
-    """Find the image files of a folder that holds class folders, or of one that holds parts which do.
+def list_images(
+    path: AnyPath, *, split: str | None = None, class_names: Sequence[str] | None = None
+) -> ImageFiles:
+    """List the image files of a folder that holds one sub-folder of images for each class; none is opened.
+
+    These are the files that ``from_folder`` would read, in the order of its ids.
 
     Args:
-        root: ``Path`` of the folder.
-        split: Name of the part; None where there are none.
-        class_names: Name of each class; those of the class folders where it is None.
+        path: The folder.
+        split: The name of the part to list, where the folder holds parts, such as ``train`` and ``test``, and
+            these hold the class folders.
+        class_names: Name of each class, in the order of their labels; by default the names of the
+            sub-folders, sorted, of all parts.
 
     Returns:
         ``ImageFiles``.
 
     Raises:
         FileNotFoundError: If there is no such folder.
-        ValueError: If it is not a folder, no class folders or no image files are found, or a name is wrong.
+        ValueError: If it is a file, holds no class folders, one that is not among ``class_names``, or no
+            image files; if its sub-folders look like parts, or like a folder around the class folders, and
+            neither ``split`` nor ``class_names`` says what they are.
+
+    Example:
+        >>> import pathlib, tempfile
+        >>> from simnb import data
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     for name in ("cat/1.png", "cat/2.png", "dog/1.jpg"):
+        ...         file = pathlib.Path(folder, name)
+        ...         file.parent.mkdir(exist_ok=True)
+        ...         file.touch()
+        ...     found = data.list_images(folder)
+        >>> found.class_names, found.labels
+        (('cat', 'dog'), array([0, 0, 1]))
     """
-    first = 0
+    root, first = Path(path).expanduser(), 0
     if split is None:
-        folder, (classes, skipped) = root, class_folders(root)
+        folder = root
+        skipped: list[tuple[Path, str]] = []
+        classes = _class_folders(root, _not_to_read(root), skipped)
+        if not classes:
+            raise ValueError(f"path must be {_EXPECTED}, but {shown(str(root))} has no sub-folders")
         names = [one.name for one in classes]
     else:
         parts = _parts(root)
@@ -70,59 +108,36 @@ def image_files(root, *, split, class_names):
         before = [others for name, (_, others, _) in parts.items() if name < split]
         first = sum(len(one.files) for others in before for one in others)
     if class_names is None:
-        check_layout(folder, classes, _from_folder)
-    names = tuple(names) if class_names is None else _given(class_names, names)
-    files = [file for one in classes for file in one.files]
+        _check_layout(folder, classes)
+    all_names = tuple(names) if class_names is None else _given(class_names, names)
+    files = tuple(file for one in classes for file in one.files)
     if not files and not skipped:
         raise ValueError(f"{shown(str(root))} must hold {KINDS} images in its class folders, found none")
-    number = {name: label for label, name in enumerate(names)}
-    labels = [number[one.name] for one in classes for _ in one.files]
-    return ImageFiles(files, labels, names, tuple(one.name for one in classes), first, skipped)
+    number = {name: label for label, name in enumerate(all_names)}
+    labels = np.array([number[one.name] for one in classes for _ in one.files], np.int64)
+    folders = tuple(one.name for one in classes)
+    return ImageFiles(files, labels, all_names, folders, first, tuple(skipped))
 
 
-def class_folders(root):
-    """The classes of a folder, and what is left out of it.
-
-    Args:
-        root: ``Path`` of the folder.
-
-    Returns:
-        A list of classes, each with ``name`` and ``files``, by name; and a list of ``(path, reason)``.
-
-    Raises:
-        FileNotFoundError: If there is no such folder.
-        ValueError: If it is not a folder, or has no sub-folders.
-    """
-    skipped = []
-    classes = _class_folders(root, _not_to_read(root), skipped)
-    if not classes:
-        raise ValueError(f"path must be {_EXPECTED}, but {shown(str(root))} has no sub-folders")
-    return classes, skipped
-
-
-def check_layout(root, classes, call):
-    """Refuse a folder whose sub-folders are not classes, but parts of a data set, or hold the classes.
-
-    Args:
-        root: ``Path`` of the folder.
-        classes: Its classes, as ``class_folders`` gives them.
-        call: Gives the text of the call that reads a folder and the name of a part, or None.
-    """
+def _check_layout(root, classes):
+    """Refuse a folder whose sub-folders are not classes, but parts of a data set, or hold the classes."""
     meant = _meant(root, set().union(*(one.holding for one in classes)))
     if meant is None:
         return
+    folder, part = meant
+    instead = f"Read {str(folder)!r} instead"
+    if part is not None:
+        instead = (
+            f"Call data.from_folder({str(folder)!r}, split={part!r}), or read {str(folder / part)!r} alone"
+        )
     names = [one.name for one in classes]
     deep = next(one for one in classes if one.holding and all(len(parts) > 1 for parts in one.holding))
     inner = _checks.listed(sorted({shown(parts[1]) for parts in deep.holding})[:3])
     raise ValueError(
         f"{shown(str(root))} must hold one sub-folder of images for each class, but {deep.name!r} in it "
-        f"holds only folders, such as {inner}: the classes seem to lie below. Call {call(*meant)}; or, if "
+        f"holds only folders, such as {inner}: the classes seem to lie below. {instead}; or, if "
         f"{_checks.listed(names)} are the classes, pass class_names={names if len(names) < 20 else '[...]'}"
     )
-
-
-def _from_folder(folder, split):
-    return f"data.from_folder({str(folder)!r}{'' if split is None else f', split={split!r}'})"
 
 
 def _not_to_read(root):

@@ -1,6 +1,10 @@
 """Images that are read when they are indexed."""
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
+from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from simnb import _checks
 
@@ -17,7 +21,7 @@ class LazyImages:
             returns an array of shape [n, *image_shape]. It is called in several threads.
         count: How many images there are.
         image_shape: Height, width and channels.
-        dtype: Of the images.
+        dtype: The dtype of the images.
 
     Raises:
         ValueError: If an argument is malformed.
@@ -34,8 +38,13 @@ class LazyImages:
         LazyImages(50 images 8x8x1 uint8)
     """
 
-    def __init__(self, read, count, image_shape, dtype="uint8"):
-        """Keep how images are read; nothing is read yet."""
+    def __init__(
+        self,
+        read: Callable[[NDArray[np.int64]], NDArray],
+        count: int,
+        image_shape: tuple[int, int, int],
+        dtype: DTypeLike = "uint8",
+    ) -> None:
         if not callable(read):
             raise ValueError(f"read must be a function of positions, got {type(read).__name__}")
         count = _checks.not_negative_int(count, name="count")
@@ -47,27 +56,26 @@ class LazyImages:
         self.dtype = np.dtype(dtype)
 
     @property
-    def shape(self):
+    def shape(self) -> tuple[int, ...]:
         """``(num_examples, height, width, channels)``."""
         return (len(self._rows), *self._image_shape)
 
     @property
-    def ndim(self):
+    def ndim(self) -> int:
         """4."""
         return 4
 
-    def __len__(self):
-        """How many images."""
+    def __len__(self) -> int:
         return len(self._rows)
 
-    def __getitem__(self, key):
+    def __getitem__(self, key: int | slice | ArrayLike) -> NDArray:
         """Read the image at an int, or the images at a slice, a mask or an array of positions."""
         rows = self._rows_at(key)
         if rows.ndim == 0:
             return self._images(rows[None])[0]
         return self._images(rows)
 
-    def select(self, key):
+    def select(self, key: slice | ArrayLike) -> "LazyImages":
         """Choose images without reading them.
 
         Args:
@@ -83,15 +91,13 @@ class LazyImages:
         part.__dict__.update(self.__dict__, _rows=rows)
         return part
 
-    def __array__(self, dtype=None, copy=None):
-        """Read all of them."""
+    def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> NDArray:
         if copy is False:
             raise ValueError("lazy images have to be read into a new array: copy=False is not possible")
         images = self[:]
         return images if dtype is None else images.astype(dtype, copy=False)
 
-    def __repr__(self):
-        """Count, size and dtype."""
+    def __repr__(self) -> str:
         size = "x".join(map(str, self._image_shape))
         return f"LazyImages({len(self)} image{'s' * (len(self) != 1)} {size} {self.dtype})"
 
@@ -123,7 +129,7 @@ class LazyImages:
         return images if np.array_equal(unique, rows) else images[places]
 
 
-def part_of(images, key):
+def part_of(images: Any, key: slice | ArrayLike) -> Any:
     """The images at a slice, a mask or an array of positions: of lazy images without reading them."""
     return images.select(key) if isinstance(images, LazyImages) else images[key]
 
@@ -138,7 +144,7 @@ class _Rows:
         return np.asarray(self._images[rows])
 
 
-def lazily(images):
+def lazily(images: Any) -> LazyImages:
     """Lazy images over a memory map, an HDF5 data set or whatever else has a shape and can be indexed."""
     if isinstance(images, LazyImages):
         return images

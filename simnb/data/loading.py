@@ -2,25 +2,38 @@
 
 import os
 
+import numpy as np
+from PIL import Image
+
 from simnb import _checks
+from simnb._types import AnyPath
 from simnb.data import tfds
-from simnb.data.digits import load_digits
 from simnb.data.examples import Examples
 
+# The part of the digits of each class, in the order of the set, that is "train"; the rest is "test".
+_TRAIN_FRACTION = 0.8
 # By folder, what load() without a name has settled on in this process.
-_chosen = {}
+_chosen: dict[str, str] = {}
 
 
-def load(name=None, *, split="train", data_dir=None, image_size=None, lazy=False, progress=True) -> Examples:
+def load(
+    name: str | None = None,
+    *,
+    split: str = "train",
+    data_dir: AnyPath | None = None,
+    image_size: tuple[int, int] | None = None,
+    lazy: bool = False,
+    progress: bool = True,
+) -> Examples:
     """Load a data set of labeled images.
 
     Args:
         name: ``"digits"``, which comes with scikit-learn (1,797 handwritten digits, here as 32 x 32 x 3), or
             an image data set of TFDS, such as ``"cifar10"`` or ``"name/config"``; it is downloaded where it
-            is not prepared. When left out, what ``default_name`` says.
+            is not prepared. By default what ``default_name`` says.
         split: ``"train"``, ``"test"`` or ``"all"``; of TFDS any split expression, such as
             ``"train[:10%]+test"``.
-        data_dir: Folder of TFDS. When left out: ``TFDS_DATA_DIR``, else TFDS's own.
+        data_dir: Folder of TFDS; by default ``TFDS_DATA_DIR``, else TFDS's own.
         image_size: ``(height, width)`` to resize to; needed where images have different sizes.
         lazy: Decode images when they are indexed, and keep none in memory: ``examples.images`` is
             ``LazyImages`` with the same pixels. Labels are read now, which takes a pass over the files; both
@@ -50,18 +63,18 @@ def load(name=None, *, split="train", data_dir=None, image_size=None, lazy=False
     if image_size is not None:
         image_size = _checks.image_size(image_size)
     if name == "digits":
-        return load_digits(split, image_size)
+        return _load_digits(split, image_size)
     return tfds.load_tfds(name, split, data_dir=data_dir, image_size=image_size, lazy=lazy, progress=progress)
 
 
-def default_name(data_dir=None, *, progress=True) -> str:
+def default_name(data_dir: AnyPath | None = None, *, progress: bool = True) -> str:
     """Say which data set ``load()`` uses, and see to it that it is there.
 
     CIFAR-10 where it is prepared or can be downloaded, which is then done; else the bundled digits. The
     first call prints the choice in one line, and it stays the same until the process ends.
 
     Args:
-        data_dir: Folder of TFDS. When left out: ``TFDS_DATA_DIR``, else TFDS's own.
+        data_dir: Folder of TFDS; by default ``TFDS_DATA_DIR``, else TFDS's own.
         progress: Show a bar while downloading.
 
     Returns:
@@ -87,3 +100,29 @@ def _why_not(error):
     if isinstance(error, PermissionError | NotADirectoryError):
         return "cifar10 is not prepared and the TFDS folder cannot be written to"
     return f"cifar10 could not be prepared ({type(error).__name__})"
+
+
+def _load_digits(split, image_size):
+    """Return a split of the digits as RGB images; ids are positions among all 1,797 of them."""
+    from sklearn.datasets import load_digits
+
+    if not isinstance(split, str) or split not in ("train", "test", "all"):
+        raise ValueError(f"split of digits must be one of train, test, all; got {split!r}")
+    height, width = _checks.image_size(image_size or (32, 32))
+    digits = load_digits()
+    labels = digits.target.astype(np.int64)
+    positions = np.flatnonzero(_in_split(labels, split))
+    images = np.empty((len(positions), height, width, 3), np.uint8)
+    grays = np.rint(digits.images * (255 / 16)).astype(np.uint8)
+    for row, position in enumerate(positions):
+        large = Image.fromarray(grays[position]).resize((width, height), Image.Resampling.BICUBIC)
+        images[row] = np.asarray(large)[..., None]
+    return Examples(images, labels[positions], tuple("0123456789"), positions)
+
+
+def _in_split(labels, split):
+    train = np.zeros(len(labels), bool)
+    for label in range(10):
+        of_class = np.flatnonzero(labels == label)
+        train[of_class[: round(_TRAIN_FRACTION * len(of_class))]] = True
+    return {"train": train, "test": ~train, "all": np.ones(len(labels), bool)}[split]

@@ -2,8 +2,11 @@
 
 import contextlib
 import dataclasses
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 from PIL import Image
 
 from simnb import _checks
@@ -18,16 +21,16 @@ LABELS_AT_ONCE = 1000
 
 
 def from_source(
-    source,
+    source: Any,
     *,
-    labels=None,
-    class_names=None,
-    ids=None,
-    image_size=None,
-    image_key="image",
-    label_key="label",
-    workers=None,
-    progress=True,
+    labels: ArrayLike | None = None,
+    class_names: Sequence[str] | None = None,
+    ids: ArrayLike | None = None,
+    image_size: tuple[int, int] | None = None,
+    image_key: str = "image",
+    label_key: str = "label",
+    workers: int | None = None,
+    progress: bool = True,
 ) -> Examples:
     """Make examples of a data set with random access, keeping no image in memory.
 
@@ -37,15 +40,15 @@ def from_source(
 
     Args:
         source: The data set.
-        labels: Integers from 0, or strings, shape [num_examples]. When left out they are read from the
+        labels: Integers from 0, or strings, shape [num_examples]. By default they are read from the
             source now: of ``tfds.data_source`` without decoding an image, of others together with it.
-        class_names: Name of each class; those TFDS knows when left out, or as in ``from_arrays``.
-        ids: Unique integers, shape [num_examples]; 0, 1, ... when left out.
+        class_names: Name of each class; by default those TFDS knows, or as in ``from_arrays``.
+        ids: Unique integers, shape [num_examples]; by default 0, 1, ...
         image_size: ``(height, width)`` to resize to; needed where images have different sizes.
         image_key: Key of the image in an example: an array of shape [height, width, channels] or
             [height, width], or a Pillow image.
         label_key: Key of the label in an example.
-        workers: Threads that read; one for each processor when left out.
+        workers: How many threads read; by default one for each processor.
         progress: Show a bar while labels are read, when it takes more than five seconds.
 
     Returns:
@@ -89,7 +92,7 @@ class _Source:
         parts = np.array_split(rows, min(self._workers, len(rows)))
 
         def read(part):
-            examples = get_items(self._source, parts[part].tolist())
+            examples = _get_items(self._source, parts[part].tolist())
             return [
                 self.image(_example(e, self._key), row) for e, row in zip(examples, parts[part], strict=True)
             ]
@@ -113,7 +116,7 @@ class _Source:
         return image
 
 
-def get_items(source, positions):
+def _get_items(source, positions):
     """The examples at a list of positions."""
     if hasattr(source, "__getitems__"):
         return source.__getitems__(positions)
@@ -138,7 +141,7 @@ def _labels(source, label_key, image_key, progress):
     starts = range(0, len(source), LABELS_AT_ONCE)
     for start in progress_bar(starts, desc="Reading labels", unit="thousand", shown=progress):
         positions = list(range(start, min(start + LABELS_AT_ONCE, len(source))))
-        labels += [_example(example, label_key) for example in get_items(source, positions)]
+        labels += [_example(example, label_key) for example in _get_items(source, positions)]
     return labels
 
 

@@ -3,18 +3,24 @@
 import contextlib
 import dataclasses
 import functools
+import hashlib
 import io
 import math
+import numbers
 import warnings
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field
+from pathlib import PurePath
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from simnb import _checks
 from simnb._threads import in_threads, processors
+from simnb._types import AnyPath, KerasObject
 from simnb.data.image_file import decoded, reason
-from simnb.index import UNKNOWN, open_index
-from simnb.scale.ids import stable_ids
+from simnb.index import UNKNOWN, Index, open_index
 
 
 @dataclass(frozen=True)
@@ -38,13 +44,14 @@ class Embedder:
         image: Column with the paths of image files, or with encoded images: bytes, or a dict that holds
             them as ``"bytes"``.
         label: Column with labels: strings, or integers; None for images without labels.
-        metadata: Columns kept as metadata; that of the keys when left out.
+        metadata: Columns kept as metadata; by default that of the keys.
         class_names: Name of each label, in order. Workers that write at the same time need the same ones.
-        index_options: More arguments of ``open_index``, such as ``{"search": "hnsw", "collection": "cats"}``.
-        existing: Of an id that the index holds: ``skip`` leaves the old row, ``replace`` writes the new one.
+        index_options: Arguments of ``open_index``, such as ``{"search": "hnsw", "collection": "cats"}``.
+        existing: What to do where the index holds the id: ``skip`` leaves the old row, ``replace`` writes the
+            new one.
         image_size: ``(height, width)``, for models that take images of any size; others know theirs.
         max_pixels: Larger images count as unreadable, before they are decoded.
-        batch_size: Images the model sees at a time.
+        batch_size: How many images the model sees at a time.
 
     Raises:
         ValueError: If an argument is malformed, or the index lives in memory.
@@ -55,22 +62,21 @@ class Embedder:
         ('name',)
     """
 
-    model_path: str
-    uri: str
+    model_path: AnyPath
+    uri: AnyPath
     _: KW_ONLY
     key: str = "path"
     image: str = "image"
     label: str | None = "label"
-    metadata: tuple[str, ...] | None = None
-    class_names: tuple[str, ...] | None = None
-    index_options: dict = field(default_factory=dict, repr=False)  # a token may be among them
+    metadata: Sequence[str] | None = None
+    class_names: Sequence[str] | None = None
+    index_options: Mapping[str, Any] = field(default_factory=dict, repr=False)  # a token may be among them
     existing: str = "skip"
     image_size: tuple[int, int] | None = None
     max_pixels: int = 50_000_000
     batch_size: int = 64
 
-    def __post_init__(self):
-        """Check what can be checked without the model and the index."""
+    def __post_init__(self) -> None:
         if self.uri == "memory:":
             raise ValueError(
                 'uri must be a file or a server, such as "gallery.sqlite": other processes cannot see an '
@@ -94,22 +100,23 @@ class Embedder:
         for name, value in plain.items():
             object.__setattr__(self, name, value)
 
-    def __getstate__(self):
-        """The arguments: neither the model nor the index."""
-        return self.options
+    def __getstate__(self) -> dict[str, Any]:
+        return self.options  # neither the model nor the index
 
     @property
-    def options(self):
+    def options(self) -> dict[str, Any]:
         """The arguments, by name: ``Embedder(**embedder.options)`` is another one like it."""
         return {each.name: getattr(self, each.name) for each in dataclasses.fields(self)}
 
     @property
-    def columns(self):
+    def columns(self) -> tuple[str, ...]:
         """Names of the columns that a batch has to have."""
-        return tuple(dict.fromkeys(c for c in (self.key, self.image, self.label, *self.metadata) if c))
+        return tuple(
+            dict.fromkeys(c for c in (self.key, self.image, self.label, *(self.metadata or ())) if c)
+        )
 
     @functools.cached_property
-    def model(self):
+    def model(self) -> KerasObject:
         """The Keras model, loaded when it is first asked for."""
         from simnb import models  # noqa: F401  so that our layers can be loaded
         from simnb._keras import keras
@@ -117,7 +124,7 @@ class Embedder:
         return keras.saving.load_model(self.model_path, compile=False)
 
     @functools.cached_property
-    def index(self):
+    def index(self) -> Index:
         """The index, opened when it is first asked for."""
         try:
             return open_index(self.uri, **self.index_options, class_names=self.class_names)
@@ -125,13 +132,13 @@ class Embedder:
             # One that is there keeps its names, in its order; labels go to it as names.
             return open_index(self.uri, **self.index_options)
 
-    def close(self):
+    def close(self) -> None:
         """Let go of the index; the next batch opens it again."""
         index = self.__dict__.pop("index", None)
         if index is not None:
             index.close()
 
-    def __call__(self, batch):
+    def __call__(self, batch: Any) -> dict[str, NDArray]:
         """Read, embed and write a batch.
 
         Args:
@@ -154,7 +161,7 @@ class Embedder:
 
             embeddings = embed(self.model, images[rows], batch_size=self.batch_size, progress=False)
             labels = None if self.label is None else self._labels([columns[self.label][row] for row in rows])
-            metadata = {name: [columns[name][row] for row in rows] for name in self.metadata}
+            metadata = {name: [columns[name][row] for row in rows] for name in self.metadata or ()}
             index.add(embeddings, labels, metadata, ids=ids[rows], existing=self.existing)
         return {"id": ids, "key": np.array([str(key) for key in keys], str), "error": np.array(errors, str)}
 
@@ -218,6 +225,42 @@ class Embedder:
             f"labels must be among class_names {_checks.listed(self.class_names)}, or positions in them, "
             f"got {label!r}"
         )
+
+
+def stable_ids(keys: Iterable[str | int | PurePath]) -> NDArray[np.int64]:
+    """Ids of things that have a name: the first 62 bits of the SHA-256 of each name.
+
+    Whoever computes them, whenever, gets the same ones; so a row that is written twice replaces itself. Of a
+    hundred million keys, two have the same id with a probability of 1 in 900.
+
+    Args:
+        keys: Strings, integers or paths, shape [num_examples]. Paths count as they are written with ``/``;
+            an integer counts as its decimal digits.
+
+    Returns:
+        Integers from 0 to 2**62 - 1, shape [num_examples] int64.
+
+    Raises:
+        ValueError: If a key is none of these.
+
+    Example:
+        >>> from simnb.scale import stable_ids
+        >>> stable_ids(["cat/1.png", "cat/2.png"])
+        array([1913714347253371268, 2026387044218911835])
+    """
+    if isinstance(keys, str | bytes):
+        raise ValueError(f"keys must have shape [num_examples], got the single key {keys!r}")
+    return np.fromiter((_stable_id(key) for key in keys), np.int64)
+
+
+def _stable_id(key):
+    if isinstance(key, PurePath):
+        key = key.as_posix()
+    elif isinstance(key, numbers.Integral) and not isinstance(key, bool | np.bool_):
+        key = str(int(key))
+    elif not isinstance(key, str):
+        raise ValueError(f"keys must be strings, integers or paths, got {key!r}")
+    return int.from_bytes(hashlib.sha256(key.encode()).digest()[:8], "big") >> 2
 
 
 def _read(value, size, max_pixels):

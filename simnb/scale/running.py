@@ -3,7 +3,7 @@
 import contextlib
 import dataclasses
 import os
-import warnings
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +11,7 @@ import numpy as np
 
 from simnb import _checks
 from simnb._terminal import progress_bar
+from simnb._types import AnyPath
 from simnb.scale.embedder import Embedder
 from simnb.scale.sources import among, open_corpus
 
@@ -29,8 +30,7 @@ class CorpusReport:
     present: int
     unreadable: tuple[tuple[str, str], ...] = ()
 
-    def __repr__(self):
-        """The counts."""
+    def __repr__(self) -> str:
         return (
             f"CorpusReport(embedded={self.embedded}, present={self.present}, "
             f"unreadable={len(self.unreadable)})"
@@ -38,15 +38,15 @@ class CorpusReport:
 
 
 def embed_corpus(
-    source,
-    embedder,
+    source: AnyPath | Iterable[AnyPath],
+    embedder: Embedder,
     *,
-    root=None,
-    workers=0,
-    batch_size=256,
-    cpus_per_worker=0.5,
-    gpus_per_worker=0,
-    progress=True,
+    root: AnyPath | None = None,
+    workers: int = 0,
+    batch_size: int = 256,
+    cpus_per_worker: float = 0.5,
+    gpus_per_worker: float = 0,
+    progress: bool = True,
 ) -> CorpusReport:
     """Embed a corpus into an index: what is not in it yet.
 
@@ -61,15 +61,16 @@ def embed_corpus(
             - a list of image files;
             - Parquet: one file, a folder of them, a list of them, or a URL that Apache Arrow can read.
         embedder: An ``Embedder``; for Parquet it names the columns.
-        root: Of a list of files, the folder of the corpus: as if only these of its files were there.
-            Without it there are no labels, and files are known by their paths as they are given.
+        root: The folder of the corpus, where ``source`` is a list of some of its files: labels and names are
+            then those that they have in it. Without it there are no labels, and files are known by their
+            paths as they are given.
         workers: Processes that embed, run by Ray, each with its own model; 0 for a loop in this process. A
             cluster is used where ``ray.init(address=...)`` was called or ``RAY_ADDRESS`` is set; every
             machine then has to see the model, the images and the index under the same names.
-        batch_size: Images read and written at a time.
-        cpus_per_worker: What Ray reserves for a worker. Reading needs CPUs too: a job whose workers take
-            all of them would wait for ever, and is refused.
-        gpus_per_worker: The same of GPUs.
+        batch_size: How many images are read and written at a time.
+        cpus_per_worker: How many CPUs Ray reserves for a worker. Reading needs CPUs too: a job whose workers
+            take all of them would wait for ever, and is refused.
+        gpus_per_worker: How many GPUs it reserves for one.
         progress: Show a bar when it takes more than five seconds.
 
     Returns:
@@ -202,6 +203,5 @@ def _warn(unreadable, count, shown=3):
         return
     named = [f"{key} ({reason})" for key, reason in unreadable[:shown]]
     more = f" and {len(unreadable) - shown} more" if len(unreadable) > shown else ""
-    warnings.warn(
-        f"{len(unreadable)} of {count} images could not be read: {', '.join(named)}{more}", stacklevel=3
-    )
+    message = f"{len(unreadable)} of {count} images could not be read: {', '.join(named)}{more}"
+    _checks.warn(message, UserWarning)

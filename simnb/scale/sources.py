@@ -7,38 +7,31 @@ from pathlib import Path
 import numpy as np
 
 from simnb._terminal import progress_bar
-from simnb.data.layout import check_layout, class_folders
-from simnb.scale.ids import stable_ids
+from simnb.data import list_images
+from simnb.scale.embedder import stable_ids
 
 
 def open_corpus(source, root, embedder, progress):
     """The corpus at a folder, a list of files or Parquet files; keys and labels are read, no image is."""
     if isinstance(source, str | os.PathLike):
         if "://" in str(source) or Path(source).suffix == ".parquet":
-            return ParquetRows(source, embedder, progress)
+            return ParquetCorpus(source, embedder, progress)
         path = Path(source).expanduser()
         tables = sorted(path.glob("*.parquet")) if path.is_dir() else []
-        return ParquetRows(tables, embedder, progress) if tables else _files_of_folder(path, embedder)
+        return ParquetCorpus(tables, embedder, progress) if tables else _files_of_folder(path, embedder)
     files = [Path(file) for file in source]
     if files and all(file.suffix == ".parquet" for file in files):
-        return ParquetRows(files, embedder, progress)
-    return ImageFiles(files, root, embedder)
+        return ParquetCorpus(files, embedder, progress)
+    return FileCorpus(files, root, embedder)
 
 
 def _files_of_folder(path, embedder):
-    classes, skipped = class_folders(path)
-    if embedder.class_names is None:
-        check_layout(path, classes, _embed_corpus)
-    files = [file for one in classes for file in one.files]
-    skipped = [(file.relative_to(path).as_posix(), reason) for file, reason in skipped]
-    return ImageFiles(files, path, embedder, [one.name for one in classes], skipped)
+    found = list_images(path, class_names=embedder.class_names)
+    skipped = [(file.relative_to(path).as_posix(), reason) for file, reason in found.skipped]
+    return FileCorpus(found.files, path, embedder, found.class_names, skipped)
 
 
-def _embed_corpus(folder, split):
-    return f"embed_corpus({str(folder if split is None else folder / split)!r}, ...)"
-
-
-class ImageFiles:
+class FileCorpus:
     """Image files, each named by its path below the folder of the corpus.
 
     Args:
@@ -46,12 +39,11 @@ class ImageFiles:
         root: Folder of the corpus, with a sub-folder for each class; None where there is none: then paths
             count as they are, and there are no labels.
         embedder: The embedder that will get them.
-        names: Of the classes; those of the files when left out.
+        names: Names of the classes; by default those that the files have.
         unreadable: (key, reason) of what could not be listed.
     """
 
     def __init__(self, files, root, embedder, names=None, unreadable=()):
-        """Name the files."""
         self._embedder, self.unreadable = embedder, list(unreadable)
         self._files, self._keys, self._labels = [], [], []
         for file in files:
@@ -93,7 +85,7 @@ class ImageFiles:
         return {name: [values[row] for row in rows] for name, values in columns.items()}
 
 
-class ParquetRows:
+class ParquetCorpus:
     """Rows of Parquet files.
 
     Args:
@@ -103,7 +95,6 @@ class ParquetRows:
     """
 
     def __init__(self, source, embedder, progress):
-        """Read keys and labels."""
         dataset = _parquet(source)
         self._schema, self._filesystem, self._embedder = dataset.schema, dataset.filesystem, embedder
         missing = [name for name in embedder.columns if name not in dataset.schema.names]
@@ -136,10 +127,10 @@ class ParquetRows:
                 continue
             columns = list(self._embedder.columns)
             for batch in part.to_batches(schema=self._schema, columns=columns, batch_size=size):
-                some = np.flatnonzero(mask[row : row + len(batch)])
+                rows = np.flatnonzero(mask[row : row + len(batch)])
                 row += len(batch)
-                if len(some):
-                    yield batch.take(some).to_pydict()
+                if len(rows):
+                    yield batch.take(rows).to_pydict()
 
     def dataset(self, wanted, workers):
         """The same as a ``ray.data.Dataset``; files without any wanted row are not read."""

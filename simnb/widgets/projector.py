@@ -8,8 +8,8 @@ import numpy as np
 import traitlets
 
 from simnb import _checks
+from simnb._checks import warn
 from simnb._text import visible
-from simnb._warnings import warn
 from simnb.index import UNKNOWN
 from simnb.plots import _style
 from simnb.projection import METHODS, check_points, project, trust

@@ -7,12 +7,12 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 
-from simnb import _folder, _parts
+from simnb import _saving, _snapshot
 from simnb.calibration import Calibration
 from simnb.index import open_index
 
 FOLDER = "index"
-_CALIBRATION, _DATA, _STATE = "calibration.json", "data.npy", "state.json"
+_CALIBRATION, _DATA, _STATE = _saving.CALIBRATION, "data.npy", "state.json"
 
 
 class Gallery:
@@ -46,7 +46,7 @@ class Gallery:
         """Write all of it into files of a folder."""
         folder = Path(folder)
         state = {"distance": self.index.distance, "search": self.search, "data": sorted(self._data)}
-        facts = _parts.write_gallery(self.index, folder) if len(self.index) else {}
+        facts = _saving.write_gallery(self.index, folder) if len(self.index) else {}
         if self._data:
             np.save(folder / _DATA, self._stacked(state["data"]), allow_pickle=False)
         if self.calibration is not None:
@@ -70,40 +70,38 @@ class Gallery:
         for part in folder.iterdir():
             if not part.is_file():  # reading a pipe would wait for ever
                 raise ValueError(f"{part.name} of {path} is not a file")
-        with _parts.explained(_STATE, folder, path):
+        with _saving.explained(_STATE, folder, path):
             state = json.loads((folder / _STATE).read_text(encoding="utf-8"))
             gallery, ids = cls(state["distance"], state["search"]), state["data"]
             if not isinstance(ids, list) or not all(type(one) is int for one in ids):
                 raise ValueError(f"data must be a list of ids, got {ids!r}")
-        if (folder / _parts.GALLERY).exists():
+        if (folder / _saving.GALLERY).exists():
             options = {"uri": "memory:", "search": state["search"], "recall": 0.95}
-            gallery.index = _parts.read_gallery(folder, path, facts=facts, **options)
+            gallery.index = _saving.read_gallery(folder, path, facts=facts, **options)
         if (folder / _DATA).exists():
-            with _parts.explained(_DATA, folder, path):
+            with _saving.explained(_DATA, folder, path):
                 rows = np.load(folder / _DATA, allow_pickle=False)
                 gallery._data = dict(zip(ids, rows, strict=True))
         if (folder / _CALIBRATION).exists():
-            with _parts.explained(_CALIBRATION, folder, path):
-                text = (folder / _CALIBRATION).read_text(encoding="utf-8")
-                gallery.calibration = Calibration.from_json(text)
+            gallery.calibration = _saving.read_text(_CALIBRATION, folder, path, Calibration.from_json)
         return gallery
 
     def save(self, path):
         """Replace the folder ``index`` in ``path`` in one step."""
         Path(path).mkdir(parents=True, exist_ok=True)
-        _folder.write(Path(path) / FOLDER, self.write)
+        _snapshot.write(Path(path) / FOLDER, self.write)
 
     @classmethod
     def load(cls, path):
         """Read what ``save`` wrote, or the index in what ``model.save`` wrote."""
         path = Path(path)
-        if (path / FOLDER / _folder.MANIFEST).exists():
-            with _folder.opened(path / FOLDER) as (manifest, folder):
+        if (path / FOLDER / _snapshot.MANIFEST).exists():
+            with _snapshot.opened(path / FOLDER) as (manifest, folder):
                 return cls.read(folder, path, facts=manifest)
         if (path / "assets" / FOLDER / _STATE).exists():
             return cls.read(path / "assets" / FOLDER, path)
         if path.is_file() and zipfile.is_zipfile(path):
-            _parts.check_archive(path)
+            _saving.check_archive(path)
             with zipfile.ZipFile(path) as archive, TemporaryDirectory() as folder:
                 names = [name for name in archive.namelist() if name.startswith(f"assets/{FOLDER}/")]
                 archive.extractall(folder, names)

@@ -36,33 +36,51 @@ PARTS = [f"{part}/{name}.png" for part in ("train", "val") for name in ("cat/1",
 
 
 @pytest.mark.parametrize(
-    ("names", "call"),
+    ("names", "meant"),
     [
-        (PARTS, "data.from_folder({root!r}, split='train')"),
-        (["Test/cat/1.png", "Training/cat/1.png"], "data.from_folder({root!r}, split='Training')"),
-        (["train/cat/1.png", "train/dog/1.png"], "data.from_folder({root!r}, split='train')"),
-        (["train/cat/1.png", "test/1.png"], "data.from_folder({root!r}, split='train')"),
-        (["train/cat/1.png", "notes/cat/1.txt"], "data.from_folder({root!r}, split='train')"),
+        (PARTS, ("", "train")),
+        (["Test/cat/1.png", "Training/cat/1.png"], ("", "Training")),
+        (["train/cat/1.png", "train/dog/1.png"], ("", "train")),
+        (["train/cat/1.png", "test/1.png"], ("", "train")),
+        (["train/cat/1.png", "notes/cat/1.txt"], ("", "train")),
         (
             ["one/cat/1.png", "one/dog/1.png", "two/dog/1.png", "two/cat/1.png", "two/eel/1.png"],
-            "data.from_folder({root!r}, split='one')",
+            ("", "one"),
         ),
-        (["images/cat/1.png", "images/dog/1.png"], "data.from_folder({root!r}/images)"),
-        (["a/images/cat/1.png", "a/images/dog/1.png"], "data.from_folder({root!r}/a/images)"),
-        (
-            ["images/train/cat/1.png", "images/val/cat/1.png"],
-            "data.from_folder({root!r}/images, split='train')",
-        ),
+        (["images/cat/1.png", "images/dog/1.png"], ("images", None)),
+        (["a/images/cat/1.png", "a/images/dog/1.png"], ("a/images", None)),
+        (["images/train/cat/1.png", "images/val/cat/1.png"], ("images", "train")),
     ],
 )
-def test_a_folder_above_the_class_folders_is_refused_and_the_call_named(tmp_path, names, call):
+def test_a_folder_above_the_class_folders_is_refused_and_the_right_one_named(tmp_path, names, meant):
     with pytest.raises(ValueError, match=r"holds only folders, such as .*: the classes seem to lie") as error:
         data.from_folder(fill(tmp_path, *names))
-    path, _, rest = call.partition("{root!r}")[2].partition(",")
-    folder = str(tmp_path) + path.removesuffix(")")
-    expected = f"data.from_folder({folder!r},{rest}" if rest else f"data.from_folder({folder!r})"
-    assert f"Call {expected};" in str(error.value)
-    assert len(eval(expected, {"data": data})) > 0
+    folder, split = tmp_path / meant[0], meant[1]
+    hint = f"Read {str(folder)!r} instead;"
+    if split is not None:
+        hint = (
+            f"Call data.from_folder({str(folder)!r}, split={split!r}), or read {str(folder / split)!r} alone;"
+        )
+    assert hint in str(error.value)
+    assert len(data.from_folder(folder, split=split)) > 0
+    with pytest.raises(ValueError, match="the classes seem to lie below"):
+        data.list_images(tmp_path)
+
+
+def test_images_are_listed_without_being_opened(tmp_path):
+    root = fill(tmp_path, *PARTS, "train/dog/2.svg")
+    (root / "train/eel").mkdir()
+    (root / "train/cat/1.png").write_text("this is no image")
+    found = data.list_images(root, split="val")
+    assert repr(found) == "ImageFiles(3 files, 2 class folders, 0 skipped)"
+    assert (found.class_names, found.folders, found.first_id) == (("cat", "dog", "eel"), ("cat", "dog"), 3)
+    assert found.files == tuple(root / f"val/{name}.png" for name in ("cat/1", "cat/2", "dog/1"))
+    found = data.list_images(str(root / "train"), class_names=["fox", "eel", "dog", "cat"])
+    assert found.labels.tolist() == [3, 3, 2]
+    assert found.folders == ("cat", "dog", "eel")
+    assert [(path.name, reason) for path, reason in found.skipped] == [
+        ("2.svg", "a drawing cannot be read; save it as JPEG or PNG first")
+    ]
 
 
 @pytest.mark.parametrize(

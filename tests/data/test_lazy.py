@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from simnb import data
-from simnb.data import image_file, records, source, tfds
+from simnb.data import image_file, source, tfds
 from simnb.models import embed
 from simnb.samplers import BalancedBatches
 
@@ -292,7 +292,7 @@ def assert_same_examples(lazily, eager):
 def test_lazy_tfds_has_the_same_pixels_in_either_format(
     tfrecords, array_records, monkeypatch, split, labels_at_once
 ):
-    monkeypatch.setattr(records, "LABELS_AT_ONCE", labels_at_once)
+    monkeypatch.setattr(tfds, "LABELS_AT_ONCE", labels_at_once)
     eager = data.load("tiny", split=split, data_dir=tfrecords)
     for folder in (tfrecords, array_records):
         assert_same_examples(data.load("tiny", split=split, data_dir=folder, lazy=True), eager)

@@ -17,9 +17,11 @@ import shutil
 import sqlite3
 import stat
 import tempfile
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from simnb._files import sync
+from simnb._types import AnyPath
 
 FORMAT = 1
 MANIFEST = "manifest.json"
@@ -31,11 +33,11 @@ _BLOCK = 2**20
 _REMEDY = "put back a copy of the folder from before, or delete it and save anew"
 
 
-def write(path, fill):
+def write(path: AnyPath, fill: Callable[[Path], Mapping[str, object]]) -> None:
     """Write a folder, or replace one that was written before.
 
     Args:
-        path: Name of the folder; the one it lies in must exist.
+        path: The folder to write; the one it lies in must exist.
         fill: Called with an empty folder, into which it writes the files; returns a dict of plain values for
             the manifest.
 
@@ -80,7 +82,7 @@ def _prepare(path, new, fill):
 
 
 @contextlib.contextmanager
-def opened(path):
+def opened(path: AnyPath) -> Iterator[tuple[dict, Path]]:
     """Read a folder that ``write`` wrote; nothing in it is touched, so it may be read-only.
 
     Gives the manifest and a temporary folder with copies of the files: those that were checked are those that

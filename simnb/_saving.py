@@ -1,0 +1,285 @@
+"""A search in one folder: the files it is made of, and how each is written and read."""
+
+import contextlib
+import errno
+import io
+import json
+import warnings
+import zipfile
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePath
+from typing import TypeVar
+
+from simnb import __version__, _checks, _snapshot
+from simnb._keras import keras
+from simnb._types import AnyPath, KerasObject
+from simnb.calibration import Calibration, MatchProbability
+from simnb.index import Index, open_index
+from simnb.index.opening import names_a_file
+
+MODEL = "model.keras"
+GALLERY = "gallery.sqlite"
+STATE = "search.json"
+CALIBRATION = "calibration.json"
+PROBABILITY = "probability.json"
+
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True)
+class SavedSearch:
+    """What a ``SimilaritySearch`` is made of; ``model`` may be any function as long as it is not saved."""
+
+    model: KerasObject
+    index: Index
+    batch_size: int
+    class_names: tuple[str, ...] | None
+    indexed_examples: set[int]
+    calibration: Calibration | None
+    probability: MatchProbability | None
+
+
+def save(saved: SavedSearch, path: AnyPath, *, with_model: bool) -> None:
+    """Write a search into a folder, or replace one; see ``SimilaritySearch.save``."""
+    if with_model:
+        _check_savable(saved.model)
+    batch_size = _checks.positive_int(saved.batch_size, name="batch_size")
+    len(saved.index)  # a closed index says so before there is a folder
+
+    def fill(folder):
+        facts = {"simnb": __version__, **write_gallery(saved.index, folder)}
+        state = {
+            "batch_size": batch_size,
+            "class_names": saved.class_names,
+            "indexed_examples": sorted(saved.indexed_examples),
+        }
+        texts = {STATE: json.dumps(state)}
+        if saved.calibration is not None:
+            texts[CALIBRATION] = saved.calibration.to_json()
+        if saved.probability is not None:
+            texts[PROBABILITY] = saved.probability.to_json()
+        for name, text in texts.items():
+            (folder / name).write_text(text, encoding="utf-8")
+        if with_model:
+            _write_model(saved.model, folder)
+        return facts
+
+    _snapshot.write(path, fill)
+
+
+def load(
+    path: AnyPath, *, model: KerasObject | None, uri: AnyPath, search: str, recall: float
+) -> SavedSearch:
+    """Read what ``save`` wrote; see ``SimilaritySearch.load``."""
+    with _snapshot.opened(path) as (manifest, folder):
+        names = set(manifest["files"])
+        if not {GALLERY, STATE} <= names:
+            raise ValueError(f"{path} is not a saved search: it has no {GALLERY} or no {STATE}")
+        if model is None and MODEL not in names:
+            raise ValueError(f"{path} was saved without its model: pass the embedder, load(path, model=...)")
+        state = read_text(STATE, folder, path, _checked_state)
+        calibration = probability = None
+        if CALIBRATION in names:
+            calibration = read_text(CALIBRATION, folder, path, Calibration.from_json)
+        if PROBABILITY in names:
+            probability = read_text(PROBABILITY, folder, path, MatchProbability.from_json)
+        model = _read_model(folder, path) if model is None else model
+        index = read_gallery(folder, path, facts=manifest, uri=uri, search=search, recall=recall)
+    return SavedSearch(model, index, calibration=calibration, probability=probability, **state)
+
+
+def read_text(name: str, folder: Path, path: AnyPath, parse: Callable[[str], _T]) -> _T:
+    """What ``parse`` makes of a text file of a folder.
+
+    Args:
+        name: Name of the file.
+        folder: The folder it is read from.
+        path: The folder that messages name instead.
+        parse: Called with the text.
+    """
+    with explained(name, folder, path):
+        return parse((folder / name).read_text(encoding="utf-8"))
+
+
+def _checked_state(text):
+    """What ``search.json`` holds, by the names that ``SavedSearch`` has for it."""
+    state = json.loads(text)
+    if not isinstance(state, dict):
+        raise ValueError(f"it must hold an object, got {type(state).__name__}")
+    missing = {"batch_size", "class_names", "indexed_examples"} - set(state)
+    if missing:
+        raise ValueError(f"it lacks {', '.join(sorted(missing))}")
+    size, names, ids = state["batch_size"], state["class_names"], state["indexed_examples"]
+    if type(size) is not int or size < 1:
+        raise ValueError(f"batch_size must be an integer of at least 1, got {size!r}")
+    if names is not None and not (isinstance(names, list) and all(isinstance(n, str) for n in names)):
+        raise ValueError(f"class_names must be a list of strings or null, got {names!r}")
+    if not isinstance(ids, list) or not all(type(one) is int and 0 <= one < 2**62 for one in ids):
+        raise ValueError(f"indexed_examples must be a list of ids, got {ids!r}")
+    names = None if names is None else tuple(names)
+    return {"batch_size": size, "class_names": names, "indexed_examples": set(ids)}
+
+
+def _check_savable(model):
+    """Refuse an embedder that is a plain function: only Keras knows how to write what it computes."""
+    if not isinstance(model, keras.Model):
+        raise ValueError(
+            f"model must be a Keras model to be saved, got {type(model).__name__}; save(path, model=False) "
+            "keeps all the rest, and load(path, model=...) takes the embedder"
+        )
+
+
+def _write_model(model, folder):
+    """Write a Keras model, and see that it can be loaded: nobody wants to find out later."""
+    try:
+        with warnings.catch_warnings():
+            # Of a loss, which is not loaded; what a Lambda layer would run is refused below.
+            warnings.filterwarnings("ignore", "The object being serialized includes a `lambda`")
+            keras.saving.save_model(model, folder / MODEL)
+        _load(folder / MODEL)
+    except OSError:
+        raise
+    except Exception as error:
+        raise ValueError(
+            f"the model {model.name!r} could not be saved and loaded again ({error}); replace what cannot "
+            "be, such as Lambda layers, by layers registered with keras.saving."
+            "register_keras_serializable, or use save(path, model=False) and load(path, model=...)"
+        ) from error
+
+
+def _read_model(folder, path):
+    """The Keras model of a folder; ``path`` is what messages call it."""
+    with explained(MODEL, folder, path, hint="; define its own layers first, or pass load(path, model=...)"):
+        check_archive(folder / MODEL)
+        return _load(folder / MODEL)
+
+
+def check_archive(file: Path) -> None:
+    """Refuse a ``.keras`` file that becomes larger when it is read; no array is read for this check."""
+    if not zipfile.is_zipfile(file):  # Keras raises its own error
+        return
+    with zipfile.ZipFile(file) as archive:
+        parts = archive.infolist()
+        # Keras compresses nothing; what is compressed may be a thousand times as large, whatever it says.
+        packed = [part.filename for part in parts if part.compress_type != zipfile.ZIP_STORED]
+        if packed:
+            raise ValueError(f"{packed[0]!r} in it is compressed, which Keras does not do")
+        _check_size("its parts", sum(part.file_size for part in parts), file.stat().st_size)
+        for part in parts:
+            if part.filename.endswith(".h5"):
+                weights = archive.read(part)
+                _check_size(f"the arrays of {part.filename!r}", _array_bytes(weights), len(weights))
+
+
+def _array_bytes(weights):
+    """How many bytes the arrays of an HDF5 file have once they are read; none is read here."""
+    import h5py
+
+    sizes = []
+    with h5py.File(io.BytesIO(weights), "r") as opened:
+        opened.visititems(lambda _, part: sizes.append(getattr(part, "nbytes", 0)))
+    return sum(sizes)
+
+
+def _check_size(what, inside, size):
+    if inside > size:
+        raise ValueError(f"{what} have {inside:,} bytes, but the file has {size:,}: Keras compresses nothing")
+
+
+def write_gallery(index: Index, folder: Path) -> dict[str, object]:
+    """Write the rows of an index, wherever it lives; return what is in the file."""
+    index.save(folder / GALLERY)
+    with contextlib.closing(
+        open_index(folder / GALLERY)
+    ) as saved:  # others may have changed the index meanwhile
+        facts = _facts(saved)
+    if any(folder.glob(f"{GALLERY}-*")):  # SQLite says nothing where it could not fold its log into the file
+        raise OSError(errno.ENOSPC, "there is no room for all rows", str(folder / GALLERY))
+    return facts
+
+
+def _facts(index):
+    return {"distance": index.distance, "dim": index.dim, "rows": len(index)}
+
+
+def read_gallery(
+    folder: Path,
+    path: AnyPath,
+    *,
+    facts: Mapping[str, object] | None,
+    uri: AnyPath,
+    search: str,
+    recall: float,
+) -> Index:
+    """Bring the rows of a folder into a new index.
+
+    Args:
+        folder: Where the file is that was checked.
+        path: What messages call it.
+        facts: What ``write_gallery`` returned, among others; None where that is not known.
+        uri: Where the rows are to live: what ``open_index`` takes; there must be none yet.
+        search: As in ``open_index``.
+        recall: As in ``open_index``.
+
+    Returns:
+        The index.
+
+    Raises:
+        ValueError: If there are rows at ``uri``, or the file cannot be read or does not match the facts.
+    """
+    with contextlib.ExitStack() as stack:
+        with explained(GALLERY, folder, path):
+            saved = stack.enter_context(contextlib.closing(open_index(folder / GALLERY)))
+            found = _facts(saved)
+            expected = found if facts is None else {name: facts.get(name) for name in found}
+            if found != expected:
+                raise ValueError(f"it should have {expected}, but has {found}")
+        if names_a_file(str(uri)):
+            if Path(uri).exists():
+                raise ValueError(_taken(uri))
+            open_index(search=search, recall=recall)  # refuses what is wrong before there is a file
+            with explained(GALLERY, folder, path):
+                saved.save(uri)
+            return open_index(uri, search=search, recall=recall)
+        with explained(GALLERY, folder, path):
+            rows = saved.get()
+        return _filled(uri, rows, saved, {"search": search, "recall": recall})
+
+
+def _filled(uri, rows, saved, options):
+    """A new index at ``uri`` with the rows of a saved one."""
+    index = open_index(uri, distance=saved.distance, class_names=saved.class_names, **options)
+    if len(index):
+        index.close()
+        raise ValueError(_taken(uri))
+    try:
+        if len(rows):
+            index.add(rows.embeddings, rows.labels, rows.metadata, ids=rows.ids)
+    except BaseException:
+        index.close()
+        raise
+    if uri == "memory:":
+        index.number_from(saved.next_id)  # ids of removed rows are not given out again
+    return index
+
+
+@contextlib.contextmanager
+def explained(name: str, folder: Path, path: AnyPath, *, hint: str = "") -> Iterator[None]:
+    """Say which part it is that cannot be read, and call it by its own place, not that of the copy."""
+    try:
+        yield
+    except Exception as error:
+        # HDF5 raises OSError for damaged content too, but then without an errno.
+        if isinstance(error, OSError) and (error.errno or name == GALLERY):
+            raise
+        text = str(error).replace(str(folder), str(path))
+        raise ValueError(f"{name} of {path} cannot be read: {text}{hint}") from error
+
+
+def _load(file):
+    return keras.saving.load_model(file, compile=False, safe_mode=True)
+
+
+def _taken(uri):
+    return f"uri must name a new index, but there is one at {uri!r}: choose another, or remove it"

@@ -11,7 +11,8 @@ import simnb
 
 PACKAGE = Path(simnb.__file__).parent
 FLOORS = [
-    {"__version__", "_checks", "_files", "_folder", "_terminal", "_text", "_threads", "_types", "_warnings"},
+    {"__version__", "_checks", "_files", "_folder", "_terminal", "_text", "_threads", "_types", "_warnings"}
+    | {"_table"},
     {"_keras", "_replicas", "augmentation", "distances", "data"},
     {"index", "losses", "layers", "samplers", "metrics", "projection"},
     {"_parts", "models", "matching"},

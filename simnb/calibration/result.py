@@ -1,10 +1,10 @@
 """A calibration: its cutpoints, what they were counted on, and where they may be used."""
 
 from dataclasses import dataclass
-from html import escape
 
 import numpy as np
 
+from simnb import _table
 from simnb._warnings import warn
 from simnb.calibration import _json
 from simnb.calibration.curves import METRICS, Curves
@@ -191,21 +191,13 @@ class Calibration:
 
     def __repr__(self) -> str:
         """Print the small table."""
-        head, rows = self._table()
-        widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
-        lines = ("  ".join(c.rjust(w) for c, w in zip(row, widths, strict=True)) for row in (head, *rows))
-        return "\n".join([self._caption(), *lines])
+        return f"{self._caption()}\n{_table.as_text(*self._rows())}"
 
     def _repr_html_(self) -> str:
-        head, rows = self._table()
-        cells = "".join(f"<th>{escape(name.replace('_', ' '))}</th>" for name in head)
-        body = "".join(f"<tr>{''.join(f'<td>{escape(c)}</td>' for c in row)}</tr>" for row in rows)
-        return (
-            f"<table><caption>{escape(self._caption())}</caption>"
-            f"<thead><tr>{cells}</tr></thead><tbody>{body}</tbody></table>"
-        )
+        head, rows = self._rows()
+        return _table.as_html([name.replace("_", " ") for name in head], rows, caption=self._caption())
 
-    def _table(self):
+    def _rows(self):
         rows = []
         for name, chosen in self.cutpoints.items():
             rates = (_percent(chosen.rates[metric]) for metric in METRICS)

@@ -1,14 +1,22 @@
 """How good the answers are: matches against the truth."""
 
 import numbers
+from collections.abc import Iterable
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from simnb import _checks
-from simnb.index.protocol import UNKNOWN
+from simnb.index import UNKNOWN
 
 
-def match_rates(accepted_right, accepted_wrong, rejected, accepted_unknown, rejected_unknown):
+def match_rates(
+    accepted_right: ArrayLike,
+    accepted_wrong: ArrayLike,
+    rejected: ArrayLike,
+    accepted_unknown: ArrayLike,
+    rejected_unknown: ArrayLike,
+) -> dict[str, NDArray[np.float64]]:
     """The calibration metrics, from counts of queries.
 
     Args:
@@ -43,14 +51,16 @@ def match_rates(accepted_right, accepted_wrong, rejected, accepted_unknown, reje
         }
 
 
-def evaluate_matches(predicted, labels, *, known_labels=None):
+def evaluate_matches(
+    predicted: ArrayLike, labels: ArrayLike, *, known_labels: Iterable[int] | int | None = None
+) -> dict[str, float]:
     """Measure answers against the truth.
 
     Args:
         predicted: Label given to each query, ``UNKNOWN`` where it was rejected, shape [num_queries].
         labels: True class of each query, shape [num_queries].
         known_labels: The classes of the gallery. A query of any other class is unknown, and right
-            when it is rejected. When left out, only queries labelled ``UNKNOWN`` are.
+            when it is rejected. None where only queries labelled ``UNKNOWN`` are.
 
     Returns:
         A dict of floats with the names ``match_rates`` gives.
@@ -78,7 +88,9 @@ def outcomes(predicted, labels, known_labels=None):
     )
 
 
-def known_queries(labels, known_labels=None):
+def known_queries(
+    labels: NDArray[np.int64], known_labels: Iterable[int] | int | None = None
+) -> NDArray[np.bool_]:
     """Whether each label is of a known class: in ``known_labels``, or not ``UNKNOWN`` without them."""
     known = labels != UNKNOWN
     if known_labels is None:

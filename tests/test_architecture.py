@@ -17,13 +17,13 @@ FLOORS = [
     {"index", "losses", "layers", "samplers", "metrics", "projection"},
     {"_parts", "models", "matching"},
     {"calibration", "training"},
-    {"search", "plots", "scale", "protocols"},
+    {"search", "plots", "scale", "evaluation"},
     {"widgets"},
     {"tfsim"},
 ]
 FLOOR = {module: floor for floor, modules in enumerate(FLOORS) for module in modules}
 ARRAY_HALF = {"augmentation", "distances", "data", "index", "metrics", "matching", "calibration", "plots"}
-ARRAY_HALF |= {"projection", "protocols"}
+ARRAY_HALF |= {"projection", "evaluation"}
 # metrics measures Neighbors, which index defines on the same floor; _replicas is about one backend of _keras;
 # a folder is made of files.
 SAME_FLOOR = {("metrics", "index"), ("_replicas", "_keras"), ("_folder", "_files")}

@@ -131,7 +131,7 @@ def calibrate(
         k=neighbors.k,
         distance=neighbors.distance,
         seed=seed,
-        gallery=getattr(gallery, "fingerprint", gallery),
+        gallery=gallery if gallery is None or isinstance(gallery, str) else gallery.fingerprint,
     )
 
 
@@ -174,7 +174,6 @@ def compare_per_class(
     folds = _checks.positive_int(folds, name="folds")
     if not 2 <= folds <= len(labels):
         raise ValueError(f"folds must be from 2 to the {len(labels)} queries, got {folds}")
-    options = {"maximize": maximize, "targets": targets, "matcher": matcher, "shrinkage": shrinkage}
     known = known_queries(labels, known_labels)
     fold = _deal(np.where(known, labels, -1), folds, seed)
     predicted = {"single": np.empty_like(labels), "per_class": np.empty_like(labels)}
@@ -182,9 +181,15 @@ def compare_per_class(
         apart = fold == number
         rest = neighbors[~apart]
         for name, answers in predicted.items():
-            of_classes = name == "per_class"
             chosen = calibrate(
-                rest, labels[~apart], known_labels=known_labels, per_class=of_classes, **options
+                rest,
+                labels[~apart],
+                known_labels=known_labels,
+                matcher=matcher,
+                maximize=maximize,
+                targets=targets,
+                per_class=name == "per_class",
+                shrinkage=shrinkage,
             )
             answers[apart] = match(neighbors[apart], chosen.limits(), matcher=matcher).labels
     return {

@@ -64,7 +64,7 @@ class Curves:
         order = np.argsort(distances[answered])
         ordered = distances[answered][order]
         # The last of equal distances: they are accepted together.
-        last = np.flatnonzero(np.append(ordered[1:] != ordered[:-1], True)) if len(ordered) else []
+        last = np.flatnonzero(np.append(ordered[1:] != ordered[:-1], len(ordered) > 0))
 
         def accepted(these):
             counts = np.cumsum(these[answered][order], dtype=np.int64)

@@ -42,6 +42,8 @@ class Goal:
 
     def met(self, values: NDArray[np.floating] | float) -> NDArray[np.bool_] | bool:
         """Whether values of the metric keep to the target; NaN does not."""
+        if self.target is None:
+            raise ValueError(f"{self} has no target to keep to")
         return values >= self.target if METRICS[self.metric] else values <= self.target
 
 

@@ -69,7 +69,7 @@ def compare_distances(one: ArrayLike, other: ArrayLike) -> Drift:
         warnings.filterwarnings("ignore", "ks_2samp: Exact calculation unsuccessful", RuntimeWarning)
         result = ks_2samp(one, other)
     at = float(result.statistic_location)
-    shares = tuple(float((sample <= at).mean()) for sample in (one, other))
+    shares = float((one <= at).mean()), float((other <= at).mean())
     return Drift(float(result.statistic), np.inf if at == _FAR else at, float(result.pvalue), shares)
 
 

@@ -143,15 +143,15 @@ def fit_probability(
         )
     distances, right = matches.distances[some].astype(np.float64), right[some]
     if method == "isotonic":
-        curve = _isotonic(distances, right)
+        places, values = _isotonic(distances, right)
     else:
         if right.all() or not right.any():
             raise ValueError(
                 f"platt needs right and wrong matches, got {right.sum()} right of {len(right)}; "
                 'give it other queries, or use method="isotonic"'
             )
-        curve = np.empty(0), _platt(distances, right)
-    return MatchProbability(method, *curve, matcher, len(right))
+        places, values = np.empty(0), _platt(distances, right)
+    return MatchProbability(method, places, values, matcher, len(right))
 
 
 def _isotonic(distances, right):

@@ -125,9 +125,9 @@ class Calibration:
 
     def check_gallery(self, gallery: Index | str | None) -> None:
         """Warn where an index, or its fingerprint, is not the one that was calibrated with."""
-        fingerprint = getattr(gallery, "fingerprint", gallery)
-        if fingerprint is None or self.gallery is None:
+        if gallery is None or self.gallery is None:
             return
+        fingerprint = gallery if isinstance(gallery, str) else gallery.fingerprint
         # "60,000 rows" or "60,000 rows, 0123456789abcdef": an engine may know only their number.
         now, then = fingerprint.split(", "), self.gallery.split(", ")
         if any(one != other for one, other in zip(now, then, strict=False)):

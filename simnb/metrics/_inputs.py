@@ -1,18 +1,19 @@
 """Complaints about numbers, distances and flags of queries, in the voice of ``simnb._checks``."""
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from simnb import _checks
 from simnb.index.protocol import check_distances
 
 
-def distances(values):
+def distances(values: ArrayLike) -> np.ndarray:
     """Return ``values`` as numbers of shape [num_queries], ``inf`` for no neighbor, or raise ValueError."""
     array = row(values, name="distances")
     return check_distances(array) if array.dtype.kind == "f" else array
 
 
-def flags(values, *, count, name, of="distances"):
+def flags(values: ArrayLike, *, count: int, name: str) -> NDArray[np.bool_]:
     """Return ``values`` as booleans of shape [count], or raise ValueError."""
     array = np.asarray(values)
     if array.dtype != bool or array.ndim != 1:
@@ -20,11 +21,13 @@ def flags(values, *, count, name, of="distances"):
             f"{name} must be booleans of shape [num_queries], got {array.dtype} of shape {array.shape}"
         )
     if len(array) != count:
-        raise ValueError(f"{name} and {of} must have the same length, got {len(array)} and {count}")
+        raise ValueError(f"{name} and distances must have the same length, got {len(array)} and {count}")
     return array
 
 
-def both_kinds(known, *, name="queries", kinds=("known", "unknown")):
+def both_kinds(
+    known: NDArray[np.bool_], *, name: str = "queries", kinds: tuple[str, str] = ("known", "unknown")
+) -> None:
     """Raise ValueError unless some flags are true and some false: a curve needs both."""
     count = int(np.count_nonzero(known))
     if count in (0, len(known)):
@@ -34,7 +37,7 @@ def both_kinds(known, *, name="queries", kinds=("known", "unknown")):
         )
 
 
-def row(values, *, name):
+def row(values: ArrayLike, *, name: str) -> np.ndarray:
     """Return ``values`` as numbers of shape [num_queries], or raise ValueError."""
     array = np.asarray(values)
     if array.dtype.kind not in "fiub" or array.ndim != 1:

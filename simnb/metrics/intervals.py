@@ -9,11 +9,11 @@ References:
     Efron and Tibshirani, An Introduction to the Bootstrap, 1993 (percentile intervals, strata, pairs).
 """
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from simnb import _checks
 from simnb.metrics import _inputs, open_set
@@ -88,9 +88,9 @@ def bootstrap_mean(
     """
     bootstrap = Bootstrap.of(confidence, resamples, seed)
     scores = _scores(scores)
-    scores, strata = _scored(scores, _strata(strata, count=len(scores)))
-    means = bootstrap.sums(scores[:, None], strata)[:, 0] / len(scores)
-    return bootstrap.interval(scores.mean(), means)
+    counted, groups = _scored(scores, _strata(strata, count=len(scores)))
+    means = bootstrap.sums(counted[:, None], groups)[:, 0] / len(counted)
+    return bootstrap.interval(counted.mean(), means)
 
 
 def bootstrap_ratio(
@@ -156,8 +156,16 @@ def bootstrap_auroc(
     Raises:
         ValueError: If a distance is NaN, the lengths differ, or not both kinds of queries are there.
     """
-    options = {"strata": strata, "confidence": confidence, "resamples": resamples, "seed": seed}
-    return open_set_intervals(distances, known, names=["auroc"], **options)["auroc"]
+    intervals = open_set_intervals(
+        distances,
+        known,
+        names=["auroc"],
+        strata=strata,
+        confidence=confidence,
+        resamples=resamples,
+        seed=seed,
+    )
+    return intervals["auroc"]
 
 
 def open_set_intervals(
@@ -234,9 +242,8 @@ def match_intervals(
         ValueError: If there is no query or the lengths differ.
     """
     bootstrap = Bootstrap.of(confidence, resamples, seed)
-    labels, counted = outcomes(predicted, labels, known_labels)
-    strata = _strata(strata, count=len(labels), of="predicted")
-    return rate_intervals(np.stack(counted), strata, bootstrap)
+    counted = outcomes(predicted, labels, known_labels)
+    return rate_intervals(counted, _strata(strata, count=counted.shape[1], of="predicted"), bootstrap)
 
 
 def compare(
@@ -273,8 +280,8 @@ def compare(
     scores_b = _scores(scores_b, name="scores_b")
     _checks.same_length(scores_a, scores_b, "scores_a and scores_b")
     strata = _strata(strata, count=len(scores_a), of="scores_a")
-    gain, strata = _scored(scores_a - scores_b, strata)
-    means = bootstrap.sums(gain[:, None], strata)[:, 0] / len(gain)
+    gain, groups = _scored(scores_a - scores_b, strata)
+    means = bootstrap.sums(gain[:, None], groups)[:, 0] / len(gain)
     better = (means > 0).mean() + (means == 0).mean() / 2
     return Comparison(bootstrap.interval(gain.mean(), means), float(better))
 
@@ -294,12 +301,12 @@ class Bootstrap:
     seed: int = 0
 
     @classmethod
-    def of(cls, confidence, resamples, seed) -> "Bootstrap":
+    def of(cls, confidence: float, resamples: int, seed: int) -> "Bootstrap":
         """Check the options that every interval has."""
         confidence = _checks.number(confidence, name="confidence", above=0, below=1)
         return cls(confidence, _checks.positive_int(resamples, name="resamples"), _checks.seed(seed))
 
-    def interval(self, value, samples) -> Interval:
+    def interval(self, value: float, samples: np.ndarray) -> Interval:
         """The middle of the samples that are numbers; NaN where none is, or the value is not."""
         low = high = np.nan
         samples = samples[~np.isnan(samples)]
@@ -307,11 +314,13 @@ class Bootstrap:
             low, high = np.quantile(samples, [(1 - self.confidence) / 2, (1 + self.confidence) / 2])
         return Interval(float(value), float(low), float(high), self.confidence)
 
-    def intervals(self, values, samples) -> list[Interval]:
+    def intervals(self, values: np.ndarray, samples: np.ndarray) -> list[Interval]:
         """An interval for each column: of values [num_columns] and samples [resamples, num_columns]."""
         return [self.interval(value, column) for value, column in zip(values, samples.T, strict=True)]
 
-    def strata_sums(self, columns, strata) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    def strata_sums(
+        self, columns: np.ndarray, strata: np.ndarray | None
+    ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """The queries of each stratum, and the sums of their columns in every resample.
 
         Args:
@@ -333,11 +342,11 @@ class Bootstrap:
                 part[:] = _times(drawn, count) @ own
             yield rows, sums
 
-    def sums(self, columns, strata) -> np.ndarray:
+    def sums(self, columns: np.ndarray, strata: np.ndarray | None) -> np.ndarray:
         """Sums of the columns in every resample, shape [resamples, num_columns]."""
-        return sum(part for _, part in self.strata_sums(columns, strata))
+        return np.sum([part for _, part in self.strata_sums(columns, strata)], axis=0)
 
-    def weights(self, count, strata) -> Iterator[np.ndarray]:
+    def weights(self, count: int, strata: np.ndarray | None) -> Iterator[np.ndarray]:
         """How often each query was drawn, for some resamples at a time: shape [some, num_queries] int64."""
         rng = np.random.default_rng(self.seed)
         groups = _groups(strata, count)
@@ -352,7 +361,12 @@ class Bootstrap:
             yield _times(order[drawn + starts], count)
 
 
-def curve_intervals(curves, formulas, strata, bootstrap) -> dict[str, Interval]:
+def curve_intervals(
+    curves: open_set.Curves,
+    formulas: Mapping[str, Callable[[open_set.Counts], np.ndarray]],
+    strata: np.ndarray | None,
+    bootstrap: Bootstrap,
+) -> dict[str, Interval]:
     """Intervals of what formulas, by name, make of ``open_set.Curves``."""
     # Strata of known and of unknown queries, within those that were given.
     given = 0 if strata is None else 2 * np.unique(strata, return_inverse=True)[1]
@@ -367,7 +381,9 @@ def curve_intervals(curves, formulas, strata, bootstrap) -> dict[str, Interval]:
     }
 
 
-def rate_intervals(counted, strata, bootstrap) -> dict[str, Interval]:
+def rate_intervals(
+    counted: np.ndarray, strata: np.ndarray | None, bootstrap: Bootstrap
+) -> dict[str, Interval]:
     """Intervals of ``match_rates``, from the counts that each query is in: shape [5, num_queries] bool."""
     outcome, kinds = np.argmax(counted, axis=0), len(counted)
     place = np.zeros(len(outcome), int) if strata is None else np.unique(strata, return_inverse=True)[1]
@@ -382,7 +398,7 @@ def rate_intervals(counted, strata, bootstrap) -> dict[str, Interval]:
         drawn += rng.multinomial(each, part / each[:, None], size=(resamples, len(part))).sum(axis=1)
     samples = match_rates(*drawn.T)
     values = match_rates(*table.sum(axis=0))
-    return {name: bootstrap.interval(values[name], samples[name]) for name in values}
+    return {name: bootstrap.interval(float(values[name]), samples[name]) for name in values}
 
 
 def _times(drawn, count):
@@ -407,7 +423,7 @@ def _scored(scores, strata):
     return scores[scored], None if strata is None else strata[scored]
 
 
-def _scores(values, *, name="scores"):
+def _scores(values: ArrayLike, *, name: str = "scores") -> NDArray[np.float64]:
     """Return ``values`` as float64 of shape [num_queries], NaN for no score, or raise ValueError."""
     array = _inputs.row(values, name=name).astype(np.float64)
     if np.isinf(array).any():
@@ -417,6 +433,6 @@ def _scores(values, *, name="scores"):
     return array
 
 
-def _strata(values, *, count, of="scores"):
+def _strata(values: ArrayLike | None, *, count: int, of: str = "scores") -> NDArray[np.int64] | None:
     """Return ``values`` as int64 of shape [count], None where there are none, or raise ValueError."""
     return None if values is None else _checks.labels(values, count=count, name="strata", of=of)

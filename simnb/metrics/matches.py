@@ -1,6 +1,5 @@
 """How good the answers are: matches against the truth."""
 
-import numbers
 from collections.abc import Iterable
 
 import numpy as np
@@ -68,24 +67,21 @@ def evaluate_matches(
     Raises:
         ValueError: If there is no query or the lengths differ.
     """
-    counts = (counted.sum() for counted in outcomes(predicted, labels, known_labels)[1])
+    counts = outcomes(predicted, labels, known_labels).sum(axis=1)
     return {name: float(rate) for name, rate in match_rates(*counts).items()}
 
 
-def outcomes(predicted, labels, known_labels=None):
-    """The labels, checked, and which queries are counted in each of the counts of ``match_rates``."""
+def outcomes(
+    predicted: ArrayLike, labels: ArrayLike, known_labels: Iterable[int] | int | None = None
+) -> NDArray[np.bool_]:
+    """Which of the counts of ``match_rates`` each query is in: shape [5, num_queries]."""
     predicted = _checks.not_empty(_checks.labels(predicted, name="predicted"), name="predicted")
     labels = _checks.labels(labels, count=len(predicted), of="predicted")
     known = known_queries(labels, known_labels)
     accepted = predicted != UNKNOWN
     right = accepted & known & (predicted == labels)
-    return labels, (
-        right,
-        accepted & known & ~right,
-        ~accepted & known,
-        accepted & ~known,
-        ~accepted & ~known,
-    )
+    wrong = accepted & known & ~right
+    return np.stack([right, wrong, ~accepted & known, accepted & ~known, ~accepted & ~known])
 
 
 def known_queries(
@@ -95,6 +91,5 @@ def known_queries(
     known = labels != UNKNOWN
     if known_labels is None:
         return known
-    single = isinstance(known_labels, numbers.Integral)
-    known_labels = [known_labels] if single else list(known_labels)
-    return known & np.isin(labels, _checks.labels(known_labels, name="known_labels"))
+    listed = list(known_labels) if isinstance(known_labels, Iterable) else [known_labels]
+    return known & np.isin(labels, _checks.labels(listed, name="known_labels"))

@@ -5,6 +5,7 @@ draws of the queries at once, each query as often as it was drawn; the metrics o
 single draw that holds each once.
 """
 
+from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple
 
@@ -110,7 +111,7 @@ def detection_and_identification_rate(
     return Curves(distances, known, np.asarray(right)).of_all(formula)
 
 
-def formulas(recall, false_acceptance):
+def formulas(recall: float, false_acceptance: float) -> dict[str, Callable[["Counts"], NDArray[np.float64]]]:
     """Every formula by the name that reports give it; the last one looks at which neighbors are right."""
     recall, false_acceptance = _recall(recall), _false_acceptance(false_acceptance)
     return {
@@ -136,7 +137,7 @@ class Counts(NamedTuple):
 class Curves:
     """Queries in the order of their distances, from which ``Counts`` are made."""
 
-    def __init__(self, distances, known, right=None):
+    def __init__(self, distances: ArrayLike, known: ArrayLike, right: ArrayLike | None = None):
         """Check and sort the queries.
 
         Args:
@@ -148,22 +149,22 @@ class Curves:
         distances = _inputs.distances(distances)
         self.known = _inputs.flags(known, count=len(distances), name="known")
         _inputs.both_kinds(self.known)
-        right = self.known if right is None else _inputs.flags(right, count=len(distances), name="right")
+        named = self.known if right is None else _inputs.flags(right, count=len(distances), name="right")
         self._order = np.argsort(distances, kind="stable")
         ordered = distances[self._order]
         # Where each distance has its last query.
         self._ends = np.flatnonzero(np.append(ordered[1:] != ordered[:-1], True))
-        self._kinds = [kind[self._order] for kind in (self.known, ~self.known, self.known & right)]
+        self._kinds = [kind[self._order] for kind in (self.known, ~self.known, self.known & named)]
 
     def __len__(self) -> int:
         return len(self.known)
 
-    def counts(self, weights) -> Counts:
+    def counts(self, weights: np.ndarray) -> Counts:
         """Count queries by how often each was drawn: ``weights`` of shape [num_draws, num_queries]."""
         weights = weights[:, self._order].astype(np.float64)
         return Counts(*(np.cumsum(weights * kind, axis=1)[:, self._ends] for kind in self._kinds))
 
-    def of_all(self, formula) -> float:
+    def of_all(self, formula: Callable[[Counts], NDArray[np.float64]]) -> float:
         """What a formula gives where every query counts once."""
         return float(formula(self.counts(np.ones((1, len(self)))))[0])
 

@@ -202,8 +202,8 @@ def report(
     rows = _retrieval(scores, groups, bootstrap, by_class)
     if matches is not None:
         _checks.same_length(matches.labels, groups, "matches and neighbors")
-        _, counted = outcomes(matches.labels, ranking.labels, known_labels)
-        rows += _answers(np.stack(counted), groups, bootstrap, by_class)
+        counted = outcomes(matches.labels, ranking.labels, known_labels)
+        rows += _answers(counted, groups, bootstrap, by_class)
     if not known.all():
         distances, nearest = ranking.nearest()
         curves = open_set.Curves(distances, known, nearest == ranking.labels)

@@ -1,6 +1,6 @@
 """How good the order of the neighbors is: scores of each query, and their means."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -359,7 +359,13 @@ class Ranking:
     to_find: np.ndarray | None
 
     @classmethod
-    def of(cls, neighbors, labels, gallery_labels=None, query_ids=None) -> "Ranking":
+    def of(
+        cls,
+        neighbors: Neighbors,
+        labels: ArrayLike,
+        gallery_labels: ArrayLike | None = None,
+        query_ids: ArrayLike | None = None,
+    ) -> "Ranking":
         """Check what was given; the Raises of ``retrieval_scores`` are raised here."""
         _checks.not_empty(neighbors, name="neighbors")
         labels = _checks.labels(labels, count=len(neighbors), of="neighbors")
@@ -385,7 +391,7 @@ class Ranking:
         """How many queries."""
         return len(self.labels)
 
-    def depth(self, k) -> int:
+    def depth(self, k: int) -> int:
         """Return k if that many neighbors were searched, or raise ValueError."""
         if _checks.positive_int(k, name="k") > self.k:
             itself = "" if self.own is None else ", without the query itself"
@@ -396,7 +402,9 @@ class Ranking:
         """Whether every R is known and no larger than k."""
         return self.to_find is not None and self.to_find.max() <= self.k
 
-    def scores(self, k=None) -> dict[str, NDArray[np.float64]]:
+    def scores(
+        self, k: int | Sequence[int] | NDArray[np.integer] | None = None
+    ) -> dict[str, NDArray[np.float64]]:
         """All scores of ``retrieval_scores`` that there are."""
         ks, named = self._depths(k), {"recall": _recall, "precision": _precision}
         if self.to_find is not None:
@@ -408,7 +416,7 @@ class Ranking:
         first = scores.pop("first_rank")
         return {**scores, "mrr": 1 / first, "first_rank": first}
 
-    def measure(self, measures) -> dict[str, NDArray[np.float64]]:
+    def measure(self, measures: Mapping[str, Callable]) -> dict[str, NDArray[np.float64]]:
         """Scores by name, from formulas by name; NaN where there is nothing to find."""
         scores = {name: np.empty(len(self)) for name in measures}
         r = np.ones(len(self)) if self.to_find is None else self.to_find.astype(np.float64)

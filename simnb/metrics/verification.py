@@ -193,19 +193,19 @@ def clustering_scores(
 
     embeddings = _checks.embeddings(embeddings, nonzero=True)
     labels = _checks.labels(labels, count=len(embeddings))
-    embeddings, labels = embeddings[labels != UNKNOWN], labels[labels != UNKNOWN]
-    _checks.not_empty(labels, name="labels other than UNKNOWN")
+    classes = _checks.not_empty(labels[labels != UNKNOWN], name="labels other than UNKNOWN")
     if num_clusters is None:
-        num_clusters = len(np.unique(labels))
-    if _checks.positive_int(num_clusters, name="num_clusters") > len(labels):
-        raise ValueError(f"num_clusters must be at most the {len(labels)} examples, got {num_clusters}")
+        num_clusters = len(np.unique(classes))
+    if _checks.positive_int(num_clusters, name="num_clusters") > len(classes):
+        raise ValueError(f"num_clusters must be at most the {len(classes)} examples, got {num_clusters}")
     # By the largest entry first: the squares of small and of large ones do not fit float32.
-    rows = embeddings / np.abs(embeddings).max(axis=1, keepdims=True)
+    rows = embeddings[labels != UNKNOWN]
+    rows /= np.abs(rows).max(axis=1, keepdims=True)
     rows /= np.linalg.norm(rows, axis=1, keepdims=True)
     clusters = KMeans(num_clusters, n_init=_STARTS, random_state=_checks.seed(seed)).fit_predict(rows)
     return {
-        "nmi": float(normalized_mutual_info_score(labels, clusters)),
-        "ari": float(adjusted_rand_score(labels, clusters)),
+        "nmi": float(normalized_mutual_info_score(classes, clusters)),
+        "ari": float(adjusted_rand_score(classes, clusters)),
     }
 
 

@@ -177,7 +177,10 @@ def test_a_seed_gives_the_same_promise_and_leaves_the_global_generator_alone(pop
             {"confidence": 1.0, "targets": {"precision": 0.9}},
             "confidence must be a number above 0 and below 1",
         ),
-        ({"confidence": 95, "targets": {"precision": 0.9}}, "confidence must be a number above 0 and below 1"),
+        (
+            {"confidence": 95, "targets": {"precision": 0.9}},
+            "confidence must be a number above 0 and below 1",
+        ),
         (
             {"confidence": True, "targets": {"precision": 0.9}},
             "confidence must be a number above 0 and below 1",

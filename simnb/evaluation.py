@@ -238,17 +238,9 @@ def gallery_grows(
             first = again
         elif again is not None and not again.cutpoint.met:
             again = None
-        found = index.search(asked, k=1)
-        of_known = np.isin(truth, known)
-        step: dict[str, float] = {"classes": count, "rows": len(index)}
-        step["recall@1"] = recall_at_k(found[of_known], truth[of_known]) if of_known.any() else np.nan
-        for suffix, chosen in (("", first), (", calibrated again", again)):
-            rates = dict.fromkeys(METRICS, np.nan)
-            if chosen is not None:
-                answers = match(found, chosen.limits()).labels
-                rates = evaluate_matches(answers, truth, known_labels=known)
-            step |= {f"{name}{suffix}": rate for name, rate in rates.items()}
-        steps.append(step)
+        step = {"classes": count, "rows": len(index)}
+        both = {"": first, ", calibrated again": again}
+        steps.append(step | _measured(index.search(asked, k=1), truth, known, both))
     return {name: np.array([step[name] for step in steps]) for name in steps[0]}
 
 
@@ -318,6 +310,19 @@ def few_shot(
             for name, kind in (("few", few), ("other", ~few)):
                 if kind.any():
                     measured[name][repeat, column] = recall_at_k(found[kind], truth[kind])
+    return measured
+
+
+def _measured(found, truth, known, calibrations):
+    """Recall of the queries of known classes, and every rate at each calibration, NaN where there is none."""
+    of_known = np.isin(truth, known)
+    measured = {"recall@1": recall_at_k(found[of_known], truth[of_known]) if of_known.any() else np.nan}
+    for suffix, chosen in calibrations.items():
+        rates = dict.fromkeys(METRICS, np.nan)
+        if chosen is not None:
+            answers = match(found, chosen.limits()).labels
+            rates = evaluate_matches(answers, truth, known_labels=known)
+        measured |= {f"{name}{suffix}": rate for name, rate in rates.items()}
     return measured
 
 

@@ -3,13 +3,18 @@
 import numbers
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import TypeAlias
 
 import numpy as np
 
 from simnb import _checks
-from simnb.index.results import UNKNOWN, check_distances, names_of
+from simnb.index import UNKNOWN, Neighbors
+from simnb.index.results import check_distances, names_of
 
 __all__ = ["UNKNOWN", "MATCHERS", "Matches", "match", "match_nearest", "match_majority_vote", "accept"]
+
+#: Largest distance that still matches: one for all labels, or one for each.
+Threshold: TypeAlias = float | Mapping[int, float]
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,17 +43,15 @@ class Matches:
         return self.labels != UNKNOWN
 
     def __len__(self) -> int:
-        """How many queries."""
         return len(self.labels)
 
-    def __getitem__(self, rows) -> "Matches":
+    def __getitem__(self, rows: int | slice | np.ndarray) -> "Matches":
         """The answers to some queries: a slice, a mask or an array of positions."""
-        if isinstance(rows, (int, np.integer)):
-            rows = [rows]
-        return replace(self, labels=self.labels[rows], distances=self.distances[rows])
+        places = [rows] if isinstance(rows, (int, np.integer)) else rows
+        return replace(self, labels=self.labels[places], distances=self.distances[places])
 
 
-def accept(matches, threshold):
+def accept(matches: Matches, threshold: Threshold) -> Matches:
     """Keep the answers that lie within a threshold, and reject the others.
 
     Args:
@@ -64,7 +67,7 @@ def accept(matches, threshold):
     return _accept(matches.labels, matches.distances, threshold, matches.class_names)
 
 
-def match_nearest(neighbors, threshold=np.inf):
+def match_nearest(neighbors: Neighbors, threshold: Threshold = np.inf) -> Matches:
     """Give each query the label of its nearest neighbor.
 
     Args:
@@ -81,7 +84,7 @@ def match_nearest(neighbors, threshold=np.inf):
     return _accept(neighbors.labels[:, 0], neighbors.distances[:, 0], threshold, neighbors.class_names)
 
 
-def match_majority_vote(neighbors, threshold=np.inf):
+def match_majority_vote(neighbors: Neighbors, threshold: Threshold = np.inf) -> Matches:
     """Give each query the label most of its k neighbors carry.
 
     Ties go to the label whose nearest neighbor is closest. The distance that is compared with the
@@ -113,7 +116,7 @@ def match_majority_vote(neighbors, threshold=np.inf):
 MATCHERS = {"nearest": match_nearest, "majority_vote": match_majority_vote}
 
 
-def match(neighbors, threshold=np.inf, *, matcher="nearest"):
+def match(neighbors: Neighbors, threshold: Threshold = np.inf, *, matcher: str = "nearest") -> Matches:
     """Match with a matcher by name: ``nearest`` or ``majority_vote``.
 
     Takes, returns and raises what these do; a ValueError, too, if there is no such matcher or ``neighbors``
@@ -123,7 +126,7 @@ def match(neighbors, threshold=np.inf, *, matcher="nearest"):
     return MATCHERS[_checks.one_of(matcher, MATCHERS, name="matcher")](neighbors, threshold)
 
 
-def check_neighbors(neighbors):
+def check_neighbors(neighbors: Neighbors) -> Neighbors:
     """Return ``neighbors`` if they are what ``index.search`` gives, or raise ValueError."""
     if not all(hasattr(neighbors, name) for name in ("distances", "ids", "labels", "k")):
         raise ValueError(

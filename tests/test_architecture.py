@@ -12,18 +12,18 @@ import simnb
 PACKAGE = Path(simnb.__file__).parent
 FLOORS = [
     {"__version__", "_types"},
-    {"_checks", "_files", "_snapshot", "_terminal", "_text", "_threads"},
+    {"_checks", "_files", "_snapshot", "_table", "_terminal", "_text", "_threads"},
     {"_keras", "_replicas", "augmentation", "distances", "data"},
     {"index", "losses", "layers", "samplers", "metrics", "projection"},
     {"models", "matching"},
     {"calibration", "training"},
-    {"_saving", "search", "plots", "scale", "protocols"},
+    {"_saving", "search", "plots", "scale", "evaluation"},
     {"widgets"},
     {"tfsim"},
 ]
 FLOOR = {module: floor for floor, modules in enumerate(FLOORS) for module in modules}
 ARRAY_HALF = {"augmentation", "distances", "data", "index", "metrics", "matching", "calibration", "plots"}
-ARRAY_HALF |= {"projection", "protocols"}
+ARRAY_HALF |= {"projection", "evaluation"}
 # metrics measures Neighbors, which index defines on the same floor; _replicas is about one backend of _keras;
 # a snapshot is made of files; a search is saved by the module beside it.
 SAME_FLOOR = {("metrics", "index"), ("_replicas", "_keras"), ("_snapshot", "_files"), ("search", "_saving")}

@@ -47,7 +47,7 @@ import warnings
 import matplotlib.pyplot as plt
 import numpy as np
 
-from simnb import calibration, data, losses, metrics, models, plots, protocols, samplers, training
+from simnb import calibration, data, evaluation, losses, metrics, models, plots, samplers, training
 from simnb.calibration import Calibration, calibrate
 from simnb.index import open_index
 from simnb.matching import match
@@ -326,7 +326,7 @@ assert broken["plain"] > 0.25
 # ## 7. Strangers that calibration has never met
 #
 # Above, calibration saw other images of the very classes that came later as unknown. Real strangers are of classes that
-# nobody thought of. `protocols.held_out` tries both: with images of both unknown classes among the calibration images,
+# nobody thought of. `evaluation.held_out` tries both: with images of both unknown classes among the calibration images,
 # and with those of one only, so that the other is new to everybody. Each time at most a fifth of the strangers that
 # calibration met may be accepted.
 
@@ -339,7 +339,7 @@ for met in (strangers, strangers[:1], strangers[1:]):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of queries unlike the calibration images: section 11
         options = {"calibrated_with": met, "targets": {"false_acceptance": 0.2}}
-        limit = protocols.held_out(*pairs, strangers, **options).calibration.threshold
+        limit = evaluation.held_out(*pairs, strangers, **options).calibration.threshold
     answered = match(of_query, limit).accepted
     kinds = [query.labels == label for label in strangers]
     accepted.append([answered[kind].mean() for kind in (*kinds, kinds[0] | kinds[1])])

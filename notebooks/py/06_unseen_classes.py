@@ -42,7 +42,7 @@ import warnings
 import matplotlib.pyplot as plt
 import numpy as np
 
-from simnb import data, losses, metrics, models, plots, protocols, samplers, training
+from simnb import data, evaluation, losses, metrics, models, plots, samplers, training
 from simnb.calibration import calibrate
 from simnb.matching import match
 from simnb.search import SimilaritySearch
@@ -112,7 +112,7 @@ assert len(set.union(*ids)) == sum(map(len, ids))
 # %% tags=["nbval-ignore-output", "picture"]
 pairs = [(rows["gallery"], gallery.labels), (rows["tuning"], tuning.labels), (rows["query"], query.labels)]
 depth = int(np.bincount(gallery.labels).max())
-everything = protocols.closed_set(pairs[0], pairs[2], depth=depth, confidence=0.95, by_class=True, seed=SEED)
+everything = evaluation.closed_set(pairs[0], pairs[2], depth=depth, confidence=0.95, by_class=True, seed=SEED)
 at = (everything["metric"] == "recall@1") & (everything["average"] == "class")
 classes, found = everything["class"][at], everything["value"][at]
 plots.rates_by_class(
@@ -247,12 +247,12 @@ assert "the gallery is not the one of the calibration" in str(caught[0].message)
 # %% [markdown]
 # ## 5. A gallery that grows
 #
-# The same for all classes in turn, by `protocols.gallery_grows`: it begins with four seen classes, the others follow,
+# The same for all classes in turn, by `evaluation.gallery_grows`: it begins with four seen classes, the others follow,
 # the unseen ones last. Queries of classes that are not there yet are unknown. The solid lines keep the first
 # threshold, the dashed ones are calibrated again at each step.
 
 # %% tags=["nbval-ignore-output"]
-steps = protocols.gallery_grows(*pairs, [*old, *new], start=4)
+steps = evaluation.gallery_grows(*pairs, [*old, *new], start=4)
 figure, ax = plt.subplots(figsize=(7.4, 4), layout="constrained")
 for name, color in (("f1", "#0072B2"), ("false_acceptance", "#D55E00")):
     label = "F1" if name == "f1" else "false acceptance"
@@ -304,7 +304,7 @@ assert (steps["f1, calibrated again"] > steps["f1"] - 0.03).all()
 shots = (1, 5, 20)
 ways = {"every image a row": False, "one row a class, the mean": True}
 few = {
-    name: protocols.few_shot(pairs[0], pairs[2], new, shots=shots, repeats=10, prototypes=means, seed=SEED)
+    name: evaluation.few_shot(pairs[0], pairs[2], new, shots=shots, repeats=10, prototypes=means, seed=SEED)
     for name, means in ways.items()
 }
 figure, axes = plt.subplots(1, 2, figsize=(11, 4), layout="constrained", sharey=True)

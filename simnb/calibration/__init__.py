@@ -1,8 +1,6 @@
 """Choose the distance up to which a neighbor counts as a match, and say what can be promised of it."""
 
-from simnb.calibration.choosing import calibrate
-from simnb.calibration.classes import SHRINKAGE
-from simnb.calibration.comparison import compare_per_class
+from simnb.calibration.choosing import SHRINKAGE, calibrate, compare_per_class
 from simnb.calibration.curves import METRICS, Curves
 from simnb.calibration.cutpoints import OPTIMAL, Cutpoint, Goal, NotMet
 from simnb.calibration.drift import Drift, compare_distances

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+from numpy.typing import NDArray
 
 from simnb.metrics import match_rates
 
@@ -45,7 +46,13 @@ class Curves:
     num_unknown: int
 
     @classmethod
-    def count(cls, distances, answered, known, right) -> "Curves":
+    def count(
+        cls,
+        distances: NDArray[np.floating],
+        answered: NDArray[np.bool_],
+        known: NDArray[np.bool_],
+        right: NDArray[np.bool_],
+    ) -> "Curves":
         """Count queries by what a matcher without threshold answered.
 
         Args:
@@ -57,7 +64,7 @@ class Curves:
         order = np.argsort(distances[answered])
         ordered = distances[answered][order]
         # The last of equal distances: they are accepted together.
-        last = np.flatnonzero(np.append(ordered[1:] != ordered[:-1], True)) if len(ordered) else []
+        last = np.flatnonzero(np.append(ordered[1:] != ordered[:-1], len(ordered) > 0))
 
         def accepted(these):
             counts = np.cumsum(these[answered][order], dtype=np.int64)
@@ -78,7 +85,7 @@ class Curves:
         return candidates(self.distances)
 
     @property
-    def counts(self):
+    def counts(self) -> tuple[np.ndarray, ...]:
         """The five counts A, W, R, U, V of ``match_rates`` at each candidate."""
         a, w, u = self.accepted_right, self.accepted_wrong, self.accepted_unknown
         return a, w, self.num_known - a - w, u, self.num_unknown - u
@@ -118,25 +125,23 @@ class Curves:
         return self._rates["false_acceptance"]
 
     def __len__(self) -> int:
-        """How many candidates."""
         return len(self.accepted_right)
 
     def __repr__(self) -> str:
-        """Sizes rather than arrays."""
         return (
             f"Curves({len(self)} candidates, {self.num_known} known and {self.num_unknown} unknown queries)"
         )
 
-    def position(self, threshold) -> int:
+    def position(self, threshold: float) -> int:
         """The candidate that accepts the same calibration queries as a threshold does."""
-        threshold = np.asarray(threshold).astype(self.distances.dtype)
-        return int(np.searchsorted(self.distances, threshold, side="right"))
+        limit = np.asarray(threshold).astype(self.distances.dtype)
+        return int(np.searchsorted(self.distances, limit, side="right"))
 
-    def rates(self, threshold) -> dict[str, float]:
+    def rates(self, threshold: float) -> dict[str, float]:
         """Every metric at a threshold, on the calibration queries."""
         return self.at(self.position(threshold))
 
-    def at(self, position) -> dict[str, float]:
+    def at(self, position: int) -> dict[str, float]:
         """Every metric at a candidate, by its position."""
         return {name: float(getattr(self, name)[position]) for name in METRICS}
 

@@ -1,4 +1,4 @@
-"""Thresholds and what they were chosen for: a metric to maximize, or a target to meet."""
+"""Thresholds, and what they were chosen for: a metric to maximize, or a target to meet."""
 
 import numbers
 import re
@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from simnb import _checks
 from simnb.calibration.curves import METRICS
@@ -13,15 +14,6 @@ from simnb.calibration.curves import METRICS
 #: The cutpoint that ``maximize`` gives.
 OPTIMAL = "optimal"
 _GOAL = re.compile(r"\s*(\w+)\s*(>=|<=)\s*([-+.\w]+)\s*")
-# Of the thresholds that meet a target, the one that is best by this metric, then by the next.
-_THEN = {
-    "precision": ("recall", "precision"),
-    "false_acceptance": ("recall", "precision"),
-    "accuracy": ("recall", "precision"),
-    "f1": ("recall", "precision"),
-    "recall": ("precision", "recall"),
-    "coverage": ("precision", "recall"),
-}
 
 
 @dataclass(frozen=True)
@@ -44,13 +36,14 @@ class Goal:
         return ">=" if METRICS[self.metric] else "<="
 
     def __str__(self) -> str:
-        """As in ``precision >= 0.95``."""
         if self.target is None:
             return f"best {self.metric}"
         return f"{self.metric} {self.sign} {self.target:g}"
 
-    def met(self, values):
+    def met(self, values: NDArray[np.floating] | float) -> NDArray[np.bool_] | bool:
         """Whether values of the metric keep to the target; NaN does not."""
+        if self.target is None:
+            raise ValueError(f"{self} has no target to keep to")
         return values >= self.target if METRICS[self.metric] else values <= self.target
 
 
@@ -83,11 +76,9 @@ class Cutpoint:
         return self.goal.name
 
     def __str__(self) -> str:
-        """The goal, and what is promised of it."""
         return str(self.goal) + ("" if self.confidence is None else f" with confidence {self.confidence:g}")
 
     def __repr__(self) -> str:
-        """Name, goal and threshold."""
         return f"{type(self).__name__}({self.name!r}, {self}, threshold={self.threshold:.4g})"
 
 
@@ -146,54 +137,14 @@ def _goal(name, wanted):
         except ValueError:
             raise ValueError(f"target {name!r} must end in a number from 0 to 1, got {wanted!r}") from None
     _checks.one_of(metric, METRICS, name=f"metric of target {name!r}")
-    if isinstance(value, bool) or not isinstance(value, numbers.Real) or not 0 <= value <= 1:
-        hint = f"; for {value} % write {value / 100:g}" if _is_percent(value) else ""
-        raise ValueError(f"target {name!r} must be a share from 0 to 1, got {value!r}{hint}")
-    goal = Goal(name, metric, float(value))
+    percent = isinstance(value, numbers.Real) and 2 <= value <= 100
+    hint = f"; for {value} % write {value / 100:g}" if percent else ""
+    goal = Goal(
+        name, metric, _checks.number(value, name=f"target {name!r}", at_least=0, at_most=1, hint=hint)
+    )
     if sign not in (None, goal.sign):
         better = "more" if METRICS[metric] else "less"
         raise ValueError(
             f"target {name!r} must be {metric} {goal.sign} {value:g} ({better} is better), got {wanted!r}"
         )
     return goal
-
-
-def _is_percent(value):
-    return isinstance(value, numbers.Real) and not isinstance(value, bool) and 2 <= value <= 100
-
-
-def choose(goal, curves, allowed=None):
-    """Position of the candidate that is best for a goal, and whether it reaches it.
-
-    Of equally good candidates the one with the higher precision is taken (under a target first the one with
-    more right answers; under a target on recall or coverage first the more precise), then the larger one.
-
-    Args:
-        goal: A ``Goal``.
-        curves: ``Curves``.
-        allowed: Which candidates may be taken, shape [num_candidates] bool; all when left out.
-    """
-    values = getattr(curves, goal.metric)
-    if goal.target is None:
-        return _best(curves, (goal.metric, "precision"), allowed), True
-    meets = goal.met(values) if allowed is None else allowed
-    if allowed is None and goal.metric == "precision":
-        meets = meets & _answers(curves)  # of no answer at all, none is right
-    if meets.any():
-        return _best(curves, _THEN[goal.metric], meets), True
-    some = _answers(curves) if goal.metric == "precision" else np.ones(len(curves), bool)
-    return _best(curves, (goal.metric, *_THEN[goal.metric]), some if some.any() else None), False
-
-
-def _answers(curves):
-    return curves.accepted_right + curves.accepted_wrong + curves.accepted_unknown > 0
-
-
-def _best(curves, metrics, allowed):
-    """The best candidate by these metrics in turn, of equals the largest threshold."""
-    positions = np.arange(len(curves)) if allowed is None else np.flatnonzero(allowed)
-    for metric in metrics:
-        values = getattr(curves, metric)[positions]
-        values = np.nan_to_num(values if METRICS[metric] else -values, nan=-np.inf)
-        positions = positions[values == values.max()]
-    return int(positions[-1])

@@ -4,6 +4,7 @@ import warnings
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy.stats import ks_2samp
 
 from simnb import _checks
@@ -32,7 +33,6 @@ class Drift:
     shares: tuple[float, float]
 
     def __str__(self) -> str:
-        """In a sentence about the second sample."""
         one, other = self.shares
         return (
             f"{other:.1%} of them lie within distance {self.distance:.4g}, instead of {one:.1%} "
@@ -40,7 +40,7 @@ class Drift:
         )
 
 
-def compare_distances(one, other):
+def compare_distances(one: ArrayLike, other: ArrayLike) -> Drift:
     """Compare two samples of distances by the two-sample test of Kolmogorov and Smirnov.
 
     A small ``p_value`` says that they differ, ``statistic`` says by how much: of many queries also a
@@ -69,7 +69,7 @@ def compare_distances(one, other):
         warnings.filterwarnings("ignore", "ks_2samp: Exact calculation unsuccessful", RuntimeWarning)
         result = ks_2samp(one, other)
     at = float(result.statistic_location)
-    shares = tuple(float((sample <= at).mean()) for sample in (one, other))
+    shares = float((one <= at).mean()), float((other <= at).mean())
     return Drift(float(result.statistic), np.inf if at == _FAR else at, float(result.pvalue), shares)
 
 

@@ -1,14 +1,17 @@
 """How likely a match is right, from its distance."""
 
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from simnb import _checks
-from simnb.calibration._json import MALFORMED, numbers
+from simnb.calibration.result import read_json, read_numbers
 from simnb.index.results import check_distances
-from simnb.matching import MATCHERS
+from simnb.matching import MATCHERS, Matches
 from simnb.metrics import known_queries
 
 METHODS = ("isotonic", "platt")
@@ -34,7 +37,7 @@ class MatchProbability:
     matcher: str
     num_queries: int
 
-    def __call__(self, distances):
+    def __call__(self, distances: ArrayLike) -> NDArray[np.float64]:
         """The probability that matches at these distances are right.
 
         Args:
@@ -57,7 +60,6 @@ class MatchProbability:
         return np.where(far, 0.0, result)
 
     def __repr__(self) -> str:
-        """Method and sizes rather than arrays."""
         return f"MatchProbability({self.method}, {self.matcher}, fitted on {self.num_queries} queries)"
 
     def to_json(self) -> str:
@@ -67,39 +69,22 @@ class MatchProbability:
         return json.dumps({"format": _FORMAT, **fields}, allow_nan=False)
 
     @classmethod
-    def from_json(cls, text) -> "MatchProbability":
+    def from_json(cls, text: str) -> "MatchProbability":
         """Read what ``to_json`` wrote.
 
         Raises:
             ValueError: If the text is not that, or from another version of simnb.
         """
-        try:
-            fields = json.loads(text)
-            version = fields.pop("format")
-        except (*MALFORMED, RecursionError) as error:
-            raise ValueError("the text is not a MatchProbability, as its to_json writes it") from error
-        if type(version) is not int or version != _FORMAT:
-            raise ValueError(
-                f"the MatchProbability must be of format {_FORMAT}, got {version!r}, of another version of "
-                "simnb; install that one, or fit again"
-            )
-        try:
-            for name in ("distances", "probabilities"):
-                fields[name] = numbers(fields[name])
-            return _check(cls(**fields))
-        except MALFORMED as error:
-            raise ValueError(
-                f"the text is not a whole MatchProbability of format {_FORMAT}, as its to_json writes it"
-            ) from error
+        return read_json(text, cls.__name__, _FORMAT, partial(_restored, cls))
 
 
-def _check(probability):
-    """Return it, or raise where ``fit_probability`` cannot have made it."""
-    method, distances = probability.method, probability.distances
-    _checks.one_of(method, METHODS, name="method")
+def _restored(kind, *, distances, probabilities, **facts):
+    """A ``MatchProbability``, which ``kind`` is, of the fields of its text; raises where they fit none."""
+    distances, values = read_numbers(distances), read_numbers(probabilities)
+    probability = kind(distances=distances, probabilities=values, **facts)
+    method = _checks.one_of(probability.method, METHODS, name="method")
     _checks.one_of(probability.matcher, MATCHERS, name="matcher")
     _checks.positive_int(probability.num_queries, name="num_queries")
-    values = probability.probabilities
     if method == "platt":
         whole = len(distances) == 0 and len(values) == 2 and values[0] <= 0
     else:
@@ -110,14 +95,21 @@ def _check(probability):
     return probability
 
 
-def fit_probability(matches, labels, *, known_labels=None, method="isotonic", matcher="nearest"):
+def fit_probability(
+    matches: Matches,
+    labels: ArrayLike,
+    *,
+    known_labels: Iterable[int] | int | None = None,
+    method: str = "isotonic",
+    matcher: str = "nearest",
+) -> MatchProbability:
     """Learn how likely a match is right, on queries that were neither trained on nor indexed.
 
     Args:
         matches: ``Matches`` of these queries, by ``simnb.matching.match`` without a threshold.
         labels: True class of each, shape [num_queries].
-        known_labels: The classes of the gallery; matches of any other class are wrong. When left out,
-            only those labelled ``UNKNOWN`` are unknown.
+        known_labels: The classes of the gallery; matches of any other class are wrong. None where only those
+            labelled ``UNKNOWN`` are unknown.
         method: ``isotonic`` takes any falling curve, and some hundred queries; ``platt`` a logistic one,
             which few queries suffice for.
         matcher: Name of the matcher, to be remembered.
@@ -151,15 +143,15 @@ def fit_probability(matches, labels, *, known_labels=None, method="isotonic", ma
         )
     distances, right = matches.distances[some].astype(np.float64), right[some]
     if method == "isotonic":
-        curve = _isotonic(distances, right)
+        places, values = _isotonic(distances, right)
     else:
         if right.all() or not right.any():
             raise ValueError(
                 f"platt needs right and wrong matches, got {right.sum()} right of {len(right)}; "
                 'give it other queries, or use method="isotonic"'
             )
-        curve = np.empty(0), _platt(distances, right)
-    return MatchProbability(method, *curve, matcher, len(right))
+        places, values = np.empty(0), _platt(distances, right)
+    return MatchProbability(method, places, values, matcher, len(right))
 
 
 def _isotonic(distances, right):
@@ -194,7 +186,9 @@ def _expit(values):
     return expit(values)
 
 
-def reliability(probabilities, right, *, bins=10):
+def reliability(
+    probabilities: ArrayLike, right: ArrayLike, *, bins: int = 10
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.int64]]:
     """How often matches are right, of those that are given about the same probability.
 
     Args:
@@ -228,7 +222,7 @@ def reliability(probabilities, right, *, bins=10):
     return mean, np.bincount(place, right[order]) / counts, counts
 
 
-def expected_calibration_error(probabilities, right, *, bins=10):
+def expected_calibration_error(probabilities: ArrayLike, right: ArrayLike, *, bins: int = 10) -> float:
     """Mean difference of probability and share right over the bins of ``reliability``, by queries.
 
     Takes and raises what ``reliability`` does.

@@ -1,17 +1,30 @@
 """A calibration: its cutpoints, what they were counted on, and where they may be used."""
 
-from dataclasses import dataclass
-from html import escape
+import json
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from functools import partial
+from typing import TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
+from simnb import _checks, _table
 from simnb._checks import warn
-from simnb.calibration import _json
 from simnb.calibration.curves import METRICS, Curves
-from simnb.calibration.cutpoints import Cutpoint
-from simnb.calibration.drift import ALARM, FEWEST, compare_distances
+from simnb.calibration.cutpoints import Cutpoint, Goal, NotMet
+from simnb.calibration.drift import ALARM, FEWEST, Drift, compare_distances
 from simnb.calibration.guarantees import fewest
-from simnb.matching import accept, check_neighbors, match
+from simnb.index import Index, Neighbors
+from simnb.index.protocol import check_distances
+from simnb.matching import MATCHERS, Matches, accept, check_neighbors, match
+
+_FORMAT = 2
+_FACTS = ("matcher", "k", "distance", "seed", "gallery")
+_COUNTS = ("accepted_right", "accepted_wrong", "accepted_unknown")
+# What reading a text raises where a part is missing, of another type or out of range.
+_MALFORMED = (KeyError, TypeError, AttributeError, ValueError, OverflowError)
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,13 +81,13 @@ class Calibration:
         """Calibration queries of unknown classes."""
         return self.curves.num_unknown
 
-    def __getitem__(self, name) -> Cutpoint:
+    def __getitem__(self, name: str) -> Cutpoint:
         """A cutpoint by its name."""
         if name not in self.cutpoints:
             raise ValueError(f"cutpoint must be one of {', '.join(self.cutpoints)}; got {name!r}")
         return self.cutpoints[name]
 
-    def limits(self, name=None):
+    def limits(self, name: str | None = None) -> float | dict[int, float]:
         """Threshold of a cutpoint, or a dict of one for each label: what ``simnb.matching.match`` takes.
 
         Raises:
@@ -83,13 +96,15 @@ class Calibration:
         chosen = self._usable(name)
         return chosen.threshold if chosen.by_class is None else chosen.by_class
 
-    def match(self, neighbors, cutpoint=None, *, gallery=None):
+    def match(
+        self, neighbors: Neighbors, cutpoint: str | None = None, *, gallery: Index | str | None = None
+    ) -> Matches:
         """Give each query the label it matches at a cutpoint, or ``UNKNOWN``.
 
         Args:
             neighbors: ``Neighbors`` from the same gallery, by the same distance. A majority vote needs the k
                 neighbors that were calibrated with; of more the first k are used.
-            cutpoint: Name of a cutpoint; the first when left out.
+            cutpoint: Name of a cutpoint; None for the first.
             gallery: The index that was searched, or its ``fingerprint``.
 
         Returns:
@@ -108,13 +123,13 @@ class Calibration:
         self._warn_of_drift(_decisive(found))
         return accept(found, limits)
 
-    def check_gallery(self, gallery):
+    def check_gallery(self, gallery: Index | str | None) -> None:
         """Warn where an index, or its fingerprint, is not the one that was calibrated with."""
-        gallery = getattr(gallery, "fingerprint", gallery)
         if gallery is None or self.gallery is None:
             return
+        fingerprint = gallery if isinstance(gallery, str) else gallery.fingerprint
         # "60,000 rows" or "60,000 rows, 0123456789abcdef": an engine may know only their number.
-        now, then = gallery.split(", "), self.gallery.split(", ")
+        now, then = fingerprint.split(", "), self.gallery.split(", ")
         if any(one != other for one, other in zip(now, then, strict=False)):
             changed = f"{then[0]} then, {now[0]} now" if now[0] != then[0] else f"{now[0]}, but not the same"
             warn(
@@ -122,7 +137,7 @@ class Calibration:
                 "carry over; calibrate again"
             )
 
-    def compare_distances(self, neighbors):
+    def compare_distances(self, neighbors: Neighbors) -> Drift:
         """Compare the distances that queries are decided by with those of the calibration queries.
 
         Args:
@@ -190,22 +205,13 @@ class Calibration:
         )
 
     def __repr__(self) -> str:
-        """Print the small table."""
-        head, rows = self._table()
-        widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
-        lines = ("  ".join(c.rjust(w) for c, w in zip(row, widths, strict=True)) for row in (head, *rows))
-        return "\n".join([self._caption(), *lines])
+        return f"{self._caption()}\n{_table.as_text(*self._rows())}"
 
     def _repr_html_(self) -> str:
-        head, rows = self._table()
-        cells = "".join(f"<th>{escape(name.replace('_', ' '))}</th>" for name in head)
-        body = "".join(f"<tr>{''.join(f'<td>{escape(c)}</td>' for c in row)}</tr>" for row in rows)
-        return (
-            f"<table><caption>{escape(self._caption())}</caption>"
-            f"<thead><tr>{cells}</tr></thead><tbody>{body}</tbody></table>"
-        )
+        head, rows = self._rows()
+        return _table.as_html([name.replace("_", " ") for name in head], rows, caption=self._caption())
 
-    def _table(self):
+    def _rows(self):
         rows = []
         for name, chosen in self.cutpoints.items():
             rates = (_percent(chosen.rates[metric]) for metric in METRICS)
@@ -226,16 +232,22 @@ class Calibration:
 
     def to_json(self) -> str:
         """Everything as strict JSON; infinite numbers become strings, undefined ones null."""
-        return _json.write(self)
+        curves = {name: getattr(self.curves, name) for name in Curves.__dataclass_fields__}
+        curves["dtype"] = curves["distances"].dtype.name
+        curves["distances"] = [_plain(value) for value in curves["distances"]]
+        curves |= {name: curves[name].tolist() for name in _COUNTS}
+        text: dict[str, object] = {"format": _FORMAT, **{name: getattr(self, name) for name in _FACTS}}
+        text["cutpoints"] = [_fields(chosen) for chosen in self.cutpoints.values()]
+        return json.dumps({**text, "curves": curves}, allow_nan=False)
 
     @classmethod
-    def from_json(cls, text) -> "Calibration":
+    def from_json(cls, text: str) -> "Calibration":
         """Read what ``to_json`` wrote.
 
         Raises:
             ValueError: If the text is not such a calibration, or from another version of simnb.
         """
-        return _json.read(text, cls)
+        return read_json(text, cls.__name__, _FORMAT, partial(_restored, cls))
 
 
 def _decisive(found):
@@ -245,3 +257,119 @@ def _decisive(found):
 
 def _percent(value):
     return "n/a" if np.isnan(value) else f"{value:.1%}"
+
+
+def read_json(text: str, name: str, version: int, build: Callable[..., _T]) -> _T:
+    """What ``build`` makes of the fields of a text that a ``to_json`` wrote.
+
+    Args:
+        text: The text.
+        name: What it ought to be, for messages.
+        version: The format it ought to be of.
+        build: Takes the fields but for the format, and raises where one is missing or out of range.
+
+    Raises:
+        ValueError: If the text is something else, of another format, or not whole.
+    """
+    try:
+        fields = json.loads(text)
+        found = fields.pop("format")
+    except (*_MALFORMED, RecursionError) as error:
+        raise ValueError(f"the text is not a {name}, as its to_json writes it") from error
+    if type(found) is not int or found != version:
+        raise ValueError(
+            f"the {name} must be of format {version}, got {found!r}, of another version of simnb; "
+            "install that version, or make it again"
+        )
+    try:
+        return build(**fields)
+    except _MALFORMED as error:
+        raise ValueError(
+            f"the text is not a whole {name} of format {version}, as its to_json writes it"
+        ) from error
+
+
+def read_numbers(values: object, *, infinite: bool = False) -> NDArray[np.float64]:
+    """A list of numbers of a text, shape [n]; ValueError where it is none."""
+    if not isinstance(values, list):
+        raise ValueError(f"numbers must be a list, got {values!r}")
+    return np.array([_number(value, infinite=infinite) for value in values], np.float64)
+
+
+def _number(value, *, infinite=False):
+    """A number of a text as a float; infinite ones, where allowed, are the strings "inf" and "-inf"."""
+    if infinite and value in ("inf", "-inf"):
+        return float(value)
+    if type(value) not in (int, float) or not np.isfinite(float(value)) or float(value) != value:
+        raise ValueError(f"numbers must be finite, got {value!r}")
+    return float(value)
+
+
+def _restored(kind, *, cutpoints, curves, **facts):
+    """A ``Calibration``, which ``kind`` is, of the fields of its text."""
+    chosen = [_cutpoint(**fields) for fields in cutpoints]
+    calibration = kind({one.name: one for one in chosen}, _curves(**curves), **facts)
+    if not 0 < len(chosen) == len(calibration.cutpoints):
+        raise ValueError("there must be cutpoints, all with different names")
+    _checks.one_of(calibration.matcher, MATCHERS, name="matcher")
+    _checks.positive_int(calibration.k, name="k")
+    _checks.seed(calibration.seed)
+    for value in (calibration.distance, calibration.gallery):
+        if not isinstance(value, str | None):
+            raise ValueError(f"names must be strings, got {value!r}")
+    repr(calibration)  # raises where a rate is missing
+    return calibration
+
+
+def _cutpoint(*, name, metric, target, met, threshold, rates, confidence, by_class):
+    _checks.one_of(metric, METRICS, name="metric")
+    if not isinstance(name, str) or not isinstance(met, bool):
+        raise ValueError(f"name and met must be a string and a boolean, got {name!r} and {met!r}")
+    for share in (target, confidence, *rates.values()):
+        if share is not None:
+            _checks.number(share, name="a target, confidence or rate", at_least=0, at_most=1)
+    return (Cutpoint if met else NotMet)(
+        Goal(name, metric, target),
+        _number(threshold, infinite=True),
+        {name: np.nan if rates[name] is None else float(rates[name]) for name in METRICS},
+        confidence,
+        None
+        if by_class is None
+        else {int(label): _number(value, infinite=True) for label, value in by_class.items()},
+    )
+
+
+def _curves(*, dtype, distances, num_known, num_unknown, **counts):
+    dtype = np.dtype(_checks.one_of(dtype, ("float32", "float64"), name="dtype"))
+    distances = check_distances(read_numbers(distances, infinite=True)).astype(dtype)
+    if (np.diff(distances) <= 0).any():
+        raise ValueError("distances must rise")
+    known, unknown = _counts([num_known, num_unknown]).tolist()
+    right, wrong, of_unknown = counts = [_counts(counts[name]) for name in _COUNTS]
+    if any(len(n) != len(distances) + 1 or n[0] or (np.diff(n) < 0).any() for n in counts):
+        raise ValueError("counts must rise from 0, one a candidate")
+    if right[-1] + wrong[-1] > known or of_unknown[-1] > unknown:
+        raise ValueError("more queries are accepted than there are")
+    return Curves(distances, *counts, known, unknown)
+
+
+def _counts(values):
+    if not isinstance(values, list) or not all(type(value) is int for value in values):
+        raise ValueError(f"counts must be integers, got {values!r}")
+    return np.array(values, np.int64)
+
+
+def _fields(chosen):
+    by_class = chosen.by_class and {str(c): _plain(t) for c, t in chosen.by_class.items()}
+    return {
+        **asdict(chosen.goal),
+        "met": chosen.met,
+        "threshold": _plain(chosen.threshold),
+        "rates": {name: _plain(rate) for name, rate in chosen.rates.items()},
+        "confidence": chosen.confidence,
+        "by_class": by_class,
+    }
+
+
+def _plain(value):
+    return None if np.isnan(value) else float(value) if np.isfinite(value) else str(float(value))

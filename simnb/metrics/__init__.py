@@ -5,8 +5,6 @@ class, ``bootstrap_mean`` their intervals and ``compare`` the difference of two 
 metric of one set of queries into one table.
 """
 
-from simnb.metrics._report import Report
-from simnb.metrics.clustering import clustering_scores
 from simnb.metrics.intervals import (
     Comparison,
     Interval,
@@ -19,7 +17,7 @@ from simnb.metrics.intervals import (
 )
 from simnb.metrics.matches import evaluate_matches, known_queries, match_rates
 from simnb.metrics.open_set import aupr, auroc, detection_and_identification_rate, fpr_at_recall
-from simnb.metrics.reporting import report
+from simnb.metrics.reporting import Report, report
 from simnb.metrics.retrieval import (
     map_at_k,
     map_at_r,
@@ -32,7 +30,7 @@ from simnb.metrics.retrieval import (
     recall_at_k,
     retrieval_scores,
 )
-from simnb.metrics.verification import Pairs, Roc, equal_error_rate, pairs, roc, tar_at_far
+from simnb.metrics.verification import Pairs, Roc, clustering_scores, equal_error_rate, pairs, roc, tar_at_far
 
 __all__ = [
     "retrieval_scores",

@@ -1,14 +1,21 @@
 """How good the answers are: matches against the truth."""
 
-import numbers
+from collections.abc import Iterable
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from simnb import _checks
 from simnb.index import UNKNOWN
 
 
-def match_rates(accepted_right, accepted_wrong, rejected, accepted_unknown, rejected_unknown):
+def match_rates(
+    accepted_right: ArrayLike,
+    accepted_wrong: ArrayLike,
+    rejected: ArrayLike,
+    accepted_unknown: ArrayLike,
+    rejected_unknown: ArrayLike,
+) -> dict[str, NDArray[np.float64]]:
     """The calibration metrics, from counts of queries.
 
     Args:
@@ -43,14 +50,16 @@ def match_rates(accepted_right, accepted_wrong, rejected, accepted_unknown, reje
         }
 
 
-def evaluate_matches(predicted, labels, *, known_labels=None):
+def evaluate_matches(
+    predicted: ArrayLike, labels: ArrayLike, *, known_labels: Iterable[int] | int | None = None
+) -> dict[str, float]:
     """Measure answers against the truth.
 
     Args:
         predicted: Label given to each query, ``UNKNOWN`` where it was rejected, shape [num_queries].
         labels: True class of each query, shape [num_queries].
         known_labels: The classes of the gallery. A query of any other class is unknown, and right
-            when it is rejected. When left out, only queries labelled ``UNKNOWN`` are.
+            when it is rejected. None where only queries labelled ``UNKNOWN`` are.
 
     Returns:
         A dict of floats with the names ``match_rates`` gives.
@@ -58,31 +67,29 @@ def evaluate_matches(predicted, labels, *, known_labels=None):
     Raises:
         ValueError: If there is no query or the lengths differ.
     """
-    counts = (counted.sum() for counted in outcomes(predicted, labels, known_labels)[1])
+    counts = outcomes(predicted, labels, known_labels).sum(axis=1)
     return {name: float(rate) for name, rate in match_rates(*counts).items()}
 
 
-def outcomes(predicted, labels, known_labels=None):
-    """The labels, checked, and which queries are counted in each of the counts of ``match_rates``."""
+def outcomes(
+    predicted: ArrayLike, labels: ArrayLike, known_labels: Iterable[int] | int | None = None
+) -> NDArray[np.bool_]:
+    """Which of the counts of ``match_rates`` each query is in: shape [5, num_queries]."""
     predicted = _checks.not_empty(_checks.labels(predicted, name="predicted"), name="predicted")
     labels = _checks.labels(labels, count=len(predicted), of="predicted")
     known = known_queries(labels, known_labels)
     accepted = predicted != UNKNOWN
     right = accepted & known & (predicted == labels)
-    return labels, (
-        right,
-        accepted & known & ~right,
-        ~accepted & known,
-        accepted & ~known,
-        ~accepted & ~known,
-    )
+    wrong = accepted & known & ~right
+    return np.stack([right, wrong, ~accepted & known, accepted & ~known, ~accepted & ~known])
 
 
-def known_queries(labels, known_labels=None):
+def known_queries(
+    labels: NDArray[np.int64], known_labels: Iterable[int] | int | None = None
+) -> NDArray[np.bool_]:
     """Whether each label is of a known class: in ``known_labels``, or not ``UNKNOWN`` without them."""
     known = labels != UNKNOWN
     if known_labels is None:
         return known
-    single = isinstance(known_labels, numbers.Integral)
-    known_labels = [known_labels] if single else list(known_labels)
-    return known & np.isin(labels, _checks.labels(known_labels, name="known_labels"))
+    listed = list(known_labels) if isinstance(known_labels, Iterable) else [known_labels]
+    return known & np.isin(labels, _checks.labels(listed, name="known_labels"))

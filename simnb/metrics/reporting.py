@@ -1,33 +1,153 @@
 """Every metric of one set of queries in one table."""
 
-import numpy as np
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
 
-from simnb.index import UNKNOWN
-from simnb.metrics import _resampling, open_set
-from simnb.metrics._ranking import Ranking
-from simnb.metrics._report import Report
-from simnb.metrics.intervals import Interval, interval, match_intervals, open_set_intervals
-from simnb.metrics.matches import evaluate_matches, known_queries
-from simnb.metrics.retrieval import depths, scores_of
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from simnb import _checks, _table
+from simnb.index import UNKNOWN, Neighbors
+from simnb.metrics import open_set
+from simnb.metrics.intervals import Bootstrap, curve_intervals, rate_intervals
+from simnb.metrics.matches import known_queries, outcomes
+from simnb.metrics.retrieval import Ranking
+
+if TYPE_CHECKING:
+    import pandas
 
 #: The settings of ``fpr_at_recall`` and ``detection_and_identification_rate`` in a report.
 RECALL, FALSE_ACCEPTANCE = 0.95, 0.01
+_ROWS = 200  # rows that are shown; all are in the columns
+
+
+class Answers(Protocol):
+    """What is read of ``Matches``, which stand on a higher floor."""
+
+    @property
+    def labels(self) -> NDArray[np.int64]:
+        """Label given to each query, shape [num_queries]."""
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Report(Mapping[str, np.ndarray]):
+    """Metrics as one table, a mapping from the names of its columns to arrays of equal length.
+
+    Attributes:
+        columns: ``metric`` (name), ``average`` (``micro``, ``macro`` or ``class``), ``class`` (label of a row
+            by class, where ``UNKNOWN`` is all unknown queries; ``UNKNOWN`` in other rows), ``value``, ``low``
+            and ``high`` (NaN without intervals), ``num_queries`` (that the value is of).
+        confidence: Confidence of the intervals; None without intervals.
+        class_names: Name of each label, where the index has names.
+    """
+
+    columns: dict[str, np.ndarray]
+    confidence: float | None = None
+    class_names: tuple[str, ...] | None = None
+
+    __eq__, __hash__ = object.__eq__, object.__hash__  # arrays do not compare as a whole
+
+    def __getitem__(self, name: str) -> np.ndarray:
+        return self.columns[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.columns)
+
+    def __len__(self) -> int:
+        return len(self.columns)
+
+    def value(self, metric: str, average: str = "micro", label: int | None = None) -> float:
+        """One figure, such as ``report.value("recall@1")``.
+
+        Args:
+            metric: Name of the metric.
+            average: ``micro`` or ``macro``; does not matter with a label.
+            label: Class of a row by class; ``UNKNOWN`` for the unknown queries.
+
+        Returns:
+            A float.
+
+        Raises:
+            ValueError: If there is no such row.
+        """
+        rows = self["metric"] == metric
+        if not rows.any():
+            names = ", ".join(dict.fromkeys(self["metric"].tolist()))
+            raise ValueError(f"metric must be one of {names}; got {metric!r}")
+        if label is None:
+            wanted, rows = f"average {average!r}", rows & (self["average"] == average) & (average != "class")
+        else:
+            wanted, rows = f"class {label}", rows & (self["average"] == "class") & (self["class"] == label)
+        if not rows.any():
+            raise ValueError(f"{metric} must be asked for an average or a class it has, got {wanted}")
+        return float(self["value"][rows.argmax()])
+
+    def to_pandas(self) -> "pandas.DataFrame":
+        """The table as a ``pandas.DataFrame``.
+
+        Raises:
+            ImportError: If pandas is not installed.
+        """
+        try:
+            import pandas
+        except ImportError as error:
+            raise ImportError("Report.to_pandas needs pandas: pip install pandas") from error
+        return pandas.DataFrame(self.columns)
+
+    def __repr__(self) -> str:
+        table = _table.as_text(*self._shown(), left=("metric", "average", "class"))
+        return "\n".join([table, *self._more()])
+
+    def _repr_html_(self) -> str:
+        return _table.as_html(*self._shown()) + "".join(f"<p>{line}</p>" for line in self._more())
+
+    def _shown(self):
+        """Names of the columns that are shown, and their cells as text."""
+        shown = {"metric": self["metric"], "average": self["average"]}
+        if (self["average"] == "class").any():
+            shown["class"] = [
+                self._class(label) if average == "class" else ""
+                for label, average in zip(self["class"], self["average"], strict=True)
+            ]
+        shown["value"] = [_figure(value) for value in self["value"]]
+        if self.confidence is not None:
+            shown[f"{100 * self.confidence:g}% interval"] = [
+                "n/a" if np.isnan(low) else f"[{low:.3f}, {high:.3f}]"
+                for low, high in zip(self["low"], self["high"], strict=True)
+            ]
+        shown["num_queries"] = [f"{count}" for count in self["num_queries"]]
+        return list(shown), [list(map(str, row)) for row in list(zip(*shown.values(), strict=True))[:_ROWS]]
+
+    def _class(self, label):
+        if label == UNKNOWN:
+            return "UNKNOWN"
+        names = self.class_names
+        return names[label] if names is not None and 0 <= label < len(names) else f"{label}"
+
+    def _more(self):
+        count = len(self["metric"])
+        return [f"... {count - _ROWS} more rows"] if count > _ROWS else []
+
+
+def _figure(value):
+    return "n/a" if np.isnan(value) else f"{value:.3f}"
 
 
 def report(
-    neighbors,
-    labels,
+    neighbors: Neighbors,
+    labels: ArrayLike,
     *,
-    gallery_labels=None,
-    query_ids=None,
-    known_labels=None,
-    matches=None,
-    k=None,
-    confidence=None,
-    resamples=1_000,
-    seed=0,
-    by_class=False,
-):
+    gallery_labels: ArrayLike | None = None,
+    query_ids: ArrayLike | None = None,
+    known_labels: Iterable[int] | int | None = None,
+    matches: Answers | None = None,
+    k: int | Sequence[int] | NDArray[np.integer] | None = None,
+    confidence: float | None = None,
+    resamples: int = 1_000,
+    seed: int = 0,
+    by_class: bool = False,
+) -> Report:
     """Measure queries in every way their neighbors and answers allow.
 
     - The metrics of ``retrieval_scores``, but for ``first_rank``, over the queries of known classes that have
@@ -43,15 +163,15 @@ def report(
         labels: True class of each query, shape [num_queries].
         gallery_labels: Label of every gallery row, shape [num_gallery].
         query_ids: Ids of queries that are rows of the gallery themselves, as in ``retrieval_scores``.
-        known_labels: The known classes. When left out those of ``gallery_labels``; without these all but
+        known_labels: The known classes. None for those of ``gallery_labels``; without these for all but
             ``UNKNOWN``.
         matches: ``Matches`` of the queries, from ``simnb.matching`` or a calibration; its labels are read.
-        k: One k or several, each at most the number of neighbors. When left out, those of 1, 5 and 10 that
-            were searched.
-        confidence: Of the interval around every value, such as 0.95; None for no intervals. Queries are drawn
-            anew within each class, so that the numbers of queries of the classes are kept.
+        k: One k or several, each at most the number of neighbors; None for those of 1, 5 and 10 that were
+            searched.
+        confidence: Confidence of the interval around every value, such as 0.95; None for no intervals.
+            Queries are drawn anew within each class, so that each class keeps its number of queries.
         resamples: How many times queries are drawn.
-        seed: Of the draws.
+        seed: Seed of the draws.
         by_class: Whether to add a row for each metric and class: the retrieval metrics, and with ``matches``
             recall and coverage. All unknown queries together are the class ``UNKNOWN``, with its
             false_acceptance.
@@ -76,117 +196,75 @@ def report(
     if known_labels is None and gallery_labels is not None:
         known_labels = np.unique(gallery_labels)
     known = known_queries(ranking.labels, known_labels)
-    bootstrap = None
-    if confidence is not None:
-        resamples, seed = _resampling.options(confidence, resamples, seed)
-        bootstrap = {"confidence": confidence, "resamples": resamples, "seed": seed}
-    rows = _retrieval(ranking, known, depths(ranking, k), bootstrap, by_class)
     groups = np.where(known, ranking.labels, UNKNOWN)
+    scores = ranking.scores(k)
+    bootstrap = Bootstrap() if confidence is None else Bootstrap.of(confidence, resamples, seed)
+    rows = _retrieval(scores, groups, bootstrap, by_class)
     if matches is not None:
-        rows += _answers(matches.labels, ranking.labels, known_labels, groups, bootstrap, by_class)
+        _checks.same_length(matches.labels, groups, "matches and neighbors")
+        counted = outcomes(matches.labels, ranking.labels, known_labels)
+        rows += _answers(counted, groups, bootstrap, by_class)
     if not known.all():
-        rows += _open_set(ranking, known, groups, bootstrap)
+        distances, nearest = ranking.nearest()
+        curves = open_set.Curves(distances, known, nearest == ranking.labels)
+        formulas = open_set.formulas(RECALL, FALSE_ACCEPTANCE)
+        measured = curve_intervals(curves, formulas, groups, bootstrap)
+        rows += [_row(name, "micro", UNKNOWN, value, len(known)) for name, value in measured.items()]
     names = ("metric", "average", "class", "value", "low", "high", "num_queries")
     columns = {name: np.array(column) for name, column in zip(names, zip(*rows, strict=True), strict=True)}
     return Report(columns, confidence, neighbors.class_names)
 
 
-def _row(metric, average, label, value, count):
-    """One row of the table; the value is an ``Interval`` or a plain number."""
-    if not isinstance(value, Interval):
-        value = Interval(value, np.nan, np.nan, np.nan)
-    return metric, average, int(label), float(value.value), value.low, value.high, int(count)
+def _row(metric, average, label, interval, count):
+    return metric, average, int(label), interval.value, interval.low, interval.high, int(count)
 
 
-def _retrieval(ranking, known, ks, bootstrap, by_class):
-    scores = scores_of(ranking, ks)
-    scores.pop("first_rank")
-    table = np.stack(list(scores.values()), axis=1)
-    counted = known & ~np.isnan(table[:, 0])
+def _retrieval(scores, groups, bootstrap, by_class):
+    """Rows of the scores of each query: their means over queries, over classes, and of each class."""
+    metrics = [name for name in scores if name != "first_rank"]
+    table = np.stack([scores[name] for name in metrics], axis=1)
+    counted = (groups != UNKNOWN) & ~np.isnan(table[:, 0])
     if not counted.any():
         raise ValueError(
             "report needs at least one query of a known class that has something to find, got none "
-            f"among {len(known)}; are the labels those of the gallery?"
+            f"among {len(groups)}; are the labels those of the gallery?"
         )
-    table, labels = table[counted], ranking.labels[counted]
+    table, labels = table[counted], groups[counted]
     classes, sizes = np.unique(labels, return_counts=True)
-    micro, macro, each = _intervals(table, labels, sizes, bootstrap)
-    rows = []
-    for number, metric in enumerate(scores):
-        rows.append(_row(metric, "micro", UNKNOWN, micro[number], len(labels)))
-        rows.append(_row(metric, "macro", UNKNOWN, macro[number], len(labels)))
+    means, of_class = [], []
+    micro, macro = np.zeros((2, bootstrap.resamples, len(metrics)))
+    for members, sums in bootstrap.strata_sums(table, labels):
+        means.append(table[members].mean(axis=0))
+        micro += sums / len(table)
+        macro += sums / (len(members) * len(classes))
         if by_class:
-            rows += [
-                _row(metric, "class", label, values[number], size)
-                for label, values, size in zip(classes, each, sizes, strict=True)
-            ]
-    return rows
+            of_class.append(bootstrap.intervals(means[-1], sums / len(members)))
+    count = len(table)
+    averages = [
+        ("micro", UNKNOWN, bootstrap.intervals(sizes @ np.stack(means) / count, micro), count),
+        ("macro", UNKNOWN, bootstrap.intervals(np.mean(means, axis=0), macro), count),
+    ]
+    if by_class:
+        averages += [("class", *row) for row in zip(classes, of_class, sizes, strict=True)]
+    return [
+        _row(metric, average, label, values[column], size)
+        for column, metric in enumerate(metrics)
+        for average, label, values, size in averages
+    ]
 
 
-def _intervals(table, labels, sizes, bootstrap):
-    """Of every column the mean, the mean of the classes' means, and the mean of each class."""
-    groups = np.split(table[np.argsort(labels, kind="stable")], np.cumsum(sizes)[:-1])
-    means = np.stack([group.mean(axis=0) for group in groups])
-    micro, macro = sizes @ means / sizes.sum(), means.mean(axis=0)
-    if bootstrap is None:
-        return micro, macro, means
-    confidence, resamples, seed = bootstrap.values()
-    (micros, macros), each = np.zeros((2, resamples, table.shape[1])), []
-    for (rows, sums), mean in zip(
-        _resampling.strata_sums(table, labels, resamples, seed), means, strict=True
-    ):
-        micros += sums / len(table)
-        macros += sums / (len(rows) * len(sizes))
-        each.append(_columns(mean, sums / len(rows), confidence))
-    return _columns(micro, micros, confidence), _columns(macro, macros, confidence), each
-
-
-def _columns(values, samples, confidence):
-    return [interval(value, column, confidence) for value, column in zip(values, samples.T, strict=True)]
-
-
-def _answers(predicted, labels, known_labels, groups, bootstrap, by_class):
-    if len(predicted) != len(labels):
-        raise ValueError(
-            f"matches and neighbors must have the same length, got {len(predicted)} and {len(labels)}"
-        )
-
-    def rates(rows, strata):
-        given = {"known_labels": known_labels}
-        if bootstrap is None:
-            return evaluate_matches(predicted[rows], labels[rows], **given)
-        return match_intervals(predicted[rows], labels[rows], strata=strata, **given, **bootstrap)
-
-    measured = rates(slice(None), groups)
-    totals = dict.fromkeys(measured, len(labels))
+def _answers(counted, groups, bootstrap, by_class):
+    """Rows of the rates of ``match_rates``, from the counts that each query is in."""
+    measured = rate_intervals(counted, groups, bootstrap)
     known = np.count_nonzero(groups != UNKNOWN)
-    totals |= {"recall": known, "coverage": known, "false_acceptance": len(labels) - known}
+    totals = dict.fromkeys(measured, len(groups))
+    totals |= {"recall": known, "coverage": known, "false_acceptance": len(groups) - known}
     rows = [
         _row(name, "micro", UNKNOWN, value, totals[name]) for name, value in measured.items() if totals[name]
     ]
-    if by_class:
-        for label in np.unique(groups):
-            members = groups == label
-            wanted = ("false_acceptance",) if label == UNKNOWN else ("recall", "coverage")
-            of_class = rates(members, None)
-            rows += [_row(name, "class", label, of_class[name], members.sum()) for name in wanted]
+    for label in np.unique(groups) if by_class else ():
+        members = groups == label
+        of_class = rate_intervals(counted[:, members], None, bootstrap)
+        wanted = ("false_acceptance",) if label == UNKNOWN else ("recall", "coverage")
+        rows += [_row(name, "class", label, of_class[name], members.sum()) for name in wanted]
     return rows
-
-
-def _open_set(ranking, known, groups, bootstrap):
-    distances, nearest = ranking.nearest()
-    right = nearest == ranking.labels
-    if bootstrap is None:
-        values = {
-            "auroc": open_set.auroc(distances, known),
-            "aupr_known": open_set.aupr(distances, known, "known"),
-            "aupr_unknown": open_set.aupr(distances, known, "unknown"),
-            f"fpr@{RECALL:g}": open_set.fpr_at_recall(distances, known, RECALL),
-            f"dir@{FALSE_ACCEPTANCE:g}": open_set.detection_and_identification_rate(
-                distances, right, known, false_acceptance=FALSE_ACCEPTANCE
-            ),
-        }
-    else:
-        settings = {"recall": RECALL, "false_acceptance": FALSE_ACCEPTANCE, "strata": groups}
-        values = open_set_intervals(distances, known, right, **settings, **bootstrap)
-    return [_row(name, "micro", UNKNOWN, value, len(known)) for name, value in values.items()]

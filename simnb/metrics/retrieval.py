@@ -1,16 +1,28 @@
 """How good the order of the neighbors is: scores of each query, and their means."""
 
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from simnb import _checks
-from simnb.metrics import _formulas, _inputs
-from simnb.metrics._ranking import Ranking
+from simnb.index import UNKNOWN, Neighbors
+from simnb.metrics import _inputs
 
 AVERAGES = ("micro", "macro")
 _USUAL = (1, 5, 10)
+_BLOCK = 1 << 18  # neighbors at a time: what is made of them stays in the cache
 
 
-def retrieval_scores(neighbors, labels, *, gallery_labels=None, query_ids=None, k=None):
+def retrieval_scores(
+    neighbors: Neighbors,
+    labels: ArrayLike,
+    *,
+    gallery_labels: ArrayLike | None = None,
+    query_ids: ArrayLike | None = None,
+    k: int | Sequence[int] | NDArray[np.integer] | None = None,
+) -> dict[str, NDArray[np.float64]]:
     """Score each query by its neighbors. The other functions here are means of these.
 
     Right is a neighbor of the query's class. R is the number of rows of that class in the gallery, but for
@@ -39,8 +51,8 @@ def retrieval_scores(neighbors, labels, *, gallery_labels=None, query_ids=None, 
             [num_queries]. Its own row is then taken out of a query's neighbors, wherever it is; where it is
             not among them, the last neighbor goes. All queries have one neighbor less, and a query whose
             class has no other row is NaN in every score. Needs ``gallery_labels``.
-        k: One k or several, each at most the number of neighbors. When left out, those of 1, 5 and 10 that
-            were searched.
+        k: One k or several, each at most the number of neighbors; None for those of 1, 5 and 10 that were
+            searched.
 
     Returns:
         A dict of float64 arrays [num_queries], by the names above. r_precision and map@r are left out where
@@ -65,32 +77,18 @@ def retrieval_scores(neighbors, labels, *, gallery_labels=None, query_ids=None, 
         >>> retrieval_scores(neighbors, [5, 5], k=1)["recall@1"].tolist()
         [1.0, 0.0]
     """
-    ranking = Ranking.of(neighbors, labels, gallery_labels, query_ids)
-    return scores_of(ranking, depths(ranking, k))
+    return Ranking.of(neighbors, labels, gallery_labels, query_ids).scores(k)
 
 
-def depths(ranking, k=None):
-    """The values of k to measure at, in their order."""
-    if k is None:
-        return [usual for usual in _USUAL if usual <= ranking.k]
-    several = k if np.ndim(k) else [k]
-    return list(dict.fromkeys(ranking.depth(one.item() if hasattr(one, "item") else one) for one in several))
-
-
-def scores_of(ranking, ks):
-    """All scores of ``retrieval_scores`` that there are."""
-    named = {"recall": _formulas.recall, "precision": _formulas.precision}
-    if ranking.to_find is not None:
-        named |= {"map": _formulas.average_precision, "ndcg": _formulas.ndcg}
-    measures = {f"{name}@{k}": _at(formula, k) for name, formula in named.items() for k in ks}
-    if ranking.reaches_r():
-        measures |= {"r_precision": _formulas.r_precision, "map@r": _formulas.map_at_r}
-    scores = _scores(ranking, {**measures, "first_rank": _formulas.first_rank})
-    first = scores.pop("first_rank")
-    return {**scores, "mrr": 1 / first, "first_rank": first}
-
-
-def recall_at_k(neighbors, labels, k=1, *, gallery_labels=None, query_ids=None, average="micro"):
+def recall_at_k(
+    neighbors: Neighbors,
+    labels: ArrayLike,
+    k: int = 1,
+    *,
+    gallery_labels: ArrayLike | None = None,
+    query_ids: ArrayLike | None = None,
+    average: str = "micro",
+) -> float:
     """Share of queries with at least one neighbor of their own class among the first k.
 
     Args:
@@ -112,19 +110,35 @@ def recall_at_k(neighbors, labels, k=1, *, gallery_labels=None, query_ids=None, 
         Musgrave et al., A Metric Learning Reality Check, 2020. https://arxiv.org/abs/2003.08505
     """
     ranking = Ranking.of(neighbors, labels, gallery_labels, query_ids)
-    return _mean(ranking, _at(_formulas.recall, ranking.depth(k)), average)
+    return _mean(ranking, _at(_recall, ranking.depth(k)), average)
 
 
-def precision_at_k(neighbors, labels, k=1, *, gallery_labels=None, query_ids=None, average="micro"):
+def precision_at_k(
+    neighbors: Neighbors,
+    labels: ArrayLike,
+    k: int = 1,
+    *,
+    gallery_labels: ArrayLike | None = None,
+    query_ids: ArrayLike | None = None,
+    average: str = "micro",
+) -> float:
     """Share of the first k neighbors that are of the query's class, averaged.
 
     Takes and raises what ``recall_at_k`` does. Places that a small gallery left empty count as wrong.
     """
     ranking = Ranking.of(neighbors, labels, gallery_labels, query_ids)
-    return _mean(ranking, _at(_formulas.precision, ranking.depth(k)), average)
+    return _mean(ranking, _at(_precision, ranking.depth(k)), average)
 
 
-def map_at_k(neighbors, labels, gallery_labels, k=10, *, query_ids=None, average="micro"):
+def map_at_k(
+    neighbors: Neighbors,
+    labels: ArrayLike,
+    gallery_labels: ArrayLike,
+    k: int = 10,
+    *,
+    query_ids: ArrayLike | None = None,
+    average: str = "micro",
+) -> float:
     """Mean average precision over the first k neighbors.
 
     Precision is taken at every rank up to k that holds a right neighbor, and the sum divided by R, the size
@@ -145,10 +159,18 @@ def map_at_k(neighbors, labels, gallery_labels, k=10, *, query_ids=None, average
         ValueError: If k exceeds the number of neighbors, or a query's class is not in the gallery.
     """
     ranking = _known(neighbors, labels, gallery_labels, query_ids)
-    return _mean(ranking, _at(_formulas.average_precision, ranking.depth(k)), average)
+    return _mean(ranking, _at(_average_precision, ranking.depth(k)), average)
 
 
-def ndcg_at_k(neighbors, labels, gallery_labels, k=10, *, query_ids=None, average="micro"):
+def ndcg_at_k(
+    neighbors: Neighbors,
+    labels: ArrayLike,
+    gallery_labels: ArrayLike,
+    k: int = 10,
+    *,
+    query_ids: ArrayLike | None = None,
+    average: str = "micro",
+) -> float:
     """Normalized discounted cumulative gain of the first k neighbors, a right one counting 1, else 0.
 
     The ideal has min(R, k) right ones first, R being the size of the query's class in the gallery.
@@ -159,10 +181,17 @@ def ndcg_at_k(neighbors, labels, gallery_labels, k=10, *, query_ids=None, averag
         https://doi.org/10.1145/582415.582418
     """
     ranking = _known(neighbors, labels, gallery_labels, query_ids)
-    return _mean(ranking, _at(_formulas.ndcg, ranking.depth(k)), average)
+    return _mean(ranking, _at(_ndcg, ranking.depth(k)), average)
 
 
-def r_precision(neighbors, labels, gallery_labels, *, query_ids=None, average="micro"):
+def r_precision(
+    neighbors: Neighbors,
+    labels: ArrayLike,
+    gallery_labels: ArrayLike,
+    *,
+    query_ids: ArrayLike | None = None,
+    average: str = "micro",
+) -> float:
     """Precision among the first R neighbors, R being the size of the query's class in the gallery.
 
     Args:
@@ -182,10 +211,17 @@ def r_precision(neighbors, labels, gallery_labels, *, query_ids=None, average="m
     References:
         Musgrave et al., A Metric Learning Reality Check, 2020. https://arxiv.org/abs/2003.08505
     """
-    return _mean(_within_r(neighbors, labels, gallery_labels, query_ids), _formulas.r_precision, average)
+    return _mean(_within_r(neighbors, labels, gallery_labels, query_ids), _r_precision, average)
 
 
-def map_at_r(neighbors, labels, gallery_labels, *, query_ids=None, average="micro"):
+def map_at_r(
+    neighbors: Neighbors,
+    labels: ArrayLike,
+    gallery_labels: ArrayLike,
+    *,
+    query_ids: ArrayLike | None = None,
+    average: str = "micro",
+) -> float:
     """Mean average precision over the first R neighbors (MAP@R).
 
     Precision is taken at every rank up to R that holds a right neighbor, and the sum divided by R.
@@ -194,10 +230,17 @@ def map_at_r(neighbors, labels, gallery_labels, *, query_ids=None, average="micr
     References:
         Musgrave et al., A Metric Learning Reality Check, 2020. https://arxiv.org/abs/2003.08505
     """
-    return _mean(_within_r(neighbors, labels, gallery_labels, query_ids), _formulas.map_at_r, average)
+    return _mean(_within_r(neighbors, labels, gallery_labels, query_ids), _map_at_r, average)
 
 
-def mean_reciprocal_rank(neighbors, labels, *, gallery_labels=None, query_ids=None, average="micro"):
+def mean_reciprocal_rank(
+    neighbors: Neighbors,
+    labels: ArrayLike,
+    *,
+    gallery_labels: ArrayLike | None = None,
+    query_ids: ArrayLike | None = None,
+    average: str = "micro",
+) -> float:
     """Mean of 1 / rank of the first right neighbor, 0 where none of those searched is right.
 
     Takes what ``recall_at_k`` does, without a k, and raises the same.
@@ -207,10 +250,16 @@ def mean_reciprocal_rank(neighbors, labels, *, gallery_labels=None, query_ids=No
         https://trec.nist.gov/pubs/trec8/papers/qa_report.pdf
     """
     ranking = Ranking.of(neighbors, labels, gallery_labels, query_ids)
-    return _mean(ranking, _formulas.reciprocal_rank, average)
+    return _mean(ranking, _reciprocal_rank, average)
 
 
-def rank_statistics(neighbors, labels, *, gallery_labels=None, query_ids=None):
+def rank_statistics(
+    neighbors: Neighbors,
+    labels: ArrayLike,
+    *,
+    gallery_labels: ArrayLike | None = None,
+    query_ids: ArrayLike | None = None,
+) -> dict[str, float]:
     """Where the first right neighbor stands.
 
     Takes what ``mean_reciprocal_rank`` does, without an average, and raises the same.
@@ -221,13 +270,15 @@ def rank_statistics(neighbors, labels, *, gallery_labels=None, query_ids=None):
         share of queries that do. Ranks start at 1.
     """
     ranking = Ranking.of(neighbors, labels, gallery_labels, query_ids)
-    ranks = _counted(_scores(ranking, {"rank": _formulas.first_rank})["rank"])
+    ranks = _counted(ranking.measure({"rank": _first_rank})["rank"])
     found = np.isfinite(ranks)
     mean = ranks[found].mean() if found.any() else np.nan
     return {"median": float(np.median(ranks)), "mean": float(mean), "found": float(found.mean())}
 
 
-def per_class(scores, labels):
+def per_class(
+    scores: ArrayLike, labels: ArrayLike
+) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.int64]]:
     """Mean score of the queries of each class.
 
     Args:
@@ -250,26 +301,9 @@ def per_class(scores, labels):
     return classes, np.bincount(place, weights=scores[counted]) / counts, counts
 
 
-def _at(formula, k):
-    return lambda relevant, r: formula(relevant[:, :k], r)
-
-
-def _scores(ranking, measures):
-    """Scores by name, from formulas by name; NaN where there is nothing to find."""
-    scores = {name: np.empty(len(ranking)) for name in measures}
-    r = np.ones(len(ranking)) if ranking.to_find is None else ranking.to_find.astype(np.float64)
-    r[r == 0] = np.nan
-    for rows, relevant in ranking.blocks():
-        for name, measure in measures.items():
-            scores[name][rows] = measure(relevant, r[rows])
-    for array in scores.values():
-        array[np.isnan(r)] = np.nan
-    return scores
-
-
 def _mean(ranking, measure, average):
     _checks.one_of(average, AVERAGES, name="average")
-    scores = _scores(ranking, {"score": measure})["score"]
+    scores = ranking.measure({"score": measure})["score"]
     if average == "macro":
         return float(per_class(scores, ranking.labels)[1].mean())
     return float(_counted(scores).mean())
@@ -304,3 +338,225 @@ def _within_r(neighbors, labels, gallery_labels, query_ids):
         needed = int(ranking.to_find.max()) + (ranking.own is not None)
         raise ValueError(f"neighbors must have k >= {needed}, the largest class, got k={neighbors.k}")
     return ranking
+
+
+@dataclass(frozen=True, eq=False)
+class Ranking:
+    """Queries with their neighbors, less the queries themselves.
+
+    Attributes:
+        neighbors: As they were searched.
+        labels: True class of each query, shape [num_queries] int64.
+        own: Id of each query's own row in the gallery, -1 for none, shape [num_queries]; None where no
+            query is in the gallery.
+        to_find: R, the rows of each query's class in the gallery but itself, shape [num_queries]; None where
+            the labels of the gallery were not given.
+    """
+
+    neighbors: Neighbors
+    labels: np.ndarray
+    own: np.ndarray | None
+    to_find: np.ndarray | None
+
+    @classmethod
+    def of(
+        cls,
+        neighbors: Neighbors,
+        labels: ArrayLike,
+        gallery_labels: ArrayLike | None = None,
+        query_ids: ArrayLike | None = None,
+    ) -> "Ranking":
+        """Check what was given; the Raises of ``retrieval_scores`` are raised here."""
+        _checks.not_empty(neighbors, name="neighbors")
+        labels = _checks.labels(labels, count=len(neighbors), of="neighbors")
+        own = None
+        if query_ids is not None:
+            own = _checks.labels(query_ids, count=len(neighbors), name="query_ids", of="neighbors")
+            if gallery_labels is None:
+                raise ValueError(
+                    "query_ids must come with gallery_labels, which tell whether a class has other rows; "
+                    "got none"
+                )
+            if neighbors.k == 1:
+                raise ValueError("neighbors must have k >= 2, since one may be the query itself; got k=1")
+        to_find = None if gallery_labels is None else _count(labels, gallery_labels, own)
+        return cls(neighbors, labels, own, to_find)
+
+    @property
+    def k(self) -> int:
+        """How many neighbors each query has, without itself."""
+        return self.neighbors.k - (self.own is not None)
+
+    def __len__(self) -> int:
+        """How many queries."""
+        return len(self.labels)
+
+    def depth(self, k: int) -> int:
+        """Return k if that many neighbors were searched, or raise ValueError."""
+        if _checks.positive_int(k, name="k") > self.k:
+            itself = "" if self.own is None else ", without the query itself"
+            raise ValueError(f"k must be at most the {self.k} neighbors that were searched{itself}, got {k}")
+        return int(k)
+
+    def reaches_r(self) -> bool:
+        """Whether every R is known and no larger than k."""
+        return self.to_find is not None and self.to_find.max() <= self.k
+
+    def scores(
+        self, k: int | Sequence[int] | NDArray[np.integer] | None = None
+    ) -> dict[str, NDArray[np.float64]]:
+        """All scores of ``retrieval_scores`` that there are."""
+        ks, named = self._depths(k), {"recall": _recall, "precision": _precision}
+        if self.to_find is not None:
+            named |= {"map": _average_precision, "ndcg": _ndcg}
+        measures = {f"{name}@{n}": _at(formula, n) for name, formula in named.items() for n in ks}
+        if self.reaches_r():
+            measures |= {"r_precision": _r_precision, "map@r": _map_at_r}
+        scores = self.measure({**measures, "first_rank": _first_rank})
+        first = scores.pop("first_rank")
+        return {**scores, "mrr": 1 / first, "first_rank": first}
+
+    def measure(self, measures: Mapping[str, Callable]) -> dict[str, NDArray[np.float64]]:
+        """Scores by name, from formulas by name; NaN where there is nothing to find."""
+        scores = {name: np.empty(len(self)) for name in measures}
+        r = np.ones(len(self)) if self.to_find is None else self.to_find.astype(np.float64)
+        r[r == 0] = np.nan
+        for rows, relevant in self._blocks():
+            for name, measure in measures.items():
+                scores[name][rows] = measure(relevant, r[rows])
+        for array in scores.values():
+            array[np.isnan(r)] = np.nan
+        return scores
+
+    def nearest(self) -> tuple[np.ndarray, np.ndarray]:
+        """Distance and label of each query's nearest neighbor, itself left out."""
+        first = np.zeros(len(self), np.int64)
+        if self.own is not None:
+            first += (self.neighbors.ids[:, 0] == self.own) & (self.own >= 0)
+        rows = np.arange(len(self))
+        return self.neighbors.distances[rows, first], self.neighbors.labels[rows, first]
+
+    def _depths(self, k):
+        """The values of k to measure at, in their order."""
+        if k is None:
+            return [usual for usual in _USUAL if usual <= self.k]
+        several = k if np.ndim(k) else [k]
+        return list(dict.fromkeys(self.depth(n.item() if hasattr(n, "item") else n) for n in several))
+
+    def _blocks(self) -> Iterator[tuple[slice, np.ndarray]]:
+        """Some queries, and whether each of their neighbors is right: shape [some, k] bool."""
+        size = max(1, _BLOCK // self.neighbors.k)
+        for start in range(0, len(self), size):
+            rows = slice(start, start + size)
+            relevant = self.neighbors.labels[rows] == self.labels[rows, None]
+            relevant[self.labels[rows] == UNKNOWN] = False
+            if self.own is not None:
+                relevant = self._without_itself(relevant, rows)
+            if self.to_find is not None:
+                self._check_count(relevant, start)
+            yield rows, relevant
+
+    def _without_itself(self, relevant, rows):
+        own = self.own[rows, None]
+        found = (self.neighbors.ids[rows] == own) & (own >= 0)
+        other = found & (self.neighbors.labels[rows] != self.labels[rows, None])
+        if other.any():
+            query, column = np.argwhere(other)[0]
+            raise ValueError(
+                f"query_ids must be ids of the same examples in the gallery, but query {rows.start + query} "
+                f"is of class {self.labels[rows.start + query]}, and the row with its id {own[query, 0]} "
+                f"of class {self.neighbors.labels[rows.start + query, column]}"
+            )
+        # Where the query is not among its neighbors the last one goes, so that all keep the same number.
+        column = np.where(found.any(axis=1), found.argmax(axis=1), self.k)
+        keep = np.ones(relevant.shape, bool)
+        keep[np.arange(len(keep)), column] = False
+        return relevant[keep].reshape(len(keep), self.k)
+
+    def _check_count(self, relevant, start):
+        more = np.count_nonzero(relevant, axis=1) > self.to_find[start : start + len(relevant)]
+        if more.any():
+            query = int(more.argmax())
+            raise ValueError(
+                f"gallery_labels must be those of the rows that were searched, but query {start + query} "
+                f"found {relevant[query].sum()} neighbors of class {self.labels[start + query]}, "
+                f"of {self.to_find[start + query]} there can be"
+            )
+
+
+def _count(labels, gallery_labels, own):
+    """R of each query."""
+    gallery_labels = _checks.not_empty(
+        _checks.labels(gallery_labels, name="gallery_labels"), name="gallery_labels"
+    )
+    classes, sizes = np.unique(gallery_labels[gallery_labels != UNKNOWN], return_counts=True)
+    classes, sizes = np.append(classes, 0), np.append(sizes, 0)  # one to point to, where there is no class
+    place = np.searchsorted(classes[:-1], labels)
+    to_find = np.where((classes[place] == labels) & (place < len(classes) - 1), sizes[place], 0)
+    if own is None:
+        return to_find
+    absent = (own >= 0) & (to_find == 0) & (labels != UNKNOWN)
+    if absent.any():
+        raise ValueError(
+            f"query_ids must be ids of rows of the gallery, but it has no row of class {labels[absent][0]}, "
+            f"that of query {absent.argmax()}; give queries that are not in it the id -1"
+        )
+    return to_find - ((own >= 0) & (to_find > 0))
+
+
+# Every formula takes which neighbors are right, shape [some, n] bool, and R, shape [some] float, NaN where
+# there is nothing to find; and returns the scores, shape [some].
+
+
+def _at(formula, k):
+    return lambda relevant, r: formula(relevant[:, :k], r)
+
+
+def _recall(relevant, r):
+    """1 where any neighbor is right."""
+    return relevant.any(axis=1)
+
+
+def _precision(relevant, r):
+    """Share of right ones."""
+    return relevant.mean(axis=1)
+
+
+def _average_precision(relevant, r):
+    """Precision at the rank of each right one, summed and divided by R."""
+    right = np.cumsum(relevant, axis=1, dtype=np.float64)
+    right /= np.arange(1, relevant.shape[1] + 1)
+    right *= relevant
+    return right.sum(axis=1) / r
+
+
+def _ndcg(relevant, r):
+    """Discounted sum of the right ones, divided by that of the best order."""
+    discounts = 1 / np.log2(np.arange(2, relevant.shape[1] + 2))
+    # fmin: R where it is NaN only has to be some position, the division by it is NaN.
+    ideal = np.cumsum(discounts)[np.fmin(r, len(discounts)).astype(np.int64) - 1]
+    return (relevant @ discounts) / np.where(np.isnan(r), np.nan, ideal)
+
+
+def _r_precision(relevant, r):
+    """Share of right ones among the first R."""
+    return np.count_nonzero(_first(relevant, r), axis=1) / r
+
+
+def _map_at_r(relevant, r):
+    """Average precision of the first R."""
+    return _average_precision(_first(relevant, r), r)
+
+
+def _first_rank(relevant, r):
+    """Rank of the first right one, from 1; inf where there is none."""
+    return np.where(relevant.any(axis=1), relevant.argmax(axis=1) + 1.0, np.inf)
+
+
+def _reciprocal_rank(relevant, r):
+    """1 / rank of the first right one; 0 where there is none."""
+    return 1 / _first_rank(relevant, r)
+
+
+def _first(relevant, r):
+    return relevant & (np.arange(relevant.shape[1]) < r[:, None])

@@ -1,8 +1,9 @@
-"""Whether two examples are of one class: distances of pairs, and what a threshold does on them."""
+"""Whether embeddings tell the classes apart, without an index: by pairs of examples, and by clusters."""
 
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from simnb import _checks
 from simnb.distances import DISTANCES, paired
@@ -10,6 +11,7 @@ from simnb.index import UNKNOWN
 from simnb.metrics import _inputs
 
 _BLOCK = 4_096  # pairs at a time
+_STARTS = 4  # runs of k-means, of which the tightest counts
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,11 +33,9 @@ class Pairs:
         object.__setattr__(self, "same", _inputs.flags(self.same, count=len(distances), name="same"))
 
     def __len__(self) -> int:
-        """How many pairs."""
         return len(self.distances)
 
     def __repr__(self) -> str:
-        """Count the pairs rather than print the arrays."""
         same = int(np.count_nonzero(self.same))
         return f"Pairs({same} same, {len(self) - same} different)"
 
@@ -55,7 +55,14 @@ class Roc:
     true_acceptance: np.ndarray
 
 
-def pairs(embeddings, labels, *, distance="cosine", max_pairs=1_000_000, seed=0):
+def pairs(
+    embeddings: ArrayLike,
+    labels: ArrayLike,
+    *,
+    distance: str = "cosine",
+    max_pairs: int = 1_000_000,
+    seed: int = 0,
+) -> Pairs:
     """Measure pairs of examples: all of them, or as many as wanted.
 
     Where there are more than ``max_pairs``, half of those taken are of the same class, or all such pairs if
@@ -68,7 +75,7 @@ def pairs(embeddings, labels, *, distance="cosine", max_pairs=1_000_000, seed=0)
             of them are of the same class cannot be told.
         distance: One of ``simnb.distances.DISTANCES``; ``snr``, which is not symmetric, is taken one way.
         max_pairs: At most how many pairs.
-        seed: Of the choice of pairs.
+        seed: Seed of the choice of pairs.
 
     Returns:
         ``Pairs``, those of the same class first.
@@ -99,7 +106,7 @@ def pairs(embeddings, labels, *, distance="cosine", max_pairs=1_000_000, seed=0)
     return Pairs(distances, np.arange(len(first)) < num_same)
 
 
-def roc(pairs):
+def roc(pairs: Pairs) -> Roc:
     """Trace every threshold from the smallest distance to the largest.
 
     Args:
@@ -119,7 +126,7 @@ def roc(pairs):
     return Roc(np.concatenate([[-np.inf], distances]), far, tar)
 
 
-def equal_error_rate(pairs):
+def equal_error_rate(pairs: Pairs) -> float:
     """Rate at which as large a share of different pairs is accepted as of same ones is rejected.
 
     Between two thresholds the rates are taken to change evenly. Takes and raises what ``roc`` does.
@@ -132,7 +139,7 @@ def equal_error_rate(pairs):
     return float(np.interp(0, excess, curve.false_acceptance))
 
 
-def tar_at_far(pairs, far=1e-3):
+def tar_at_far(pairs: Pairs, far: float = 1e-3) -> float:
     """True acceptance rate at the largest threshold whose false acceptance rate is at most ``far``.
 
     Args:
@@ -145,7 +152,7 @@ def tar_at_far(pairs, far=1e-3):
     Raises:
         ValueError: If ``far`` is too small to be measured on so many pairs, or not both kinds are there.
     """
-    far = _inputs.share(far, name="far")
+    far = _checks.number(far, name="far", above=0, below=1)
     curve = roc(pairs)
     different = int(np.count_nonzero(~pairs.same))
     if far < 1 / different:
@@ -154,6 +161,52 @@ def tar_at_far(pairs, far=1e-3):
             "measure more pairs"
         )
     return float(curve.true_acceptance[curve.false_acceptance <= far][-1])
+
+
+def clustering_scores(
+    embeddings: ArrayLike, labels: ArrayLike, *, num_clusters: int | None = None, seed: int = 0
+) -> dict[str, float]:
+    """Compare the clusters k-means finds with the classes.
+
+    Rows are scaled to length 1 first, so that clusters are by cosine distance.
+
+    Args:
+        embeddings: Shape [num_examples, dim].
+        labels: Class of each, shape [num_examples]. Examples labelled ``UNKNOWN`` are left out.
+        num_clusters: How many clusters; None for as many as there are classes.
+        seed: Seed of the starting points.
+
+    Returns:
+        A dict of floats: ``nmi``, normalized mutual information, 0 to 1; and ``ari``, adjusted Rand index,
+        1 where clusters are the classes, around 0 by chance.
+
+    Raises:
+        ValueError: If lengths differ, a row is zero or not finite, no example has a class, or there are more
+            clusters than examples.
+
+    References:
+        Vinh et al., Information Theoretic Measures for Clusterings Comparison, 2010.
+        https://jmlr.org/papers/v11/vinh10a.html
+    """
+    from sklearn.cluster import KMeans
+    from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
+
+    embeddings = _checks.embeddings(embeddings, nonzero=True)
+    labels = _checks.labels(labels, count=len(embeddings))
+    classes = _checks.not_empty(labels[labels != UNKNOWN], name="labels other than UNKNOWN")
+    if num_clusters is None:
+        num_clusters = len(np.unique(classes))
+    if _checks.positive_int(num_clusters, name="num_clusters") > len(classes):
+        raise ValueError(f"num_clusters must be at most the {len(classes)} examples, got {num_clusters}")
+    # By the largest entry first: the squares of small and of large ones do not fit float32.
+    rows = embeddings[labels != UNKNOWN]
+    rows /= np.abs(rows).max(axis=1, keepdims=True)
+    rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+    clusters = KMeans(num_clusters, n_init=_STARTS, random_state=_checks.seed(seed)).fit_predict(rows)
+    return {
+        "nmi": float(normalized_mutual_info_score(classes, clusters)),
+        "ari": float(adjusted_rand_score(classes, clusters)),
+    }
 
 
 def _draw(start, stop, count, rng):

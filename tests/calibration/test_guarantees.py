@@ -175,12 +175,15 @@ def test_a_seed_gives_the_same_promise_and_leaves_the_global_generator_alone(pop
         ({"confidence": 0.95, "maximize": "f1"}, "confidence needs targets to promise"),
         (
             {"confidence": 1.0, "targets": {"precision": 0.9}},
-            "confidence must be a share above 0 and below 1",
+            "confidence must be a number above 0 and below 1",
         ),
-        ({"confidence": 95, "targets": {"precision": 0.9}}, "confidence must be a share above 0 and below 1"),
+        (
+            {"confidence": 95, "targets": {"precision": 0.9}},
+            "confidence must be a number above 0 and below 1",
+        ),
         (
             {"confidence": True, "targets": {"precision": 0.9}},
-            "confidence must be a share above 0 and below 1",
+            "confidence must be a number above 0 and below 1",
         ),
         (
             {"confidence": 0.9, "targets": {"f1": 0.9}},

@@ -83,9 +83,7 @@ def test_json_is_strict_and_comes_back_whole(dtype, population):
 def test_json_that_is_cut_short_changed_or_of_another_version_is_refused(population):
     whole = calibrate(*population.draw(20, 0), targets={"precision": 0.5}).to_json()
     for text in ("[]", "{}", "1", "no", '{"a": 1}', whole[:-10]):
-        with pytest.raises(
-            ValueError, match=r"the text is not a calibration, as Calibration.to_json writes it"
-        ):
+        with pytest.raises(ValueError, match=r"the text is not a Calibration, as its to_json writes it"):
             Calibration.from_json(text)
     with pytest.raises(ValueError, match=r"must be of format 2, got 3, of another version of simnb; install"):
         Calibration.from_json(whole.replace('"format": 2', '"format": 3'))
@@ -102,7 +100,7 @@ def test_json_that_is_cut_short_changed_or_of_another_version_is_refused(populat
         ('"distances": [', '"distances": [9.5, '),
     ):
         assert change[0] in whole
-        with pytest.raises(ValueError, match="not a whole calibration of format 2"):
+        with pytest.raises(ValueError, match="not a whole Calibration of format 2"):
             Calibration.from_json(whole.replace(*change))
 
 

@@ -8,16 +8,17 @@ from hypothesis import strategies as st
 from simnb import metrics
 from simnb.metrics import (
     Interval,
-    _open_set_curves,
-    _resampling,
     bootstrap_auroc,
     bootstrap_mean,
     bootstrap_ratio,
     compare,
     evaluate_matches,
+    intervals,
     match_intervals,
+    open_set,
     open_set_intervals,
 )
+from simnb.metrics.intervals import Bootstrap
 
 
 def draws(strata, seed):
@@ -129,8 +130,8 @@ def test_weights_count_as_repeated_queries(data):
     known[0] = True
     known[-1] = False
     weights[:, -1] += 1
-    counts = _open_set_curves.Curves(distances, known, right).counts(weights)
-    values = {name: one(*counts) for name, one in _open_set_curves.formulas(0.7, 0.3).items()}
+    counts = open_set.Curves(distances, known, right).counts(weights)
+    values = {name: one(counts) for name, one in open_set.formulas(0.7, 0.3).items()}
     for row, repeats in enumerate(weights):
         d, k, r = (np.repeat(column, repeats) for column in (distances, known, right))
         expected = {
@@ -145,8 +146,9 @@ def test_weights_count_as_repeated_queries(data):
 
 def test_numbers_of_strata_and_of_known_queries_are_kept_in_every_draw():
     strata = np.array([5, 5, 1, 1, 1, 9])
-    weights = np.concatenate(list(_resampling.weights(6, strata, 300, 0)))
-    for drawn in (weights, _resampling.sums(np.eye(6), strata, 300, 0)):
+    bootstrap = Bootstrap(0.95, 300, 0)
+    weights = np.concatenate(list(bootstrap.weights(6, strata)))
+    for drawn in (weights, bootstrap.sums(np.eye(6), strata)):
         assert drawn.shape == (300, 6)
         for stratum, ways in ((1, 10), (5, 3), (9, 1)):
             of_stratum = drawn[:, strata == stratum]
@@ -168,9 +170,10 @@ def test_numbers_of_strata_and_of_known_queries_are_kept_in_every_draw():
 
 @pytest.mark.parametrize("block", [1, 50, 1 << 20])
 def test_draws_of_any_block_are_as_likely(block):
-    with mock.patch.object(_resampling, "_BLOCK", block):
-        drawn = np.concatenate(list(_resampling.weights(5, None, 4000, 0)))
-        sums = _resampling.sums(np.eye(5), None, 4000, 0)
+    bootstrap = Bootstrap(0.95, 4000, 0)
+    with mock.patch.object(intervals, "_BLOCK", block):
+        drawn = np.concatenate(list(bootstrap.weights(5, None)))
+        sums = bootstrap.sums(np.eye(5), None)
     for counts in (drawn, sums):
         assert (counts.sum(axis=1) == 5).all()
         np.testing.assert_allclose(counts.mean(axis=0), 1, atol=4 * np.sqrt(0.8 / 4000))

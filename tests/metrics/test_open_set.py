@@ -8,7 +8,7 @@ from simnb import metrics
 
 @st.composite
 def queries(draw):
-    """Distances with ties and without neighbors, known and unknown, rightly named or not."""
+    """Distances with ties and without neighbors, known and unknown, correctly named or not."""
     distance = st.sampled_from([0.0, 0.1, 0.25, 0.5, 2.0, np.inf])
     query = st.tuples(distance, st.booleans(), st.booleans())
     some = draw(st.lists(query, min_size=2, max_size=12).filter(lambda some: len({q[1] for q in some}) == 2))

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from simnb import _table
 from simnb.matching import UNKNOWN
 from simnb.tfsim.types import CalibrationResults
 
@@ -52,7 +53,5 @@ def print_table(title, rows, rounding):
             return str(value)
         return f"{value:.6g}" if name == "distance" else f"{value:.{rounding}f}"
 
-    cells = [{name: text(name, value) for name, value in row.items()} for row in rows]
-    widths = {name: max(len(name), *(len(row[name]) for row in cells)) for name in cells[0]}
-    for row in [{name: name for name in widths}, *cells]:
-        print("  ".join(f"{row[name]:>{width}}" for name, width in widths.items()))
+    head = list(rows[0])
+    print(_table.as_text(head, [[text(name, row[name]) for name in head] for row in rows]))

@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 
 from simnb.calibration import calibrate
+from simnb.evaluation import closed_set, few_shot, gallery_grows, held_out
 from simnb.index import UNKNOWN, open_index
 from simnb.metrics import evaluate_matches, recall_at_k
-from simnb.protocols import closed_set, few_shot, gallery_grows, held_out
 
 
 def blobs(count, seed, classes=4, spread=0.35):
@@ -85,12 +85,6 @@ def test_a_growing_gallery_that_runs_out_of_unknown_queries_says_so_and_goes_on(
         gallery_grows(
             GALLERY, CALIBRATION, QUERIES, [0, 1], start=1, targets={"precision": 1}, confidence=0.9
         )
-    for do in (
-        lambda: gallery_grows(GALLERY, CALIBRATION, QUERIES, [0, 1], start=1, matcher="majority_vote"),
-        lambda: held_out(GALLERY, CALIBRATION, QUERIES, [3], matcher="majority_vote"),
-    ):
-        with pytest.raises(ValueError, match=r"protocols take no matcher=\.\.\.: they match by the nearest"):
-            do()
 
 
 def test_more_examples_of_a_new_class_find_more_of_it():

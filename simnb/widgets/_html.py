@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image
 
 from simnb._text import visible
-from simnb.plots._canvas import to_bytes
+from simnb.plots.grids import to_bytes
 
 #: JupyterLab's colours in light and dark, and what stands in for them elsewhere.
 STYLE = """<style>

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from simnb.plots import _style
+from simnb.plots import styling
 from simnb.widgets._html import image, text
 
 
@@ -12,10 +12,12 @@ def answer(result, *, calibrated):
     if result.probability is not None:
         likely = f"right with probability {result.probability:.0%}"
         words.append(likely if result.accepted else f"an answer would be {likely}")
-    distance = f"distance {_style.number(result.distance)}" if np.isfinite(result.distance) else "no neighbor"
+    distance = (
+        f"distance {styling.number(result.distance)}" if np.isfinite(result.distance) else "no neighbor"
+    )
     if np.isfinite(result.threshold):
         side = "within" if result.accepted else "beyond"
-        distance += f", {side} the threshold {_style.number(result.threshold)}"
+        distance += f", {side} the threshold {styling.number(result.threshold)}"
     elif not calibrated:
         distance += "; the search is not calibrated, so that every query gets an answer"
     words.append(distance)
@@ -46,10 +48,10 @@ def cards(result, picture_of, most):
 def _card(result, place, picture):
     verdict, name = result.verdict(place), result.class_of(place)
     shown = '<span class="muted">no image</span>' if picture is None else image(picture, alt=name)
-    distance = _style.number(float(result.neighbors.distances[0, place]))
+    distance = styling.number(float(result.neighbors.distances[0, place]))
     return (
         f'<figure><span class="frame {verdict or ""}">{shown}</span><figcaption>'
-        f'<b class="{verdict or ""}">{_style.symbol(verdict) if verdict else ""}</b> {text(name)}<br>'
+        f'<b class="{verdict or ""}">{styling.symbol(verdict) if verdict else ""}</b> {text(name)}<br>'
         f'<span class="muted">{distance}{" beyond" if result.beyond(place) else ""}</span>'
         "</figcaption></figure>"
     )

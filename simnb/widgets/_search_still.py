@@ -5,7 +5,7 @@ import io
 import numpy as np
 
 from simnb._text import visible
-from simnb.plots import _style
+from simnb.plots import styling
 
 _CELL = 1.1  # inches that an image and its caption have
 
@@ -29,26 +29,26 @@ def still(result, picture_of, most, title):
         first.text(0, 0.5, "nothing was searched yet", fontsize=9)
         first.axis("off")
     else:
-        _draw(first, result.image, f"{result.name}\n→ {result.answer}", _style.INK)
+        _draw(first, result.image, f"{result.name}\n→ {result.answer}", styling.INK)
     for place, ax in zip(places, others, strict=True):
         verdict = result.verdict(place)
-        sign = _style.symbol(verdict) if verdict else ""
-        distance = _style.number(float(result.neighbors.distances[0, place]))
+        sign = styling.symbol(verdict) if verdict else ""
+        distance = styling.number(float(result.neighbors.distances[0, place]))
         caption = f"{sign} {result.class_of(place)}\n{distance}"
-        _draw(ax, picture_of(place), caption, _style.verdict_color(verdict or "unknown"))
+        _draw(ax, picture_of(place), caption, styling.verdict_color(verdict or "unknown"))
     file = io.BytesIO()
     figure.savefig(file, format="png", dpi=80)
     return file.getvalue()
 
 
 def _draw(ax, image, caption, color):
-    from simnb.plots._canvas import displayable
+    from simnb.plots.grids import displayable
 
     ax.axis("off")
     if image is not None:
         pixels = displayable(np.asarray(image)[None])[0]
         pixels = pixels.squeeze(-1) if pixels.shape[-1] == 1 else pixels
         ax.imshow(pixels, cmap="gray", vmin=0, vmax=255)
-    look = {"fontsize": 8, "color": color, "parse_math": False, "family": _style.SYMBOL_FONT}
-    lines = [_style.shorten(visible(line), 0.85 * _CELL, 8) for line in caption.split("\n")]
+    look = {"fontsize": 8, "color": color, "parse_math": False, "family": styling.SYMBOL_FONT}
+    lines = [styling.shorten(visible(line), 0.85 * _CELL, 8) for line in caption.split("\n")]
     ax.set_title("\n".join(lines), **look)

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from simnb.plots._style import number
+from simnb.plots.styling import number
 from simnb.widgets._html import text
 
 #: Metrics that have a curve: colour in light, in dark, and dashes of the line.

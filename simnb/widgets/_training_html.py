@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from simnb.plots._style import CLASS_COLORS
+from simnb.plots.styling import CLASS_COLORS
 from simnb.widgets._html import text
 
 _WIDTH, _HEIGHT, _LEFT, _BOTTOM, _TOP, _RIGHT = 300, 170, 54, 34, 20, 10

@@ -11,7 +11,7 @@ from simnb import _checks
 from simnb._text import visible
 from simnb._warnings import warn
 from simnb.index.protocol import UNKNOWN
-from simnb.plots import _style
+from simnb.plots import styling
 from simnb.projection import METHODS, check_points, project, trust
 from simnb.widgets import _page
 from simnb.widgets._nearest import Nearest
@@ -234,8 +234,8 @@ class Projector(anywidget.AnyWidget):
 
     def __repr__(self):
         """Sizes and method: the same in every run."""
-        parts = [_style.count(len(self.points), "point"), _style.count(len(self._classes), "class")]
-        queries = [_style.count(int(self.num_queries), "query")] if self.num_queries else []
+        parts = [styling.count(len(self.points), "point"), styling.count(len(self._classes), "class")]
+        queries = [styling.count(int(self.num_queries), "query")] if self.num_queries else []
         return f"Projector({', '.join([*parts, self.method, *queries])})"
 
     def _repr_mimebundle_(self, **kwargs):
@@ -287,7 +287,7 @@ def _mask(is_query, count):
 def _classes_of(labels, class_names):
     """Name and size of each class that is there, and the position among them of each point's."""
     values, positions, counts = np.unique(labels, return_inverse=True, return_counts=True)
-    _style.class_namer(class_names, values)  # every label has a name
+    styling.class_namer(class_names, values)  # every label has a name
     name = values if class_names is None else [class_names[value] for value in values]
     classes = [
         {

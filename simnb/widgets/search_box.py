@@ -11,7 +11,7 @@ from simnb.data import read_image
 from simnb.data.image_file import has_more_frames
 from simnb.index.protocol import UNKNOWN
 from simnb.matching import match
-from simnb.plots import _style
+from simnb.plots import styling
 from simnb.widgets import _html, _search_html
 from simnb.widgets._search_still import still
 from simnb.widgets.image_drop import ImageDrop
@@ -266,7 +266,7 @@ class SearchBox(ipywidgets.VBox):
 
     def __repr__(self):
         """How many images are searched."""
-        return f"SearchBox({_style.count(len(self.search.index), 'image')}, k={self._k})"
+        return f"SearchBox({styling.count(len(self.search.index), 'image')}, k={self._k})"
 
     def _repr_mimebundle_(self, **kwargs):
         """The widget, and a still picture for where none can run."""

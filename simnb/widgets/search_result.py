@@ -6,7 +6,7 @@ import numpy as np
 
 from simnb.index import Neighbors
 from simnb.index.protocol import UNKNOWN
-from simnb.plots import _style
+from simnb.plots import styling
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,7 +53,7 @@ class Result:
             return "unknown"
         if self.true_label is None:
             return None
-        return _style.verdict(int(self.neighbors.labels[0, place]) == self.true_label)
+        return styling.verdict(int(self.neighbors.labels[0, place]) == self.true_label)
 
     def class_of(self, place):
         """Name of a neighbor's class."""

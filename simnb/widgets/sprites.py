@@ -6,7 +6,7 @@ import numpy as np
 from PIL import Image
 
 from simnb import _checks
-from simnb.plots._canvas import to_bytes
+from simnb.plots.grids import to_bytes
 
 SIZE = 32  # pixels a side of a thumbnail
 ACROSS = 32  # thumbnails a side of a sheet

@@ -12,7 +12,7 @@ from simnb.calibration import calibrate
 from simnb.calibration.curves import METRICS
 from simnb.index.protocol import UNKNOWN
 from simnb.matching import accept, match
-from simnb.plots import _style
+from simnb.plots import styling
 from simnb.plots.grids import look_up
 from simnb.widgets import _html, _threshold_html
 
@@ -91,7 +91,7 @@ class ThresholdExplorer(ipywidgets.VBox):
         rates = {name: getattr(self._curves, name)[self._steps] for name in METRICS}
         marks = {name: self._step_of(limit) for name, limit in self._cutpoints.items()}
         self._chart = _threshold_html.Chart(
-            thresholds, rates, marks, _style.distance_name(self._neighbors.distance)
+            thresholds, rates, marks, styling.distance_name(self._neighbors.distance)
         )
         wide = ipywidgets.Layout(width="100%", max_width="720px")
         self.curves = ipywidgets.HTML(layout=wide)
@@ -105,7 +105,8 @@ class ThresholdExplorer(ipywidgets.VBox):
         self.table, self.confusion, self.strip = (ipywidgets.HTML() for _ in range(3))
         self.buttons = [
             ipywidgets.Button(
-                description=f"{visible(name)}  {_style.number(limit)}", layout=ipywidgets.Layout(width="auto")
+                description=f"{visible(name)}  {styling.number(limit)}",
+                layout=ipywidgets.Layout(width="auto"),
             )
             for name, limit in self._cutpoints.items()
         ]
@@ -256,7 +257,7 @@ class ThresholdExplorer(ipywidgets.VBox):
         images = _html.image(self._queries.images[query], alt=true)
         if place >= 0:
             images += _html.image(self._gallery.images[place], alt=found)
-        distance = _style.number(float(self._everything.distances[query]))
+        distance = styling.number(float(self._everything.distances[query]))
         return (
             f'<figure class="pair"><span class="frame {verdict}">{images}</span><figcaption>'
             f"{_html.text(true)} → {_html.text(found)}<br>"
@@ -270,7 +271,7 @@ class ThresholdExplorer(ipywidgets.VBox):
 
     def __repr__(self):
         """How many queries, and the threshold."""
-        queries = _style.count(len(self._queries.labels), "query")
+        queries = styling.count(len(self._queries.labels), "query")
         return f"ThresholdExplorer({queries}, threshold {self._written()})"
 
     def _repr_mimebundle_(self, **kwargs):
@@ -286,7 +287,7 @@ class ThresholdExplorer(ipywidgets.VBox):
 
         figure = Figure(figsize=(12.4, 4.8), layout="constrained")
         left, right = figure.subplots(1, 2, width_ratios=(1.25, 1))
-        title = f"{_style.count(len(self._queries.labels), 'query')}: run the cell to move the threshold"
+        title = f"{styling.count(len(self._queries.labels), 'query')}: run the cell to move the threshold"
         metric_curves(self._calibration or self._own, ax=left, title=title)
         confusion_matrix(
             self._queries.labels,

@@ -7,7 +7,7 @@ import ipywidgets
 import numpy as np
 
 from simnb import _checks
-from simnb.plots import _style
+from simnb.plots import styling
 from simnb.projection import project
 from simnb.training import RetrievalMonitor
 from simnb.widgets import _html, _training_html
@@ -126,13 +126,13 @@ class TrainingMonitor(RetrievalMonitor):
         if self.losses:
             at, values = zip(*self.losses, strict=True)
             self._loss.value = _training_html.curve(
-                at, values, xlabel="epoch", ylabel="loss", color=_style.WRONG
+                at, values, xlabel="epoch", ylabel="loss", color=styling.WRONG
             )
 
     def _show_recall(self):
         epochs = np.arange(len(self.recalls)) + 1 + (self._before or 0)
         self._recall.value = _training_html.curve(
-            epochs, self.recalls, xlabel="epoch", ylabel="R@1", color=_style.RIGHT, whole=True
+            epochs, self.recalls, xlabel="epoch", ylabel="R@1", color=styling.RIGHT, whole=True
         )
 
     def _show_map(self):
@@ -145,8 +145,8 @@ class TrainingMonitor(RetrievalMonitor):
     def __repr__(self):
         """What is measured on."""
         sizes = [
-            _style.count(len(self.queries), "query"),
-            _style.count(len(self.gallery), "gallery image"),
+            styling.count(len(self.queries), "query"),
+            styling.count(len(self.gallery), "gallery image"),
         ]
         return f"TrainingMonitor({', '.join(sizes)})"
 
@@ -168,14 +168,14 @@ class TrainingMonitor(RetrievalMonitor):
         figure.suptitle(f"{self!r}", x=0.01, ha="left", fontsize=10.5, fontweight="bold")
         loss, recall, small = figure.subplots(1, 3, width_ratios=(1.3, 1.3, 1))
         for ax, name in ((loss, "loss"), (recall, "R@1")):
-            _style.plain_axes(ax, None)
+            styling.plain_axes(ax, None)
             ax.set(xlabel="epoch", ylabel=name)
         small.axis("off")
-        loss.plot(*zip(*self.losses, strict=True), color=_style.WRONG)
-        recall.plot(np.arange(len(self.recalls)) + 1, self.recalls, "o-", color=_style.RIGHT)
+        loss.plot(*zip(*self.losses, strict=True), color=styling.WRONG)
+        recall.plot(np.arange(len(self.recalls)) + 1, self.recalls, "o-", color=styling.RIGHT)
         if self._points is not None:
             for position in np.unique(self._positions):
-                color, marker = _style.class_style(int(position))
+                color, marker = styling.class_style(int(position))
                 at = self._points[self._positions == position]
                 small.scatter(*at.T, s=9, color=color, marker=marker)
         return _png(figure)

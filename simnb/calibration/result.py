@@ -16,7 +16,7 @@ from simnb.calibration.cutpoints import Cutpoint, Goal, NotMet
 from simnb.calibration.drift import ALARM, FEWEST, Drift, compare_distances
 from simnb.calibration.guarantees import fewest
 from simnb.index import Index, Neighbors
-from simnb.index.protocol import check_distances
+from simnb.index.results import check_distances
 from simnb.matching import MATCHERS, Matches, accept, check_neighbors, match
 
 _FORMAT = 2

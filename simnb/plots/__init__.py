@@ -1,17 +1,12 @@
 """Figures of images, neighbors, thresholds, mistakes and embeddings, drawn by matplotlib."""
 
-from simnb.plots.calibration import distance_shift, match_distances
-from simnb.plots.class_graph import class_graph
-from simnb.plots.classes import rates_by_class, thresholds_by_class
-from simnb.plots.confusion import confusion_matrix
+from simnb.plots.calibration import distance_shift, match_distances, promise_kept, reliability_diagram
+from simnb.plots.classes import confusion_matrix, rates_by_class, thresholds_by_class
+from simnb.plots.comparisons import rates_by_shots, rates_by_size, recall_against_time, spread
 from simnb.plots.curves import metric_curves, precision_recall, training_curves
-from simnb.plots.distributions import pair_distances, spread
-from simnb.plots.grids import image_grid, neighbor_grid, rejected_grid
-from simnb.plots.maps import embedding_map
-from simnb.plots.mistakes import confused_pairs, hubness
-from simnb.plots.reliability import promise_kept, reliability_diagram
+from simnb.plots.grids import confused_pairs, image_grid, neighbor_grid, rejected_grid
+from simnb.plots.maps import class_graph, embedding_map, hubness, pair_distances
 from simnb.plots.styling import style
-from simnb.plots.tradeoffs import rates_by_shots, rates_by_size, recall_against_time
 
 __all__ = [
     "style",

@@ -1,11 +1,16 @@
 """Figures with lines: metrics against the threshold, precision against recall, training."""
 
+from collections.abc import Mapping, Sequence
+
 import matplotlib.pyplot as plt
 import numpy as np
-from matplotlib.ticker import MaxNLocator, PercentFormatter
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from simnb._text import visible
-from simnb.plots import _style
+from simnb.calibration import Calibration
+from simnb.plots import styling
 
 #: Colour and line style of each metric; Okabe and Ito's colours.
 _STYLES = {
@@ -19,7 +24,9 @@ _STYLES = {
 _MOST_POINTS = 1_000
 
 
-def metric_curves(calibration, *, cutpoint=None, ax=None, title=None):
+def metric_curves(
+    calibration: Calibration, *, cutpoint: str | None = None, ax: Axes | None = None, title: str | None = None
+) -> Axes:
     """Draw what every candidate threshold would do, and mark those that were chosen.
 
     "Reject everything" (``-inf``) is drawn at the left edge. Of many thresholds about a thousand are
@@ -28,10 +35,10 @@ def metric_curves(calibration, *, cutpoint=None, ax=None, title=None):
     Args:
         calibration: A ``Calibration``. Where each class has its own threshold, the single one that it can be
             compared with is marked.
-        cutpoint: Name of the cutpoint whose rates are written; the first when left out. The others are
-            marked by thin lines.
-        ax: Axes to draw into; new ones when left out.
-        title: What to see; the chosen threshold when left out.
+        cutpoint: Name of the cutpoint whose rates are written; the first by default. The others are marked
+            by thin lines.
+        ax: Axes to draw into; new ones by default.
+        title: Heading of the figure; the chosen threshold by default.
 
     Returns:
         The ``Axes``. The legend gives the rates at the cutpoint.
@@ -40,7 +47,7 @@ def metric_curves(calibration, *, cutpoint=None, ax=None, title=None):
         ValueError: If there is no such cutpoint.
     """
     chosen = _chosen(calibration, cutpoint)
-    ax = _style.plain_axes(ax, (8.6, 4.2))
+    ax = styling.plain_axes(ax, (8.6, 4.2))
     curves, goal = calibration.curves, chosen.goal
     at = curves.position(chosen.threshold)
     x, limits = _drawable(curves.threshold)
@@ -65,33 +72,35 @@ def metric_curves(calibration, *, cutpoint=None, ax=None, title=None):
             color=color, ls=style, lw=2.8 if wanted else 1.7, label=label,
             drawstyle="steps-mid", gid=name,
         )  # fmt: skip
-    ax.axvline(x[at], color=_style.INK, lw=1.2, ls=(0, (4, 3)), gid="cutpoint")
-    _label_cutpoint(ax, x[at], chosen.threshold, limits)
+    ax.axvline(x[at], color=styling.INK, lw=1.2, ls=(0, (4, 3)), gid="cutpoint")
+    styling.label_above(ax, x[at], styling.limit_name(chosen.threshold, "cutpoint "), limits)
     for other in calibration.cutpoints.values():
         if other is not chosen and other.met:
             _mark_other(ax, x[curves.position(other.threshold)], other.name)
     ax.set(xlim=limits, ylim=(-0.02, 1.03))
-    ax.set_xlabel(f"{_style.distance_name(calibration.distance)} up to which a neighbor matches")
+    ax.set_xlabel(f"{styling.distance_name(calibration.distance)} up to which a neighbor matches")
     ax.set_ylabel("rate on the calibration queries (%)")
-    ax.yaxis.set_major_formatter(PercentFormatter(1.0, symbol=""))
-    ax.grid(axis="y", color=_style.FAINT, lw=0.8)
+    styling.percent_axis(ax.yaxis)
+    ax.grid(axis="y", color=styling.FAINT, lw=0.8)
     legend = ax.legend(
         title="at the cutpoint", loc="upper left", bbox_to_anchor=(1.01, 1.0), frameon=False,
         fontsize=9, title_fontsize=9, alignment="left", handlelength=3.2,
     )  # fmt: skip
-    legend.get_title().set_color(_style.MUTED)
-    _style.heading(ax, title or _curves_title(chosen, curves.at(at)), above=15)
+    legend.get_title().set_color(styling.MUTED)
+    styling.heading(ax, title or _curves_title(chosen, curves.at(at)), above=15)
     return ax
 
 
-def precision_recall(calibration, *, cutpoint=None, ax=None, title=None):
+def precision_recall(
+    calibration: Calibration, *, cutpoint: str | None = None, ax: Axes | None = None, title: str | None = None
+) -> Axes:
     """Draw precision against recall over all thresholds, and mark the one that was chosen.
 
     Args:
         calibration: A ``Calibration``.
-        cutpoint: Name of the cutpoint that is marked; the first when left out.
-        ax: Axes to draw into; new ones when left out.
-        title: What to see; the rates at the cutpoint when left out.
+        cutpoint: Name of the cutpoint that is marked; the first by default.
+        ax: Axes to draw into; new ones by default.
+        title: Heading of the figure; the rates at the cutpoint by default.
 
     Returns:
         The ``Axes``.
@@ -100,7 +109,7 @@ def precision_recall(calibration, *, cutpoint=None, ax=None, title=None):
         ValueError: If there is no such cutpoint.
     """
     chosen = _chosen(calibration, cutpoint)
-    ax = _style.plain_axes(ax, (5.6, 4.4))
+    ax = styling.plain_axes(ax, (5.6, 4.4))
     curves = calibration.curves
     at = curves.position(chosen.threshold)
     keep = _thin(len(curves), at)
@@ -109,23 +118,23 @@ def precision_recall(calibration, *, cutpoint=None, ax=None, title=None):
     ax.plot(curves.recall[keep], curves.precision[keep], color=_STYLES["precision"][0], lw=2, gid="curve")
     recall, precision = curves.recall[at], curves.precision[at]
     ax.plot(
-        recall, precision, "o", color=_style.INK, ms=9, mfc="white", mew=2.2, gid="cutpoint", clip_on=False
+        recall, precision, "o", color=styling.INK, ms=9, mfc="white", mew=2.2, gid="cutpoint", clip_on=False
     )
     side, dx = ("right", -10) if recall > 0.45 else ("left", 10)
     up, dy = ("top", -12) if precision > 0.3 else ("bottom", 12)
     ax.annotate(
-        _cutpoint_name(chosen.threshold),
+        styling.limit_name(chosen.threshold, "cutpoint "),
         (recall, precision), xytext=(dx, dy), textcoords="offset points", ha=side, va=up, fontsize=9,
         bbox={"boxstyle": "round,pad=0.25", "fc": "white", "ec": "none", "alpha": 0.85},
     )  # fmt: skip
     ax.set(xlim=(0, 1.02), ylim=(0, 1.03))
-    ax.set_xlabel("recall: known queries answered rightly (%)")
+    ax.set_xlabel("recall: known queries answered correctly (%)")
     ax.set_ylabel("precision: answers that are right (%)")
     for axis in (ax.xaxis, ax.yaxis):
-        axis.set_major_formatter(PercentFormatter(1.0, symbol=""))
-    ax.grid(color=_style.FAINT, lw=0.8)
+        styling.percent_axis(axis)
+    ax.grid(color=styling.FAINT, lw=0.8)
     single = "" if chosen.by_class is None else "One threshold for all classes: "
-    _style.heading(ax, title or f"{single}Precision {precision:.1%} at recall {recall:.1%}")
+    styling.heading(ax, title or f"{single}Precision {precision:.1%} at recall {recall:.1%}")
     return ax
 
 
@@ -133,7 +142,11 @@ def precision_recall(calibration, *, cutpoint=None, ax=None, title=None):
 _FIELD_NAMES = {"recall_at_1": "R@1", "map_at_r": "MAP@R"}
 
 
-def training_curves(history, *, title=None):
+def training_curves(
+    history: "Mapping[str, Sequence[float]] | Sequence[Mapping[str, Sequence[float]]]",
+    *,
+    title: str | None = None,
+) -> Figure:
     """Draw what training recorded: losses in one panel, the other metrics in a second.
 
     Args:
@@ -141,7 +154,7 @@ def training_curves(history, *, title=None):
             ``val_`` are dashed. A list that is shorter, as with ``validation_freq``, is spread evenly.
             Learning rates are left out. Of several trainings, such as of several seeds, a list of them:
             their mean is drawn, in a band from the least to the largest value.
-        title: What to see; the number of epochs when left out.
+        title: Heading of the figure; the number of epochs by default.
 
     Returns:
         A ``Figure``.
@@ -167,12 +180,12 @@ def training_curves(history, *, title=None):
         1, len(panels), figsize=(4.3 * len(panels), 3.4), layout="constrained", squeeze=False
     )
     for ax, (label, panel) in zip(axes[0], panels, strict=True):
-        _style.plain_axes(ax, None)
+        styling.plain_axes(ax, None)
         _training_panel(ax, panel, epochs)
         ax.set(xlabel="epoch", ylabel=label)
     several = f", mean and range of {len(runs)} runs" if len(runs) > 1 else ""
-    title = title or f"{_style.count(epochs, 'epoch')} of training{several}"
-    figure.suptitle(visible(title), x=0.01, ha="left", fontsize=11.5, fontweight="bold", color=_style.INK)
+    title = title or f"{styling.count(epochs, 'epoch')} of training{several}"
+    figure.suptitle(visible(title), x=0.01, ha="left", fontsize=11.5, fontweight="bold", color=styling.INK)
     return figure
 
 
@@ -189,7 +202,7 @@ def _training_panel(ax, panel, epochs):
     base = list(dict.fromkeys(name.removeprefix("val_") for name in panel))
     colors = [color for color, _ in _STYLES.values()]
     for name, values in panel.items():
-        label = _FIELD_NAMES.get(name, _style.plain(name).replace("_", " "))
+        label = _FIELD_NAMES.get(name, styling.plain(name).replace("_", " "))
         position = base.index(name.removeprefix("val_"))
         validation = name.startswith("val_")
         x = np.arange(1, values.shape[1] + 1) * epochs / values.shape[1]
@@ -200,11 +213,11 @@ def _training_panel(ax, panel, epochs):
             )
         ax.plot(
             x, values.mean(axis=0), color=color, ls="--" if validation else "-",
-            marker=_style.MARKERS[position % len(_style.MARKERS)], ms=4.5,
+            marker=styling.MARKERS[position % len(styling.MARKERS)], ms=4.5,
             mfc="white" if validation else None, lw=1.7, label=label,
         )  # fmt: skip
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
-    ax.grid(axis="y", color=_style.FAINT, lw=0.8)
+    ax.grid(axis="y", color=styling.FAINT, lw=0.8)
     ax.legend(frameon=False, fontsize=9)
 
 
@@ -232,25 +245,12 @@ def _thin(count, at):
     return np.unique(np.concatenate([even, early, [at]]).round().astype(np.int64))
 
 
-def _label_cutpoint(ax, x, threshold, limits):
-    share = (x - limits[0]) / (limits[1] - limits[0])
-    side = "left" if share < 0.12 else "right" if share > 0.88 else "center"
-    ax.annotate(
-        _cutpoint_name(threshold), (x, 1), xycoords=("data", "axes fraction"), xytext=(0, 3),
-        textcoords="offset points", ha=side, va="bottom", fontsize=9, color=_style.INK,
-    )  # fmt: skip
-
-
 def _mark_other(ax, x, name):
-    ax.axvline(x, color=_style.MUTED, lw=0.9, ls=(0, (1, 2)), gid=visible(f"cutpoint: {name}"))
+    ax.axvline(x, color=styling.MUTED, lw=0.9, ls=(0, (1, 2)), gid=visible(f"cutpoint: {name}"))
     ax.annotate(
-        _style.plain(name), (x, 0.02), xycoords=("data", "axes fraction"), xytext=(3, 0),
-        textcoords="offset points", rotation=90, ha="left", va="bottom", fontsize=8, color=_style.MUTED,
+        styling.plain(name), (x, 0.02), xycoords=("data", "axes fraction"), xytext=(3, 0),
+        textcoords="offset points", rotation=90, ha="left", va="bottom", fontsize=8, color=styling.MUTED,
     )  # fmt: skip
-
-
-def _cutpoint_name(threshold):
-    return "reject everything" if threshold == -np.inf else f"cutpoint {_style.number(threshold)}"
 
 
 def _metric_name(name):
@@ -261,7 +261,7 @@ def _curves_title(chosen, rates):
     name, goal = _metric_name(chosen.goal.metric), chosen.goal
     if chosen.threshold == -np.inf:
         return f"Best {name}: reject every query"
-    at = f"{rates[goal.metric]:.1%} at distance {_style.number(chosen.threshold)}"
+    at = f"{rates[goal.metric]:.1%} at distance {styling.number(chosen.threshold)}"
     if chosen.by_class is not None:
         return f"One threshold for all classes: {name} {at}"
     if goal.target is None:

@@ -1,17 +1,36 @@
-"""Figures made of images: a batch, the neighbors of queries, the queries that were rejected."""
+"""Sheets of images with captions: a batch, neighbors, rejected queries, confused classes."""
 
+from collections.abc import Sequence
+
+import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.figure import Figure
+from numpy.typing import ArrayLike, NDArray
 
 from simnb import _checks
-from simnb.index import UNKNOWN
+from simnb.data import Examples
+from simnb.index import UNKNOWN, Neighbors
+from simnb.matching import Matches
 from simnb.metrics import known_queries
-from simnb.plots import _style
-from simnb.plots._canvas import GAP, LINE, canvas, caption, cell_height, cell_of, displayable, draw, headed
+from simnb.plots import styling
 
+_GAP = 0.08  # between images, in cells
+_CAPTION = 8.5  # points
+_LINE = _CAPTION * 1.4 / 72  # inches
+_MARGIN = 0.06  # around the figure, in inches
 _INDENT = 1.35  # where neighbors begin, in cells
+_ARROW = 0.55  # between a query and its neighbor, in cells
+_SPACE = 0.45  # between two mistakes
 
 
-def image_grid(images, labels=None, *, class_names=None, columns=8, title=None):
+def image_grid(
+    images: ArrayLike,
+    labels: ArrayLike | None = None,
+    *,
+    class_names: Sequence[str] | None = None,
+    columns: int = 8,
+    title: str | None = None,
+) -> Figure:
     """Draw the images of a batch.
 
     Where every row turns out to hold one class, as in the batches of ``simnb.samplers`` with
@@ -22,9 +41,9 @@ def image_grid(images, labels=None, *, class_names=None, columns=8, title=None):
             0 to 255; floats are 0 to 1, or -1 to 1 where any is negative, or 0 to 255 where any
             exceeds 2.
         labels: Class of each image, shape [num_examples].
-        class_names: Name of each class; the labels themselves when left out.
+        class_names: Name of each class; the labels themselves by default.
         columns: Images in a row.
-        title: What to see; counted from the labels when left out.
+        title: Heading of the figure; counted from the labels by default.
 
     Returns:
         A ``Figure``.
@@ -38,28 +57,36 @@ def image_grid(images, labels=None, *, class_names=None, columns=8, title=None):
     cell = min(0.95, 7.6 / min(columns, count))
     names, by_row = [""] * count, False
     if labels is not None:
-        labels = _checks.labels(labels, count=count, of="images").tolist()
-        by_row = columns > 1 and all(len({labels[i] for i in row}) == 1 for row in rows)
-        name = _style.class_namer(class_names, labels)
-        names = [_style.shorten(name(label), 1.4 if by_row else cell, 9) for label in labels]
+        labels = _checks.labels(labels, count=count, of="images")
+        by_row = columns > 1 and all(len(np.unique(labels[row])) == 1 for row in rows)
+        name = styling.class_namer(class_names, labels)
+        names = [styling.shorten(name(label), 1.4 if by_row else cell, 9) for label in labels]
     left = (0.075 * max(map(len, names)) + 0.15) / cell if by_row else 0
-    above = LINE / cell if labels is not None and not by_row else 0
-    height = cell_height(pixels)
-    step = height + above + GAP
-    ax = canvas(left + min(columns, count) * (1 + GAP), len(rows) * step, cell)
+    above = _LINE / cell if labels is not None and not by_row else 0
+    height = _cell_height(pixels)
+    step = height + above + _GAP
+    ax = _canvas(left + min(columns, count) * (1 + _GAP), len(rows) * step, cell)
     for row, members in enumerate(rows):
         for column, i in enumerate(members):
-            box = (left + column * (1 + GAP), row * step + above, 1, height)
-            draw(ax, pixels[i], box)
+            box = (left + column * (1 + _GAP), row * step + above, 1, height)
+            _draw(ax, pixels[i], box)
             if above:
-                caption(ax, names[i], box, above=True)
+                _caption(ax, names[i], box, above=True)
         if by_row:
             y = row * step + height / 2
             ax.text(left - 0.12, y, names[members[0]], ha="right", va="center", fontsize=9)
-    return headed(ax, title or _grid_title(labels, count, by_row))
+    return _headed(ax, title or _grid_title(labels, count, by_row))
 
 
-def neighbor_grid(queries, neighbors, gallery, *, num_queries=5, threshold=None, title=None):
+def neighbor_grid(
+    queries: Examples,
+    neighbors: Neighbors,
+    gallery: Examples,
+    *,
+    num_queries: int = 5,
+    threshold: float | None = None,
+    title: str | None = None,
+) -> Figure:
     """Draw queries, one a line, each followed by its neighbors, nearest first.
 
     A neighbor of the query's class has a solid blue border and a ✓, any other a dashed vermilion one and a ✗.
@@ -72,7 +99,7 @@ def neighbor_grid(queries, neighbors, gallery, *, num_queries=5, threshold=None,
         gallery: ``Examples`` that were indexed.
         num_queries: Draw this many, from the first.
         threshold: Largest distance that still matches; where it is left out, no neighbor is beyond it.
-        title: What to see; counted from the labels when left out.
+        title: Heading of the figure; counted from the labels by default.
 
     Returns:
         A ``Figure``.
@@ -82,31 +109,39 @@ def neighbor_grid(queries, neighbors, gallery, *, num_queries=5, threshold=None,
     """
     places = look_up(queries, neighbors, gallery)
     labels = np.asarray(queries.labels)
-    name = _style.class_namer(queries.class_names, labels, name="queries")
-    neighbor_name = _style.class_namer(gallery.class_names, neighbors.labels.ravel(), name="neighbors")
+    name = styling.class_namer(queries.class_names, labels, name="queries")
+    neighbor_name = styling.class_namer(gallery.class_names, neighbors.labels.ravel(), name="neighbors")
     rows = range(min(_checks.positive_int(num_queries, name="num_queries"), len(neighbors)))
     asked, found = _pictures(queries, np.array(rows)), _pictures(gallery, places[: len(rows)])
     right = (neighbors.labels == labels[:, None]) & (neighbors.labels != UNKNOWN)
     known = known_queries(labels, gallery.labels)
-    cell = float(np.clip(8.8 / (_INDENT + neighbors.k * (1 + GAP)), 0.8, 1.15))
-    height, above = cell_height(queries.images), LINE / cell
+    cell = float(np.clip(8.8 / (_INDENT + neighbors.k * (1 + _GAP)), 0.8, 1.15))
+    height, above = _cell_height(queries.images), _LINE / cell
     step = height + 2.35 * above + 0.06
-    ax = canvas(_INDENT + neighbors.k * (1 + GAP), above + len(rows) * step, cell, least=5.6)
+    ax = _canvas(_INDENT + neighbors.k * (1 + _GAP), above + len(rows) * step, cell, least=5.6)
     for row in rows:
         box = (0, above + row * step, 1, height)
-        draw(ax, asked[row], box)
-        caption(ax, name(labels[row]), box, weight="bold")
+        _draw(ax, asked[row], box)
+        _caption(ax, name(labels[row]), box, weight="bold")
         if not known[row]:
-            caption(ax, "not in gallery", (-0.15, box[1], 1.3, height), line=1)
+            _caption(ax, "not in gallery", (-0.15, box[1], 1.3, height), line=1)
         for column in np.flatnonzero(places[row] >= 0):
-            beside = (_INDENT + column * (1 + GAP), *box[1:])
+            beside = (_INDENT + column * (1 + _GAP), *box[1:])
             label, distance = neighbor_name(neighbors.labels[row, column]), neighbors.distances[row, column]
             image, ok = found[places[row, column]], right[row, column]
             _draw_neighbor(ax, image, beside, label, distance, right=ok, threshold=threshold)
     return _headed_neighbors(ax, neighbors, right[: len(rows)], known[: len(rows)], threshold, title)
 
 
-def rejected_grid(queries, neighbors, matches, gallery, *, num_queries=8, title=None):
+def rejected_grid(
+    queries: Examples,
+    neighbors: Neighbors,
+    matches: Matches,
+    gallery: Examples,
+    *,
+    num_queries: int = 8,
+    title: str | None = None,
+) -> Figure:
     """Draw queries that were rejected, each beside its nearest neighbor, and say what that did.
 
     A query was spared a wrong label (✓, solid blue border) where the gallery lacks its class or the nearest
@@ -119,7 +154,7 @@ def rejected_grid(queries, neighbors, matches, gallery, *, num_queries=8, title=
         gallery: ``Examples`` that were indexed.
         num_queries: Draw this many rejected queries: the first that were spared, then the first that
             were lost, half and half where there are enough of each.
-        title: What to see; counted over all rejected queries when left out.
+        title: Heading of the figure; counted over all rejected queries by default.
 
     Returns:
         A ``Figure``; where nothing was rejected, one that says so.
@@ -130,37 +165,96 @@ def rejected_grid(queries, neighbors, matches, gallery, *, num_queries=8, title=
     places = look_up(queries, neighbors, gallery)[:, 0]
     _checks.labels(matches.labels, count=len(neighbors), name="matches", of="neighbors")
     labels, nearest = np.asarray(queries.labels), neighbors.labels[:, 0]
-    name = _style.class_namer(queries.class_names, labels, name="queries")
-    neighbor_name = _style.class_namer(gallery.class_names, nearest, name="neighbors")
+    name = styling.class_namer(queries.class_names, labels, name="queries")
+    neighbor_name = styling.class_namer(gallery.class_names, nearest, name="neighbors")
     held_out = ~known_queries(labels, gallery.labels)
     lost = ~held_out & (nearest == labels)
     rejected = np.flatnonzero(~matches.accepted)
     shown = _some_of_each(rejected, lost[rejected], _checks.positive_int(num_queries, name="num_queries"))
     asked, found = _pictures(queries, shown), _pictures(gallery, places[shown])
-    cell, height, across = 0.92, cell_height(queries.images), min(4, max(len(shown), 1))
-    step, pair = height + 3.3 * LINE / cell + 0.12, 2 + GAP + 0.3
-    ax = canvas(across * pair - 0.3, max(-(-len(shown) // across) * step, 0.5), cell, least=5.2)
+    cell, height, across = 0.92, _cell_height(queries.images), min(4, max(len(shown), 1))
+    step, pair = height + 3.3 * _LINE / cell + 0.12, 2 + _GAP + 0.3
+    ax = _canvas(across * pair - 0.3, max(-(-len(shown) // across) * step, 0.5), cell, least=5.2)
     for place, query in enumerate(shown):
         box = (place % across * pair, place // across * step, 1, height)
-        beside, both = (box[0] + 1 + GAP, *box[1:]), (*box[:2], 2 + GAP, height)
-        draw(ax, asked[query], box)
-        caption(ax, name(labels[query]), box, weight="bold")
+        beside, both = (box[0] + 1 + _GAP, *box[1:]), (*box[:2], 2 + _GAP, height)
+        _draw(ax, asked[query], box)
+        _caption(ax, name(labels[query]), box, weight="bold")
         if places[query] >= 0:
-            draw(ax, found[places[query]], beside)
-            caption(ax, neighbor_name(nearest[query]), beside)
-            caption(ax, _style.number(neighbors.distances[query, 0]), beside, line=1)
+            _draw(ax, found[places[query]], beside)
+            _caption(ax, neighbor_name(nearest[query]), beside)
+            _caption(ax, styling.number(neighbors.distances[query, 0]), beside, line=1)
         ok = not lost[query]
-        verdict = _style.verdict(ok)
-        _style.border(ax, both, verdict)
-        text = f"{_style.symbol(verdict)} {_reason(ok, held_out[query], places[query])}"
-        caption(ax, text, both, line=2, color=_style.verdict_color(verdict))
+        verdict = styling.verdict(ok)
+        styling.border(ax, both, verdict)
+        text = f"{styling.symbol(verdict)} {_reason(ok, held_out[query], places[query])}"
+        _caption(ax, text, both, line=2, color=styling.verdict_color(verdict))
     return _headed_rejected(ax, lost[rejected], lost[shown], neighbors, title)
 
 
-def look_up(queries, neighbors, gallery):
+def confused_pairs(
+    queries: Examples,
+    neighbors: Neighbors,
+    gallery: Examples,
+    *,
+    num_pairs: int = 4,
+    each: int = 3,
+    title: str | None = None,
+) -> Figure:
+    """Draw the classes that are taken for one another most often, with images: a line for each pair.
+
+    A mistake is a query whose nearest neighbor is of another class; those of both directions are counted
+    together. Each is drawn as the query and its neighbor, the nearest first: the surest mistakes.
+
+    Args:
+        queries: ``Examples`` that were searched.
+        neighbors: ``Neighbors`` of these queries.
+        gallery: ``Examples`` that were indexed.
+        num_pairs: Draw this many pairs of classes.
+        each: Draw this many mistakes of each.
+        title: Heading of the figure; counted from the labels by default.
+
+    Returns:
+        A ``Figure``; where nothing is confused, one that says so.
+
+    Raises:
+        ValueError: If lengths differ, there is no query, or an id is not in the gallery.
+    """
+    places, labels = look_up(queries, neighbors, gallery)[:, 0], np.asarray(queries.labels)
+    num_pairs = _checks.positive_int(num_pairs, name="num_pairs")
+    each = _checks.positive_int(each, name="each")
+    found = neighbors.labels[:, 0]
+    name = styling.class_namer(queries.class_names, np.concatenate([labels, found]), name="queries")
+    wrong = np.flatnonzero((labels != found) & (labels != UNKNOWN) & (found != UNKNOWN))
+    pairs, counts = _most_frequent(np.sort(np.stack([labels[wrong], found[wrong]], axis=1), axis=1))
+    drawn = pairs[:num_pairs]
+    cell, height = 0.85, _cell_height(queries.images)
+    longest = max((len(name(label)) for label in drawn.ravel()), default=0)
+    left = min(0.09 * longest, 1.3) / cell + 1.1
+    step, wide = height + 1.3 * _LINE / cell + 0.16, 2 + _ARROW + _SPACE
+    ax = _canvas(left + each * wide, max(len(drawn) * step, 0.5), cell, least=5.2)
+    for row, (pair, count) in enumerate(zip(drawn, counts, strict=False)):
+        _name_pair(ax, [name(label) for label in pair], count, (left - 0.5, row * step + height / 2))
+        of_pair = wrong[np.isin(labels[wrong], pair) & np.isin(found[wrong], pair)]
+        of_pair = of_pair[np.argsort(neighbors.distances[of_pair, 0], kind="stable")][:each]
+        for column, query in enumerate(of_pair):
+            box = (left + column * wide, row * step, 1, height)
+            images = (queries.images[query : query + 1], gallery.images[places[query] : places[query] + 1])
+            _draw_mistake(ax, images, (name(labels[query]), name(found[query])), box)
+    if not len(pairs):
+        text = "✓ No class is taken for another."
+        ax.text(0, 0.25, text, family=styling.SYMBOL_FONT, fontsize=9.5, va="center")
+        return _headed(ax, title or f"None of {styling.count(len(labels), 'query')} is confused")
+    total, several = styling.count(len(wrong), "mistake"), styling.count(len(drawn), "pair")
+    text = f"{counts[:num_pairs].sum():,} of {total} are among {several} of classes"
+    note = "number: mistakes of a pair, both ways    arrow: the query, and what was nearest"
+    return _headed(ax, title or text, note)
+
+
+def look_up(queries: Examples, neighbors: Neighbors, gallery: Examples) -> NDArray[np.int64]:
     """Position in the gallery of every neighbor, shape [num_queries, k]; -1 in padded places."""
-    _style.check_examples(queries, name="queries")
-    _style.check_examples(gallery, name="gallery")
+    _check_examples(queries, name="queries")
+    _check_examples(gallery, name="gallery")
     if len(neighbors) != len(queries.images):
         raise ValueError(
             "queries and neighbors must have the same length, "
@@ -179,6 +273,21 @@ def look_up(queries, neighbors, gallery):
     return np.where(padded, -1, at)
 
 
+def _check_examples(examples, *, name):
+    """Raise ValueError unless it has what ``Examples`` has, with one label and id for each image."""
+    missing = [n for n in ("images", "labels", "class_names", "ids") if not hasattr(examples, n)]
+    if missing:
+        raise ValueError(
+            f"{name} must be Examples with images, labels, class_names and ids, "
+            f"got {type(examples).__name__} without {', '.join(missing)}"
+        )
+    _checks.images(examples.images, name=f"{name}.images")
+    _checks.not_empty(examples.images, name=name)
+    for field in ("labels", "ids"):
+        values, count = getattr(examples, field), len(examples.images)
+        _checks.labels(values, count=count, name=f"{name}.{field}", of=f"{name}.images")
+
+
 def _pictures(examples, positions):
     """What is needed of the images, by position."""
     positions = np.unique(positions[positions >= 0])
@@ -188,21 +297,76 @@ def _pictures(examples, positions):
     return dict(zip(positions.tolist(), images, strict=True))
 
 
+def displayable(images: ArrayLike) -> NDArray[np.uint8]:
+    """Return ``images`` as ``to_bytes`` does, in 64 levels.
+
+    Nobody sees the difference to 256 levels, and the PNG in the notebook is a third smaller.
+    """
+    pixels = to_bytes(_checks.not_empty(_checks.images(images), name="images"))
+    return ((pixels >> 2).astype(np.uint16) * 255 // 63).astype(np.uint8)
+
+
+def to_bytes(images: ArrayLike) -> NDArray[np.uint8]:
+    """Return ``images`` as uint8 of shape [num_examples, height, width, 1, 3 or 4].
+
+    Integers are taken for 0 to 255; floats for 0 to 1, or -1 to 1 where any is negative, or 0 to 255 where
+    any exceeds 2.
+    """
+    pixels = np.asarray(images)
+    if pixels.shape[-1] not in (1, 3, 4):
+        raise ValueError(f"images must have 1, 3 or 4 channels, got {pixels.shape[-1]}")
+    if pixels.dtype.kind in "iu":
+        return np.clip(pixels, 0, 255).astype(np.uint8)
+    pixels = pixels.astype(np.float32)
+    if not np.isfinite(pixels).all():
+        raise ValueError("images must be finite, got NaN or infinity")
+    if pixels.max(initial=0) > 2:
+        pixels = pixels / 255
+    elif pixels.min(initial=0) < 0:
+        pixels = pixels / 2 + 0.5
+    return (np.clip(pixels, 0, 1) * 255).round().astype(np.uint8)
+
+
+def _grid_title(labels, count, by_row):
+    images = styling.count(count, "image")
+    if labels is None:
+        return images
+    classes = styling.count(len(set(labels)), "class")
+    return f"{classes}, {images}: each row shows one class" if by_row else f"{images} of {classes}"
+
+
 def _draw_neighbor(ax, image, box, label, distance, *, right, threshold):
     # Compared in the dtype of the distances, as matching does.
     beyond = threshold is not None and distance > np.asarray(threshold, distance.dtype)
-    draw(ax, image, box, faded=beyond)
-    verdict = "unknown" if beyond else _style.verdict(right)
-    _style.border(ax, box, verdict)
-    caption(ax, f"{_style.symbol(verdict)} {label}", box, color=_style.verdict_color(verdict))
-    caption(ax, f"{_style.number(distance)}{' beyond' if beyond else ''}", box, line=1)
+    _draw(ax, image, box, faded=beyond)
+    verdict = "unknown" if beyond else styling.verdict(right)
+    styling.border(ax, box, verdict)
+    _caption(ax, f"{styling.symbol(verdict)} {label}", box, color=styling.verdict_color(verdict))
+    _caption(ax, f"{styling.number(distance)}{' beyond' if beyond else ''}", box, line=1)
+
+
+def _headed_neighbors(ax, neighbors, right, known, threshold, title):
+    top = _LINE / _cell_of(ax)
+    _caption(ax, "query", (0, top, 1, 0), above=True, weight="bold")
+    for column in range(neighbors.k):
+        text = str(column + 1) if column else "nearest"
+        _caption(ax, text, (_INDENT + column * (1 + _GAP), top, 1, 0), above=True)
+    number = styling.distance_name(neighbors.distance)
+    note = "✓ solid: the query's class    ✗ dashed: another class"
+    if threshold is not None:
+        note += f"    ? dotted: beyond the threshold {styling.number(threshold)}"
+    note += f"    number: {number}"
+    found = f"{right[:, 0].sum()} of {styling.count(int(known.sum()), 'query')} found their own class nearest"
+    if not known.all():
+        found += f"; {(~known).sum()} of no indexed class"
+    return _headed(ax, title or found, note)
 
 
 def _some_of_each(rejected, lost, most):
-    """The first of the queries rejected rightly, then the first losses: half and half where possible."""
-    rightly, losses = rejected[~lost], rejected[lost]
-    rightly = rightly[: most - min(len(losses), most // 2)]
-    return np.concatenate([rightly, losses[: most - len(rightly)]])
+    """The first of the queries spared a wrong label, then the first losses: half and half where possible."""
+    spared, losses = rejected[~lost], rejected[lost]
+    spared = spared[: most - min(len(losses), most // 2)]
+    return np.concatenate([spared, losses[: most - len(spared)]])
 
 
 def _reason(ok, held_out, place):
@@ -213,39 +377,100 @@ def _reason(ok, held_out, place):
     return "spared: nearest is wrong" if place >= 0 else "spared: no neighbor"
 
 
-def _grid_title(labels, count, by_row):
-    images = _style.count(count, "image")
-    if labels is None:
-        return images
-    classes = _style.count(len(set(labels)), "class")
-    return f"{classes}, {images}: each row shows one class" if by_row else f"{images} of {classes}"
-
-
-def _headed_neighbors(ax, neighbors, right, known, threshold, title):
-    top = LINE / cell_of(ax)
-    caption(ax, "query", (0, top, 1, 0), above=True, weight="bold")
-    for column in range(neighbors.k):
-        text = str(column + 1) if column else "nearest"
-        caption(ax, text, (_INDENT + column * (1 + GAP), top, 1, 0), above=True)
-    number = _style.distance_name(neighbors.distance)
-    note = "✓ solid: the query's class    ✗ dashed: another class"
-    if threshold is not None:
-        note += f"    ? dotted: beyond the threshold {_style.number(threshold)}"
-    note += f"    number: {number}"
-    found = f"{right[:, 0].sum()} of {_style.count(int(known.sum()), 'query')} found their own class nearest"
-    if not known.all():
-        found += f"; {(~known).sum()} of no indexed class"
-    return headed(ax, title or found, note)
-
-
 def _headed_rejected(ax, lost, lost_shown, neighbors, title):
-    total = _style.count(len(neighbors), "query")
+    total = styling.count(len(neighbors), "query")
     if not len(lost):
-        ax.text(0, 0.25, "✓ Every query got a label.", family=_style.SYMBOL_FONT, fontsize=9.5, va="center")
-        return headed(ax, title or f"None of {total} was rejected")
-    number = _style.distance_name(neighbors.distance)
+        ax.text(0, 0.25, "✓ Every query got a label.", family=styling.SYMBOL_FONT, fontsize=9.5, va="center")
+        return _headed(ax, title or f"None of {total} was rejected")
+    number = styling.distance_name(neighbors.distance)
     note = f"Left: the query. Right: its nearest neighbor and their {number}."
     if len(lost_shown) < len(lost):
         note += f" Shown: {(~lost_shown).sum()} spared, {lost_shown.sum()} lost."
     counts = f"{(~lost).sum():,} spared a wrong label, {lost.sum():,} lost the right one"
-    return headed(ax, title or f"{len(lost):,} of {total} rejected: {counts}", note)
+    return _headed(ax, title or f"{len(lost):,} of {total} rejected: {counts}", note)
+
+
+def _most_frequent(pairs):
+    """Pairs of classes and how often each is there, the most frequent first."""
+    if not len(pairs):
+        return np.empty((0, 2), np.int64), np.empty(0, np.int64)
+    unique, counts = np.unique(pairs, axis=0, return_counts=True)
+    order = np.argsort(-counts, kind="stable")
+    return unique[order], counts[order]
+
+
+def _name_pair(ax, names, count, at):
+    both = "\n".join(styling.shorten(name, 1.3, 10) for name in names)
+    ax.text(0, at[1], both, va="center", fontsize=10, fontweight="bold", color=styling.INK)
+    ax.text(*at, f"{count:,}", ha="right", va="center", fontsize=10, color=styling.WRONG)
+
+
+def _draw_mistake(ax, images, names, box):
+    left, top, width, height = box
+    for x, image, name in zip((left, left + 1 + _ARROW), images, names, strict=True):
+        _draw(ax, displayable(np.asarray(image))[0], (x, top, width, height))
+        _caption(ax, name, (x, top, width, height))
+    look = {"fontsize": 13, "color": styling.WRONG, "family": styling.SYMBOL_FONT}
+    ax.text(left + 1 + _ARROW / 2, top + height / 2, "→", ha="center", va="center", **look)
+
+
+def _canvas(width, height, cell, *, least=4.5):
+    """Axes without frame, in units of one image's width, which is ``cell`` inches; y grows downwards."""
+    inches = max(width * cell, least)
+    _, ax = plt.subplots(figsize=(inches + 2 * _MARGIN, height * cell))
+    ax.set(xlim=(0, inches / cell), ylim=(height, 0), aspect="equal", anchor="NW")
+    ax.axis("off")
+    return ax
+
+
+def _headed(ax, title, note=""):
+    """Write title and note, and size the figure to canvas and heading; return the figure."""
+    figure = ax.figure
+    width = figure.get_figwidth()
+    images = ax.get_ylim()[0] * _cell_of(ax)
+    height = images + styling.heading(ax, title, note, inches=width - 2 * _MARGIN) / 72 + _MARGIN
+    figure.set_size_inches(width, height)
+    ax.set_position([_MARGIN / width, _MARGIN / height, 1 - 2 * _MARGIN / width, images / height])
+    return figure
+
+
+def _cell_of(ax):
+    """Width of an image, in inches."""
+    return (ax.figure.get_figwidth() - 2 * _MARGIN) / ax.get_xlim()[1]
+
+
+def _cell_height(images):
+    """Height of an image whose width is 1."""
+    return images.shape[1] / images.shape[2]
+
+
+def _draw(ax, image, box, *, faded=False):
+    """Fit ``image`` into ``box`` (left, top, width, height), keeping its proportions."""
+    left, top, width, height = box
+    scale = min(width / image.shape[1], height / image.shape[0])
+    dx, dy = (width - scale * image.shape[1]) / 2, (height - scale * image.shape[0]) / 2
+    extent = (left + dx, left + width - dx, top + height - dy, top + dy)
+    if faded:
+        image = 255 - (255 - image) // 5 * 2
+    gray = {"cmap": "gray", "vmin": 0, "vmax": 255} if image.shape[-1] == 1 else {}
+    # Small images: blocks, which compress; smooth ones make the notebook's file four times as large.
+    smooth = "nearest" if max(image.shape) <= 64 else "auto"
+    ax.imshow(image[..., 0] if gray else image, extent=extent, aspect="equal", interpolation=smooth, **gray)
+
+
+def _caption(ax, text, box, *, line=0, above=False, color=styling.INK, weight="normal"):
+    """Write ``text`` above ``box``, or on a line below it, cut to its width."""
+    left, top, width, height = box
+    cell = _cell_of(ax)
+    y = top - 0.03 / cell if above else top + height + (0.05 + line * _LINE) / cell
+    ax.text(
+        left + width / 2,
+        y,
+        styling.shorten(text, (width + _GAP) * cell, _CAPTION),
+        ha="center",
+        va="bottom" if above else "top",
+        fontsize=_CAPTION,
+        color=styling.MUTED if line == 1 else color,
+        fontweight=weight,
+        family=styling.SYMBOL_FONT,
+    )

@@ -1,8 +1,15 @@
 """What people play with in a notebook: a map of embeddings, a threshold, a search, a training to watch."""
 
 import importlib
+from typing import TYPE_CHECKING
 
 from simnb.projection import project
+
+if TYPE_CHECKING:
+    from simnb.widgets.projector import Projector
+    from simnb.widgets.search_box import SearchBox
+    from simnb.widgets.threshold_explorer import ThresholdExplorer
+    from simnb.widgets.training_monitor import TrainingMonitor
 
 __all__ = ["Projector", "ThresholdExplorer", "SearchBox", "TrainingMonitor", "project"]
 
@@ -14,7 +21,7 @@ _MODULES = {
 }
 
 
-def __getattr__(name):
+def __getattr__(name: str) -> object:
     """Import a widget when it is asked for: only then are ipywidgets and anywidget needed, or Keras."""
     if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
@@ -28,6 +35,6 @@ def __getattr__(name):
         ) from error
 
 
-def __dir__():
-    """The public names."""
+def __dir__() -> list[str]:
+    """Return the public names, which are not attributes before they are asked for."""
     return __all__

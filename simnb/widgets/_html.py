@@ -9,10 +9,12 @@ import io
 from html import escape
 
 import numpy as np
+from matplotlib.figure import Figure
+from numpy.typing import ArrayLike
 from PIL import Image
 
 from simnb._text import visible
-from simnb.plots._canvas import to_bytes
+from simnb.plots.grids import to_bytes
 
 #: JupyterLab's colours in light and dark, and what stands in for them elsewhere.
 STYLE = """<style>
@@ -52,12 +54,12 @@ STYLE = """<style>
 _LARGEST = 128  # pixels a side of an image inside a page
 
 
-def text(value):
+def text(value: object) -> str:
     """``value`` as HTML that shows it."""
     return escape(visible(str(value)), quote=True)
 
 
-def image(pixels, *, alt=""):
+def image(pixels: ArrayLike, *, alt: str = "") -> str:
     """An image, shape [height, width, channels], as an ``<img>`` that holds its own data."""
     shown = Image.fromarray(_rgb(to_bytes(np.asarray(pixels)[None])[0]))
     shown.thumbnail((_LARGEST, _LARGEST))
@@ -65,6 +67,13 @@ def image(pixels, *, alt=""):
     shown.save(file, "PNG")
     data = base64.b64encode(file.getvalue()).decode()
     return f'<img src="data:image/png;base64,{data}" alt="{text(alt)}">'
+
+
+def png(figure: Figure, *, dpi: int) -> bytes:
+    """A figure as a PNG file: what a widget shows where none can run."""
+    file = io.BytesIO()
+    figure.savefig(file, format="png", dpi=dpi)
+    return file.getvalue()
 
 
 def _rgb(pixels):

@@ -1,24 +1,55 @@
-"""A widget as one HTML page: its state, its script, and a stand-in for the kernel."""
+"""What the browser gets: the scripts of a widget as one module, and the widget as a page of its own."""
 
 import base64
 import json
-import os
+import re
+from collections.abc import Mapping
 from html import escape
+from pathlib import Path
 from string import Template
 
+from simnb._files import replace_whole
 from simnb._text import visible
-from simnb.widgets._script import FOLDER
+
+FOLDER = Path(__file__).parent
+_IMPORT = re.compile(r'^import \{[^}]*\} from "\./(?P<file>[a-z_]+\.js)";\n', re.MULTILINE)
 
 
-def write(path, state, *, title, esm, css):
-    """Write the page beside its place, then put it there.
+def script(*names: str, folder: Path = FOLDER) -> str:
+    """Join JavaScript files into one ES module: a widget is given to the browser as a single text.
 
     Args:
-        path: Where; folders are made where they are missing.
-        state: What the model holds, by name; bytes become base64.
-        title: Of the page, as text.
+        names: File names, each after those that it imports. The last one keeps what it exports.
+        folder: Where the files are.
+
+    Returns:
+        The text of the module, which imports nothing.
+
+    Raises:
+        ValueError: If a file imports one that does not stand before it.
+    """
+    parts = []
+    for position, name in enumerate(names):
+        text = (folder / name).read_text(encoding="utf-8")
+        for imported in _IMPORT.finditer(text):
+            if imported["file"] not in names[:position]:
+                raise ValueError(f"{name} imports {imported['file']}, which must stand before it in {names}")
+        text = _IMPORT.sub("", text)
+        if name != names[-1]:
+            text = re.sub(r"^export (?=const|function|class)", "", text, flags=re.MULTILINE)
+        parts.append(f"// {name}\n{text}")
+    return "\n".join(parts)
+
+
+def write(path: Path, state: Mapping[str, object], *, title: str, esm: str, css: str) -> Path:
+    """Write the page; a file that is there is replaced once the new one is whole.
+
+    Args:
+        path: The file to write; folders are made where they are missing.
+        state: Every trait of the widget by its name; bytes become base64.
+        title: Title of the page, as text.
         esm: An ES module that ends in ``export default { render };``.
-        css: Its style sheet.
+        css: The style sheet.
 
     Returns:
         The path.
@@ -33,12 +64,8 @@ def write(path, state, *, title, esm, css):
         script=esm.replace("export default", "const widget =") + "\n" + kernel,
     )
     path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.part")
-    try:
-        beside.write_text(page, encoding="utf-8")
-        os.replace(beside, path)
-    finally:
-        beside.unlink(missing_ok=True)
+    with replace_whole(path) as new:
+        new.write_text(page, encoding="utf-8")
     return path
 
 

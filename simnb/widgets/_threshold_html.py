@@ -1,9 +1,10 @@
-"""What the threshold explorer shows, as HTML: curves, rates, a confusion matrix and images."""
+"""What the threshold explorer shows, as HTML: curves and rates, and the confusion matrix."""
 
 import numpy as np
 
-from simnb.plots._style import number
-from simnb.widgets._html import text
+from simnb.index import UNKNOWN
+from simnb.plots import styling
+from simnb.widgets import _html
 
 #: Metrics that have a curve: colour in light, in dark, and dashes of the line.
 _CURVES = {
@@ -35,16 +36,6 @@ _CURVE_STYLE = (
 )
 
 
-def metric_name(name):
-    """A metric as people write it."""
-    return _NAMES.get(name, name)
-
-
-def percent(value):
-    """A rate in percent, or a dash where there is none."""
-    return "\N{EN DASH}" if np.isnan(value) else f"{value:.1%}"
-
-
 class Chart:
     """The curves of the metrics over the steps of the slider, with marks, as SVG.
 
@@ -56,7 +47,6 @@ class Chart:
     """
 
     def __init__(self, thresholds, rates, marks, distance):
-        """Draw everything but the line that moves."""
         self.last = max(len(thresholds) - 1, 1)
         parts = [f'<svg viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" aria-label="rates over the threshold">']
         for share in (0, 0.25, 0.5, 0.75, 1):
@@ -65,12 +55,12 @@ class Chart:
             parts.append(f'<text x="{_LEFT - 6}" y="{y + 4}" text-anchor="end">{share:.0%}</text>')
         for share in (0, 0.25, 0.5, 0.75, 1):
             step = round(share * (len(thresholds) - 1))
-            name = "none" if np.isneginf(thresholds[step]) else number(float(thresholds[step]))
+            name = "none" if np.isneginf(thresholds[step]) else styling.number(float(thresholds[step]))
             x = self._x(step)
             parts.append(f'<text x="{x}" y="{_HEIGHT - _BOTTOM + 16}" text-anchor="middle">{name}</text>')
         middle = (_LEFT + _WIDTH - _RIGHT) / 2
         axis = f"{distance or 'distance'} up to which a neighbor matches; each step accepts more queries"
-        parts.append(f'<text x="{middle}" y="{_HEIGHT - 4}" text-anchor="middle">{text(axis)}</text>')
+        parts.append(f'<text x="{middle}" y="{_HEIGHT - 4}" text-anchor="middle">{_html.text(axis)}</text>')
         parts += self._lines(rates) + [self._mark(*mark) for mark in self._rows(marks)]
         self.fixed = "".join(parts)
 
@@ -95,7 +85,7 @@ class Chart:
         for y, name in sorted(ends):
             at = max(y + 4, at + 13)
             x = _WIDTH - _RIGHT + 6
-            parts.append(f'<text class="{name}" x="{x}" y="{at}">{metric_name(name)}</text>')
+            parts.append(f'<text class="{name}" x="{x}" y="{at}">{_metric_name(name)}</text>')
         return parts
 
     def _rows(self, marks):
@@ -111,7 +101,7 @@ class Chart:
 
     def _mark(self, name, x, row):
         line = f'<line class="mark" x1="{x}" x2="{x}" y1="{_TOP - 4}" y2="{_HEIGHT - _BOTTOM}"/>'
-        return f'{line}<text x="{x}" y="{9 + 11 * row}">{text(name)}</text>'
+        return f'{line}<text x="{x}" y="{9 + 11 * row}">{_html.text(name)}</text>'
 
     def at(self, step):
         """The SVG, with a line at a step."""
@@ -122,10 +112,10 @@ class Chart:
 
 def rates_table(rates, counts, compared, compared_name):
     """Rates here and at another threshold, and what they count."""
-    head = f"<tr><th></th><th>here</th><th>{text(compared_name)}</th></tr>" if compared else ""
+    head = f"<tr><th></th><th>here</th><th>{_html.text(compared_name)}</th></tr>" if compared else ""
     rows = "".join(
-        f'<tr><th>{metric_name(name)}</th><td class="simnb-rate-{name}">{percent(value)}</td>'
-        + (f'<td class="muted">{percent(compared[name])}</td>' if compared else "")
+        f'<tr><th>{_metric_name(name)}</th><td class="simnb-rate-{name}">{_percent(value)}</td>'
+        + (f'<td class="muted">{_percent(compared[name])}</td>' if compared else "")
         + "</tr>"
         for name, value in rates.items()
     )
@@ -138,7 +128,60 @@ def rates_table(rates, counts, compared, compared_name):
     return f'<div class="simnb"><table>{head}{rows}</table><p style="margin:6px 0 0">{words}</p></div>'
 
 
-def confusion_table(counts, rows, columns, diagonal):
+class Matrix:
+    """The confusion matrix at any threshold, of the largest classes where there are many."""
+
+    def __init__(self, queries, answers, known):
+        labels, names = np.asarray(queries.labels), queries.class_names
+        truth, sizes = np.unique(labels, return_counts=True)
+        order = np.argsort(~np.isin(truth, known), kind="stable")  # unknown classes last
+        truth, sizes = truth[order], sizes[order]
+        shown, others = _largest(sizes, truth)
+        self.rows = ["unknown" if truth[i] == UNKNOWN else names[truth[i]] for i in shown]
+        row_of = {int(truth[i]): at for at, i in enumerate(shown)}
+        asked = np.array([np.count_nonzero(answers == label) for label in known])
+        columns, other_columns = _largest(asked, known)
+        self.columns = [names[known[i]] for i in columns]
+        column_of = {int(known[i]): at for at, i in enumerate(columns)}
+        if others:
+            self.rows.append("other classes")
+        if other_columns:
+            self.columns.append("other")
+        self.columns.append("Unknown")
+        last, other = len(self.columns) - 1, len(self.columns) - 2
+        self._row = np.array([row_of.get(label, len(shown)) for label in labels.tolist()])
+        self._column = np.array(
+            [last if label == UNKNOWN else column_of.get(label, other) for label in answers.tolist()]
+        )
+        in_gallery = set(known.tolist())
+        right = {
+            at: column_of.get(label, other) if label in in_gallery else last for label, at in row_of.items()
+        }
+        self._diagonal = [right.get(at, -1) for at in range(len(self.rows))]
+
+    def counts(self, accepted):
+        """Shape [num_rows, num_columns]."""
+        width = len(self.columns)
+        column = np.where(accepted, self._column, width - 1)
+        counts = np.bincount(self._row * width + column, minlength=len(self.rows) * width)
+        return counts.reshape(len(self.rows), width)
+
+    def html(self, accepted):
+        """As a table."""
+        return _confusion_table(self.counts(accepted), self.rows, self.columns, self._diagonal)
+
+
+def _metric_name(name):
+    """A metric as people write it."""
+    return _NAMES.get(name, name)
+
+
+def _percent(value):
+    """A rate in percent, or a dash where there is none."""
+    return "\N{EN DASH}" if np.isnan(value) else f"{value:.1%}"
+
+
+def _confusion_table(counts, rows, columns, diagonal):
     """Counts of each true class (row) and answer (column), shaded by their share of the row.
 
     Args:
@@ -150,7 +193,8 @@ def confusion_table(counts, rows, columns, diagonal):
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     short = [name if len(name) <= 9 else name[:8] + "…" for name in columns]
     head = "".join(
-        f'<th title="{text(full)}">{text(name)}</th>' for full, name in zip(columns, short, strict=True)
+        f'<th title="{_html.text(full)}">{_html.text(name)}</th>'
+        for full, name in zip(columns, short, strict=True)
     )
     body = []
     for at, name in enumerate(rows):
@@ -158,7 +202,7 @@ def confusion_table(counts, rows, columns, diagonal):
             f'<td style="background:{_shade(share, column == diagonal[at])}">{count or ""}</td>'
             for column, (count, share) in enumerate(zip(counts[at], shares[at], strict=True))
         )
-        body.append(f"<tr><th>{text(name)}</th>{cells}</tr>")
+        body.append(f"<tr><th>{_html.text(name)}</th>{cells}</tr>")
     return (
         '<div class="simnb" style="overflow-x:auto"><table><caption class="muted" style="text-align:left">'
         "rows: true class, columns: answer; blue is right, orange is wrong</caption>"
@@ -172,7 +216,7 @@ def _shade(share, right):
     return f"rgba({color},{0.55 * share:.2f})" if share else "none"
 
 
-def largest_classes(counts, names):
+def _largest(counts, names):
     """Positions of the largest rows or columns, at most 20, in their order; and whether others are left."""
     if len(names) <= _MOST_CLASSES:
         return np.arange(len(names)), False

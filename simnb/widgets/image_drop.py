@@ -1,9 +1,11 @@
 """A place in a notebook to drop an image file on."""
 
+from collections.abc import Callable
+
 import anywidget
 import traitlets
 
-from simnb.widgets._script import script
+from simnb.widgets._page import script
 
 _CSS = """
 .simnb-drop {
@@ -25,7 +27,7 @@ class ImageDrop(anywidget.AnyWidget):
     Args:
         on_file: Called with (name, bytes).
         on_refused: Called with (name, size) of a file that has more than ``max_bytes`` and is not sent.
-        max_bytes: The largest file that is taken.
+        max_bytes: Size of the largest file that is accepted, in bytes.
     """
 
     _esm = script("image_drop.js")
@@ -34,8 +36,9 @@ class ImageDrop(anywidget.AnyWidget):
     words = traitlets.Unicode("Drop an image file here, or click to choose one").tag(sync=True)
     max_bytes = traitlets.Int().tag(sync=True)
 
-    def __init__(self, on_file, on_refused, *, max_bytes):
-        """Listen to the browser."""
+    def __init__(
+        self, on_file: Callable[[str, bytes], None], on_refused: Callable[[str, int], None], *, max_bytes: int
+    ) -> None:
         super().__init__(max_bytes=max_bytes)
         self._on_file, self._on_refused = on_file, on_refused
         self.on_msg(self._received)
@@ -46,6 +49,5 @@ class ImageDrop(anywidget.AnyWidget):
         elif message.get("kind") == "refused":
             self._on_refused(str(message.get("name", "")), int(message.get("size", 0)))
 
-    def __repr__(self):
-        """Without the number that ipywidgets gives it."""
+    def __repr__(self) -> str:  # without the number that ipywidgets gives it
         return f"ImageDrop(max_bytes={self.max_bytes})"

@@ -99,8 +99,8 @@ class ProjectorView {
     this.tools = {};
     for (const [name, sign, title] of [
       ["pan", "✥", "Move the map (drag)"],
-      ["lasso", "◌", "Select by a lasso"],
-      ["box", "▭", "Select by a box (or shift and drag)"],
+      ["lasso", "◌", "Select with a lasso"],
+      ["box", "▭", "Select with a box (or shift and drag)"],
     ]) {
       const button = make("button", `simnb-tool simnb-tool-${name}`, sign, { type: "button", title });
       button.setAttribute("aria-label", title);

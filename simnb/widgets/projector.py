@@ -1,21 +1,23 @@
 """A map of embeddings to click through, in a notebook or as a page of its own."""
 
-import io
+from collections.abc import Sequence
 from pathlib import Path
 
 import anywidget
 import numpy as np
 import traitlets
+from numpy.typing import ArrayLike
 
 from simnb import _checks
 from simnb._checks import warn
 from simnb._text import visible
+from simnb._types import AnyPath
 from simnb.index import UNKNOWN
-from simnb.plots import _style
+from simnb.plots import styling
 from simnb.projection import METHODS, check_points, project, trust
-from simnb.widgets import _page
+from simnb.widgets import _html, _page
 from simnb.widgets._nearest import Nearest
-from simnb.widgets._script import FOLDER, script
+from simnb.widgets._page import FOLDER, script
 from simnb.widgets.sprites import ACROSS, SIZE, sprite_sheets
 
 COLORS = ("label", "right", "distance", "accepted")
@@ -48,25 +50,25 @@ class Projector(anywidget.AnyWidget):
 
     Args:
         embeddings: Shape [num_points, dim].
-        labels: Class of each point, shape [num_points]; ``UNKNOWN`` for none. All are of one class when left
-            out.
+        labels: Class of each point, shape [num_points]; ``UNKNOWN`` for none. All are of one class by
+            default.
         images: Images of the points, shape [num_points, height, width, channels]. Thumbnails of at most
             20,000 are shown.
-        class_names: Name of each class; the labels themselves when left out.
-        is_query: Which points are queries, shape [num_points] bool; the others are the gallery. All are when
-            left out.
+        class_names: Name of each class; the labels themselves by default.
+        is_query: Which points are queries, shape [num_points] bool; the others are the gallery. All are by
+            default.
         details: A line of text for each point, such as a file name.
         threshold: Largest distance that still matches, for the colours of accepted and rejected; None for
             none.
-        points: Positions that ``simnb.projection.project`` gave, shape [num_points, 2]; made here when left
-            out.
-        method: How they were made, or are: ``pca``, ``tsne`` or ``umap``.
-        distance: Between embeddings, one of ``simnb.distances.DISTANCES``.
+        points: Positions that ``simnb.projection.project`` gave, shape [num_points, 2]; made here by
+            default.
+        method: How the positions are made, or were: ``pca``, ``tsne`` or ``umap``.
+        distance: Distance between embeddings, one of ``simnb.distances.DISTANCES``.
         k: How many neighbors a click shows.
         color: What colours mean at first: ``label``, ``right`` (or wrong), ``distance`` (to the nearest
             neighbor) or ``accepted`` (or rejected).
-        height: Of the map, in pixels.
-        seed: Of the map, and of the points at which trust is measured.
+        height: Height of the map, in pixels.
+        seed: Seed of the map, and of the choice of points at which trust is measured.
 
     Attributes:
         selection: Positions of the selected points, ascending, shape [num_selected] int64. May be set, and
@@ -86,9 +88,9 @@ class Projector(anywidget.AnyWidget):
     _points = traitlets.Bytes().tag(sync=True)
     _labels = traitlets.Bytes().tag(sync=True)
     _is_query = traitlets.Bytes().tag(sync=True)
-    _classes = traitlets.List().tag(sync=True)
-    _details = traitlets.List().tag(sync=True)
-    _sheets = traitlets.List().tag(sync=True)
+    _classes: traitlets.List[dict[str, object]] = traitlets.List().tag(sync=True)
+    _details: traitlets.List[str] = traitlets.List().tag(sync=True)
+    _sheets: traitlets.List[bytes] = traitlets.List().tag(sync=True)
     _sprite = traitlets.Dict({"size": SIZE, "across": ACROSS}).tag(sync=True)
     _neighbors = traitlets.Bytes().tag(sync=True)
     _neighbor_distances = traitlets.Bytes().tag(sync=True)
@@ -101,23 +103,22 @@ class Projector(anywidget.AnyWidget):
 
     def __init__(
         self,
-        embeddings,
-        labels=None,
+        embeddings: ArrayLike,
+        labels: ArrayLike | None = None,
         *,
-        images=None,
-        class_names=None,
-        is_query=None,
-        details=None,
-        threshold=None,
-        points=None,
-        method="pca",
-        distance="cosine",
-        k=8,
-        color="label",
-        height=480,
-        seed=0,
-    ):
-        """Lay the embeddings out, and prepare what the browser needs."""
+        images: ArrayLike | None = None,
+        class_names: Sequence[str] | None = None,
+        is_query: ArrayLike | None = None,
+        details: Sequence[str] | None = None,
+        threshold: float | None = None,
+        points: ArrayLike | None = None,
+        method: str = "pca",
+        distance: str = "cosine",
+        k: int = 8,
+        color: str = "label",
+        height: int = 480,
+        seed: int = 0,
+    ) -> None:
         embeddings = _checks.not_empty(_checks.embeddings(embeddings), name="embeddings")
         count = len(embeddings)
         labels = np.zeros(count, np.int64) if labels is None else _checks.labels(labels, count=count)
@@ -215,13 +216,13 @@ class Projector(anywidget.AnyWidget):
             answer = {"neighbors": ids[there].tolist(), "distances": distances[there].tolist()}
             self.send({"kind": "neighbors", "point": point, **answer})
 
-    def to_html(self, path, *, title="Map of embeddings"):
+    def to_html(self, path: AnyPath, *, title: str = "Map of embeddings") -> Path:
         """Write the map as one page that needs neither Python nor a network.
 
         Args:
-            path: Where; its folder is made where it is missing, and a file that is there is replaced once the
-                new one is complete.
-            title: Of the page.
+            path: The file to write. Its folder is made where it is missing, and a file that is there is
+                replaced once the new one is whole.
+            title: Title of the page.
 
         Returns:
             The ``Path``.
@@ -232,10 +233,9 @@ class Projector(anywidget.AnyWidget):
         state = self.get_state([name for name in names if name not in page_has])
         return _page.write(Path(path), state, title=title, esm=str(self._esm), css=str(self._css))
 
-    def __repr__(self):
-        """Sizes and method: the same in every run."""
-        parts = [_style.count(len(self.points), "point"), _style.count(len(self._classes), "class")]
-        queries = [_style.count(int(self.num_queries), "query")] if self.num_queries else []
+    def __repr__(self) -> str:
+        parts = [styling.count(len(self.points), "point"), styling.count(len(self._classes), "class")]
+        queries = [styling.count(int(self.num_queries), "query")] if self.num_queries else []
         return f"Projector({', '.join([*parts, self.method, *queries])})"
 
     def _repr_mimebundle_(self, **kwargs):
@@ -265,9 +265,7 @@ class Projector(anywidget.AnyWidget):
             ax=figure.add_subplot(),
             title=f"{self!r}: run the cell to click through it",
         )
-        file = io.BytesIO()
-        figure.savefig(file, format="png", dpi=80)
-        return file.getvalue()
+        return _html.png(figure, dpi=80)
 
 
 def _mask(is_query, count):
@@ -287,7 +285,7 @@ def _mask(is_query, count):
 def _classes_of(labels, class_names):
     """Name and size of each class that is there, and the position among them of each point's."""
     values, positions, counts = np.unique(labels, return_inverse=True, return_counts=True)
-    _style.class_namer(class_names, values)  # every label has a name
+    styling.class_namer(class_names, values)  # every label has a name
     name = values if class_names is None else [class_names[value] for value in values]
     classes = [
         {

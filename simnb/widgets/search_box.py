@@ -1,30 +1,98 @@
 """Search with an image file, or with a query, and see the answer and what it rests on."""
 
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
 
 import ipywidgets
 import numpy as np
+from numpy.typing import NDArray
 
 from simnb import _checks
 from simnb._text import visible
-from simnb.data import read_image
+from simnb._types import AnyPath
+from simnb.data import Examples, read_image
 from simnb.data.image_file import has_more_frames
-from simnb.index import UNKNOWN
+from simnb.index import UNKNOWN, Neighbors
 from simnb.matching import match
-from simnb.plots import _style
-from simnb.widgets import _html, _search_html
-from simnb.widgets._search_still import still
+from simnb.plots import grids, styling
+from simnb.widgets import _html
 from simnb.widgets.image_drop import ImageDrop
-from simnb.widgets.search_result import Result
+
+if TYPE_CHECKING:  # which needs Keras
+    from simnb.search import SimilaritySearch
 
 _PAGE = 12  # queries to pick from at a time
 _NO_THRESHOLD = "nearest neighbor, no threshold"
+_CELL = 1.1  # inches that an image and its caption have
+
+
+@dataclass(frozen=True, eq=False)
+class Result:
+    """What a search gave.
+
+    Attributes:
+        name: Name of the file, or ``query 17``.
+        image: What was embedded, shape [height, width, channels].
+        neighbors: ``Neighbors`` of this one query.
+        label: Label of the match, ``UNKNOWN`` where there is none.
+        distance: Distance of the neighbor that decided; ``inf`` where there was none.
+        accepted: Whether there is a match.
+        threshold: Largest distance that matches; ``inf`` where the search is not calibrated.
+        probability: How probably the answer is right, or would be if it were accepted; None where the search
+            has no ``MatchProbability``.
+        true_label: Class of the query, None where it is not known.
+        class_names: Names by label.
+    """
+
+    name: str
+    image: NDArray[np.generic]
+    neighbors: Neighbors
+    label: int
+    distance: float
+    accepted: bool
+    threshold: float
+    probability: float | None
+    true_label: int | None
+    class_names: Sequence[str]
+
+    def places(self, most: int) -> NDArray[np.intp]:
+        """Places of the first neighbors, ``most`` of them or fewer."""
+        return np.flatnonzero(self.neighbors.ids[0] >= 0)[:most]
+
+    def beyond(self, place: int) -> bool:
+        """Whether a neighbor lies beyond the threshold, in the dtype that its distance has."""
+        distance = self.neighbors.distances[0, place]
+        return bool(distance > np.asarray(self.threshold).astype(distance.dtype))
+
+    def verdict(self, place: int) -> str | None:
+        """``unknown`` beyond the threshold, else ``right`` or ``wrong``; None without the query's class."""
+        if self.beyond(place):
+            return "unknown"
+        if self.true_label is None:
+            return None
+        return styling.verdict(int(self.neighbors.labels[0, place]) == self.true_label)
+
+    def class_of(self, place: int) -> str:
+        """Name of a neighbor's class."""
+        return self.name_of(int(self.neighbors.labels[0, place]))
+
+    def name_of(self, label: int) -> str:
+        """Name of a class."""
+        return "unknown" if label == UNKNOWN else str(self.class_names[label])
+
+    @property
+    def answer(self) -> str:
+        """Name of the class that was matched, or Unknown."""
+        return self.name_of(self.label) if self.accepted else "Unknown"
 
 
 class SearchBox(ipywidgets.VBox):
     """Drop an image file, or pick a query: its neighbors, the answer, and how probably it is right.
 
-    What is no image, too large or damaged is refused with a sentence, and the last result stays.
+    A file that is no image, too large or damaged is refused with a sentence, and the last result stays.
 
     Args:
         search: A ``SimilaritySearch``. Its calibration, if it has one, decides between a match and Unknown;
@@ -32,9 +100,10 @@ class SearchBox(ipywidgets.VBox):
         gallery: ``Examples`` that were indexed, for their images; rows that are not among them are named
             only.
         queries: ``Examples`` to pick from; the first is searched at once.
-        cutpoint: Name of the cutpoint to begin with; the calibration's first one that is met when left out.
+        cutpoint: Name of the cutpoint to begin with; the calibration's first one that is met by
+            default.
         k: How many neighbors to show.
-        max_bytes: The largest file that is taken.
+        max_bytes: Size of the largest file that is accepted, in bytes.
         max_pixels: The largest image, in pixels, that is decoded.
 
     Attributes:
@@ -46,16 +115,15 @@ class SearchBox(ipywidgets.VBox):
 
     def __init__(
         self,
-        search,
-        gallery,
+        search: "SimilaritySearch",
+        gallery: Examples,
         *,
-        queries=None,
-        cutpoint=None,
-        k=8,
-        max_bytes=20_000_000,
-        max_pixels=50_000_000,
-    ):
-        """Build the box, and search with the first query."""
+        queries: Examples | None = None,
+        cutpoint: str | None = None,
+        k: int = 8,
+        max_bytes: int = 20_000_000,
+        max_pixels: int = 50_000_000,
+    ) -> None:
         if len(search.index) == 0:
             raise ValueError("SearchBox needs indexed images, but the index is empty: call add(...) first")
         self.search, self._gallery, self._queries = search, gallery, queries
@@ -139,7 +207,7 @@ class SearchBox(ipywidgets.VBox):
     def _too_large(self, name, size):
         most = self.drop.max_bytes
         self._say(
-            f"{name}: {size / 1e6:,.1f} MB are more than the {most / 1e6:,.1f} MB that are taken",
+            f"{name}: {size / 1e6:,.1f} MB are more than the {most / 1e6:,.1f} MB that are accepted",
             problem=True,
         )
 
@@ -148,12 +216,12 @@ class SearchBox(ipywidgets.VBox):
         kind = ' class="wrong"' if problem else ""
         self.message.value = f'<div class="simnb" role="status"><b{kind}>{sign}</b>{_html.text(words)}</div>'
 
-    def search_file(self, source, *, name=None):
+    def search_file(self, source: AnyPath | bytes | BinaryIO, *, name: str | None = None) -> Result:
         """Search with an image file.
 
         Args:
-            source: Its bytes, its path, or a binary file object.
-            name: What to call it; the name of the path when left out.
+            source: Bytes of the file, its path, or a binary file object.
+            name: What to call it; the name of the path by default.
 
         Returns:
             The ``Result``, which is shown too.
@@ -162,7 +230,7 @@ class SearchBox(ipywidgets.VBox):
             FileNotFoundError: If there is no such file.
             ValueError: If it is no image, damaged or too large; the last result is then kept.
         """
-        if isinstance(source, str | Path):
+        if isinstance(source, str | os.PathLike):
             name, source = name or Path(source).name, Path(source).expanduser().read_bytes()
         elif hasattr(source, "read"):
             source = source.read()
@@ -173,11 +241,11 @@ class SearchBox(ipywidgets.VBox):
         self._say("the first of several frames or pages" if has_more_frames(source) else "")
         return result
 
-    def search_query(self, position):
+    def search_query(self, position: int) -> Result:
         """Search with one of the queries.
 
         Args:
-            position: Which.
+            position: Which of the queries, from 0.
 
         Returns:
             The ``Result``, which is shown too.
@@ -256,23 +324,22 @@ class SearchBox(ipywidgets.VBox):
 
     def _show(self):
         calibrated = self.cutpoints.value != _NO_THRESHOLD
-        self.verdict.value = _search_html.answer(self.result, calibrated=calibrated)
-        self.shown.value = _search_html.cards(self.result, self._picture_of, self._k)
+        self.verdict.value = _answer_html(self.result, calibrated=calibrated)
+        self.shown.value = _cards_html(self.result, self._picture_of, self._k)
 
     def _picture_of(self, place):
         """Image of a neighbor of the last result, None for a row that the gallery does not have."""
         at = self._place.get(int(self.result.neighbors.ids[0, place]))
         return None if at is None else self._gallery.images[at]
 
-    def __repr__(self):
-        """How many images are searched."""
-        return f"SearchBox({_style.count(len(self.search.index), 'image')}, k={self._k})"
+    def __repr__(self) -> str:
+        return f"SearchBox({styling.count(len(self.search.index), 'image')}, k={self._k})"
 
     def _repr_mimebundle_(self, **kwargs):
         """The widget, and a still picture for where none can run."""
         data = super()._repr_mimebundle_(**kwargs)
         title = f"{self!r}: run the cell to search with an image of your own"
-        picture = still(self.result, self._picture_of, self._k, title)
+        picture = _still(self.result, self._picture_of, self._k, title)
         return {**(data or {}), "text/plain": repr(self), "image/png": picture}
 
 
@@ -282,3 +349,94 @@ class _Pick(ipywidgets.Box):
     def __init__(self, children, **options):
         super().__init__(children, **options)
         self.add_class("simnb-pick")
+
+
+def _answer_html(result, *, calibrated):
+    """The match or Unknown, with its probability, its distance and the threshold."""
+    words = []
+    if result.probability is not None:
+        likely = f"right with probability {result.probability:.0%}"
+        words.append(likely if result.accepted else f"an answer would be {likely}")
+    distance = (
+        f"distance {styling.number(result.distance)}" if np.isfinite(result.distance) else "no neighbor"
+    )
+    if np.isfinite(result.threshold):
+        side = "within" if result.accepted else "beyond"
+        distance += f", {side} the threshold {styling.number(result.threshold)}"
+    elif not calibrated:
+        distance += "; the search is not calibrated, so every query gets an answer"
+    words.append(distance)
+    if result.true_label is not None:
+        words.append(f"it is {result.name_of(result.true_label)}")
+    return (
+        f'<div class="simnb" style="font-size:15px"><b>{_html.text(result.answer)}</b> '
+        f'<span class="muted">{_html.text("; ".join(words))}</span></div>'
+    )
+
+
+def _cards_html(result, picture_of, most):
+    """The query, then its neighbors, each with its class, its distance and whether it is right.
+
+    Args:
+        result: A ``Result``.
+        picture_of: Gives the image at a place of the neighbors, or None where there is none.
+        most: How many neighbors to show.
+    """
+    asked = (
+        f'<figure><span class="frame">{_html.image(result.image, alt=result.name)}</span><figcaption>'
+        f'<b>{_html.text(result.name)}</b><br><span class="muted">as embedded</span></figcaption></figure>'
+    )
+    found = "".join(_card(result, place, picture_of(place)) for place in result.places(most))
+    return f'<div class="simnb"><div class="cards">{asked}{found}</div></div>'
+
+
+def _card(result, place, picture):
+    verdict, name = result.verdict(place), result.class_of(place)
+    shown = '<span class="muted">no image</span>' if picture is None else _html.image(picture, alt=name)
+    distance = styling.number(float(result.neighbors.distances[0, place]))
+    return (
+        f'<figure><span class="frame {verdict or ""}">{shown}</span><figcaption>'
+        f'<b class="{verdict or ""}">{styling.symbol(verdict) if verdict else ""}</b> {_html.text(name)}<br>'
+        f'<span class="muted">{distance}{" beyond" if result.beyond(place) else ""}</span>'
+        "</figcaption></figure>"
+    )
+
+
+def _still(result, picture_of, most, title):
+    """PNG of the query and its neighbors.
+
+    Args:
+        result: A ``Result``, None where nothing was searched.
+        picture_of: Gives the image at a place of the neighbors, or None where there is none.
+        most: How many neighbors to show.
+        title: Above the picture.
+    """
+    from matplotlib.figure import Figure
+
+    places = [] if result is None else list(result.places(most))
+    figure = Figure(figsize=(_CELL * (max(len(places), 4) + 1), 2.2), layout="constrained")
+    figure.suptitle(title, x=0.01, ha="left", fontsize=10.5, fontweight="bold")
+    first, *others = figure.subplots(1, len(places) + 1, squeeze=False)[0]
+    if result is None:
+        first.text(0, 0.5, "nothing was searched yet", fontsize=9)
+        first.axis("off")
+    else:
+        _draw_image(first, result.image, f"{result.name}\n→ {result.answer}", styling.INK)
+    for place, ax in zip(places, others, strict=True):
+        verdict = result.verdict(place)
+        sign = styling.symbol(verdict) if verdict else ""
+        distance = styling.number(float(result.neighbors.distances[0, place]))
+        caption = f"{sign} {result.class_of(place)}\n{distance}"
+        _draw_image(ax, picture_of(place), caption, styling.verdict_color(verdict or "unknown"))
+    return _html.png(figure, dpi=80)
+
+
+def _draw_image(ax, image, caption, color):
+    ax.axis("off")
+    if image is not None:
+        pixels = grids.displayable(np.asarray(image)[None])[0]
+        pixels = pixels.squeeze(-1) if pixels.shape[-1] == 1 else pixels
+        ax.imshow(pixels, cmap="gray", vmin=0, vmax=255)
+    look = {"fontsize": 8, "color": color, "parse_math": False, "family": styling.SYMBOL_FONT}
+    lines = [styling.shorten(visible(line), 0.85 * _CELL, 8) for line in caption.split("\n")]
+    ax.set_title("\n".join(lines), **look)

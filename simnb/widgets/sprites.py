@@ -3,17 +3,18 @@
 import io
 
 import numpy as np
+from numpy.typing import ArrayLike
 from PIL import Image
 
 from simnb import _checks
-from simnb.plots._canvas import to_bytes
+from simnb.plots.grids import to_bytes
 
 SIZE = 32  # pixels a side of a thumbnail
 ACROSS = 32  # thumbnails a side of a sheet
 _QUALITY = 75  # of the JPEG; colours at half the resolution
 
 
-def sprite_sheets(images):
+def sprite_sheets(images: ArrayLike) -> list[bytes]:
     """Put thumbnails of images into sheets.
 
     Args:
@@ -29,13 +30,13 @@ def sprite_sheets(images):
     Raises:
         ValueError: If the shape is wrong or a value is not finite.
     """
-    images = _checks.images(images)
-    if getattr(images.dtype, "kind", "u") == "f":
-        images = to_bytes(images)  # at once: which range they have is seen over all of them
+    pixels = _checks.images(images)
+    if getattr(pixels.dtype, "kind", "u") == "f":
+        pixels = to_bytes(pixels)  # at once: which range they have is seen over all of them
     per_sheet = ACROSS * ACROSS
     sheets = []
-    for start in range(0, len(images), per_sheet):
-        thumbnails = _thumbnails(to_bytes(np.asarray(images[start : start + per_sheet])))
+    for start in range(0, len(pixels), per_sheet):
+        thumbnails = _thumbnails(to_bytes(np.asarray(pixels[start : start + per_sheet])))
         # Only as many rows as there are.
         rows = -(-len(thumbnails) // ACROSS)
         sheet = np.full((rows * ACROSS, SIZE, SIZE, 3), 255, np.uint8)

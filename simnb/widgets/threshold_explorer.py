@@ -1,18 +1,17 @@
 """A slider over the distance threshold, and what each value of it would do."""
 
-import io
-
 import ipywidgets
 import numpy as np
 import traitlets
+from numpy.typing import NDArray
 
 from simnb import _checks
 from simnb._text import visible
-from simnb.calibration import calibrate
-from simnb.calibration.curves import METRICS
-from simnb.index import UNKNOWN
-from simnb.matching import accept, match
-from simnb.plots import _style
+from simnb.calibration import METRICS, Calibration, calibrate
+from simnb.data import Examples
+from simnb.index import UNKNOWN, Neighbors
+from simnb.matching import Matches, accept, match
+from simnb.plots import styling
 from simnb.plots.grids import look_up
 from simnb.widgets import _html, _threshold_html
 
@@ -35,7 +34,7 @@ class ThresholdExplorer(ipywidgets.VBox):
         num_borderline: How many queries to show on either side of the threshold.
 
     Attributes:
-        threshold: The value now; may be set, and observed.
+        threshold: Where the slider stands; may be set, and observed.
         rates: Every calibration metric at it, on these queries.
         matches: ``Matches`` at it.
         borderline: Positions of the queries that are shown, those accepted first, the farthest last.
@@ -47,22 +46,30 @@ class ThresholdExplorer(ipywidgets.VBox):
 
     threshold = traitlets.Float()
 
-    def __init__(self, queries, neighbors, gallery, *, calibration=None, matcher="nearest", num_borderline=4):
-        """Count what every threshold does, once."""
+    def __init__(
+        self,
+        queries: Examples,
+        neighbors: Neighbors,
+        gallery: Examples,
+        *,
+        calibration: Calibration | None = None,
+        matcher: str = "nearest",
+        num_borderline: int = 4,
+    ) -> None:
         self._places = look_up(queries, neighbors, gallery)
         self._queries, self._neighbors, self._gallery = queries, neighbors, gallery
         self._num_borderline = _checks.positive_int(num_borderline, name="num_borderline")
         self._known = np.unique(gallery.labels)
         self._own = calibrate(neighbors, queries.labels, known_labels=self._known, matcher=matcher)
-        if calibration is not None and None not in (calibration.distance, neighbors.distance):
+        if calibration is not None and calibration.distance and neighbors.distance:
             _checks.one_of(neighbors.distance, [calibration.distance], name="distance of neighbors")
         self._calibration = calibration
         self._curves, self._everything = self._own.curves, match(neighbors, matcher=matcher)
         self._order = np.argsort(self._everything.distances, kind="stable")
-        self._matrix = _Matrix(queries, self._everything.labels, self._known)
+        self._matrix = _threshold_html.Matrix(queries, self._everything.labels, self._known)
         self._cutpoints = self._named_cutpoints()
         self._steps = self._choose_steps()
-        self._cards = {}
+        self._cards: dict[tuple[int, bool], str] = {}
         self._build()
         super().__init__(self._parts())
         self.add_class("simnb-threshold")
@@ -91,7 +98,7 @@ class ThresholdExplorer(ipywidgets.VBox):
         rates = {name: getattr(self._curves, name)[self._steps] for name in METRICS}
         marks = {name: self._step_of(limit) for name, limit in self._cutpoints.items()}
         self._chart = _threshold_html.Chart(
-            thresholds, rates, marks, _style.distance_name(self._neighbors.distance)
+            thresholds, rates, marks, styling.distance_name(self._neighbors.distance)
         )
         wide = ipywidgets.Layout(width="100%", max_width="720px")
         self.curves = ipywidgets.HTML(layout=wide)
@@ -105,7 +112,8 @@ class ThresholdExplorer(ipywidgets.VBox):
         self.table, self.confusion, self.strip = (ipywidgets.HTML() for _ in range(3))
         self.buttons = [
             ipywidgets.Button(
-                description=f"{visible(name)}  {_style.number(limit)}", layout=ipywidgets.Layout(width="auto")
+                description=f"{visible(name)}  {styling.number(limit)}",
+                layout=ipywidgets.Layout(width="auto"),
             )
             for name, limit in self._cutpoints.items()
         ]
@@ -198,23 +206,23 @@ class ThresholdExplorer(ipywidgets.VBox):
         self.strip.value = self._borderline_html()
 
     @property
-    def rates(self):
+    def rates(self) -> dict[str, float]:
         """Every calibration metric at the threshold, on these queries."""
         return self._curves.rates(self.threshold)
 
     @property
-    def counts(self):
+    def counts(self) -> tuple[int, ...]:
         """The five counts of ``simnb.metrics.match_rates`` at the threshold."""
         position = self._curves.position(self.threshold)
         return tuple(int(count[position]) for count in self._curves.counts)
 
     @property
-    def matches(self):
+    def matches(self) -> Matches:
         """``Matches`` of the queries at the threshold."""
         return accept(self._everything, self.threshold)
 
     @property
-    def borderline(self):
+    def borderline(self) -> NDArray[np.int64]:
         """Positions of the queries nearest to the threshold: just accepted ones, then just rejected ones."""
         return np.concatenate(self._border())
 
@@ -256,7 +264,7 @@ class ThresholdExplorer(ipywidgets.VBox):
         images = _html.image(self._queries.images[query], alt=true)
         if place >= 0:
             images += _html.image(self._gallery.images[place], alt=found)
-        distance = _style.number(float(self._everything.distances[query]))
+        distance = styling.number(float(self._everything.distances[query]))
         return (
             f'<figure class="pair"><span class="frame {verdict}">{images}</span><figcaption>'
             f"{_html.text(true)} → {_html.text(found)}<br>"
@@ -268,9 +276,8 @@ class ThresholdExplorer(ipywidgets.VBox):
         having = np.flatnonzero(self._neighbors.labels[query] == answer)
         return int(self._places[query, having[0]]) if len(having) else -1
 
-    def __repr__(self):
-        """How many queries, and the threshold."""
-        queries = _style.count(len(self._queries.labels), "query")
+    def __repr__(self) -> str:
+        queries = styling.count(len(self._queries.labels), "query")
         return f"ThresholdExplorer({queries}, threshold {self._written()})"
 
     def _repr_mimebundle_(self, **kwargs):
@@ -286,7 +293,7 @@ class ThresholdExplorer(ipywidgets.VBox):
 
         figure = Figure(figsize=(12.4, 4.8), layout="constrained")
         left, right = figure.subplots(1, 2, width_ratios=(1.25, 1))
-        title = f"{_style.count(len(self._queries.labels), 'query')}: run the cell to move the threshold"
+        title = f"{styling.count(len(self._queries.labels), 'query')}: run the cell to move the threshold"
         metric_curves(self._calibration or self._own, ax=left, title=title)
         confusion_matrix(
             self._queries.labels,
@@ -296,49 +303,4 @@ class ThresholdExplorer(ipywidgets.VBox):
             ax=right,
             title=f"Answers at {self._written()}",
         )
-        file = io.BytesIO()
-        figure.savefig(file, format="png", dpi=75)
-        return file.getvalue()
-
-
-class _Matrix:
-    """The confusion matrix at any threshold, of the largest classes where there are many."""
-
-    def __init__(self, queries, answers, known):
-        labels, names = np.asarray(queries.labels), queries.class_names
-        truth, sizes = np.unique(labels, return_counts=True)
-        order = np.argsort(~np.isin(truth, known), kind="stable")  # unknown classes last
-        truth, sizes = truth[order], sizes[order]
-        shown, others = _threshold_html.largest_classes(sizes, truth)
-        self.rows = ["unknown" if truth[i] == UNKNOWN else names[truth[i]] for i in shown]
-        row_of = {int(truth[i]): at for at, i in enumerate(shown)}
-        asked = np.array([np.count_nonzero(answers == label) for label in known])
-        columns, other_columns = _threshold_html.largest_classes(asked, known)
-        self.columns = [names[known[i]] for i in columns]
-        column_of = {int(known[i]): at for at, i in enumerate(columns)}
-        if others:
-            self.rows.append("other classes")
-        if other_columns:
-            self.columns.append("other")
-        self.columns.append("Unknown")
-        last, other = len(self.columns) - 1, len(self.columns) - 2
-        self._row = np.array([row_of.get(label, len(shown)) for label in labels.tolist()])
-        self._column = np.array(
-            [last if label == UNKNOWN else column_of.get(label, other) for label in answers.tolist()]
-        )
-        in_gallery = set(known.tolist())
-        right = {
-            at: column_of.get(label, other) if label in in_gallery else last for label, at in row_of.items()
-        }
-        self._diagonal = [right.get(at, -1) for at in range(len(self.rows))]
-
-    def counts(self, accepted):
-        """Shape [num_rows, num_columns]."""
-        width = len(self.columns)
-        column = np.where(accepted, self._column, width - 1)
-        counts = np.bincount(self._row * width + column, minlength=len(self.rows) * width)
-        return counts.reshape(len(self.rows), width)
-
-    def html(self, accepted):
-        """As a table."""
-        return _threshold_html.confusion_table(self.counts(accepted), self.rows, self.columns, self._diagonal)
+        return _html.png(figure, dpi=75)

@@ -1,19 +1,30 @@
 """Watch a training: loss, R@1 and a small map, while it runs."""
 
-import io
 import time
+from collections.abc import Mapping
 
 import ipywidgets
 import numpy as np
 
 from simnb import _checks
-from simnb.plots import _style
+from simnb.data import Examples
+from simnb.plots import styling
 from simnb.projection import project
 from simnb.training import RetrievalMonitor
-from simnb.widgets import _html, _training_html
+from simnb.widgets import _html
 
 _EVERY = 0.25  # seconds between two updates, at least
 _MOST_LOSSES = 2_000
+_WIDTH, _HEIGHT, _LEFT, _BOTTOM, _TOP, _RIGHT = 300, 170, 54, 34, 20, 10
+_MAP = 170
+_MOST_POINTS = 300
+# Around (0, 0), about 3 pixels wide.
+_MARKS = (
+    "M-3,0a3,3 0 1,0 6,0a3,3 0 1,0 -6,0",
+    "M-2.7,-2.7h5.4v5.4h-5.4z",
+    "M0,-3.4L3.2,2.4H-3.2z",
+    "M0,-3.6L3.6,0L0,3.6L-3.6,0z",
+)
 
 
 class TrainingMonitor(RetrievalMonitor):
@@ -28,7 +39,7 @@ class TrainingMonitor(RetrievalMonitor):
         gallery: ``Examples`` to search in.
         map_size: How many queries are on the map.
         distance: One of ``simnb.distances.DISTANCES``.
-        batch_size: Images embedded at a time.
+        batch_size: How many images are embedded at a time.
 
     Attributes:
         view: The widget.
@@ -42,13 +53,22 @@ class TrainingMonitor(RetrievalMonitor):
 
     async_safe = True  # losses are read now and then, and not at every step, which would wait for it
 
-    def __init__(self, queries, gallery, *, map_size=300, distance="cosine", batch_size=64):
-        """Keep the images, and build an empty view."""
+    def __init__(
+        self,
+        queries: Examples,
+        gallery: Examples,
+        *,
+        map_size: int = 300,
+        distance: str = "cosine",
+        batch_size: int = 64,
+    ) -> None:
         super().__init__(queries, gallery, distance=distance, batch_size=batch_size)
         self._shown = slice(0, _checks.positive_int(map_size, name="map_size"))
         values, self._positions = np.unique(queries.labels[self._shown], return_inverse=True)
         self._class_names = [queries.class_names[value] for value in values]
-        self.losses, self.recalls, self._points = [], [], None
+        self.losses: list[tuple[float, float]] = []
+        self.recalls: list[float] = []
+        self._points = None
         self._displayed = False
         self._build()
 
@@ -68,24 +88,25 @@ class TrainingMonitor(RetrievalMonitor):
         waiting = "Loss, R@1 and a small map appear here while it trains."
         self._progress.value = f'<div class="simnb muted">{waiting}</div>'
 
-    def on_train_begin(self, logs=None):
+    def on_train_begin(self, logs: Mapping[str, float] | None = None) -> None:
         """Begin anew, and show the view where nobody has."""
         self.losses, self.recalls, self._points = [], [], None
         self._epoch, self._step, self._drawn = 1, 0, 0.0
         self._first = self.params.get("epochs", 1), self.params.get("steps")
-        self._begun, self._before = time.perf_counter(), None
+        self._begun = time.perf_counter()
+        self._before: int | None = None  # epochs of the training that this one goes on with
         for part in (self._loss, self._recall, self._map):
             part.value = ""
         if not self._displayed:
             _display(self)
 
-    def on_epoch_begin(self, epoch, logs=None):
+    def on_epoch_begin(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:
         """Remember which epoch it is."""
         self._epoch, self._step = epoch + 1, 0
         if self._before is None:  # a training that goes on begins later
             self._before = epoch
 
-    def on_train_batch_end(self, batch, logs=None):
+    def on_train_batch_end(self, batch: int, logs: Mapping[str, float] | None = None) -> None:
         """Show the loss, a few times a second at most."""
         self._step = batch + 1
         now = time.perf_counter()
@@ -94,7 +115,7 @@ class TrainingMonitor(RetrievalMonitor):
             self._take_loss(logs)
             self._show_progress()
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:
         """Measure, and show R@1 and the map."""
         super().on_epoch_end(epoch, logs)
         self._take_loss(logs)
@@ -104,7 +125,7 @@ class TrainingMonitor(RetrievalMonitor):
         self._show_map()
         self._show_progress()
 
-    def on_train_end(self, logs=None):
+    def on_train_end(self, logs: Mapping[str, float] | None = None) -> None:
         """Say that it has ended."""
         self._show_progress("done")
 
@@ -122,17 +143,15 @@ class TrainingMonitor(RetrievalMonitor):
         left = None if done <= 0 or words else spent / done * (epochs - (self._before or 0) - done)
         if self.losses and not np.isfinite(self.losses[-1][1]):
             words = f"the loss is {self.losses[-1][1]}"
-        self._progress.value = _training_html.progress(self._epoch, epochs, self._step, steps, left, words)
+        self._progress.value = _progress_bar(self._epoch, epochs, self._step, steps, left, words)
         if self.losses:
             at, values = zip(*self.losses, strict=True)
-            self._loss.value = _training_html.curve(
-                at, values, xlabel="epoch", ylabel="loss", color=_style.WRONG
-            )
+            self._loss.value = _curve(at, values, xlabel="epoch", ylabel="loss", color=styling.WRONG)
 
     def _show_recall(self):
         epochs = np.arange(len(self.recalls)) + 1 + (self._before or 0)
-        self._recall.value = _training_html.curve(
-            epochs, self.recalls, xlabel="epoch", ylabel="R@1", color=_style.RIGHT, whole=True
+        self._recall.value = _curve(
+            epochs, self.recalls, xlabel="epoch", ylabel="R@1", color=styling.RIGHT, whole=True
         )
 
     def _show_map(self):
@@ -140,13 +159,12 @@ class TrainingMonitor(RetrievalMonitor):
         self._points = points if self._points is None else _turned(points, self._points)
         low, high = self._points.min(axis=0), self._points.max(axis=0)
         square = (self._points - (low + high) / 2) / max(float((high - low).max()), 1e-12) + 0.5
-        self._map.value = _training_html.small_map(square, self._positions, self._class_names)
+        self._map.value = _small_map(square, self._positions, self._class_names)
 
-    def __repr__(self):
-        """What is measured on."""
+    def __repr__(self) -> str:
         sizes = [
-            _style.count(len(self.queries), "query"),
-            _style.count(len(self.gallery), "gallery image"),
+            styling.count(len(self.queries), "query"),
+            styling.count(len(self.gallery), "gallery image"),
         ]
         return f"TrainingMonitor({', '.join(sizes)})"
 
@@ -163,28 +181,22 @@ class TrainingMonitor(RetrievalMonitor):
         if not self.losses:
             figure = Figure(figsize=(9, 0.7))
             figure.text(0.01, 0.3, f"{self!r}: run the next cells to watch the training", fontsize=10.5)
-            return _png(figure)
+            return _html.png(figure, dpi=75)
         figure = Figure(figsize=(9, 2.6), layout="constrained")
         figure.suptitle(f"{self!r}", x=0.01, ha="left", fontsize=10.5, fontweight="bold")
         loss, recall, small = figure.subplots(1, 3, width_ratios=(1.3, 1.3, 1))
         for ax, name in ((loss, "loss"), (recall, "R@1")):
-            _style.plain_axes(ax, None)
+            styling.plain_axes(ax, None)
             ax.set(xlabel="epoch", ylabel=name)
         small.axis("off")
-        loss.plot(*zip(*self.losses, strict=True), color=_style.WRONG)
-        recall.plot(np.arange(len(self.recalls)) + 1, self.recalls, "o-", color=_style.RIGHT)
+        loss.plot(*zip(*self.losses, strict=True), color=styling.WRONG)
+        recall.plot(np.arange(len(self.recalls)) + 1, self.recalls, "o-", color=styling.RIGHT)
         if self._points is not None:
             for position in np.unique(self._positions):
-                color, marker = _style.class_style(int(position))
+                color, marker = styling.class_style(int(position))
                 at = self._points[self._positions == position]
                 small.scatter(*at.T, s=9, color=color, marker=marker)
-        return _png(figure)
-
-
-def _png(figure):
-    file = io.BytesIO()
-    figure.savefig(file, format="png", dpi=75)
-    return file.getvalue()
+        return _html.png(figure, dpi=75)
 
 
 def _turned(points, before):
@@ -204,3 +216,85 @@ def _display(monitor):
     if getattr(get_ipython(), "kernel", None) is not None:
         display(monitor)
         monitor._displayed = False  # in the next training again
+
+
+def _progress_bar(epoch, epochs, step, steps, seconds_left, words=""):
+    """A bar, and how far it is."""
+    total = epochs * (steps or 1)
+    done = (epoch - 1) * (steps or 1) + step if steps else epoch
+    left = "" if seconds_left is None else f", {_duration(seconds_left)} left"
+    of = f" of {steps:,}" if steps else ""
+    return (
+        f'<div class="simnb"><progress value="{done}" max="{total}" style="width:220px"></progress> '
+        f"epoch {epoch} of {epochs}, step {step:,}{of}{left} <b>{_html.text(words)}</b></div>"
+    )
+
+
+def _duration(seconds):
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def _curve(x, y, *, xlabel, ylabel, color, whole=False):
+    """A line over x as SVG, with its last value; of many points only some."""
+    x, y = np.asarray(x, float), np.asarray(y, float)
+    finite = np.isfinite(y)
+    x, y = x[finite], y[finite]
+    parts = [f'<svg width="{_WIDTH}" height="{_HEIGHT}" viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img">']
+    parts.append(f'<text x="4" y="12">{_html.text(ylabel)}</text>')
+    middle = (_LEFT + _WIDTH - _RIGHT) / 2
+    parts.append(f'<text x="{middle}" y="{_HEIGHT - 4}" text-anchor="middle">{_html.text(xlabel)}</text>')
+    if len(x):
+        parts += _curve_parts(x, y, color, whole)
+    return _svg_style() + f'<div class="simnb">{"".join(parts)}</svg></div>'
+
+
+def _curve_parts(x, y, color, whole):
+    keep = np.unique(np.linspace(0, len(x) - 1, _MOST_POINTS).round().astype(int))
+    low, high = (0.0, 1.0) if whole else (float(y.min()), float(y.max()))
+    high = high if high > low else low + (abs(low) or 1.0)
+    first, last = float(x[0]), float(x[-1]) if x[-1] > x[0] else float(x[0]) + 1
+    across = _LEFT + (x - first) / (last - first) * (_WIDTH - _LEFT - _RIGHT)
+    up = _HEIGHT - _BOTTOM - (y - low) / (high - low) * (_HEIGHT - _TOP - _BOTTOM)
+    points = " ".join(f"{across[i]:.1f},{up[i]:.1f}" for i in keep)
+    for value, height in ((low, _HEIGHT - _BOTTOM), (high, _TOP)):
+        yield f'<line class="grid" x1="{_LEFT}" x2="{_WIDTH - _RIGHT}" y1="{height}" y2="{height}"/>'
+        yield f'<text x="{_LEFT - 5}" y="{height + 4}" text-anchor="end">{value:.3g}</text>'
+    for value, anchor, at in ((first, "start", _LEFT), (last, "end", _WIDTH - _RIGHT)):
+        yield f'<text x="{at}" y="{_HEIGHT - _BOTTOM + 14}" text-anchor="{anchor}">{value:.3g}</text>'
+    yield f'<polyline points="{points}" style="stroke:{color};fill:none;stroke-width:1.8"/>'
+    yield f'<circle cx="{across[-1]:.1f}" cy="{up[-1]:.1f}" r="3" style="fill:{color}"/>'
+    yield f'<text x="{_WIDTH - _RIGHT}" y="12" text-anchor="end">{y[-1]:.3f}</text>'
+
+
+def _small_map(points, positions, names):
+    """Points in the unit square as SVG, with a colour and a mark for each class, and a legend."""
+    colors = styling.CLASS_COLORS
+    marks = "".join(
+        f'<path d="{_MARKS[p % 4]}" transform="translate({_MAP * (0.04 + 0.92 * x):.0f},'
+        f'{_MAP * (0.96 - 0.92 * y):.0f})" style="fill:{colors[p % len(colors)]}"/>'
+        for (x, y), p in zip(points, positions, strict=True)
+    )
+    box = '<svg width="9" height="9" viewBox="-4.5 -4.5 9 9">'
+    legend = "".join(
+        f'<span style="white-space:nowrap">{box}<path d="{_MARKS[p % 4]}" '
+        f'style="fill:{colors[p % len(colors)]}"/></svg> {_html.text(name)}</span>'
+        for p, name in enumerate(names[:10])
+    )
+    more = f"<span>and {len(names) - 10} more</span>" if len(names) > 10 else ""
+    # The colours are those of light figures: on a ground of their own they are seen in the dark too.
+    return (
+        '<div class="simnb" style="display:flex;gap:8px">'
+        f'<svg width="{_MAP}" height="{_MAP}" style="background:#fafafa;border-radius:4px" role="img" '
+        f'aria-label="map of the queries">{marks}</svg>'
+        '<div style="display:flex;flex-direction:column;font-size:11px;line-height:1.4;background:#fafafa;'
+        f'color:#222;padding:4px 6px;border-radius:4px">{legend}{more}</div></div>'
+    )
+
+
+def _svg_style():
+    return (
+        "<style>.simnb svg text { font-size: 11px; fill: currentColor; } "
+        ".simnb svg .grid { stroke: var(--faint); }</style>"
+    )

@@ -4,19 +4,18 @@ import inspect
 import io
 from functools import partial
 
-import matplotlib as mpl
+import matplotlib.pyplot as plt
 import numpy as np
 import pytest
-
-mpl.use("Agg")
-
-import matplotlib.pyplot as plt
 
 from simnb import plots
 from simnb.calibration import calibrate
 from simnb.data import Examples
 from simnb.index import Tuning, open_index
-from simnb.matching import match
+from simnb.matching import Matches, match
+from simnb.plots import styling
+
+from .drawing import paint, title
 
 #: Names that mean something to a renderer, one that is no Unicode, and one that is far too long.
 NAMES = (
@@ -106,12 +105,6 @@ FIGURES = {
 each_figure = pytest.mark.parametrize("name", FIGURES)
 
 
-@pytest.fixture(autouse=True)
-def _close_figures():
-    yield
-    plt.close("all")
-
-
 def draw(name, given):
     drawn = FIGURES[name](given)
     return drawn if isinstance(drawn, plt.Figure) else drawn.figure
@@ -165,28 +158,37 @@ def test_a_figure_can_be_drawn_under_the_style_sheet(name, given):
         assert saved(draw(name, given), "svg").count(b"<text") > 0
 
 
-def test_the_style_holds_until_the_end_of_its_block(monkeypatch):
-    monkeypatch.setitem(mpl.rcParams, "axes.spines.top", True)
-    with plots.style():
-        assert not mpl.rcParams["axes.spines.top"]
-        assert mpl.rcParams["pdf.fonttype"] == 42
-    assert mpl.rcParams["axes.spines.top"]
+MATCHES = Matches(np.array([0, 0, 1]), np.array([0.1, 0.2, 0.4], np.float32))
+#: Figures that are drawn from a few numbers into axes that may be given.
+OF_NUMBERS = {
+    "match_distances": lambda **options: plots.match_distances(MATCHES, [0, 1, 2], threshold=0.3, **options),
+    "distance_shift": lambda **options: plots.distance_shift([0.1, 0.2], [0.2, 0.4], **options),
+    "reliability_diagram": lambda **options: plots.reliability_diagram([0.1, 0.9], [0, 1], **options),
+    "promise_kept": lambda **options: plots.promise_kept({"a": [0.8, 0.9]}, target=0.85, **options),
+    "rates_by_class": lambda **options: plots.rates_by_class([0, 1], [0.5, 0.6], **options),
+    "thresholds_by_class": lambda **options: plots.thresholds_by_class({0: 0.1, 1: -np.inf}, 0.1, **options),
+    "rates_by_shots": lambda **options: plots.rates_by_shots([1, 2], {"a": [[0.1, 0.2]] * 2}, **options),
+}
 
 
-def test_the_style_holds_from_then_on_without_a_block():
-    with mpl.rc_context():
-        plots.style()
-        assert mpl.rcParams["svg.hashsalt"] == "simnb"
-        assert plt.rcParams["axes.prop_cycle"].by_key()["color"][0] == "#0072B2"
+@pytest.mark.parametrize("name", OF_NUMBERS)
+def test_axes_and_title_can_be_given(name):
+    _, axes = plt.subplots(1, 2, layout="constrained")
+    ax = OF_NUMBERS[name](ax=axes[1], title="What to see")
+    assert ax is axes[1]
+    assert title(ax) == "What to see"
+    assert ax.get_xlabel()
+    paint(ax)
 
 
-def test_a_styled_svg_is_the_same_every_time_and_its_text_is_text():
-    files = []
-    for _ in range(2):
-        with plots.style():
-            figure, ax = plt.subplots()
-            ax.plot([1, 2], label="one")
-            ax.set(xlabel="some words")
-            files.append(saved(figure, "svg"))
-    assert files[0] == files[1]
-    assert b"some words</text>" in files[0]
+@pytest.mark.parametrize("name", OF_NUMBERS)
+def test_the_same_is_drawn_twice(name):
+    assert paint(OF_NUMBERS[name]()) == paint(OF_NUMBERS[name]())
+
+
+@pytest.mark.parametrize("name", OF_NUMBERS)
+def test_headings_end_within_the_figure(name):
+    ax = OF_NUMBERS[name]()
+    ax.figure.canvas.draw()
+    heading = [ax._left_title, *[text for text in ax.texts if text.get_color() == styling.MUTED]]
+    assert max(text.get_window_extent().x1 for text in heading) <= ax.figure.bbox.x1

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from simnb.widgets import _script
+from simnb.widgets._page import script
 
 NODE = shutil.which("node")
 
@@ -20,12 +20,11 @@ def test_the_javascript_passes_its_tests(file):
     assert int(re.search(r"pass (\d+)", done.stdout)[1]) > 10
 
 
-def test_files_become_one_module_that_imports_nothing(tmp_path, monkeypatch):
+def test_files_become_one_module_that_imports_nothing(tmp_path):
     (tmp_path / "one.js").write_text('export const A = 1;\nexport function f() {\n  return "export";\n}\n')
     (tmp_path / "two.js").write_text('import { A, f } from "./one.js";\nexport default { A, f };\n')
-    monkeypatch.setattr(_script, "FOLDER", tmp_path)
-    text = _script.script("one.js", "two.js")
+    text = script("one.js", "two.js", folder=tmp_path)
     assert "import" not in text
     assert text.count("export") == 2  # in a string, and the default at the end
     with pytest.raises(ValueError, match=r"two.js imports one.js, which must stand before it"):
-        _script.script("two.js", "one.js")
+        script("two.js", "one.js", folder=tmp_path)

@@ -1,0 +1,261 @@
+"""Figures that compare ways to do something: repeated runs, recall against time, rates against sizes."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from numpy.typing import ArrayLike
+
+from simnb import _checks
+from simnb._text import visible
+from simnb.index import Tuning
+from simnb.plots import styling
+
+_COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#8a6d00", "#222222")
+_PER_ROW = 0.34  # inches
+
+
+def spread(
+    runs: Mapping[str, ArrayLike],
+    *,
+    metric: str = "R@1",
+    chance: float | None = None,
+    ax: Axes | None = None,
+    title: str | None = None,
+) -> Axes:
+    """Draw repeated runs of several ways to do something: a row for each way, with a dot for each run.
+
+    Two ways whose dots overlap are not told apart by these runs, whatever their means are.
+
+    Args:
+        runs: A dict of lists: for each way its runs' values; larger is better. The best mean comes first, and
+            a bar marks each mean.
+        metric: What the values are.
+        chance: Where a line is drawn for what guessing gives; None for none.
+        ax: Axes to draw into; new ones by default.
+        title: Heading of the figure; the best mean by default.
+
+    Returns:
+        The ``Axes``.
+
+    Raises:
+        ValueError: If there is no run of a way, or a value is not finite.
+    """
+    if not runs:
+        raise ValueError("runs must hold at least one way with its values, got none")
+    values = {str(name): _finite(of_name, name) for name, of_name in runs.items()}
+    order = sorted(values, key=lambda name: values[name].mean())
+    ax = styling.plain_axes(ax, (6.4, 1.5 + _PER_ROW * len(order)))
+    rows = range(len(order))
+    ax.hlines(rows, 0, 1, transform=ax.get_yaxis_transform(), color=styling.FAINT, lw=0.8, zorder=0)
+    if chance is not None:
+        ax.axvline(chance, color=styling.MUTED, lw=1.2, ls=":", gid="chance")
+    for row, name in zip(rows, order, strict=True):
+        of_name = values[name]
+        ax.plot(
+            of_name, np.full(len(of_name), row), "o", color=styling.RIGHT, ms=7, alpha=0.75, mec="white",
+            gid=visible(f"runs: {name}"),
+        )  # fmt: skip
+        ax.plot(of_name.mean(), row, "|", color=styling.INK, ms=15, mew=2.2, gid=visible(f"mean: {name}"))
+    ax.set_yticks(rows, list(map(styling.plain, order)))
+    ax.set(ylim=(-0.6, len(order) - 0.4), xlabel=styling.plain(metric))
+    note = "dot: a run    bar: mean" + ("" if chance is None else "    dotted: chance")
+    best = f"{styling.plain(order[-1])} has the highest mean, {styling.number(values[order[-1]].mean())}"
+    styling.heading(ax, title or best, note)
+    return ax
+
+
+def recall_against_time(
+    tried: Mapping[str, Sequence[Tuning]],
+    *,
+    target: float | None = None,
+    ax: Axes | None = None,
+    title: str | None = None,
+) -> Axes:
+    """Draw what graph search finds against how long it takes: a line for each graph, a dot for each setting.
+
+    Args:
+        tried: A dict: for each name a list of ``simnb.index.Tuning``, as ``index.tune`` returns.
+        target: Where a line is drawn for the recall that is wanted; None for none.
+        ax: Axes to draw into; new ones by default.
+        title: Heading of the figure.
+
+    Returns:
+        The ``Axes``. Times are on a logarithmic scale.
+
+    Raises:
+        ValueError: If nothing was tried.
+    """
+    if not tried or not all(len(settings) for settings in tried.values()):
+        raise ValueError("tried must hold at least one Tuning for each name, got none")
+    ax = styling.plain_axes(ax, (7.2, 4.0))
+    for i, (name, settings) in enumerate(tried.items()):
+        times = [one.milliseconds for one in settings]
+        ax.plot(
+            times, [one.recall for one in settings], color=_COLORS[i % len(_COLORS)],
+            marker=styling.MARKERS[i % len(styling.MARKERS)], ms=6, lw=1.8,
+            label=styling.plain(name), gid=visible(str(name)),
+        )  # fmt: skip
+        for one, offset in ((settings[0], (6, -12)), (settings[-1], (-24, 8))):
+            ax.annotate(
+                f"breadth {one.breadth}", (one.milliseconds, one.recall), xytext=offset,
+                textcoords="offset points", fontsize=8, color=styling.MUTED,
+            )  # fmt: skip
+    if target is not None:
+        ax.axhline(target, color=styling.MUTED, lw=1.2, ls=":", gid="target")
+    ax.set_xscale("log")
+    ax.xaxis.set_major_formatter("{x:g}")
+    ax.margins(x=0.12)
+    ax.set(
+        xlabel="milliseconds a query, many asked at once",
+        ylabel="recall: true neighbors found (%)",
+        ylim=(-0.04, 1.12),
+    )
+    styling.percent_axis(ax.yaxis)
+    ax.grid(color=styling.FAINT, lw=0.8)
+    ax.legend(frameon=False, fontsize=9)
+    styling.heading(ax, title or "Recall against time", "" if target is None else f"dotted: {target:.0%}")
+    return ax
+
+
+def rates_by_size(
+    sizes: ArrayLike, rates: Mapping[str, ArrayLike], *, ax: Axes | None = None, title: str | None = None
+) -> Axes:
+    """Draw how rates change as a gallery grows.
+
+    Args:
+        sizes: Rows of the gallery, ascending, shape [n].
+        rates: A dict: for each name the rate at each size, from 0 to 1, shape [n].
+        ax: Axes to draw into; new ones by default.
+        title: Heading of the figure.
+
+    Returns:
+        The ``Axes``. Sizes are on a logarithmic scale.
+
+    Raises:
+        ValueError: If the lengths differ or there is no rate.
+    """
+    sizes = np.asarray(sizes)
+    lines = {name: np.asarray(values) for name, values in rates.items()}
+    wrong = [f"{len(values)} for {name!r}" for name, values in lines.items() if len(values) != len(sizes)]
+    if not lines or wrong:
+        raise ValueError(
+            f"rates must hold {len(sizes)} values for each name, one for each size, "
+            f"got {wrong[0] if wrong else 'none'}"
+        )
+    ax = styling.plain_axes(ax, (7.2, 4.0))
+    _rate_lines(ax, sizes, lines)
+    ax.set(xlabel="rows in the gallery", ylabel="rate (%)", ylim=(-0.02, 1.02))
+    ax.legend(frameon=False, fontsize=9)
+    styling.heading(ax, title or "Rates as the gallery grows")
+    return ax
+
+
+def rates_by_shots(
+    shots: ArrayLike,
+    rates: Mapping[str, ArrayLike],
+    *,
+    metric: str = "accuracy",
+    chance: float | None = None,
+    ax: Axes | None = None,
+    title: str | None = None,
+) -> Axes:
+    """Draw what more examples of each class in the gallery bring; the small dots are single draws.
+
+    Args:
+        shots: Examples a class, ascending, shape [num_shots].
+        rates: A dict: for each name the rate at each number of shots, from 0 to 1, shape [num_shots]; or
+            [num_repeats, num_shots], where the examples were drawn several times.
+        metric: What the rates are.
+        chance: Where a line is drawn for what guessing gives; None for none.
+        ax: Axes to draw into; new ones by default.
+        title: Heading of the figure; the best mean at the most shots by default.
+
+    Returns:
+        The ``Axes``. Lines are the means over the draws, bands reach from the least to the largest. Shots
+        are on a logarithmic scale.
+
+    Raises:
+        ValueError: If shots are not ascending integers of at least 1, the lengths differ, or there is no rate
+            or one that is not from 0 to 1.
+    """
+    shots = _checks.not_empty(_checks.labels(shots, name="shots"), name="shots")
+    if shots[0] < 1 or (np.diff(shots) <= 0).any():
+        raise ValueError(f"shots must be ascending integers of at least 1, got {shots.tolist()}")
+    if not rates:
+        raise ValueError("rates must hold at least one name with its rates, got none")
+    draws = {name: _draws(values, len(shots), name) for name, values in rates.items()}
+    ax = styling.plain_axes(ax, (7.2, 4.0))
+    if chance is not None:
+        chance = _checks.number(chance, name="chance", at_least=0, at_most=1)
+        ax.axhline(chance, color=styling.MUTED, lw=1.2, ls=":", gid="chance")
+    for i, (name, of_name) in enumerate(draws.items()):
+        if len(of_name) > 1:
+            _draw_draws(ax, shots, of_name, name, _COLORS[i % len(_COLORS)])
+    means = {name: of_name.mean(axis=0) for name, of_name in draws.items()}
+    _rate_lines(ax, shots, means)
+    if len(shots) == 1:
+        ax.set_xlim(shots[0] / 2, shots[0] * 2)
+    ax.set(xlabel="examples a class in the gallery", ylabel=f"{styling.plain(metric)} (%)")
+    ax.legend(frameon=False, fontsize=9)
+    best = max(means, key=lambda name: means[name][-1])
+    most = styling.count(int(shots[-1]), "example")
+    found = f"{_name(best)}: {means[best][-1]:.1%} with {most} a class"
+    styling.heading(ax, title or found, _shots_note(draws, chance))
+    return ax
+
+
+def _rate_lines(ax, at, rates):
+    """A line a name, with a marker and a tick at each position of a logarithmic axis."""
+    for i, (name, values) in enumerate(rates.items()):
+        ax.plot(
+            at, values, color=_COLORS[i % len(_COLORS)], marker=styling.MARKERS[i % len(styling.MARKERS)],
+            ms=6, lw=1.8, label=_name(name), gid=visible(str(name)),
+        )  # fmt: skip
+    ax.set_xscale("log")
+    ax.set_xticks(at, [f"{value:,}" for value in at])
+    ax.minorticks_off()
+    styling.percent_axis(ax.yaxis)
+    ax.grid(color=styling.FAINT, lw=0.8)
+
+
+def _name(name):
+    return styling.plain(name).replace("_", " ")
+
+
+def _draws(values, count, name):
+    """Rates of shape [num_repeats, num_shots]."""
+    values = np.atleast_2d(styling.check_rates(values, name="rates", of=f" for {name!r}", dims=(1, 2)))
+    if values.shape[1] != count:
+        raise ValueError(
+            f"rates must hold {count} values for each name, one for each number of shots, "
+            f"got {values.shape[1]} for {name!r}"
+        )
+    return values
+
+
+def _draw_draws(ax, shots, draws, name, color):
+    ax.fill_between(
+        shots,
+        draws.min(axis=0),
+        draws.max(axis=0),
+        color=color,
+        alpha=0.13,
+        lw=0,
+        gid=visible(f"band: {name}"),
+    )
+    x = np.tile(shots, len(draws))
+    ax.plot(x, draws.ravel(), "o", color=color, ms=3.2, alpha=0.5, mew=0, gid=visible(f"draws: {name}"))
+
+
+def _shots_note(draws, chance):
+    note = ["line: mean", "dot: a draw of examples", "band: all draws"]
+    note = note if any(len(of_name) > 1 for of_name in draws.values()) else []
+    return "    ".join(note + ([] if chance is None else [f"dotted: chance, {chance:.1%}"]))
+
+
+def _finite(values, name):
+    values = np.asarray(values, dtype=np.float64).ravel()
+    if not values.size or not np.isfinite(values).all():
+        raise ValueError(f"runs must hold finite values, one or more, got {values.tolist()} for {name!r}")
+    return values

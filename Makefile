@@ -28,6 +28,7 @@ test: lint unit nbval browser ## Lint, unit tests, every notebook executed and c
 lint: $(READY)
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy
 
 unit: $(READY)
 	$(PY) -m pytest $(TWO)

@@ -8,6 +8,7 @@ was left out raises an error that says what to use instead.
 
 from simnb import __version__
 from simnb.tfsim import (
+    _left_out,
     architectures,
     augmenters,
     callbacks,
@@ -25,7 +26,6 @@ from simnb.tfsim import (
     utils,
     visualization,
 )
-from simnb.tfsim._left_out import missing
 
 __all__ = [
     "__version__",
@@ -47,4 +47,5 @@ __all__ = [
     "utils",
 ]
 
-__getattr__ = missing(__name__)
+__getattr__ = _left_out.missing(__name__)
+__path__ += _left_out.__path__

@@ -1,5 +1,7 @@
 """Embedders over known networks; ``simnb.models`` builds them."""
 
+from collections.abc import Sequence
+
 from simnb import _checks, models
 from simnb._keras import keras
 from simnb.layers import GeneralizedMeanPooling2D
@@ -17,18 +19,18 @@ _POOLING = ("gem", "avg", "max")
 
 
 def EfficientNetSim(
-    input_shape,
-    embedding_size=128,
-    variant="B0",
-    weights="imagenet",
-    trainable="frozen",
-    l2_norm=True,
-    include_top=True,
-    pooling="gem",
-    gem_p=3.0,
+    input_shape: Sequence[int],
+    embedding_size: int = 128,
+    variant: str = "B0",
+    weights: str | None = "imagenet",
+    trainable: str = "frozen",
+    l2_norm: bool = True,
+    include_top: bool = True,
+    pooling: str | None = "gem",
+    gem_p: float = 3.0,
     *,
-    augmentation=None,
-):
+    augmentation: None = None,
+) -> SimilarityModel:
     """``simnb.models.backbone`` over an EfficientNet, for images of 0 to 255, as a ``SimilarityModel``.
 
     Args:
@@ -42,53 +44,54 @@ def EfficientNetSim(
         include_top: Whether the network ends in an embedding; else in its pooled features.
         pooling: ``gem``, ``avg`` or ``max``; without the top also None, for the map of features.
         gem_p: The exponent that the training of ``gem`` begins with, at least 1.
-        augmentation: None: the sampler takes an ``augmenter``.
+        augmentation: Must stay None: give the sampler an ``augmenter``.
     """
     _no_augmentation(augmentation)
     blocks = {"frozen": "head", "partial": "block7", "full": "all"}
-    network = _applications_network(f"EfficientNet{variant}", blocks, input_shape, weights, trainable)
-    return _topped(*network, embedding_size, l2_norm, include_top, pooling, gem_p)
+    name = f"EfficientNet{variant}"
+    inputs, x = _applications_network(name, blocks, input_shape, weights, trainable)
+    return _topped(inputs, x, embedding_size, l2_norm, include_top, pooling, gem_p)
 
 
 def ResNet50Sim(
-    input_shape,
-    embedding_size=128,
-    weights="imagenet",
-    trainable="frozen",
-    l2_norm=True,
-    include_top=True,
-    pooling="gem",
-    gem_p=3.0,
-):
+    input_shape: Sequence[int],
+    embedding_size: int = 128,
+    weights: str | None = "imagenet",
+    trainable: str = "frozen",
+    l2_norm: bool = True,
+    include_top: bool = True,
+    pooling: str | None = "gem",
+    gem_p: float = 3.0,
+) -> SimilarityModel:
     """``simnb.models.backbone`` over ResNet50, as a ``SimilarityModel``; see ``EfficientNetSim``.
 
     As theirs, it takes images that ``keras.applications.resnet.preprocess_input`` has made;
     ``simnb.models.backbone("ResNet50")`` does so itself.
     """
     blocks = {"frozen": "head", "partial": "conv5", "full": "all"}
-    network = _applications_network("ResNet50", blocks, input_shape, weights, trainable, preprocess=False)
-    return _topped(*network, embedding_size, l2_norm, include_top, pooling, gem_p)
+    inputs, x = _applications_network("ResNet50", blocks, input_shape, weights, trainable, preprocess=False)
+    return _topped(inputs, x, embedding_size, l2_norm, include_top, pooling, gem_p)
 
 
 def ResNet18Sim(
-    input_shape,
-    embedding_size=128,
-    l2_norm=True,
-    include_top=True,
-    pooling="gem",
-    gem_p=3.0,
-    preproc_mode="torch",
-    similarity_model=True,
+    input_shape: Sequence[int],
+    embedding_size: int = 128,
+    l2_norm: bool = True,
+    include_top: bool = True,
+    pooling: str | None = "gem",
+    gem_p: float = 3.0,
+    preproc_mode: str = "torch",
+    similarity_model: bool = True,
     *,
-    augmentation=None,
-):
+    augmentation: None = None,
+) -> SimilarityModel:
     """``simnb.models.resnet18``, pooled and embedded, as a ``SimilarityModel``; nothing is trained yet.
 
     Images are taken as they come, scaled or not, as theirs did: batch normalization follows the first
     convolution.
 
     Args:
-        input_shape: As the following, as in ``EfficientNetSim``.
+        input_shape: This and the following are as in ``EfficientNetSim``.
         embedding_size: Length of an embedding.
         l2_norm: Whether embeddings have norm 1.
         include_top: Whether the network ends in an embedding.
@@ -96,7 +99,7 @@ def ResNet18Sim(
         gem_p: The exponent of ``gem`` to begin with.
         preproc_mode: Without effect, as it was.
         similarity_model: Without effect, as it was.
-        augmentation: None: the sampler takes an ``augmenter``.
+        augmentation: Must stay None: give the sampler an ``augmenter``.
     """
     _no_augmentation(augmentation)
     network = resnet18(tuple(input_shape), rescale=False)

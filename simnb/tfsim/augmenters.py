@@ -1,6 +1,10 @@
 """Augmenters by their old names, over ``simnb.augmentation``."""
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from simnb._checks import one_of, pixels
 from simnb.augmentation import Augment
@@ -14,25 +18,32 @@ __getattr__ = missing(__name__)
 class Augmenter:
     """Makes views of a batch; subclass it and write ``augment``."""
 
-    def augment(self, x, y, num_augmentations_per_example, is_warmup):
-        """Views and labels of a batch."""
+    def augment(self, x: Any, y: Any, num_augmentations_per_example: int, is_warmup: bool) -> Any:
+        """What a sampler hands on in the place of the batch x, y."""
         raise NotImplementedError
 
-    def __call__(self, x, y, num_augmentations_per_example=1, is_warmup=True):
-        """Views and labels of a batch."""
+    def __call__(self, x: Any, y: Any, num_augmentations_per_example: int = 1, is_warmup: bool = True) -> Any:
+        """What ``augment`` gives."""
         return self.augment(x, y, num_augmentations_per_example, is_warmup)
 
 
 class ContrastiveAugmenter(Augmenter):
-    """Views by a function of one example."""
+    """Views by a function of one example.
 
-    def __init__(self, process, num_cpu=None):
-        """Take ``process(example) -> example``; ``num_cpu`` is without effect."""
+    Args:
+        process: ``process(example) -> example``, which makes one view.
+        num_cpu: Has no effect.
+    """
+
+    def __init__(self, process: Callable[[Any], ArrayLike], num_cpu: int | None = None) -> None:
         self.process = process
 
-    def augment(self, x, y, num_views, is_warmup=False):
-        """A list of ``num_views`` arrays [batch, ...], and y."""
-        return [np.stack([np.asarray(self.process(example)) for example in x]) for _ in range(num_views)]
+    def augment(
+        self, x: ArrayLike, y: ArrayLike | None, num_views: int, is_warmup: bool = False
+    ) -> list[NDArray]:
+        """A list of ``num_views`` arrays [batch, ...]."""
+        examples = np.asarray(x)
+        return [np.stack([np.asarray(self.process(each)) for each in examples]) for _ in range(num_views)]
 
 
 class _Views(Augmenter):
@@ -42,7 +53,13 @@ class _Views(Augmenter):
         self.height, self.width = height, width
         self._augment, self._rng = augment, np.random.default_rng(seed)
 
-    def augment(self, x, y=None, num_augmentations_per_example=2, is_warmup=True):
+    def augment(
+        self,
+        x: ArrayLike,
+        y: ArrayLike | None = None,
+        num_augmentations_per_example: int = 2,
+        is_warmup: bool = True,
+    ) -> list[NDArray[np.float32]]:
         """A list of views of a batch, each of shape [batch, height, width, channels] float32, 0 to 1.
 
         Raises:
@@ -67,36 +84,35 @@ class SimCLRAugmenter(_Views):
     that there is. ``keras.layers.RandomCrop`` and its like make others, in ``simnb.samplers.TwoViewBatches``.
 
     Args:
-        height: Of the images.
-        width: Of the images.
-        is_training: Views for training; without it images are only brought to 0 to 1.
+        height: Height of the images, in pixels.
+        width: Width of the images, in pixels.
+        is_training: Whether to make views for training; if not, images are only scaled to 0 to 1.
         color_distort: Whether colors vary.
         jitter_stength: How much; 1 is the paper's for large images, here 0.8 in brightness, contrast and
             saturation.
         crop: Whether images are shifted.
-        eval_crop_proportion: Without effect: nothing is cut off for evaluation.
+        eval_crop_proportion: Has no effect: nothing is cut off for evaluation.
         flip: Whether half of the images are mirrored.
-        version: ``v1`` or ``v2``, without effect.
-        num_cpu: Without effect.
-        seed: Of the views.
+        version: ``v1`` or ``v2``; has no effect.
+        num_cpu: Has no effect.
+        seed: Seed of the random generator that varies the views.
     """
 
     def __init__(
         self,
-        height,
-        width,
-        is_training=True,
-        color_distort=True,
-        jitter_stength=1.0,
-        crop=True,
-        eval_crop_proportion=0.875,
-        flip=True,
-        version="v2",
-        num_cpu=None,
+        height: int,
+        width: int,
+        is_training: bool = True,
+        color_distort: bool = True,
+        jitter_stength: float = 1.0,
+        crop: bool = True,
+        eval_crop_proportion: float = 0.875,
+        flip: bool = True,
+        version: str = "v2",
+        num_cpu: int | None = None,
         *,
-        seed=0,
-    ):
-        """Choose what varies."""
+        seed: int = 0,
+    ) -> None:
         one_of(version, ("v1", "v2"), name="version")
         on = is_training and color_distort
         augment = Augment(
@@ -112,14 +128,14 @@ class BarlowAugmenter(_Views):
     """Crops, mirror images and colors, as Barlow Twins makes views, without blur and solarization.
 
     Args:
-        width: Of the images.
-        height: Of the images.
-        flip_probability: 0.5, or 0 for no mirror images.
+        width: Width of the images, in pixels.
+        height: Height of the images, in pixels.
+        flip_probability: Share of images that are mirrored: 0.5, or 0 for none.
         brightness_multiplier: How much colors vary.
         greyscale_probability: Share of images that lose their color.
-        num_cpu: Without effect.
-        seed: Of the views.
-        **left_out: Of blur, solarization and the other multipliers.
+        num_cpu: Has no effect.
+        seed: Seed of the random generator that varies the views.
+        **left_out: Options of blur, solarization and the other multipliers, which are refused.
 
     Raises:
         ValueError: If an option is given that was left out.
@@ -127,17 +143,16 @@ class BarlowAugmenter(_Views):
 
     def __init__(
         self,
-        width,
-        height,
-        flip_probability=0.5,
-        brightness_multiplier=0.8,
-        greyscale_probability=0.2,
-        num_cpu=None,
+        width: int,
+        height: int,
+        flip_probability: float = 0.5,
+        brightness_multiplier: float = 0.8,
+        greyscale_probability: float = 0.2,
+        num_cpu: int | None = None,
         *,
-        seed=0,
-        **left_out,
-    ):
-        """Choose what varies."""
+        seed: int = 0,
+        **left_out: object,
+    ) -> None:
         if left_out:
             raise ValueError(
                 f"BarlowAugmenter has no {', '.join(left_out)}; use Keras layers in "

@@ -1,6 +1,9 @@
 """Distances by class, name or alias; ``simnb.distances`` computes them."""
 
+from typing import Any, Self
+
 from simnb._keras import keras, ops
+from simnb._types import Tensor
 from simnb.distances import pairwise
 
 __all__ = [
@@ -25,31 +28,29 @@ class Distance:
     """
 
     name = ""
-    aliases = ()
+    aliases: tuple[str, ...] = ()
 
-    def __call__(self, query_embeddings, key_embeddings):
+    def __call__(self, query_embeddings: Tensor, key_embeddings: Tensor) -> Tensor:
         """Distances, shape [num_queries, num_keys]."""
         return self.call(query_embeddings, key_embeddings)
 
-    def call(self, query_embeddings, key_embeddings):
+    def call(self, query_embeddings: Tensor, key_embeddings: Tensor) -> Tensor:
         """Distances, shape [num_queries, num_keys], of embeddings of shape [num, dim]."""
         query, key = (ops.convert_to_tensor(each, "float32") for each in (query_embeddings, key_embeddings))
         return pairwise(query, key, self.name, ops=ops)
 
-    def __str__(self):
-        """The name."""
+    def __str__(self) -> str:
         return self.name
 
-    def __repr__(self):
-        """The class."""
+    def __repr__(self) -> str:
         return f"{type(self).__name__}()"
 
-    def get_config(self):
-        """Nothing but the name: there are no options."""
+    def get_config(self) -> dict[str, Any]:
+        """The options: there are none."""
         return {}
 
     @classmethod
-    def from_config(cls, config):
+    def from_config(cls, config: dict[str, Any]) -> Self:
         """Make it again."""
         return cls(**config)
 
@@ -102,11 +103,11 @@ DISTANCES = (
 )
 
 
-def distance_canonicalizer(user_distance):
+def distance_canonicalizer(user_distance: str | Distance) -> Distance:
     """The ``Distance`` of a name, an alias or a ``Distance``.
 
     Raises:
-        ValueError: If there is none, or it is a class of the user's own: the index would not know it.
+        ValueError: If there is none, or it is a class of the user's own, which the index would not know.
     """
     name = getattr(user_distance, "name", user_distance)
     known = {each: cls for cls in DISTANCES for each in (cls.name, *cls.aliases)}

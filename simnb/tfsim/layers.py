@@ -1,7 +1,10 @@
-"""Layers."""
+"""Layers by their old names; ``simnb.layers`` has them."""
+
+from typing import Any
 
 from simnb import layers
 from simnb._keras import keras, ops
+from simnb._types import Tensor
 
 __all__ = [
     "MetricEmbedding",
@@ -27,8 +30,7 @@ class MetricEmbedding(layers.MetricEmbedding):
         ValueError: If an activation is given.
     """
 
-    def __init__(self, units=None, activation=None, **kwargs):
-        """Make the dense layer."""
+    def __init__(self, units: int | None = None, activation: str | None = None, **kwargs: Any) -> None:
         units = kwargs.pop("dim", units)
         if activation not in (None, "linear"):
             raise ValueError(
@@ -46,12 +48,11 @@ class ActivationStdLoggingLayer(keras.layers.Layer):
     mean over the values and over the batches of an epoch.
     """
 
-    def __init__(self, name=None, **kwargs):
-        """Make the metric."""
+    def __init__(self, name: str | None = None, **kwargs: Any) -> None:
         super().__init__(name=name, **kwargs)
         self.spread = keras.metrics.Mean(name=self.name)
 
-    def call(self, inputs):
+    def call(self, inputs: Tensor) -> Tensor:
         """The inputs, shape [batch, features]."""
         self.spread.update_state(ops.std(ops.normalize(inputs, axis=-1), axis=0))
         return inputs

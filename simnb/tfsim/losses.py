@@ -1,10 +1,13 @@
 """Losses with the argument names and defaults of TensorFlow Similarity; ``simnb.losses`` computes them."""
 
+from typing import Any, Self
+
 from simnb import losses
 from simnb._keras import keras, ops
+from simnb._types import KerasObject, Tensor
 from simnb.losses import two_views
 from simnb.tfsim._left_out import missing
-from simnb.tfsim.distances import distance_canonicalizer
+from simnb.tfsim.distances import Distance, distance_canonicalizer
 
 __all__ = [
     "MultiSimilarityLoss",
@@ -30,17 +33,22 @@ class _Given:
     """Arguments by the names that TensorFlow Similarity gave them, kept as the configuration."""
 
     def _set_up(self, given, **options):
-        """Initialize the loss of ``simnb.losses``; ``self.distance`` is what ``compile`` reads."""
-        kwargs = given.pop("kwargs")
+        """Initialize the loss that follows in the bases with ``options``.
+
+        Args:
+            given: ``locals()`` of ``__init__``; ``compile`` reads its ``distance`` as an attribute.
+            **options: What the other loss takes; what Keras takes is in ``kwargs``.
+        """
         given = {name: value for name, value in given.items() if name not in ("self", "__class__")}
-        self.distance = distance_canonicalizer(given.get("distance", "cosine"))
+        kwargs = given.pop("kwargs")
         if "distance" in given:
+            self.distance = distance_canonicalizer(given["distance"])
             given["distance"] = self.distance.name
         super().__init__(**options, **kwargs)
         self._given = {**given, **kwargs}
 
-    def get_config(self):
-        """The arguments."""
+    def get_config(self) -> dict[str, Any]:
+        """The arguments it was made with."""
         return dict(self._given)
 
 
@@ -55,14 +63,13 @@ class TripletLoss(_Given, losses.TripletLoss):
 
     def __init__(
         self,
-        distance="cosine",
-        positive_mining_strategy="hard",
-        negative_mining_strategy="semi-hard",
-        margin=None,
-        name="TripletLoss",
-        **kwargs,
-    ):
-        """Take the arguments."""
+        distance: str | Distance = "cosine",
+        positive_mining_strategy: str = "hard",
+        negative_mining_strategy: str = "semi-hard",
+        margin: float | None = None,
+        name: str = "TripletLoss",
+        **kwargs: Any,
+    ) -> None:
         self._set_up(
             locals(),
             positive_mining=positive_mining_strategy,
@@ -79,14 +86,13 @@ class PNLoss(_Given, losses.PNLoss):
 
     def __init__(
         self,
-        distance="cosine",
-        positive_mining_strategy="hard",
-        negative_mining_strategy="semi-hard",
-        margin=None,
-        name="PNLoss",
-        **kwargs,
-    ):
-        """Take the arguments."""
+        distance: str | Distance = "cosine",
+        positive_mining_strategy: str = "hard",
+        negative_mining_strategy: str = "semi-hard",
+        margin: float | None = None,
+        name: str = "PNLoss",
+        **kwargs: Any,
+    ) -> None:
         self._set_up(
             locals(),
             positive_mining=positive_mining_strategy,
@@ -103,25 +109,17 @@ class MultiSimilarityLoss(_Given, losses.MultiSimilarityLoss):
 
     def __init__(
         self,
-        distance="cosine",
-        alpha=2.0,
-        beta=40.0,
-        epsilon=0.1,
-        lmda=0.5,
-        center=1.0,
-        name="MultiSimilarityLoss",
-        **kwargs,
-    ):
-        """Take the arguments."""
+        distance: str | Distance = "cosine",
+        alpha: float = 2.0,
+        beta: float = 40.0,
+        epsilon: float = 0.1,
+        lmda: float = 0.5,
+        center: float = 1.0,
+        name: str = "MultiSimilarityLoss",
+        **kwargs: Any,
+    ) -> None:
         _only_cosine(distance, of="MultiSimilarityLoss")
-        self._set_up(
-            locals(),
-            alpha=alpha,
-            beta=beta,
-            epsilon=epsilon,
-            lam=lmda - (center - 1),
-            name=name,
-        )
+        self._set_up(locals(), alpha=alpha, beta=beta, epsilon=epsilon, lam=lmda - (center - 1), name=name)
 
 
 @_register
@@ -130,28 +128,27 @@ class CircleLoss(_Given, losses.CircleLoss):
 
     def __init__(
         self,
-        distance="cosine",
-        gamma=80.0,
-        margin=0.4,
-        name="CircleLoss",
-        **kwargs,
-    ):
-        """Take the arguments."""
+        distance: str | Distance = "cosine",
+        gamma: float = 80.0,
+        margin: float = 0.4,
+        name: str = "CircleLoss",
+        **kwargs: Any,
+    ) -> None:
         _only_cosine(distance, of="CircleLoss")
-        self._set_up(
-            locals(),
-            gamma=gamma,
-            margin=margin,
-            name=name,
-        )
+        self._set_up(locals(), gamma=gamma, margin=margin, name=name)
 
 
 @_register
 class SoftNearestNeighborLoss(_Given, losses.SoftNearestNeighborLoss):
     """``simnb.losses.SoftNearestNeighborLoss``."""
 
-    def __init__(self, distance="sql2", temperature=1, name="SoftNearestNeighborLoss", **kwargs):
-        """Take the arguments."""
+    def __init__(
+        self,
+        distance: str | Distance = "sql2",
+        temperature: float = 1,
+        name: str = "SoftNearestNeighborLoss",
+        **kwargs: Any,
+    ) -> None:
         self._set_up(
             locals(), temperature=temperature, distance=distance_canonicalizer(distance).name, name=name
         )
@@ -163,34 +160,12 @@ class LiftedStructLoss(_Given, losses.LiftedStructureLoss):
 
     def __init__(
         self,
-        distance="cosine",
-        margin=1.0,
-        name="LiftedStructLoss",
-        **kwargs,
-    ):
-        """Take the arguments."""
-        self._set_up(
-            locals(),
-            margin=margin,
-            name=name,
-        )
-
-
-class _OfTwo(keras.losses.Loss):
-    """A loss of two sets of embeddings, row i of one belonging to row i of the other."""
-
-    def __init__(self, name, kwargs):
-        super().__init__(name=name, **kwargs)
-
-    def get_config(self):
-        """The arguments."""
-        return dict(self._given)
-
-
-def _remember(loss, given):
-    kwargs = given.pop("kwargs")
-    given = {name: value for name, value in given.items() if name not in ("self", "__class__")}
-    loss._given = {**given, **kwargs}
+        distance: str | Distance = "cosine",
+        margin: float = 1.0,
+        name: str = "LiftedStructLoss",
+        **kwargs: Any,
+    ) -> None:
+        self._set_up(locals(), margin=margin, name=name)
 
 
 def _interleaved(one, other):
@@ -201,91 +176,102 @@ def _interleaved(one, other):
 
 
 @_register
-class MultiNegativesRankLoss(_OfTwo):
+class MultiNegativesRankLoss(_Given, keras.losses.Loss):
     """``simnb.losses.multiple_negatives_ranking_loss`` from queries to keys, temperature 1 / ``scale``.
 
     Called with query and key embeddings, row i of one belonging to row i of the other.
     """
 
-    def __init__(self, name="MultipleNegativesRankingLoss", distance="inner_product", scale=20, **kwargs):
-        """Take the arguments."""
-        super().__init__(name, kwargs)
-        self.distance = distance_canonicalizer(distance)
-        distance = self.distance.name
-        _remember(self, locals())
-        self._options = {"temperature": 1 / scale, "distance": distance}
+    def __init__(
+        self,
+        name: str = "MultipleNegativesRankingLoss",
+        distance: str | Distance = "inner_product",
+        scale: float = 20,
+        **kwargs: Any,
+    ) -> None:
+        self._set_up(locals(), name=name)
+        self._options = {"temperature": 1 / scale, "distance": self.distance.name}
 
-    def call(self, query_embeddings, key_embeddings):
+    def call(self, query_embeddings: Tensor, key_embeddings: Tensor) -> Tensor:
         """Loss of each query, shape [batch]."""
         pairs = _interleaved(query_embeddings, key_embeddings)
         return losses.multiple_negatives_ranking_loss(*pairs, **self._options)[::2]
 
 
 @_register
-class SimCLRLoss(_OfTwo):
+class SimCLRLoss(_Given, keras.losses.Loss):
     """``simnb.losses.nt_xent_loss`` of two views, rows of one and the other."""
 
-    def __init__(self, temperature=0.05, name="simclr", **kwargs):
-        """Take the arguments."""
-        super().__init__(name, kwargs)
+    def __init__(self, temperature: float = 0.05, name: str = "simclr", **kwargs: Any) -> None:
+        self._set_up(locals(), name=name)
         self.temperature = temperature
-        _remember(self, locals())
 
-    def call(self, za, zb):
+    def call(self, za: Tensor, zb: Tensor) -> Tensor:
         """Loss of each view, shape [2 batch]."""
         return losses.nt_xent_loss(*_interleaved(za, zb), temperature=self.temperature)
 
 
 @_register
-class SimSiamLoss(_OfTwo):
+class SimSiamLoss(_Given, keras.losses.Loss):
     """``simnb.losses.two_views.simsiam_loss``: between a projection, without gradient, and a prediction.
 
-    ``projection_type`` is ``negative_cosine_sim`` or ``cosine_distance``, which differ by 1.
+    ``projection_type`` is ``negative_cosine_sim`` or ``cosine_distance``, which differ by 1. ``margin`` has
+    no effect: it guarded a division.
     """
 
-    def __init__(self, projection_type="negative_cosine_sim", margin=0.001, name="simsiam", **kwargs):
-        """Take the arguments; ``margin`` guarded a division, and is without effect."""
+    def __init__(
+        self,
+        projection_type: str = "negative_cosine_sim",
+        margin: float = 0.001,
+        name: str = "simsiam",
+        **kwargs: Any,
+    ) -> None:
         if projection_type not in ("negative_cosine_sim", "cosine_distance"):
             raise ValueError(
                 "projection_type must be 'negative_cosine_sim' or 'cosine_distance', got "
                 f"{projection_type!r}; of an angle the gradient is not bounded"
             )
-        super().__init__(name, kwargs)
+        self._set_up(locals(), name=name)
         self.projection_type = projection_type
-        _remember(self, locals())
 
-    def call(self, projector, predictor):
+    def call(self, projector: Tensor, predictor: Tensor) -> Tensor:
         """Loss of each row, shape [batch]."""
         loss = two_views.simsiam_loss(projector, predictor)
         return loss if self.projection_type == "negative_cosine_sim" else 1 + loss
 
 
 @_register
-class Barlow(_OfTwo):
+class Barlow(_Given, keras.losses.Loss):
     """``simnb.losses.two_views.barlow_twins_loss``; ``lambda_`` is its ``off_diagonal``."""
 
-    def __init__(self, lambda_=5e-3, margin=1e-12, name="barlow", **kwargs):
-        """Take the arguments."""
-        super().__init__(name, kwargs)
+    def __init__(
+        self, lambda_: float = 5e-3, margin: float = 1e-12, name: str = "barlow", **kwargs: Any
+    ) -> None:
+        self._set_up(locals(), name=name)
         self._options = {"off_diagonal": lambda_, "epsilon": margin}
-        _remember(self, locals())
 
-    def call(self, za, zb):
+    def call(self, za: Tensor, zb: Tensor) -> Tensor:
         """Loss of the batch, shape []."""
         return two_views.barlow_twins_loss(za, zb, **self._options)
 
 
 @_register
-class VicReg(_OfTwo):
+class VicReg(_Given, keras.losses.Loss):
     """``simnb.losses.two_views.vicreg_loss``; ``lambda_``, ``mu`` and ``nu`` are the paper's."""
 
-    def __init__(self, std_const=1e-4, lambda_=25, mu=25, nu=1, name="vicreg", **kwargs):
-        """Take the arguments."""
-        super().__init__(name, kwargs)
+    def __init__(
+        self,
+        std_const: float = 1e-4,
+        lambda_: float = 25,
+        mu: float = 25,
+        nu: float = 1,
+        name: str = "vicreg",
+        **kwargs: Any,
+    ) -> None:
+        self._set_up(locals(), name=name)
         self._options = {"invariance": lambda_, "variance": mu, "covariance": nu, "epsilon": std_const}
-        _remember(self, locals())
 
-    def call(self, za, zb):
+    def call(self, za: Tensor, zb: Tensor) -> Tensor:
         """Loss of the batch, shape []."""
         return two_views.vicreg_loss(za, zb, **self._options)
 
@@ -296,30 +282,37 @@ class XBM(keras.losses.Loss):
 
     Args:
         loss: A loss over pairs of this module.
-        memory_size: Embeddings that are remembered.
+        memory_size: How many embeddings are remembered.
         warmup_steps: Steps before the memory is used.
-        name: Name of the loss.
+        name: Name of the loss; None for ``XBM``.
+        **kwargs: Options of ``keras.losses.Loss``.
     """
 
-    def __init__(self, loss, memory_size, warmup_steps=0, name=None, **kwargs):
-        """Take the arguments; the memory is made once the length of an embedding is known."""
+    def __init__(
+        self,
+        loss: KerasObject,
+        memory_size: int,
+        warmup_steps: int = 0,
+        name: str | None = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(name=name or "XBM", **kwargs)
         self.loss, self.memory_size, self.warmup_steps = loss, memory_size, warmup_steps
         self.distance = loss.distance
-        self.memory = None
+        self.memory: losses.CrossBatchMemory | None = None
 
-    def build(self, dim):
+    def build(self, dim: int) -> None:
         """Make the memory for embeddings of ``dim`` values; ``SimilarityModel.compile`` calls it."""
         self.memory = losses.CrossBatchMemory(self.loss, self.memory_size, dim, start=self.warmup_steps)
 
-    def __call__(self, y_true, y_pred, sample_weight=None):
+    def __call__(self, y_true: Tensor, y_pred: Tensor, sample_weight: Tensor | None = None) -> Tensor:
         """Loss of the batch, reduced."""
         if self.memory is None:
             raise ValueError("XBM needs the length of an embedding: call build(dim), as compile does")
         return self.memory(y_true, y_pred, sample_weight)
 
-    def get_config(self):
-        """The arguments."""
+    def get_config(self) -> dict[str, Any]:
+        """The arguments it was made with."""
         return {
             "loss": keras.saving.serialize_keras_object(self.loss),
             "memory_size": self.memory_size,
@@ -328,6 +321,6 @@ class XBM(keras.losses.Loss):
         }
 
     @classmethod
-    def from_config(cls, config):
+    def from_config(cls, config: dict[str, Any]) -> Self:
         """Make it again, with an empty memory."""
         return cls(**{**config, "loss": keras.saving.deserialize_keras_object(config["loss"])})

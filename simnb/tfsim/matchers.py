@@ -1,6 +1,9 @@
 """Matchers by class or name; ``simnb.matching`` matches."""
 
+from typing import Any
+
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from simnb.index import Neighbors
 from simnb.matching import UNKNOWN, match
@@ -18,24 +21,27 @@ class ClassificationMatch:
 
     matcher = "nearest"
 
-    def __init__(self, name="nearest"):
-        """Keep the name; nothing is compiled."""
+    def __init__(self, name: str = "nearest") -> None:
         self.name = name
         self._thresholds = np.array([np.inf], np.float32)
-        self._counts = None
+        self._counts: dict[str, Any] | None = None
 
-    def compile(self, distance_thresholds=None):
+    def compile(self, distance_thresholds: ArrayLike | None = None) -> None:
         """Set the distances that ``compute_count`` counts at."""
         if distance_thresholds is not None:
             self._thresholds = np.sort(np.asarray(distance_thresholds, np.float32).ravel())
 
-    def derive_match(self, lookup_labels, lookup_distances):
+    def derive_match(
+        self, lookup_labels: ArrayLike, lookup_distances: ArrayLike
+    ) -> tuple[NDArray[np.int64], NDArray[np.floating]]:
         """Label and distance of each query's answer, both of shape [num_queries, 1]."""
         answers = match(_neighbors(lookup_labels, lookup_distances), matcher=self.matcher)
         return answers.labels[:, None], answers.distances[:, None]
 
-    def compute_count(self, query_labels, lookup_labels, lookup_distances):
-        """Count answers at each threshold; right ones that are accepted are ``tp``, and so on."""
+    def compute_count(
+        self, query_labels: ArrayLike, lookup_labels: ArrayLike, lookup_distances: ArrayLike
+    ) -> None:
+        """Count at each threshold the answers that are right and accepted, ``tp``, and so on."""
         labels, distances = self.derive_match(lookup_labels, lookup_distances)
         right = labels == np.asarray(query_labels).reshape(-1, 1)
         near = distances <= self._thresholds
@@ -47,7 +53,7 @@ class ClassificationMatch:
             "count": len(right),
         }
 
-    def __getattr__(self, name):
+    def __getattr__(self, name: str) -> Any:
         """The counts ``tp``, ``fp``, ``tn``, ``fn`` (arrays) and ``count``."""
         if name in ("tp", "fp", "tn", "fn", "count"):
             if self._counts is None:
@@ -65,8 +71,7 @@ class MatchMajorityVote(ClassificationMatch):
 
     matcher = "majority_vote"
 
-    def __init__(self, name="majority_vote"):
-        """Keep the name."""
+    def __init__(self, name: str = "majority_vote") -> None:
         super().__init__(name)
 
 
@@ -76,7 +81,7 @@ def _neighbors(labels, distances):
     return Neighbors(distances, ids, labels)
 
 
-def make_classification_matcher(matcher):
+def make_classification_matcher(matcher: str | ClassificationMatch) -> ClassificationMatch:
     """The matcher of a name (``match_nearest`` or ``match_majority_vote``), or the matcher itself.
 
     Raises:

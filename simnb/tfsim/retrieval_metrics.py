@@ -1,8 +1,13 @@
 """Metrics of rankings; ``simnb.metrics`` computes them."""
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
+from numpy.typing import ArrayLike
 
 from simnb import metrics
+from simnb.index import Neighbors
 
 __all__ = ["RetrievalMetric", "RecallAtK", "PrecisionAtK", "MapAtK", "BNDCG"]
 
@@ -14,15 +19,22 @@ class RetrievalMetric:
         name: What it is called.
         k: Neighbors that are looked at.
         average: ``micro``, the mean over queries, or ``macro``, over classes.
+        distance_threshold: Must stay infinite: a ranking has no threshold.
+        drop_closest_lookup: Must stay False: queries are kept out of the index, or left out by their ids.
 
     Raises:
-        ValueError: If an option is given that was left out.
+        ValueError: If ``distance_threshold`` or ``drop_closest_lookup`` is given.
     """
 
     def __init__(
-        self, name="", k=5, average="micro", *, distance_threshold=np.inf, drop_closest_lookup=False
-    ):
-        """Keep the options."""
+        self,
+        name: str = "",
+        k: int = 5,
+        average: str = "micro",
+        *,
+        distance_threshold: float = np.inf,
+        drop_closest_lookup: bool = False,
+    ) -> None:
         if distance_threshold != np.inf:
             raise ValueError(
                 "distance_threshold must be left out: a threshold belongs to matching "
@@ -36,74 +48,99 @@ class RetrievalMetric:
         self._name, self.k, self.average = name, k, average
 
     @property
-    def name(self):
+    def name(self) -> str:
         """With k, as in ``recall@5``."""
         return f"{self._name}@{self.k}"
 
-    def compute(self, neighbors, labels, gallery_labels):
-        """The metric of ``Neighbors`` of queries of these labels in a gallery of those."""
+    def compute(self, neighbors: Neighbors, labels: ArrayLike, gallery_labels: ArrayLike) -> float:
+        """The metric of ``neighbors`` of queries.
+
+        Args:
+            neighbors: What a search found for each query.
+            labels: Class of each query, shape [num_queries].
+            gallery_labels: Class of each row that was searched in, shape [num_gallery].
+        """
         raise NotImplementedError
 
 
 class RecallAtK(RetrievalMetric):
-    """Share of queries that find their class among k."""
+    """Share of queries that find their class among k; the arguments are those of ``RetrievalMetric``."""
 
-    def __init__(self, name="recall", **options):
-        """Keep the options."""
-        super().__init__(name, **options)
+    def __init__(self, name: str = "recall", k: int = 5, average: str = "micro", **left_out: Any) -> None:
+        super().__init__(name, k, average, **left_out)
 
-    def compute(self, neighbors, labels, gallery_labels):
+    def compute(self, neighbors: Neighbors, labels: ArrayLike, gallery_labels: ArrayLike) -> float:
         """``simnb.metrics.recall_at_k``."""
         return metrics.recall_at_k(neighbors, labels, self.k, average=self.average)
 
 
-class PrecisionAtK(RetrievalMetric):
-    """Share of right ones among k, or among as many as there are to find."""
+class BNDCG(RetrievalMetric):
+    """Normalized discounted cumulative gain of k neighbors, each right or wrong."""
 
-    def __init__(self, r=None, clip_at_r=False, name="precision", **options):
-        """Keep the options; ``r`` is not needed, the gallery knows it."""
-        super().__init__(name, **options)
+    def __init__(self, name: str = "ndcg", k: int = 5, average: str = "micro", **left_out: Any) -> None:
+        super().__init__(name, k, average, **left_out)
+
+    def compute(self, neighbors: Neighbors, labels: ArrayLike, gallery_labels: ArrayLike) -> float:
+        """``simnb.metrics.ndcg_at_k``."""
+        return metrics.ndcg_at_k(neighbors, labels, gallery_labels, self.k, average=self.average)
+
+
+class PrecisionAtK(RetrievalMetric):
+    """Share of right neighbors among k, or among as many as there are to find.
+
+    Args:
+        r: Has no effect: the labels of the gallery say how many there are to find.
+        clip_at_r: Whether to look at as many neighbors as there are to find, and not at k.
+        name: This and the following are those of ``RetrievalMetric``.
+        k: Neighbors that are looked at.
+        average: ``micro`` or ``macro``.
+        **left_out: ``distance_threshold`` and ``drop_closest_lookup``, which are refused.
+    """
+
+    _clipped_name = "R_Precision"
+
+    def __init__(
+        self,
+        r: Mapping[int, int] | None = None,
+        clip_at_r: bool = False,
+        name: str = "precision",
+        k: int = 5,
+        average: str = "micro",
+        **left_out: Any,
+    ) -> None:
+        super().__init__(name, k, average, **left_out)
         self.clip_at_r = clip_at_r
 
     @property
-    def name(self):
+    def name(self) -> str:
         """With k, or R."""
-        return "R_Precision" if self.clip_at_r else super().name
+        return self._clipped_name if self.clip_at_r else super().name
 
-    def compute(self, neighbors, labels, gallery_labels):
+    def compute(self, neighbors: Neighbors, labels: ArrayLike, gallery_labels: ArrayLike) -> float:
         """``simnb.metrics.precision_at_k``, or ``r_precision`` where it is clipped."""
         if self.clip_at_r:
             return metrics.r_precision(neighbors, labels, gallery_labels, average=self.average)
         return metrics.precision_at_k(neighbors, labels, self.k, average=self.average)
 
 
-class MapAtK(RetrievalMetric):
-    """Mean average precision of k neighbors, or of as many as there are to find."""
+class MapAtK(PrecisionAtK):
+    """Mean average precision of k neighbors, or of as many as there are to find, as in ``PrecisionAtK``."""
 
-    def __init__(self, r=None, clip_at_r=False, name="map", **options):
-        """Keep the options; ``r`` is not needed, the gallery knows it."""
-        super().__init__(name, **options)
-        self.clip_at_r = clip_at_r
+    _clipped_name = "map@R"
 
-    @property
-    def name(self):
-        """With k, or R."""
-        return "map@R" if self.clip_at_r else super().name
+    def __init__(
+        self,
+        r: Mapping[int, int] | None = None,
+        clip_at_r: bool = False,
+        name: str = "map",
+        k: int = 5,
+        average: str = "micro",
+        **left_out: Any,
+    ) -> None:
+        super().__init__(r, clip_at_r, name, k, average, **left_out)
 
-    def compute(self, neighbors, labels, gallery_labels):
+    def compute(self, neighbors: Neighbors, labels: ArrayLike, gallery_labels: ArrayLike) -> float:
         """``simnb.metrics.map_at_k``, or ``map_at_r`` where it is clipped."""
         if self.clip_at_r:
             return metrics.map_at_r(neighbors, labels, gallery_labels, average=self.average)
         return metrics.map_at_k(neighbors, labels, gallery_labels, self.k, average=self.average)
-
-
-class BNDCG(RetrievalMetric):
-    """Normalized discounted cumulative gain of k neighbors, each right or wrong."""
-
-    def __init__(self, name="ndcg", **options):
-        """Keep the options."""
-        super().__init__(name, **options)
-
-    def compute(self, neighbors, labels, gallery_labels):
-        """``simnb.metrics.ndcg_at_k``."""
-        return metrics.ndcg_at_k(neighbors, labels, gallery_labels, self.k, average=self.average)

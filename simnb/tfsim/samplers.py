@@ -1,16 +1,20 @@
 """Samplers by their old names, over ``simnb.samplers``."""
 
 import contextlib
+import glob
 import warnings
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
 from simnb import _checks, data
-from simnb.samplers import BalancedBatches
+from simnb._types import AnyPath, Tensor
+from simnb.samplers import BalancedBatches, balance
 from simnb.samplers._batches import Batches
 from simnb.samplers._decks import Decks
 from simnb.tfsim._left_out import missing
-from simnb.tfsim._streams import TFDataSampler, TFRecordDatasetSampler
 
 __all__ = [
     "MultiShotMemorySampler",
@@ -25,16 +29,26 @@ __all__ = [
 
 __getattr__ = missing(__name__)
 
+#: ``augmenter(x, y, num_views, is_warmup)``, or an object whose ``augment`` takes these.
+Augment: TypeAlias = Any
 
-def select_examples(x, y, class_list=None, num_examples_per_class=None, *, seed=0):
-    """Draw at most so many examples of each class.
+
+def select_examples(
+    x: Any,
+    y: Any,
+    class_list: Iterable[int] | None = None,
+    num_examples_per_class: int | None = None,
+    *,
+    seed: int = 0,
+) -> tuple[NDArray, NDArray[np.int64]]:
+    """Draw a limited number of examples of each class.
 
     Args:
         x: Examples, shape [num_examples, ...].
         y: Integer class of each, shape [num_examples].
-        class_list: Classes to keep; all when left out.
-        num_examples_per_class: How many of each at most; all when left out.
-        seed: Of the draw.
+        class_list: Classes to keep; None for all.
+        num_examples_per_class: The most examples to keep of each class; None for all.
+        seed: Seed of the random draw.
 
     Returns:
         x and y of the examples drawn, in random order, as arrays.
@@ -68,8 +82,8 @@ def _array(values):
         ) from error
 
 
-class _Sampler:
-    """What all of them have: a slice of the data, batches by number, an augmenter that knows of warm-up."""
+class _Sampler(Batches):
+    """What all samplers have: a slice of the data, batches by number, an augmenter that knows of warm-up."""
 
     def _say(self, classes, examples, views=0):
         print(
@@ -82,7 +96,7 @@ class _Sampler:
         self.num_augmentations_per_example = 1
         self.is_warmup = warmup > 0
 
-    def __getitem__(self, batch_id):
+    def __getitem__(self, batch_id: int) -> Any:
         """Batch ``batch_id`` of the epoch, x and y, augmented."""
         x, y = super().__getitem__(batch_id)
         return self._augmented(x, y)
@@ -93,28 +107,28 @@ class _Sampler:
         augment = getattr(self.augmenter, "augment", self.augmenter)
         return augment(x, y, self.num_augmentations_per_example, self.is_warmup)
 
-    def generate_batch(self, batch_id):
+    def generate_batch(self, batch_id: int) -> Any:
         """Batch ``batch_id`` of the epoch, x and y, augmented; after the last comes the first again."""
         return self._augmented(*self.batch(batch_id % len(self)))
 
-    def on_epoch_end(self):
+    def on_epoch_end(self) -> None:
         """Go on to the next epoch, and end the warm-up where it is over."""
         super().on_epoch_end()
         if self.is_warmup and self.epoch >= self.warmup:
             self.is_warmup = False
 
     @property
-    def steps_per_epoch(self):
+    def steps_per_epoch(self) -> int:
         """Batches in an epoch."""
         return len(self)
 
     @property
-    def num_examples(self):
+    def num_examples(self) -> int:
         """How many examples are drawn from."""
         return len(self._images)
 
     @property
-    def example_shape(self):
+    def example_shape(self) -> tuple[int, ...]:
         """Shape of an example."""
         return np.asarray(self._images[np.arange(1)]).shape[1:]
 
@@ -137,20 +151,20 @@ class _Loaded:
 
 
 class MultiShotMemorySampler(_Sampler, BalancedBatches):
-    """``simnb.samplers.BalancedBatches``: so many examples of so many classes in every batch.
+    """``simnb.samplers.BalancedBatches``: in every batch as many examples of as many classes.
 
     Args:
         x: Examples, shape [num_examples, ...].
         y: Integer class of each, shape [num_examples].
         load_example_fn: Called with an element of x when it is needed; returns the example.
         classes_per_batch: Classes in a batch.
-        examples_per_class_per_batch: Examples of each.
+        examples_per_class_per_batch: Examples of each class in a batch.
         steps_per_epoch: Batches in an epoch.
-        class_list: Classes to draw from; all when left out.
-        total_examples_per_class: Examples of each class that are used at all; all when left out.
+        class_list: Classes to draw from; None for all.
+        total_examples_per_class: The most examples of each class that are used at all; None for all.
         augmenter: ``augmenter(x, y, num_views, is_warmup) -> (x, y)``, or an object with such an ``augment``.
         warmup: Epochs for which ``is_warmup`` is true; 0 or below for none.
-        seed: Of everything random here.
+        seed: Seed of all that is random here.
 
     Raises:
         ValueError: If lengths differ or there are fewer classes than ``classes_per_batch``.
@@ -161,20 +175,19 @@ class MultiShotMemorySampler(_Sampler, BalancedBatches):
 
     def __init__(
         self,
-        x,
-        y,
-        load_example_fn=None,
-        classes_per_batch=2,
-        examples_per_class_per_batch=2,
-        steps_per_epoch=1000,
-        class_list=None,
-        total_examples_per_class=None,
-        augmenter=None,
-        warmup=0,
+        x: Any,
+        y: Any,
+        load_example_fn: Callable[[Any], Any] | None = None,
+        classes_per_batch: int = 2,
+        examples_per_class_per_batch: int = 2,
+        steps_per_epoch: int = 1000,
+        class_list: Iterable[int] | None = None,
+        total_examples_per_class: int | None = None,
+        augmenter: Augment | None = None,
+        warmup: int = 0,
         *,
-        seed=0,
-    ):
-        """Choose the examples, in random order."""
+        seed: int = 0,
+    ) -> None:
         x, y = select_examples(x, y, class_list or None, total_examples_per_class, seed=seed)
         self._warm_up(augmenter, warmup)
         super().__init__(
@@ -197,23 +210,23 @@ class MultiShotMemorySampler(_Sampler, BalancedBatches):
             )
         self._say(classes_per_batch, examples_per_class_per_batch)
 
-    def get_slice(self, begin=0, size=-1):
+    def get_slice(self, begin: int = 0, size: int = -1) -> tuple[NDArray, NDArray[np.int64]]:
         """Examples and labels as arrays, ``size`` of them from ``begin``; with -1 to the end."""
         positions = self._positions(begin, size)
         return np.asarray(self._images[positions]), self._labels[positions]
 
 
-class SingleShotMemorySampler(_Sampler, Batches):
+class SingleShotMemorySampler(_Sampler):
     """Every example is a class of its own, and the augmenter makes its views.
 
     Args:
         x: Examples, shape [num_examples, ...].
         augmenter: ``augmenter(x, y, num_views, is_warmup) -> (x, y)``, or an object with such an ``augment``.
         examples_per_batch: Examples in a batch, before they are augmented.
-        num_augmentations_per_example: Views of each.
+        num_augmentations_per_example: Views of each example.
         steps_per_epoch: Batches in an epoch.
         warmup: Epochs for which ``is_warmup`` is true; 0 or below for none.
-        seed: Of the order.
+        seed: Seed of the random order.
 
     Raises:
         ValueError: If there are fewer examples than ``examples_per_batch``.
@@ -221,16 +234,15 @@ class SingleShotMemorySampler(_Sampler, Batches):
 
     def __init__(
         self,
-        x,
-        augmenter,
-        examples_per_batch,
-        num_augmentations_per_example=2,
-        steps_per_epoch=1000,
-        warmup=0,
+        x: Any,
+        augmenter: Augment,
+        examples_per_batch: int,
+        num_augmentations_per_example: int = 2,
+        steps_per_epoch: int = 1000,
+        warmup: int = 0,
         *,
-        seed=0,
-    ):
-        """Shuffle the positions."""
+        seed: int = 0,
+    ) -> None:
         super().__init__(_array(x), augment=None, prefetch=2, seed=seed)
         self._warm_up(augmenter, warmup)
         self.num_augmentations_per_example = num_augmentations_per_example
@@ -251,18 +263,18 @@ class SingleShotMemorySampler(_Sampler, Batches):
     def _make(self, epoch, i, positions):
         return np.asarray(self._images[positions]), positions
 
-    def get_slice(self, begin=0, size=-1):
-        """Views and labels, of ``size`` examples from ``begin``; with -1 up to the last, included."""
+    def get_slice(self, begin: int = 0, size: int = -1) -> Any:
+        """Views and labels of ``size`` examples from ``begin``; with -1 to the end."""
         positions = self._positions(begin, size)
         return self._augmented(self._images[positions], positions)
 
 
-def load_image(path, target_size=None):
+def load_image(path: AnyPath, target_size: tuple[int, int] | None = None) -> NDArray[np.float32]:
     """Read an image file: shape [height, width, 3] float32, 0 to 1.
 
     Args:
         path: Name of the file.
-        target_size: (height, width) to resize to.
+        target_size: (height, width) to resize to; None for the size of the file.
     """
     return data.read_image(path, image_size=target_size).astype(np.float32) / 255
 
@@ -273,12 +285,19 @@ class MultiShotFileSampler(MultiShotMemorySampler):
     Args:
         x: Names of files, shape [num_examples].
         y: Integer class of each.
-        load_example_fn: Reads one; ``load_image`` unless given. All must come out in one shape.
-        **options: As of ``MultiShotMemorySampler``.
+        load_example_fn: Reads one file. All must come out in one shape.
+        *args: What ``MultiShotMemorySampler`` takes after it, by position.
+        **options: What ``MultiShotMemorySampler`` takes, by name.
     """
 
-    def __init__(self, x, y, load_example_fn=load_image, *args, **options):
-        """Choose the files; none is read yet."""
+    def __init__(
+        self,
+        x: Iterable[AnyPath],
+        y: Any,
+        load_example_fn: Callable[..., Any] = load_image,
+        *args: Any,
+        **options: Any,
+    ) -> None:
         super().__init__(np.asarray([str(path) for path in x], object), y, load_example_fn, *args, **options)
 
 
@@ -288,17 +307,17 @@ class TFDatasetMultiShotMemorySampler(MultiShotMemorySampler):
     Args:
         dataset_name: Such as ``cifar10``.
         classes_per_batch: Classes in a batch.
-        x_key: Of the examples.
-        y_key: Of the labels.
-        splits: One or several.
-        examples_per_class_per_batch: Examples of each class.
+        x_key: Key of the examples in the data set.
+        y_key: Key of the labels in the data set.
+        splits: Name of the split to read, or of several.
+        examples_per_class_per_batch: Examples of each class in a batch.
         steps_per_epoch: Batches in an epoch.
-        class_list: Classes to draw from; all when left out.
-        total_examples_per_class: Examples of each class that are used at all; all when left out.
+        class_list: Classes to draw from; None for all.
+        total_examples_per_class: The most examples of each class that are used at all; None for all.
         preprocess_fn: ``preprocess_fn(x, y) -> (x, y)`` for one example, such as a resize.
-        augmenter: As of ``MultiShotMemorySampler``.
-        warmup: As of ``MultiShotMemorySampler``.
-        seed: Of everything random here.
+        augmenter: As in ``MultiShotMemorySampler``.
+        warmup: As in ``MultiShotMemorySampler``.
+        seed: Seed of all that is random here.
 
     Raises:
         ValueError: As ``simnb.data.load``, or if a key is not there.
@@ -306,22 +325,21 @@ class TFDatasetMultiShotMemorySampler(MultiShotMemorySampler):
 
     def __init__(
         self,
-        dataset_name,
-        classes_per_batch,
-        x_key="image",
-        y_key="label",
-        splits=("train", "test"),
-        examples_per_class_per_batch=2,
-        steps_per_epoch=1000,
-        class_list=None,
-        total_examples_per_class=None,
-        preprocess_fn=None,
-        augmenter=None,
-        warmup=0,
+        dataset_name: str,
+        classes_per_batch: int,
+        x_key: str = "image",
+        y_key: str = "label",
+        splits: str | Sequence[str] = ("train", "test"),
+        examples_per_class_per_batch: int = 2,
+        steps_per_epoch: int = 1000,
+        class_list: Iterable[int] | None = None,
+        total_examples_per_class: int | None = None,
+        preprocess_fn: Callable[[Any, Any], tuple[Any, Any]] | None = None,
+        augmenter: Augment | None = None,
+        warmup: int = 0,
         *,
-        seed=0,
-    ):
-        """Read the data set."""
+        seed: int = 0,
+    ) -> None:
         splits = [splits] if isinstance(splits, str) else splits
         parts = [_read(dataset_name, split, x_key, y_key) for split in splits]
         x, y = (np.concatenate(column) for column in zip(*parts, strict=True))
@@ -353,3 +371,113 @@ def _read(dataset_name, split, x_key, y_key):
             source = tfds.load(dataset_name, split=split)
         examples = data.from_source(source, image_key=x_key, label_key=y_key)
     return examples.images, examples.labels
+
+
+def TFRecordDatasetSampler(
+    shard_path: AnyPath,
+    deserialization_fn: Callable[[Tensor], tuple[Tensor, Tensor]],
+    example_per_class: int = 2,
+    batch_size: int = 32,
+    shards_per_cycle: int | None = None,
+    compression: str | None = None,
+    parallelism: int | None = None,
+    async_cycle: bool = False,
+    prefetch_size: int | None = None,
+    shard_suffix: str = "*.tfrec",
+    num_repeat: int = -1,
+) -> Any:
+    """Batches from TFRecord files that hold one class each, ``example_per_class`` from a file at a time.
+
+    Args:
+        shard_path: Folder in which the files lie.
+        deserialization_fn: Makes (x, y) of a record.
+        example_per_class: Examples that are taken from a file before the next one's turn.
+        batch_size: Examples in a batch.
+        shards_per_cycle: Files that take turns; None for all.
+        compression: None, ``GZIP`` or ``ZLIB``.
+        parallelism: Calls at a time; TensorFlow chooses for None.
+        async_cycle: Whether files are read side by side, in no fixed order.
+        prefetch_size: Batches made ahead; TensorFlow chooses for None.
+        shard_suffix: Pattern of the names of the files.
+        num_repeat: Passes over each file, -1 for no end.
+
+    Returns:
+        A ``tf.data.Dataset`` of (x, y).
+
+    Raises:
+        ValueError: If there is no such file.
+    """
+    import tensorflow as tf
+
+    pattern = f"{shard_path}/{shard_suffix}"
+    shards = sorted(glob.glob(pattern))
+    if not shards:
+        raise ValueError(f"shard_path must hold files like {shard_suffix}, got none for {pattern}")
+    parallelism = parallelism or tf.data.AUTOTUNE
+    cycle = min(shards_per_cycle or len(shards), len(shards))
+    files = tf.data.Dataset.from_tensor_slices(shards).shuffle(len(shards), seed=0)
+    records = files.interleave(
+        lambda file: tf.data.TFRecordDataset(file, compression_type=compression or "").repeat(num_repeat),
+        cycle_length=cycle,
+        block_length=example_per_class,
+        num_parallel_calls=parallelism if async_cycle else None,
+        deterministic=False if async_cycle else None,
+    )
+    examples = records.map(deserialization_fn, num_parallel_calls=parallelism)
+    return examples.batch(batch_size).prefetch(prefetch_size or tf.data.AUTOTUNE)
+
+
+def TFDataSampler(
+    ds: Any,
+    classes_per_batch: int = 2,
+    examples_per_class_per_batch: int = 2,
+    class_list: Iterable[int] | None = None,
+    total_examples_per_class: None = None,
+    augmenter: Augment | None = None,
+    load_fn: Callable[[Tensor], Tensor] | None = None,
+    warmup: int = 0,
+    label_output: None = None,
+    *,
+    seed: int = 0,
+) -> Any:
+    """``simnb.samplers.balance``: balanced batches from a ``tf.data.Dataset`` of single (x, y).
+
+    Args:
+        ds: A ``tf.data.Dataset`` of single (x, y).
+        classes_per_batch: Classes in a batch.
+        examples_per_class_per_batch: Examples of each class in a batch.
+        class_list: Classes to draw from; None for all.
+        total_examples_per_class: Must stay None: ``MultiShotMemorySampler`` has it.
+        augmenter: ``augmenter(x, y, num_views, is_warmup) -> (x, y)`` of tensors.
+        load_fn: ``load_fn(x, *rest)`` on each example.
+        warmup: Must stay 0: a data set has no epochs.
+        label_output: Must stay None: make a data set of (x, y).
+        seed: Seed of the random order.
+
+    Returns:
+        A ``tf.data.Dataset`` of (x, y), without end.
+
+    Raises:
+        ValueError: If one of those that must stay as they are is given.
+    """
+    import tensorflow as tf
+
+    if total_examples_per_class is not None:
+        raise ValueError("TFDataSampler has no total_examples_per_class: MultiShotMemorySampler does")
+    if warmup > 0:
+        raise ValueError("TFDataSampler has no warmup: a data set has no epochs; see MultiShotMemorySampler")
+    if label_output is not None:
+        raise ValueError("TFDataSampler has no label_output: map the data set to (x, y)")
+    if class_list is not None:
+        wanted = tf.constant(sorted({int(label) for label in class_list}), tf.int64)
+        ds = ds.filter(lambda x, y: tf.reduce_any(tf.cast(y, tf.int64) == wanted))
+    if load_fn is not None:
+        load = load_fn
+        ds = ds.map(lambda x, y: (load(x), y), num_parallel_calls=tf.data.AUTOTUNE)
+    ds = balance(
+        ds, classes_per_batch=classes_per_batch, examples_per_class=examples_per_class_per_batch, seed=seed
+    )
+    if augmenter is not None:
+        augment = getattr(augmenter, "augment", augmenter)
+        ds = ds.map(lambda x, y: augment(x, y, examples_per_class_per_batch, False))
+    return ds.prefetch(tf.data.AUTOTUNE)

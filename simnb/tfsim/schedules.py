@@ -1,4 +1,6 @@
-"""Learning rates."""
+"""Learning rates that change as a training goes on."""
+
+from typing import Any
 
 from simnb import _checks
 from simnb._keras import keras
@@ -18,8 +20,14 @@ class WarmupCosineDecay(keras.optimizers.schedules.CosineDecay):
         name: Name of the schedule.
     """
 
-    def __init__(self, max_learning_rate, total_steps, warmup_steps, alpha=0.0, name=None):
-        """Check the steps."""
+    def __init__(
+        self,
+        max_learning_rate: float,
+        total_steps: int,
+        warmup_steps: int,
+        alpha: float = 0.0,
+        name: str | None = None,
+    ) -> None:
         total_steps = _checks.positive_int(total_steps, name="total_steps")
         if not 0 <= warmup_steps < total_steps:
             raise ValueError(
@@ -42,6 +50,6 @@ class WarmupCosineDecay(keras.optimizers.schedules.CosineDecay):
             warmup_steps=warmup_steps,
         )
 
-    def get_config(self):
-        """The arguments."""
+    def get_config(self) -> dict[str, Any]:
+        """The arguments it was made with."""
         return dict(self.given)

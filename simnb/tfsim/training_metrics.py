@@ -1,9 +1,16 @@
 """Distances within a batch, as metrics of a training."""
 
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import ArrayLike
+
 from simnb import _checks
 from simnb._keras import keras, ops
+from simnb._types import Tensor
 from simnb.losses import _mining, _pairs
-from simnb.tfsim.distances import distance_canonicalizer
+from simnb.tfsim.distances import Distance, distance_canonicalizer
 
 __all__ = [
     "DistanceMetric",
@@ -39,15 +46,14 @@ class DistanceMetric(keras.metrics.Mean):
 
     def __init__(
         self,
-        distance,
-        aggregate="mean",
-        anchor="positive",
-        name=None,
-        positive_mining_strategy="hard",
-        negative_mining_strategy="hard",
-        **kwargs,
-    ):
-        """Check the options."""
+        distance: str | Distance,
+        aggregate: str = "mean",
+        anchor: str = "positive",
+        name: str | None = None,
+        positive_mining_strategy: str = "hard",
+        negative_mining_strategy: str = "hard",
+        **kwargs: Any,
+    ) -> None:
         _checks.one_of(aggregate, _AGGREGATES, name="aggregate")
         _checks.one_of(anchor, ("positive", "negative"), name="anchor")
         _mining.check_names(positive_mining_strategy, negative_mining_strategy)
@@ -57,11 +63,11 @@ class DistanceMetric(keras.metrics.Mean):
         self.positive_mining_strategy = positive_mining_strategy
         self.negative_mining_strategy = negative_mining_strategy
 
-    def update_state(self, y_true, y_pred, sample_weight=None):
-        """Take a batch in: labels [batch] and embeddings [batch, dim]."""
+    def update_state(self, y_true: Tensor, y_pred: Tensor, sample_weight: Tensor | None = None) -> None:
+        """Take in a batch: labels [batch] and embeddings [batch, dim]."""
         super().update_state(self.of_batch(y_true, y_pred))
 
-    def of_batch(self, labels, embeddings):
+    def of_batch(self, labels: Tensor, embeddings: Tensor) -> Tensor:
         """The metric of a batch, shape []."""
         labels = ops.reshape(ops.cast(labels, "int32"), (-1,))
         distances, positives, negatives = _pairs.pairs(labels, embeddings, self.distance.name)
@@ -75,8 +81,8 @@ class DistanceMetric(keras.metrics.Mean):
         columns = positive if self.anchor == "positive" else negative
         return _AGGREGATES[self.aggregate](_mining.at(distances, columns))
 
-    def get_config(self):
-        """The options."""
+    def get_config(self) -> dict[str, Any]:
+        """The options it was made with."""
         return {
             "distance": self.distance.name,
             "aggregate": self.aggregate,
@@ -91,8 +97,7 @@ class DistanceMetric(keras.metrics.Mean):
 class DistanceGapMetric(keras.metrics.Mean):
     """How far the nearest negative of a batch and its farthest positive are apart."""
 
-    def __init__(self, distance, name=None, **kwargs):
-        """Take the distance."""
+    def __init__(self, distance: str | Distance, name: str | None = None, **kwargs: Any) -> None:
         super().__init__(name=name or "dist_gap", **kwargs)
         self.distance = distance_canonicalizer(distance)
         self._parts = [
@@ -100,64 +105,49 @@ class DistanceGapMetric(keras.metrics.Mean):
             DistanceMetric(distance, "min", "negative"),
         ]
 
-    def update_state(self, y_true, y_pred, sample_weight=None):
-        """Take a batch in: labels [batch] and embeddings [batch, dim]."""
+    def update_state(self, y_true: Tensor, y_pred: Tensor, sample_weight: Tensor | None = None) -> None:
+        """Take in a batch: labels [batch] and embeddings [batch, dim]."""
         farthest, nearest = (part.of_batch(y_true, y_pred) for part in self._parts)
         super().update_state(ops.abs(nearest - farthest))
 
-    def get_config(self):
-        """The options."""
+    def get_config(self) -> dict[str, Any]:
+        """The options it was made with."""
         return {"distance": self.distance.name, "name": self.name}
 
 
-def dist_gap(distance):
+def dist_gap(distance: str | Distance) -> DistanceGapMetric:
     """Gap between the nearest negative and the farthest positive."""
     return DistanceGapMetric(distance)
 
 
-def max_pos(distance):
-    """Largest distance of a positive."""
-    return DistanceMetric(distance, "max")
+def _shorthand(
+    name: str, aggregate: str, anchor: str, summary: str
+) -> Callable[[str | Distance], DistanceMetric]:
+    def make(distance: str | Distance) -> DistanceMetric:
+        return DistanceMetric(distance, aggregate, anchor)
+
+    make.__name__ = make.__qualname__ = name
+    make.__doc__ = summary
+    return make
 
 
-def max_neg(distance):
-    """Largest distance of a mined negative."""
-    return DistanceMetric(distance, "max", "negative")
+max_pos = _shorthand("max_pos", "max", "positive", "Largest distance of a positive.")
+max_neg = _shorthand("max_neg", "max", "negative", "Largest distance of a mined negative.")
+avg_pos = _shorthand("avg_pos", "mean", "positive", "Mean distance of the mined positives.")
+avg_neg = _shorthand("avg_neg", "mean", "negative", "Mean distance of the mined negatives.")
+min_pos = _shorthand("min_pos", "min", "positive", "Smallest distance of a mined positive.")
+min_neg = _shorthand("min_neg", "min", "negative", "Smallest distance of a negative.")
+sum_pos = _shorthand("sum_pos", "sum", "positive", "Sum of the distances of the mined positives.")
+sum_neg = _shorthand("sum_neg", "sum", "negative", "Sum of the distances of the mined negatives.")
 
 
-def avg_pos(distance):
-    """Mean distance of the mined positives."""
-    return DistanceMetric(distance, "mean")
+class _Sampler(Protocol):
+    def generate_batch(self, batch_id: int) -> tuple[ArrayLike, ArrayLike]: ...
+
+    def __len__(self) -> int: ...
 
 
-def avg_neg(distance):
-    """Mean distance of the mined negatives."""
-    return DistanceMetric(distance, "mean", "negative")
-
-
-def min_pos(distance):
-    """Smallest distance of a mined positive."""
-    return DistanceMetric(distance, "min")
-
-
-def min_neg(distance):
-    """Smallest distance of a negative."""
-    return DistanceMetric(distance, "min", "negative")
-
-
-def sum_pos(distance):
-    """Sum of the distances of the mined positives."""
-    return DistanceMetric(distance, "sum")
-
-
-def sum_neg(distance):
-    """Sum of the distances of the mined negatives."""
-    return DistanceMetric(distance, "sum", "negative")
-
-
-def batch_class_ratio(sampler, num_batches=100):
+def batch_class_ratio(sampler: _Sampler, num_batches: int = 100) -> float:
     """Mean number of examples of a class in a batch, over the first batches of a sampler."""
-    import numpy as np
-
     labels = [np.asarray(sampler.generate_batch(i)[1]) for i in range(min(num_batches, len(sampler)))]
     return float(np.mean([len(batch) / len(np.unique(batch)) for batch in labels]))

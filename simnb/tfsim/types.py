@@ -37,12 +37,11 @@ class Lookup:
     embedding: np.ndarray | None = None
     data: Any = None
 
-    def __eq__(self, other):
-        """Whether everything is equal."""
+    def __eq__(self, other: object) -> bool:
         return (
             isinstance(other, Lookup)
             and (self.rank, self.distance, self.label) == (other.rank, other.distance, other.label)
-            and np.array_equal(self.embedding, other.embedding)
+            and np.array_equal(np.asarray(self.embedding), np.asarray(other.embedding))
             and np.array_equal(self.data, other.data)
         )
 

@@ -1,14 +1,20 @@
 """Pictures by their old names; ``simnb.plots`` and ``simnb.widgets`` draw them."""
 
 import importlib.util
+from collections.abc import Mapping, Sequence
+from types import ModuleType
+from typing import Any, TypeAlias
 
 import matplotlib.pyplot as plt
 import numpy as np
 import sklearn.metrics
+from matplotlib.axes import Axes
+from numpy.typing import ArrayLike, NDArray
 
 from simnb import data, plots, widgets
 from simnb.index import Neighbors
 from simnb.matching import UNKNOWN
+from simnb.tfsim.types import Lookup
 
 __all__ = [
     "viz_neighbors_imgs",
@@ -18,10 +24,18 @@ __all__ = [
     "visualize_views",
 ]
 
+_Names: TypeAlias = Mapping[int, str] | Sequence[str]
+
 
 def viz_neighbors_imgs(
-    example, example_class, neighbors, class_mapping=None, fig_size=(24, 4), cmap="viridis", show=True
-):
+    example: ArrayLike,
+    example_class: int | None,
+    neighbors: Sequence[Lookup],
+    class_mapping: _Names | None = None,
+    fig_size: tuple[float, float] = (24, 4),
+    cmap: str = "viridis",
+    show: bool = True,
+) -> ModuleType | None:
     """``simnb.plots.neighbor_grid`` of one query: right neighbors and wrong ones are marked.
 
     Args:
@@ -29,12 +43,12 @@ def viz_neighbors_imgs(
         example_class: Its class, or None.
         neighbors: What ``lookup`` found for it, indexed with ``data=images``.
         class_mapping: Name of each class, by number.
-        fig_size: Without effect: the size follows from what is drawn.
-        cmap: Without effect: wrong neighbors are marked by border and symbol, color images too.
-        show: Whether to show it at once.
+        fig_size: Has no effect: the size follows from what is drawn.
+        cmap: Has no effect: wrong neighbors are marked by border and symbol, color images too.
+        show: Whether to show the figure at once.
 
     Returns:
-        ``matplotlib.pyplot`` where it is not shown.
+        ``matplotlib.pyplot`` if the figure is not shown, else None.
 
     Raises:
         ValueError: If a neighbor was indexed without its image.
@@ -55,7 +69,7 @@ def viz_neighbors_imgs(
     return None
 
 
-#: As it was spelled.
+#: TensorFlow Similarity spelled it so at first.
 viz_neigbors_imgs = viz_neighbors_imgs
 
 
@@ -73,24 +87,28 @@ def _pixels(images):
     images = images[..., None] if images.ndim == 3 else images
     if np.issubdtype(images.dtype, np.floating):
         images = np.clip(images * (255 if images.max(initial=0) <= 1 else 1), 0, 255)
-    return np.broadcast_to(images.astype(np.uint8), (*images.shape[:3], 3)) if images.shape[-1] == 1 else (
-        images.astype(np.uint8)
-    )  # fmt: skip
+    return np.repeat(images.astype(np.uint8), 3 if images.shape[-1] == 1 else 1, axis=-1)
 
 
 def confusion_matrix(
-    y_pred, y_true, normalize=True, labels=None, title="Confusion matrix", cmap="Blues", show=True
-):
+    y_pred: ArrayLike,
+    y_true: ArrayLike,
+    normalize: bool = True,
+    labels: Sequence[str] | None = None,
+    title: str = "Confusion matrix",
+    cmap: str = "Blues",
+    show: bool = True,
+) -> tuple[Axes, NDArray]:
     """scikit-learn's confusion matrix; ``simnb.plots.confusion_matrix`` draws one for matching.
 
     Args:
         y_pred: Predicted classes; -1 is no match.
         y_true: True classes.
         normalize: Whether rows add up to 1.
-        labels: Names, of class 0 on; the classes themselves when left out.
-        title: Of the figure.
-        cmap: Colors.
-        show: Whether to show it at once.
+        labels: Names of the classes, from class 0 on; None for their numbers.
+        title: Title of the figure.
+        cmap: Name of the colors, as in Matplotlib.
+        show: Whether to show the figure at once.
 
     Returns:
         The ``Axes``, and the matrix as an array: a row and a column for each class, -1 last.
@@ -123,38 +141,39 @@ def confusion_matrix(
 
 
 def projector(
-    embeddings,
-    labels=None,
-    class_mapping=None,
-    images=None,
-    image_size=64,
-    tooltips_info=None,
-    pt_size=3,
-    colorize=True,
-    pastel_factor=0.1,
-    plot_size=600,
-    active_drag="box_zoom",
-    densmap=True,
-):
+    embeddings: ArrayLike,
+    labels: ArrayLike | None = None,
+    class_mapping: _Names | None = None,
+    images: ArrayLike | None = None,
+    image_size: int = 64,
+    tooltips_info: Mapping[str, Sequence[Any]] | None = None,
+    pt_size: int = 3,
+    colorize: bool = True,
+    pastel_factor: float = 0.1,
+    plot_size: int = 600,
+    active_drag: str = "box_zoom",
+    densmap: bool = True,
+) -> widgets.Projector:
     """``simnb.widgets.Projector``: a map of embeddings to look around in.
 
     Args:
         embeddings: Shape [num_examples, dim].
-        labels: Class of each.
+        labels: Class of each example, shape [num_examples].
         class_mapping: Name of each class, by number, or a list of names.
-        images: Shown beside the pointer.
-        image_size: Without effect: thumbnails follow the zoom.
+        images: Image of each example, which is shown beside the pointer.
+        image_size: Has no effect: thumbnails follow the zoom.
         tooltips_info: More to show beside the pointer: by name a value for each example.
-        pt_size: Without effect.
-        colorize: Without effect.
-        pastel_factor: Without effect.
-        plot_size: Height, in pixels.
-        active_drag: Without effect: dragging moves the map, the wheel zooms.
-        densmap: Without effect: the map is by UMAP where umap-learn is installed, and else by t-SNE.
+        pt_size: Has no effect.
+        colorize: Has no effect.
+        pastel_factor: Has no effect.
+        plot_size: Height of the widget, in pixels.
+        active_drag: Has no effect: dragging moves the map, the wheel zooms.
+        densmap: Has no effect: the map is by UMAP where umap-learn is installed, and else by t-SNE.
 
     Returns:
         The ``Projector``; as the last line of a cell it is shown.
     """
+    embeddings = np.asarray(embeddings)
     method = "umap" if importlib.util.find_spec("umap") else "tsne"
     labels = None if labels is None else np.asarray(labels).ravel().astype(np.int64)
     names = None if labels is None else _names(class_mapping, labels.tolist())
@@ -166,7 +185,7 @@ def projector(
             for i in range(len(embeddings))
         ]
     return widgets.Projector(
-        np.asarray(embeddings),
+        embeddings,
         labels,
         images=None if images is None else _pixels(images),
         class_names=names,
@@ -177,35 +196,37 @@ def projector(
 
 
 def visualize_views(
-    views,
-    labels=None,
-    predictions=None,
-    num_imgs=None,
-    views_per_col=4,
-    fig_size=(24, 4),
-    max_pixel_value=1.0,
-    min_pixel_value=0.0,
-):
+    views: Sequence[ArrayLike],
+    labels: ArrayLike | None = None,
+    predictions: None = None,
+    num_imgs: int | None = None,
+    views_per_col: int = 4,
+    fig_size: tuple[float, float] = (24, 4),
+    max_pixel_value: float = 1.0,
+    min_pixel_value: float = 0.0,
+) -> None:
     """``simnb.plots.image_grid`` of the views of each image, side by side.
 
     Args:
         views: A list of arrays [num_images, height, width, channels].
         labels: Class of each image.
-        predictions: Left out.
-        num_imgs: How many images; all when left out.
-        views_per_col: Images in a row.
-        fig_size: Without effect.
-        max_pixel_value: White.
-        min_pixel_value: Black.
+        predictions: Must stay None.
+        num_imgs: How many images to show; None for all.
+        views_per_col: How many images to show in a row.
+        fig_size: Has no effect.
+        max_pixel_value: The value of a pixel that is white.
+        min_pixel_value: The value of a pixel that is black.
 
     Raises:
         ValueError: If predictions are given.
     """
     if predictions is not None:
         raise ValueError("visualize_views has no predictions; simnb.plots draws answers (rejected_grid)")
-    count = len(views[0]) if num_imgs is None else num_imgs
     scale = max_pixel_value - min_pixel_value
-    shown = [_pixels((np.asarray(view[:count], np.float32) - min_pixel_value) / scale) for view in views]
+    shown = [np.asarray(view, np.float32)[:num_imgs] for view in views]
+    shown = [_pixels((view - min_pixel_value) / scale) for view in shown]
     pairs = np.concatenate(shown, axis=2)
-    plots.image_grid(pairs, None if labels is None else np.asarray(labels)[:count], columns=views_per_col)
+    plots.image_grid(
+        pairs, None if labels is None else np.asarray(labels)[: len(pairs)], columns=views_per_col
+    )
     plt.show()

@@ -1,5 +1,8 @@
 """Pictures, architectures, losses and training metrics by their old names."""
 
+import inspect
+import pickle
+
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
@@ -111,6 +114,17 @@ def test_images_of_the_resnets_are_taken_as_they_come():
     first = tfsim.architectures.ResNet18Sim((32, 32, 3)).layers[1]
     assert isinstance(first, keras.layers.Conv2D)
     assert tfsim.architectures.ResNet50Sim((32, 32, 3), weights=None).layers[1].name == "backbone"
+
+
+def test_metrics_made_from_a_table_are_classes_and_functions_like_others():
+    precision = tfsim.classification_metrics.Precision
+    assert str(inspect.signature(precision)) == "(name='precision')"
+    assert issubclass(precision, tfsim.classification_metrics.ClassificationMetric)
+    again = pickle.loads(pickle.dumps(precision("mine")))
+    assert (type(again), repr(again), again.increasing) == (precision, "Precision('mine')", False)
+    assert "simnb.tfsim.training_metrics" in tfsim.training_metrics.max_pos.__module__
+    assert tfsim.training_metrics.max_pos.__name__ == "max_pos"
+    assert list(inspect.signature(tfsim.training_metrics.sum_neg).parameters) == ["distance"]
 
 
 def test_annotations():

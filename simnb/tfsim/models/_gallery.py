@@ -24,7 +24,6 @@ class Gallery:
     """
 
     def __init__(self, distance, search="exact"):
-        """Start empty."""
         self.search = search
         self.index = open_index(distance=distance, search=search)
         self.calibration = None

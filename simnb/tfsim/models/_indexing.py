@@ -1,47 +1,62 @@
-"""The verbs that both kinds of models have over what they embed."""
+"""What both kinds of models have beyond Keras's: an index of what they embed, which is saved with them."""
 
+import functools
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
-from simnb import _checks
-from simnb.calibration import OPTIMAL, calibrate
+from simnb import _checks, _files, _replicas
+from simnb._keras import keras
+from simnb._types import AnyPath, KerasObject
+from simnb.calibration import OPTIMAL, Calibration, calibrate
 from simnb.matching import UNKNOWN, match
 from simnb.metrics import evaluate_matches, known_queries
-from simnb.tfsim.classification_metrics import make_classification_metric
-from simnb.tfsim.distances import distance_canonicalizer
-from simnb.tfsim.matchers import make_classification_matcher
-from simnb.tfsim.models._gallery import Gallery
+from simnb.tfsim.classification_metrics import ClassificationMetric, make_classification_metric
+from simnb.tfsim.distances import Distance, distance_canonicalizer
+from simnb.tfsim.matchers import ClassificationMatch, make_classification_matcher
+from simnb.tfsim.models._gallery import FOLDER, Gallery
 from simnb.tfsim.models._results import match_counts, print_table, results_of, value_of
-from simnb.tfsim.types import Lookup
+from simnb.tfsim.retrieval_metrics import RetrievalMetric
+from simnb.tfsim.types import CalibrationResults, Lookup
+
+if TYPE_CHECKING:
+    import pandas
+    from keras import Model
+else:
+    Model = object  # Keras looks for its own class among the bases of each model, and exchanges it there
 
 _SEARCHES = {"nmslib": "exact", "faiss": "exact", "linear": "exact", "exact": "exact", "hnsw": "hnsw"}
 
 
-class Indexing:
-    """Index, look up, calibrate and match; subclasses say how ``_embed`` embeds."""
+class Indexing(Model):
+    """Index, look up, calibrate, match and save; subclasses say how ``_embed`` embeds."""
 
-    _gallery = None
+    _gallery: Gallery | None = None
+    _with_index = True  # whether the index is saved with the model
 
     def create_index(
         self,
-        distance="cosine",
-        search="nmslib",
-        kv_store="memory",
-        evaluator="memory",
-        embedding_output=None,
-        stat_buffer_size=1000,
-    ):
+        distance: str | Distance = "cosine",
+        search: str = "nmslib",
+        kv_store: str = "memory",
+        evaluator: str = "memory",
+        embedding_output: int | None = None,
+        stat_buffer_size: int = 1000,
+    ) -> None:
         """Begin an empty index, which ``compile`` does too.
 
         Args:
-            distance: Name, alias or ``Distance``.
+            distance: Name of a distance, alias, or ``Distance``.
             search: ``exact`` (also ``nmslib`` and ``faiss``: exact search is fast enough for what fits in
                 memory), or ``hnsw``, a graph, with ``pip install "simnb[ann]"``.
-            kv_store: ``memory``.
-            evaluator: ``memory``.
-            embedding_output: Which output is indexed, where there are several; the first when left out.
-            stat_buffer_size: Without effect.
+            kv_store: Must be ``memory``.
+            evaluator: Must be ``memory``.
+            embedding_output: Number of the output that is indexed; None for the first.
+            stat_buffer_size: Has no effect.
 
         Raises:
             ValueError: If there is no such distance, or anything else is asked for.
@@ -72,35 +87,45 @@ class Indexing:
             raise ValueError("there is no index yet: call compile(...) or create_index() first")
         return self._gallery
 
-    def reset_index(self):
+    def reset_index(self) -> None:
         """Empty the index, and forget the calibration that belonged to it."""
         gallery = self._made
         self._set_gallery(Gallery(gallery.index.distance, gallery.search))
 
-    def index(self, x, y=None, data=None, build=True, verbose=1):
+    def index(
+        self,
+        x: ArrayLike,
+        y: ArrayLike | None = None,
+        data: Sequence[Any] | None = None,
+        build: bool = True,
+        verbose: int = 1,
+    ) -> None:
         """Embed examples and index them.
 
         Args:
             x: Examples, shape [num_examples, ...].
-            y: Class of each, or None.
-            data: What lookups are to give back with each, such as x; nothing when left out.
-            build: Without effect: the index is always ready.
-            verbose: Whether to say how many.
+            y: Class of each example, or None.
+            data: What lookups are to give back with each example, such as x; None for nothing.
+            build: Has no effect: the index is always ready.
+            verbose: Whether to print how many examples there are.
 
         Raises:
             ValueError: If lengths differ; the index is then unchanged.
         """
+        x = np.asarray(x)
         if verbose:
             print(f"[Indexing {len(x)} points]")
         self._made.add(self._embed(x), None if y is None else np.asarray(y).ravel(), data)
 
-    def index_single(self, x, y=None, data=None, build=True, verbose=1):
-        """Embed one example and index it; arguments as of ``index``, without the first axis."""
+    def index_single(
+        self, x: ArrayLike, y: int | None = None, data: Any = None, build: bool = True, verbose: int = 1
+    ) -> None:
+        """Embed one example and index it; the arguments are those of ``index``, without the first axis."""
         one_data = None if data is None else [data]
         self.index(np.asarray(x)[None], None if y is None else [y], one_data, build, verbose)
 
-    def lookup(self, x, k=5, verbose=1):
-        """The k nearest indexed examples of each.
+    def lookup(self, x: ArrayLike, k: int = 5, verbose: int = 1) -> list[list[Lookup]]:
+        """The k nearest indexed examples of each example.
 
         Returns:
             For each example a list of ``Lookup``, nearest first.
@@ -127,22 +152,22 @@ class Indexing:
             for i in range(len(found))
         ]
 
-    def single_lookup(self, x, k=5):
+    def single_lookup(self, x: ArrayLike, k: int = 5) -> list[Lookup]:
         """The k nearest indexed examples of one: a list of ``Lookup``."""
         return self.lookup(np.asarray(x)[None], k=k, verbose=0)[0]
 
     def calibrate(
         self,
-        x,
-        y,
-        thresholds_targets=None,
-        k=1,
-        calibration_metric="f1",
-        matcher="match_nearest",
-        extra_metrics=("precision", "recall"),
-        rounding=2,
-        verbose=1,
-    ):
+        x: ArrayLike,
+        y: ArrayLike,
+        thresholds_targets: Mapping[str, float] | None = None,
+        k: int = 1,
+        calibration_metric: str | ClassificationMetric = "f1",
+        matcher: str | ClassificationMatch = "match_nearest",
+        extra_metrics: Iterable[str | ClassificationMetric] = ("precision", "recall"),
+        rounding: int = 2,
+        verbose: int = 1,
+    ) -> CalibrationResults:
         """Choose distances that are near enough, with ``simnb.calibration.calibrate``.
 
         Use examples that were neither trained on nor indexed. Those of a class that is not indexed count as
@@ -150,19 +175,19 @@ class Indexing:
 
         Args:
             x: Examples, shape [num_examples, ...].
-            y: Class of each.
-            thresholds_targets: By name the value of the calibration metric to keep to.
+            y: Class of each example.
+            thresholds_targets: Values of the calibration metric to keep to, by name of the cutpoint.
             k: Neighbors that the matcher sees.
             calibration_metric: ``f1``, ``precision``, ``recall``, ``binary_accuracy`` or ``fpr``. The
                 cutpoint ``optimal`` is the best of it; under ``fpr``, the best F1, since rejecting
                 everything has the best ``fpr``.
             matcher: ``match_nearest`` or ``match_majority_vote``.
-            extra_metrics: What else to report.
-            rounding: Digits in the table.
+            extra_metrics: Other metrics to report.
+            rounding: Digits after the point in the table.
             verbose: Whether to print the table.
 
         Returns:
-            ``CalibrationResults``. A target that no distance meets is not among its cutpoints, which is said.
+            ``CalibrationResults``. A target that no distance meets is printed, and not among its cutpoints.
 
         Raises:
             ValueError: As ``simnb.calibration.calibrate``; the calibration there was is then kept.
@@ -192,9 +217,8 @@ class Indexing:
         metrics = [make_classification_metric(each) for each in extra_metrics]
         results = results_of(calibration, [wanted, *(m for m in metrics if m.name != wanted.name)])
         if verbose:
-            rows = [
-                {key: cut.get(key) for key in cut if key != "value"} for cut in results.cutpoints.values()
-            ]
+            cuts = results.cutpoints.values()
+            rows = [{key: cut[key] for key in cut if key != "value"} for cut in cuts]
             print_table("Calibration", rows, rounding)
             for cut in calibration.cutpoints.values():
                 if not cut.met:
@@ -209,7 +233,7 @@ class Indexing:
         return known[known != UNKNOWN]
 
     @property
-    def calibration(self):
+    def calibration(self) -> Calibration | None:
         """The ``simnb.calibration.Calibration`` behind ``calibrate``, or None."""
         return self._made.calibration
 
@@ -219,19 +243,27 @@ class Indexing:
             raise ValueError("match needs a threshold: call calibrate(x, y) first")
         return gallery
 
-    def match(self, x, cutpoint=OPTIMAL, no_match_label=-1, k=1, matcher="match_nearest", verbose=0):
+    def match(
+        self,
+        x: ArrayLike,
+        cutpoint: str = OPTIMAL,
+        no_match_label: int = -1,
+        k: int = 1,
+        matcher: str | ClassificationMatch = "match_nearest",
+        verbose: int = 0,
+    ) -> list[int] | dict[str, list[int]]:
         """Give each example the class it matches, or ``no_match_label``.
 
         Args:
             x: Examples, shape [num_examples, ...].
             cutpoint: Name of a cutpoint; ``"all"`` for a dict with each that was met.
-            no_match_label: For examples that are too far from everything.
+            no_match_label: What examples get that are too far from everything.
             k: Neighbors that the matcher sees.
             matcher: ``match_nearest`` or ``match_majority_vote``.
-            verbose: Without effect.
+            verbose: Has no effect.
 
         Returns:
-            A list of class numbers.
+            A list of class numbers; for ``"all"`` a dict of such lists, by name of the cutpoint.
 
         Raises:
             ValueError: If nothing is calibrated, or the cutpoint is not there or was not met.
@@ -253,12 +285,14 @@ class Indexing:
             return {name: matched(cut) for name, cut in calibration.cutpoints.items() if cut.met}
         return matched(calibration.cutpoints[cutpoint])
 
-    def evaluate_retrieval(self, x, y, retrieval_metrics, verbose=1):
+    def evaluate_retrieval(
+        self, x: ArrayLike, y: ArrayLike, retrieval_metrics: Sequence[RetrievalMetric], verbose: int = 1
+    ) -> dict[str, float]:
         """Metrics of the ranking of neighbors.
 
         Args:
             x: Examples that are not indexed.
-            y: Class of each.
+            y: Class of each example.
             retrieval_metrics: A list of ``tfsim.retrieval_metrics``.
             verbose: Whether to print them.
 
@@ -267,7 +301,7 @@ class Indexing:
         """
         gallery = self._filled
         labels = gallery.index.labels
-        k = max(len(labels) if getattr(m, "clip_at_r", False) else m.k for m in retrieval_metrics)
+        k = neighbors_needed(retrieval_metrics, len(labels))
         neighbors = gallery.index.search(self._embed(x), k=min(k, len(labels)))
         y = np.asarray(y).ravel()
         results = {m.name: float(m.compute(neighbors, y, labels)) for m in retrieval_metrics}
@@ -276,9 +310,15 @@ class Indexing:
         return results
 
     def evaluate_classification(
-        self, x, y, k=1, extra_metrics=("precision", "recall"), matcher="match_nearest", verbose=1
-    ):
-        """What matching at each cutpoint does on other examples than those it was calibrated with.
+        self,
+        x: ArrayLike,
+        y: ArrayLike,
+        k: int = 1,
+        extra_metrics: Iterable[str | ClassificationMetric] = ("precision", "recall"),
+        matcher: str | ClassificationMatch = "match_nearest",
+        verbose: int = 1,
+    ) -> dict[str, dict[str, Any]]:
+        """Match at each cutpoint other examples than those it was calibrated with.
 
         Returns:
             By name of a cutpoint a dict of ``name``, ``distance`` and every metric, floats.
@@ -286,31 +326,30 @@ class Indexing:
         gallery = self._calibrated()
         cuts = {name: cut for name, cut in gallery.calibration.cutpoints.items() if cut.met}
         neighbors = gallery.index.search(self._embed(x), k=k)
-        kind = make_classification_matcher(matcher).matcher
-        labels, known = np.asarray(y).ravel(), self._known(gallery)
-        metrics = [make_classification_metric(each) for each in ("f1", *extra_metrics)]
+        options = {
+            "matcher": make_classification_matcher(matcher).matcher,
+            "metrics": [make_classification_metric(each) for each in ("f1", *extra_metrics)],
+            "known_labels": self._known(gallery),
+        }
         results = {}
         for name, cut in cuts.items():
-            answers = match(neighbors, cut.threshold, matcher=kind).labels
-            rates = evaluate_matches(answers, labels, known_labels=known)
-            counts = match_counts(answers, labels, known_queries(labels, known))
-            values = {m.name: float(value_of(m, rates, counts)) for m in metrics}
+            values = matching_values(neighbors, np.asarray(y).ravel(), cut.threshold, **options)
             results[name] = {"name": name, "distance": cut.threshold, **values}
         if verbose:
             print_table("Classification", list(results.values()), 4)
         return results
 
-    def index_size(self):
+    def index_size(self) -> int:
         """How many examples are indexed."""
         return len(self._made.index)
 
-    def index_summary(self):
+    def index_summary(self) -> None:
         """Print what is indexed."""
         gallery = self._made
         print(repr(gallery.index))
         print("calibration:", gallery.calibration)
 
-    def to_data_frame(self, num_items=0):
+    def to_data_frame(self, num_items: int = 0) -> "pandas.DataFrame":
         """A ``pandas.DataFrame`` of what is indexed: embeddings, labels, data.
 
         Args:
@@ -330,14 +369,14 @@ class Indexing:
         columns = {"embeddings": list(rows.embeddings), "labels": labels, "data": data}
         return pandas.DataFrame(columns)
 
-    def save_index(self, filepath, compression=True):
+    def save_index(self, filepath: AnyPath, compression: bool = True) -> None:
         """Write the index, its data and the calibration into the folder ``index`` of ``filepath``.
 
-        What was there is replaced in one step. ``compression`` is without effect: embeddings hardly shrink.
+        What was there is replaced in one step. ``compression`` has no effect: embeddings hardly shrink.
         """
         self._made.save(filepath)
 
-    def load_index(self, filepath):
+    def load_index(self, filepath: AnyPath) -> None:
         """Read what ``save_index`` or ``save`` wrote at ``filepath``.
 
         Raises:
@@ -345,17 +384,114 @@ class Indexing:
         """
         self._set_gallery(Gallery.load(Path(filepath)))
 
-    def save_assets(self, dir_path):
+    @functools.wraps(keras.Model.fit)
+    def fit(self, *args: Any, **options: Any) -> KerasObject:
+        """Train as Keras does, without its leak of memory."""
+        with _replicas.without_leak(getattr(self, "optimizer", None)):
+            return super().fit(*args, **options)
+
+    def save(
+        self,
+        filepath: AnyPath,
+        save_index: bool = True,
+        compression: bool = True,
+        overwrite: bool = True,
+        include_optimizer: bool = True,
+        **options: Any,
+    ) -> None:
+        """Write model, index and calibration; ``keras.models.load_model`` reads all of them again.
+
+        Args:
+            filepath: Name of a ``.keras`` file, or of a folder. What a save wrote there before is replaced
+                once the new one is complete.
+            save_index: Whether to save the index and the calibration too.
+            compression: Has no effect.
+            overwrite: Whether something saved there before may be replaced.
+            include_optimizer: Must be True: Keras keeps the optimizer of a compiled model.
+            **options: ``save_format="tf"`` or ``"keras"``, which have no effect: the ending says it.
+
+        Raises:
+            ValueError: If something is in the way, or another format is asked for.
+        """
+        save_format = options.pop("save_format", None)
+        options = {name: value for name, value in options.items() if value not in (None, True)}
+        if options:
+            raise ValueError(
+                f"save takes none of {', '.join(options)}: they belong to TensorFlow's SavedModel"
+            )
+        path = Path(filepath)
+        if path.suffix in (".h5", ".hdf5") or save_format not in (None, "tf", "keras"):
+            raise ValueError(f'filepath must end in ".keras" or be a folder, got {str(filepath)!r}')
+        if path.exists() and not overwrite:
+            raise ValueError(f"{path} exists: pass overwrite=True to replace it")
+        if path.is_dir() and any(path.iterdir()) and not (path / "config.json").exists():
+            raise ValueError(f"{path} is a folder of something else: choose another name")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if self.compiled and self.optimizer is not None and not self.optimizer.built:
+            self.optimizer.build(self.trainable_variables)  # else Keras cannot load it without a warning
+        self._with_index = save_index
+        try:
+            with TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent) as folder:
+                # Absolute, or Keras writes the index of a folder somewhere else and removes it.
+                new = Path(folder).absolute() / f"model{path.suffix}"
+                keras.saving.save_model(self, new, zipped=path.suffix == ".keras")
+                _put(new, path)
+        finally:
+            self._with_index = True
+
+    def get_compile_config(self) -> dict[str, Any] | None:
+        """What Keras keeps of ``compile``, with the distance and the search."""
+        config = super().get_compile_config()
+        if config and self._gallery is not None:
+            config["distance"], config["search"] = self._gallery.index.distance, self._gallery.search
+        return config
+
+    def compile_from_config(self, config: dict[str, Any]) -> None:
+        """Compile a loaded model as it was."""
+        self.compile(**keras.saving.deserialize_keras_object(config))
+        if self.built:
+            self.optimizer.build(self.trainable_variables)
+
+    def save_assets(self, dir_path: AnyPath) -> None:
         """Keras calls this as it saves the model: the index lies in the same file."""
         if self._gallery is not None and self._with_index:
-            folder = Path(dir_path) / "index"
+            folder = Path(dir_path) / FOLDER
             folder.mkdir(parents=True)
             self._gallery.write(folder)
 
-    def load_assets(self, dir_path):
+    def load_assets(self, dir_path: AnyPath) -> None:
         """Keras calls this as it loads the model."""
-        folder = Path(dir_path) / "index"
+        folder = Path(dir_path) / FOLDER
         if folder.exists():
             self._set_gallery(Gallery.read(folder, dir_path))
 
-    _with_index = True
+
+def neighbors_needed(retrieval_metrics, gallery_size):
+    """How many neighbors the metrics look at; one that is clipped at R may need the whole gallery."""
+    depths = (gallery_size if getattr(m, "clip_at_r", False) else m.k for m in retrieval_metrics)
+    return max(depths, default=1)
+
+
+def matching_values(neighbors, labels, threshold, *, matcher, metrics, known_labels):
+    """The value of each metric, by its name, where queries are matched within a threshold."""
+    answers = match(neighbors, threshold, matcher=matcher).labels
+    rates = evaluate_matches(answers, labels, known_labels=known_labels)
+    counts = match_counts(answers, labels, known_queries(labels, known_labels))
+    return {metric.name: float(value_of(metric, rates, counts)) for metric in metrics}
+
+
+def _put(new, path):
+    """Put a new file or folder in the place of ``path``, whatever of ours was there before."""
+    if new.is_file():
+        with _files.replace_whole(path) as part:
+            new.replace(part)
+        return
+    before = new.with_name("before")  # removed with the folder that ``new`` lies in
+    if path.exists():
+        path.rename(before)
+    try:
+        new.rename(path)
+    except OSError:
+        if before.exists():
+            before.rename(path)
+        raise

@@ -1,11 +1,16 @@
 """Self-supervised training: SimSiam, SimCLR, Barlow Twins and VICReg."""
 
-import numpy as np
+from typing import Any, Self
 
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from simnb import _checks
 from simnb._keras import keras, ops
+from simnb._types import KerasObject, Tensor
+from simnb.tfsim.distances import Distance
 from simnb.tfsim.layers import ActivationStdLoggingLayer
 from simnb.tfsim.models._indexing import Indexing
-from simnb.tfsim.models.similarity import _Kept
 
 ALGORITHMS = ("simsiam", "simclr", "barlow", "vicreg")
 
@@ -14,7 +19,9 @@ def _dense(x, units, **options):
     return keras.layers.Dense(units, use_bias=False, kernel_initializer="lecun_uniform", **options)(x)
 
 
-def get_projector(input_dim, dim=512, activation="relu", num_layers=3):
+def get_projector(
+    input_dim: int, dim: int = 512, activation: str = "relu", num_layers: int = 3
+) -> KerasObject:
     """A network from features to what a contrastive loss compares; logs its spread as ``proj_std``."""
     x = inputs = keras.Input((input_dim,))
     for _ in range(num_layers - 1):
@@ -24,7 +31,7 @@ def get_projector(input_dim, dim=512, activation="relu", num_layers=3):
     return keras.Model(inputs, ActivationStdLoggingLayer("proj_std")(x), name="projector")
 
 
-def get_predictor(input_dim, hidden_dim=512, activation="relu"):
+def get_predictor(input_dim: int, hidden_dim: int = 512, activation: str = "relu") -> KerasObject:
     """A network from the projection of one view to that of the other, for SimSiam; logs ``pred_std``."""
     inputs = keras.Input((input_dim,))
     x = keras.layers.BatchNormalization(epsilon=1.001e-5)(_dense(inputs, hidden_dim))
@@ -33,15 +40,23 @@ def get_predictor(input_dim, hidden_dim=512, activation="relu"):
     return keras.Model(inputs, ActivationStdLoggingLayer("pred_std")(x), name="predictor")
 
 
-def create_contrastive_model(*, backbone, projector=None, predictor=None, algorithm="simsiam", **kwargs):
+def create_contrastive_model(
+    *,
+    backbone: KerasObject,
+    projector: KerasObject = None,
+    predictor: KerasObject = None,
+    algorithm: str = "simsiam",
+    **kwargs: Any,
+) -> "ContrastiveModel":
     """A ``ContrastiveModel`` over a backbone, with a projector and, for SimSiam, a predictor.
 
     Args:
         backbone: A Keras model from images to features, shape [batch, features].
-        projector: From features to projections; two dense layers when left out.
-        predictor: From projections to predictions, for SimSiam alone; made when left out.
+        projector: A Keras model from features to projections; None for two dense layers.
+        predictor: A Keras model from projections to predictions, for SimSiam alone; None for one of
+            ``get_predictor``.
         algorithm: ``simsiam``, ``simclr``, ``barlow`` or ``vicreg``.
-        **kwargs: ``name`` and the like.
+        **kwargs: Options of ``keras.Model``, such as ``name``.
     """
     if projector is None:
         projector = get_projector(backbone.output_shape[-1], num_layers=2)
@@ -53,27 +68,32 @@ def create_contrastive_model(*, backbone, projector=None, predictor=None, algori
 
 
 @keras.saving.register_keras_serializable(package="simnb.tfsim")
-class ContrastiveModel(Indexing, _Kept, keras.Model):
+class ContrastiveModel(Indexing, keras.Model):
     """Trains on two views of every image, and then indexes what its projector gives.
 
     ``fit`` takes batches of (view 1, view 2), from a data set or a sampler.
 
     Args:
         backbone: A Keras model from images to features.
-        projector: From features to projections.
-        predictor: From projections to predictions, for SimSiam.
+        projector: A Keras model from features to projections.
+        predictor: A Keras model from projections to predictions, for SimSiam.
         algorithm: ``simsiam``, ``simclr``, ``barlow`` or ``vicreg``.
-        **kwargs: ``name`` and the like.
+        **kwargs: Options of ``keras.Model``, such as ``name``.
 
     Raises:
         ValueError: If there is no such algorithm, or SimSiam has no predictor.
     """
 
-    def __init__(self, backbone, projector, predictor=None, algorithm="simsiam", **kwargs):
-        """Keep the parts."""
+    def __init__(
+        self,
+        backbone: KerasObject,
+        projector: KerasObject,
+        predictor: KerasObject = None,
+        algorithm: str = "simsiam",
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
-        if algorithm not in ALGORITHMS:
-            raise ValueError(f"algorithm must be one of {', '.join(ALGORITHMS)}; got {algorithm!r}")
+        _checks.one_of(algorithm, ALGORITHMS, name="algorithm")
         if algorithm == "simsiam" and predictor is None:
             raise ValueError("simsiam needs a predictor: create_contrastive_model makes one")
         self.backbone, self.projector, self.predictor = backbone, projector, predictor
@@ -81,31 +101,38 @@ class ContrastiveModel(Indexing, _Kept, keras.Model):
 
     def compile(
         self,
-        optimizer="rmsprop",
-        loss=None,
-        distance="cosine",
-        kv_store="memory",
-        search="nmslib",
-        evaluator="memory",
-        stat_buffer_size=1000,
-        **kwargs,
-    ):
-        """Set the model up for training, and begin an empty index; arguments as of ``SimilarityModel``."""
+        optimizer: KerasObject = "rmsprop",
+        loss: KerasObject = None,
+        distance: str | Distance = "cosine",
+        kv_store: str = "memory",
+        search: str = "nmslib",
+        evaluator: str = "memory",
+        stat_buffer_size: int = 1000,
+        **kwargs: Any,
+    ) -> None:
+        """Set the model up for training, and begin an empty index, as ``SimilarityModel.compile`` does."""
         self.create_index(distance, search, kv_store, evaluator, None, stat_buffer_size)
         super().compile(optimizer=optimizer, loss=loss, **kwargs)
         self.built = True  # the parts are
 
-    def build(self, input_shape):
+    def build(self, input_shape: Any) -> None:
         """The parts are built already."""
         self.built = True
 
-    def call(self, inputs, training=None):
+    def call(self, inputs: Tensor | list[Tensor], training: bool | None = None) -> Tensor | list[Tensor]:
         """Projections of images; of a pair of views, those of each."""
         if isinstance(inputs, list | tuple):
             return [self.call(view, training=training) for view in inputs]
         return self.projector(self.backbone(inputs, training=training), training=training)
 
-    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+    def compute_loss(
+        self,
+        x: Tensor = None,
+        y: Tensor = None,
+        y_pred: Tensor = None,
+        sample_weight: Tensor = None,
+        training: bool = True,
+    ) -> Tensor:
         """The loss of two views, and the regularization of the parts."""
         one, other = y_pred
         if self.algorithm == "simsiam":
@@ -123,15 +150,17 @@ class ContrastiveModel(Indexing, _Kept, keras.Model):
         self._compile_loss.build(one, other)
         return self._compile_loss.call(one, other)
 
-    def train_step(self, data):
+    def train_step(self, data: Any) -> dict[str, Any]:
         """One step on (view 1, view 2)."""
         return super().train_step((_views(data), None))
 
-    def test_step(self, data):
+    def test_step(self, data: Any) -> dict[str, Any]:
         """The loss of (view 1, view 2)."""
         return super().test_step((_views(data), None))
 
-    def predict(self, x, batch_size=None, verbose=0, **kwargs):
+    def predict(
+        self, x: ArrayLike, batch_size: int | None = None, verbose: int = 0, **kwargs: Any
+    ) -> NDArray[np.float32]:
         """Projections of images as unit vectors, shape [num_images, dim]."""
         found = super().predict(x, batch_size=batch_size, verbose=verbose, **kwargs)
         return np.asarray(ops.normalize(found, axis=1))
@@ -139,14 +168,14 @@ class ContrastiveModel(Indexing, _Kept, keras.Model):
     def _embed(self, x):
         return self.predict(np.asarray(x))
 
-    def get_config(self):
-        """The parts."""
+    def get_config(self) -> dict[str, Any]:
+        """The parts and the options it was made with."""
         parts = {"backbone": self.backbone, "projector": self.projector, "predictor": self.predictor}
         saved = {name: keras.saving.serialize_keras_object(part) for name, part in parts.items()}
         return {**saved, "algorithm": self.algorithm, "name": self.name}
 
     @classmethod
-    def from_config(cls, config, custom_objects=None):
+    def from_config(cls, config: dict[str, Any], custom_objects: dict[str, Any] | None = None) -> Self:
         """Make it again."""
         parts = {
             name: keras.saving.deserialize_keras_object(config[name], custom_objects=custom_objects)

@@ -1,151 +1,62 @@
 """A Keras model that can search by what it embeds."""
 
-import functools
-import shutil
-from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from simnb import _replicas, models
+from simnb import models
 from simnb._keras import keras
-from simnb.tfsim.distances import distance_canonicalizer
+from simnb._types import KerasObject
+from simnb.tfsim.distances import Distance, distance_canonicalizer
 from simnb.tfsim.models._indexing import Indexing
 
 
-class _Kept:
-    """What both kinds of models have of Keras's: training, and saving together with the index.
-
-    What is saved takes the place of what was there only once it is written.
-    """
-
-    @functools.wraps(keras.Model.fit)
-    def fit(self, *args, **options):
-        """Train as Keras does, without its leak of memory."""
-        with _replicas.without_leak(getattr(self, "optimizer", None)):
-            return super().fit(*args, **options)
-
-    def save(
-        self, filepath, save_index=True, compression=True, overwrite=True, include_optimizer=True, **options
-    ):
-        """Write model, index and calibration; ``keras.models.load_model`` reads all of them again.
-
-        Args:
-            filepath: A ``.keras`` file, or a folder.
-            save_index: Whether the index is kept too.
-            compression: Without effect.
-            overwrite: Whether something saved there before is replaced.
-            include_optimizer: Must be True: Keras keeps the optimizer of a compiled model.
-            **options: ``save_format="tf"`` or ``"keras"``, without effect: the ending says it.
-
-        Raises:
-            ValueError: If something is in the way, or another format is asked for.
-        """
-        save_format = options.pop("save_format", None)
-        options = {name: value for name, value in options.items() if value not in (None, True)}
-        if options:
-            raise ValueError(
-                f"save takes none of {', '.join(options)}: they belong to TensorFlow's SavedModel"
-            )
-        path = Path(filepath)
-        if path.suffix in (".h5", ".hdf5") or save_format not in (None, "tf", "keras"):
-            raise ValueError(f'filepath must end in ".keras" or be a folder, got {str(filepath)!r}')
-        if path.exists() and not overwrite:
-            raise ValueError(f"{path} exists: pass overwrite=True to replace it")
-        zipped = path.suffix == ".keras"
-        if path.is_dir() and any(path.iterdir()) and not (path / "config.json").exists():
-            raise ValueError(f"{path} is a folder of something else: choose another name")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part = path.with_name(f"{path.stem}.part{path.suffix}")
-        self._with_index = save_index
-        if self.compiled and self.optimizer is not None and not self.optimizer.built:
-            self.optimizer.build(self.trainable_variables)  # else Keras cannot load it without a warning
-        try:
-            # Absolute, or Keras writes the index of a folder somewhere else and removes it.
-            keras.saving.save_model(self, part.absolute(), zipped=zipped)
-            _replace(part, path)
-        finally:
-            self._with_index = True
-            _remove(part)
-
-    def get_compile_config(self):
-        """Keras's, and the distance."""
-        config = super().get_compile_config()
-        if config and self._gallery is not None:
-            config["distance"], config["search"] = self._gallery.index.distance, self._gallery.search
-        return config
-
-    def compile_from_config(self, config):
-        """Compile a loaded model as it was."""
-        self.compile(**keras.saving.deserialize_keras_object(config))
-        if self.built:
-            self.optimizer.build(self.trainable_variables)
-
-
-def _replace(part, path):
-    if part.is_dir() and path.exists():
-        before = path.with_name(f"{path.name}.before")
-        _remove(before)
-        path.rename(before)
-        part.rename(path)
-        _remove(before)
-    else:
-        part.replace(path)
-
-
-def _remove(path):
-    if path.is_dir():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)
-
-
 @keras.saving.register_keras_serializable(package="simnb.tfsim")
-class SimilarityModel(Indexing, _Kept, keras.Model):
+class SimilarityModel(Indexing, keras.Model):
     """A functional Keras model, of inputs and outputs, that indexes, looks up, calibrates and matches.
 
     Everything that Keras's model has is there too. ``simnb.search.SimilaritySearch`` does the same around any
     embedder, and is what new code should use.
     """
 
-    def __init__(self, *args, **kwargs):
-        """Make the model, as ``keras.Model``."""
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
 
     def compile(
         self,
-        optimizer="rmsprop",
-        loss=None,
-        metrics=None,
-        loss_weights=None,
-        weighted_metrics=None,
-        run_eagerly=False,
-        steps_per_execution=1,
-        distance="auto",
-        embedding_output=None,
-        kv_store="memory",
-        search="nmslib",
-        evaluator="memory",
-        stat_buffer_size=1000,
-        **kwargs,
-    ):
+        optimizer: KerasObject = "rmsprop",
+        loss: KerasObject = None,
+        metrics: KerasObject = None,
+        loss_weights: KerasObject = None,
+        weighted_metrics: KerasObject = None,
+        run_eagerly: bool = False,
+        steps_per_execution: int = 1,
+        distance: str | Distance = "auto",
+        embedding_output: int | None = None,
+        kv_store: str = "memory",
+        search: str = "nmslib",
+        evaluator: str = "memory",
+        stat_buffer_size: int = 1000,
+        **kwargs: Any,
+    ) -> None:
         """Set the model up for training, and begin an empty index.
 
         Args:
-            optimizer: This, and what else ``keras.Model.compile`` takes, goes to it.
+            optimizer: This and the following six are those of ``keras.Model.compile``.
             loss: A loss of ``tfsim.losses`` or of Keras, or several for several outputs.
-            metrics: For Keras.
-            loss_weights: For Keras.
-            weighted_metrics: For Keras.
-            run_eagerly: For Keras.
-            steps_per_execution: For Keras.
-            distance: Of the index: name, alias, ``Distance``, or ``auto``, that of the (first) loss, and
-                ``cosine`` without a loss.
-            embedding_output: This and the following as in ``create_index``.
-            kv_store: As in ``create_index``.
-            search: As in ``create_index``.
-            evaluator: As in ``create_index``.
-            stat_buffer_size: As in ``create_index``.
-            **kwargs: For Keras.
+            metrics: As in ``keras.Model.compile``, such as ``tfsim.training_metrics``.
+            loss_weights: As in ``keras.Model.compile``.
+            weighted_metrics: As in ``keras.Model.compile``.
+            run_eagerly: As in ``keras.Model.compile``.
+            steps_per_execution: As in ``keras.Model.compile``.
+            distance: Distance of the index: its name, an alias, a ``Distance``, or ``auto`` for that of the
+                (first) loss, and ``cosine`` without a loss.
+            embedding_output: This and the following are those of ``create_index``.
+            kv_store: Must be ``memory``.
+            search: ``exact`` or ``hnsw``.
+            evaluator: Must be ``memory``.
+            stat_buffer_size: Has no effect.
+            **kwargs: What else ``keras.Model.compile`` takes.
 
         Raises:
             ValueError: If the distance is ``auto`` and the first loss has none, or as in ``create_index``.

@@ -1,7 +1,9 @@
-"""What simnb has in the place of names that were left out."""
+"""What simnb has in the place of names that were left out.
 
-import importlib.abc
-import sys
+Python asks no ``__getattr__`` where a module is imported by its path, as ``simnb.tfsim.stores`` is in
+``from simnb.tfsim.stores import MemoryStore``. So there is a module here for each that was left out, and the
+rooms have this folder on their ``__path__``.
+"""
 
 _ROOT = "simnb.tfsim"
 _OWN_LOSS = "derive from keras.losses.Loss; call(labels, embeddings) gives one loss an example"
@@ -34,27 +36,21 @@ def missing(room):
     """The ``__getattr__`` of a room, which says what to use in the place of what it lacks."""
 
     def __getattr__(name):
-        _say_instead(f"{room}.{name}")
+        _say_instead(room, name)
         raise AttributeError(f"module {room!r} has no attribute {name!r}")
 
     return __getattr__
 
 
-def _say_instead(path):
-    instead = _INSTEAD.get(path.removeprefix(f"{_ROOT}."))
-    if instead and path.startswith(f"{_ROOT}."):
+def refuse(module):
+    """Called by a module that was left out as it is imported: raise what says what to use in its place."""
+    room, _, name = module.rpartition(".")
+    _say_instead(room, name)
+    raise ModuleNotFoundError(f"No module named {module!r}", name=module)
+
+
+def _say_instead(room, name):
+    instead = _INSTEAD.get(f"{room}.{name}".removeprefix(f"{_ROOT}."))
+    if instead:
         # No AttributeError: of one, `from room import name` drops what it says.
-        room, _, name = path.rpartition(".")
         raise ImportError(f"{room} has no {name}: {instead}")
-
-
-class _Finder(importlib.abc.MetaPathFinder):
-    """Asked last for modules, says what to use in the place of those that were left out."""
-
-    @staticmethod
-    def find_spec(fullname, path, target=None):
-        """Find nothing."""
-        _say_instead(fullname)
-
-
-sys.meta_path.append(_Finder)

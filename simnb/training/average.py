@@ -9,7 +9,8 @@ from simnb.training._arrays import list_in
 class AverageWeights(keras.callbacks.Callback):
     """Puts averaged weights into the model at the end of each epoch, and takes them out as the next begins.
 
-    Keras's optimizers can average too; that is not used because it breaks on the JAX backend (Keras 3.15).
+    Keras's ``SwapEMAWeights`` is not used: a training that a callback ends early is left with the weights of
+    its last step instead (Keras 3.15).
 
     Args:
         decay: Share of the average that is kept at each step.

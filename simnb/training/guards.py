@@ -8,7 +8,7 @@ from simnb._keras import keras
 from simnb.training._arrays import all_finite, array_of, list_in
 
 
-class StopWhenWorse(keras.callbacks.Callback):
+class StopWhenWorse(keras.callbacks.EarlyStopping):
     """Ends a training when R@1 has not improved for some epochs, and keeps the weights of the best one.
 
     Args:
@@ -16,39 +16,24 @@ class StopWhenWorse(keras.callbacks.Callback):
     """
 
     def __init__(self, patience):
-        """Nothing has been seen yet."""
-        super().__init__()
-        self.patience = patience
-        self.best = -1.0
-        self.waited = 0
-        self.weights = None
+        super().__init__("recall_at_1", patience=patience, mode="max", restore_best_weights=True)
+        super().on_train_begin()
 
-    def on_epoch_end(self, epoch, logs=None):
-        """Compare with the best."""
-        recall = logs["recall_at_1"]
-        if recall > self.best:
-            self.best, self.waited, self.weights = recall, 0, self.model.get_weights()
-            return
-        self.waited += 1
-        if self.waited >= self.patience:
-            self.model.stop_training = True
-
-    def on_train_end(self, logs=None):
-        """Go back to the best weights."""
-        if self.weights is not None:
-            self.model.set_weights(self.weights)
+    def on_train_begin(self, logs=None):
+        """Forget nothing: what is known may come from a checkpoint."""
 
     def state(self):
         """What a checkpoint must hold: a dict of arrays."""
-        weights = {f"weight_{i}": w for i, w in enumerate(self.weights or ())}
-        return {"best": np.array(self.best), "waited": np.array(self.waited), **weights}
+        weights = {f"weight_{i}": w for i, w in enumerate(self.best_weights or ())}
+        best = -1.0 if self.best is None else self.best
+        return {"best": np.array(best), "waited": np.array(self.wait), **weights}
 
     def restore(self, arrays, model):
         """Go on from what ``state`` gave, of a model whose weights have these shapes."""
         if arrays:  # the epochs before may have been trained without a patience
             weights = list_in(arrays, "weight_", model.weights)
-            self.best, self.waited = float(arrays["best"]), int(arrays["waited"])
-            self.weights = weights or None
+            self.best, self.wait = float(arrays["best"]), int(arrays["waited"])
+            self.best_weights = weights or None
 
 
 class StopWhenNotFinite(keras.callbacks.Callback):

@@ -14,7 +14,7 @@ FORMAT = 3
 #: Formats that are read. Those of format 2 do not identify data and starting weights.
 _READ = (2, FORMAT)
 #: Of each model that a checkpoint was made for: the file, and the sums of the weights as they were left.
-_LEFT = weakref.WeakKeyDictionary()
+_LEFT: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
 
 
 class Checkpoint(keras.callbacks.Callback):
@@ -34,7 +34,6 @@ class Checkpoint(keras.callbacks.Callback):
     """
 
     def __init__(self, path, model, variables, settings, keepers, first_epoch):
-        """Nothing is read or written yet."""
         super().__init__()
         self.path = Path(path)
         self.settings = json.loads(json.dumps({**settings, "variables": _signature(variables)}))

@@ -5,7 +5,7 @@ from typing import Any
 
 from simnb import _checks
 from simnb._keras import keras, ops
-from simnb._types import KerasObject
+from simnb._types import KerasObject, Tensor
 
 
 @keras.saving.register_keras_serializable(package="simnb")
@@ -18,15 +18,15 @@ class Muon(keras.optimizers.Muon):
     treats only matrices like this and leaves convolution kernels, which have four axes, to Adam.
 
     Args:
-        learning_rate: Of kernels: a float or a schedule. An update has a spectral norm of about this.
+        learning_rate: What the orthogonal update of a kernel is multiplied by: a float or a schedule.
         adam_ratio: Learning rate of everything else (biases, batch normalization, proxies, and the layers of
             ``adam_layers``), as a share of ``learning_rate``.
-        momentum: Of kernels; Nesterov's.
+        momentum: Share of the momentum of a kernel that a step keeps (Nesterov's).
         weight_decay: Share of each kernel that is taken away in a step, times the learning rate; None
             for none. What Adam updates does not decay.
-        beta_1: Of Adam, the momentum.
-        beta_2: Of Adam, the decay of the squared gradients.
-        epsilon: Of Adam.
+        beta_1: Adam's decay of the momentum.
+        beta_2: Adam's decay of the squared gradients.
+        epsilon: What Adam adds to the root of the squared gradients.
         iterations_of_newton_schulz: More make the update more nearly orthogonal, and take longer.
         adam_layers: Kernels of layers with one of these words in their path are Adam's. The paper's authors
             leave the last layer of a classifier to it.
@@ -44,6 +44,7 @@ class Muon(keras.optimizers.Muon):
     def __init__(
         self,
         learning_rate: float | KerasObject = 0.3,
+        *,
         adam_ratio: float = 0.03,
         momentum: float = 0.6,
         weight_decay: float | None = None,
@@ -83,6 +84,11 @@ class Muon(keras.optimizers.Muon):
             self.add_variable_from_reference(v, name="velocity") if self._should_use_adamw(v) else None
             for v in variables
         ]
+
+    def update_step(self, gradient: Tensor, variable: KerasObject, learning_rate: Tensor) -> None:
+        """Update one variable, in its own dtype: Keras leaves the rate of 16-bit variables in float32."""
+        gradient, rate = ops.cast(gradient, variable.dtype), ops.cast(learning_rate, variable.dtype)
+        super().update_step(gradient, variable, rate)
 
     def zeropower_via_newtonschulz5(self, x, steps):
         """``x``, a kernel, made orthogonal as a matrix [inputs, outputs]."""

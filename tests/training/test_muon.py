@@ -104,6 +104,15 @@ def test_the_state_has_the_order_of_the_files_written_before():
     assert shapes == [(), (), *(tuple(v.shape) for v in variables), tuple(bias.shape), tuple(proxies.shape)]
 
 
+def test_variables_of_16_bits_are_trained_too():
+    variables, gradients = kernels()
+    half = [keras.Variable(v, dtype="bfloat16", name=v.name) for v in variables]
+    Muon(1.0, adam_ratio=0.5).apply([keras.ops.cast(g, "bfloat16") for g in gradients], half)
+    for before, after in zip(variables, half, strict=True):
+        assert keras.backend.standardize_dtype(after.dtype) == "bfloat16"
+        assert not np.allclose(values(before), values(keras.ops.cast(after, "float32")), atol=5e-2)
+
+
 def test_it_survives_serialization():
     optimizer = Muon(0.3, momentum=0.5, adam_layers=("proxies", "head"), weight_decay=0.01)
     copy = keras.optimizers.deserialize(keras.optimizers.serialize(optimizer))

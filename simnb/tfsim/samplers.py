@@ -7,8 +7,7 @@ import numpy as np
 
 from simnb import _checks, data
 from simnb.samplers import BalancedBatches
-from simnb.samplers._batches import Batches
-from simnb.samplers._decks import Decks
+from simnb.samplers._batches import Batches, Decks
 from simnb.tfsim._left_out import missing
 from simnb.tfsim._streams import TFDataSampler, TFRecordDatasetSampler
 

@@ -40,9 +40,10 @@ server: $(READY) ## Test the index in a real Milvus server, fetched from PyPI (L
 	$(PY) -m pytest -m server tests/index tests/scale
 
 # What is written in keras.ops and Keras layers, as JAX and PyTorch run it.
-KERAS_HALF := tests/losses tests/samplers tests/test_layers.py tests/test_distances.py tests/test_muon.py \
-	tests/test_models.py tests/test_fast_resnet.py tests/test_backbone.py tests/test_mirrored.py \
-	tests/test_training.py tests/test_checkpoint.py tests/test_distribution.py
+KERAS_HALF := tests/losses tests/samplers tests/test_layers.py tests/test_distances.py tests/test_distribution.py \
+	tests/models/test_backbone.py tests/models/test_embedding.py tests/models/test_fast.py \
+	tests/models/test_mirrored.py tests/training/test_checkpoint.py tests/training/test_muon.py \
+	tests/training/test_recipe.py
 
 backends: $(READY) ## The Keras half on JAX and PyTorch, whichever are installed
 	@for backend in jax torch; do \

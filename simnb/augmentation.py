@@ -4,10 +4,11 @@ Each function takes images of shape [batch, height, width, channels] and a NumPy
 image by itself, and returns new images of the same shape and dtype.
 """
 
-import numbers
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from simnb import _checks
 
@@ -50,8 +51,7 @@ class Augment:
     grayscale: float = 0.0
     cutout: int = 0
 
-    def __post_init__(self):
-        """Check the options."""
+    def __post_init__(self) -> None:
         _checks.not_negative_int(self.crop, name="crop")
         _checks.not_negative_int(self.cutout, name="cutout")
         _share(self.color, name="color")
@@ -59,7 +59,7 @@ class Augment:
         if not isinstance(self.flip, bool):
             raise ValueError(f"flip must be True or False, got {self.flip!r}")
 
-    def __call__(self, images, rng):
+    def __call__(self, images: NDArray[Any], rng: np.random.Generator) -> NDArray[Any]:
         """Transform a batch.
 
         Args:
@@ -84,7 +84,7 @@ class Augment:
         return images
 
 
-def random_crop(images, rng, *, padding=4):
+def random_crop(images: NDArray[Any], rng: np.random.Generator, *, padding: int = 4) -> NDArray[Any]:
     """Shift each image by up to ``padding`` pixels in each direction; mirrored pixels fill the edge.
 
     Args:
@@ -110,7 +110,7 @@ def random_crop(images, rng, *, padding=4):
     return np.ascontiguousarray(windows[np.arange(count), tops, lefts].transpose(0, 2, 3, 1))
 
 
-def random_flip(images, rng, *, probability=0.5):
+def random_flip(images: NDArray[Any], rng: np.random.Generator, *, probability: float = 0.5) -> NDArray[Any]:
     """Mirror some of the images, left to right.
 
     Args:
@@ -130,7 +130,14 @@ def random_flip(images, rng, *, probability=0.5):
     return result
 
 
-def color_jitter(images, rng, *, brightness=0.0, contrast=0.0, saturation=0.0):
+def color_jitter(
+    images: NDArray[Any],
+    rng: np.random.Generator,
+    *,
+    brightness: float = 0.0,
+    contrast: float = 0.0,
+    saturation: float = 0.0,
+) -> NDArray[np.uint8]:
     """Vary the brightness, contrast and saturation of each image.
 
     A factor from ``1 - x`` to ``1 + x`` is drawn for each of the three. Brightness multiplies pixels;
@@ -175,7 +182,7 @@ def color_jitter(images, rng, *, brightness=0.0, contrast=0.0, saturation=0.0):
     return result
 
 
-def grayscale(images, rng, *, probability=0.2):
+def grayscale(images: NDArray[Any], rng: np.random.Generator, *, probability: float = 0.2) -> NDArray[Any]:
     """Take the colour from some of the images, keeping their channels.
 
     Args:
@@ -193,7 +200,7 @@ def grayscale(images, rng, *, probability=0.2):
     return result
 
 
-def cutout(images, rng, *, size):
+def cutout(images: NDArray[Any], rng: np.random.Generator, *, size: int) -> NDArray[Any]:
     """Cover a square of each image with the image's mean colour.
 
     The centre is any pixel of the image, so that near the edge less than the whole square is covered.
@@ -218,7 +225,8 @@ def cutout(images, rng, *, size):
     # One axis after the other is much faster than both at once.
     means = _as(images.dtype, images.mean(axis=1, dtype=np.float32).mean(axis=1))
     result = images.copy()
-    for image, top, left, mean in zip(result, tops.tolist(), lefts.tolist(), means, strict=True):
+    # NumPy's types say that one number is drawn.
+    for image, top, left, mean in zip(result, tops.tolist(), lefts.tolist(), means, strict=True):  # type: ignore[call-overload]
         image[max(top, 0) : top + size, max(left, 0) : left + size] = mean
     return result
 
@@ -244,6 +252,4 @@ def _as(dtype, values):
 
 
 def _share(value, *, name):
-    if isinstance(value, bool) or not isinstance(value, numbers.Real) or not 0 <= value <= 1:
-        raise ValueError(f"{name} must be a number from 0 to 1, got {value!r}")
-    return float(value)
+    return _checks.number(value, name=name, at_least=0, at_most=1)

@@ -1,9 +1,11 @@
 """Layers that end an embedder: pooling, the embedding, and the proxies that some losses compare it with."""
 
 import math
+from typing import Any
 
 from simnb import _checks
 from simnb._keras import keras, ops
+from simnb._types import KerasObject, Tensor
 
 __all__ = ["GeneralizedMeanPooling1D", "GeneralizedMeanPooling2D", "MetricEmbedding", "Proxies"]
 
@@ -17,7 +19,7 @@ class MetricEmbedding(keras.layers.Layer):
 
     Args:
         dim: Length of the embedding.
-        kernel_initializer: Of the dense layer.
+        kernel_initializer: What the weights of the dense layer start from.
         use_bias: Whether the dense layer has a bias.
         **kwargs: ``name`` and the like, of ``keras.layers.Layer``; ``dtype`` is float32 unless given.
 
@@ -31,8 +33,14 @@ class MetricEmbedding(keras.layers.Layer):
         ValueError: If dim is below 1.
     """
 
-    def __init__(self, dim, *, kernel_initializer="glorot_uniform", use_bias=True, **kwargs):
-        """Make the dense layer."""
+    def __init__(
+        self,
+        dim: int,
+        *,
+        kernel_initializer: str | KerasObject = "glorot_uniform",
+        use_bias: bool = True,
+        **kwargs: Any,
+    ) -> None:
         kwargs.setdefault("dtype", "float32")
         super().__init__(**kwargs)
         self.dim = _checks.positive_int(dim, name="dim")
@@ -44,19 +52,19 @@ class MetricEmbedding(keras.layers.Layer):
             name="dense",
         )
 
-    def build(self, input_shape):
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
         """Make the weights."""
         self.dense.build(input_shape)
 
-    def call(self, inputs):
+    def call(self, inputs: Tensor) -> Tensor:
         """Embed: [batch, features] -> [batch, dim]."""
         return _unit(self.dense(inputs))
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
         """[batch, features] -> [batch, dim]."""
         return (*input_shape[:-1], self.dim)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         """The options, so that a saved model can be loaded."""
         return {
             **super().get_config(),
@@ -76,7 +84,7 @@ class Proxies(keras.layers.Layer):
 
     Args:
         num_classes: How many classes, and so proxies; labels are 0 to ``num_classes - 1``.
-        seed: Of the initial proxies, whose directions are random and whose norms are near 1.
+        seed: The same seed gives the same initial proxies: random directions, norms near 1.
         **kwargs: ``name`` and the like, of ``keras.layers.Layer``; ``dtype`` is float32 unless given.
 
     Input shape:
@@ -105,14 +113,13 @@ class Proxies(keras.layers.Layer):
         ((None, 10), (None, 4))
     """
 
-    def __init__(self, num_classes, *, seed=0, **kwargs):
-        """Keep the options; the proxies are made once dim is known."""
+    def __init__(self, num_classes: int, *, seed: int = 0, **kwargs: Any) -> None:
         kwargs.setdefault("dtype", "float32")
         super().__init__(**kwargs)
         self.num_classes = _checks.positive_int(num_classes, name="num_classes")
         self.seed = _checks.seed(seed)
 
-    def build(self, input_shape):
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
         """Make the proxies, shape [num_classes, dim]."""
         if len(input_shape) != 2 or input_shape[1] is None:
             raise ValueError(f"embeddings must have shape [batch, dim], got {tuple(input_shape)}")
@@ -123,15 +130,15 @@ class Proxies(keras.layers.Layer):
             name="proxies",
         )
 
-    def call(self, inputs):
+    def call(self, inputs: Tensor) -> Tensor:
         """Compare: [batch, dim] -> [batch, num_classes]."""
         return ops.matmul(_unit(inputs), ops.transpose(_unit(self.proxies)))
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
         """[batch, dim] -> [batch, num_classes]."""
         return (input_shape[0], self.num_classes)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         """The options, so that a saved model can be loaded."""
         return {**super().get_config(), "num_classes": self.num_classes, "seed": self.seed}
 
@@ -139,27 +146,29 @@ class Proxies(keras.layers.Layer):
 class _GeneralizedMeanPooling(keras.layers.Layer):
     """What pooling over one and over two axes share; ``_rank`` is that of the input."""
 
-    def __init__(self, p=3.0, *, epsilon=1e-6, data_format=None, keepdims=False, **kwargs):
-        """Keep the options."""
+    def __init__(
+        self,
+        p: float = 3.0,
+        *,
+        epsilon: float = 1e-6,
+        data_format: str | None = None,
+        keepdims: bool = False,
+        **kwargs: Any,
+    ) -> None:
         kwargs.setdefault("dtype", "float32")
         super().__init__(**kwargs)
-        # Not (>=) rather than (<): NaN is neither.
-        if not 1.0 <= p < math.inf:
-            raise ValueError(f"p must be at least 1 and finite, got {p}")
-        if not 0.0 < epsilon < math.inf:
-            raise ValueError(f"epsilon must be above 0 and finite, got {epsilon}")
+        self.initial_p = _checks.number(p, name="p", at_least=1)
+        self.epsilon = _checks.number(epsilon, name="epsilon", above=0)
         data_format = data_format or keras.config.image_data_format()
         self.data_format = _checks.one_of(
             data_format, ("channels_first", "channels_last"), name="data_format"
         )
-        self.initial_p = float(p)
-        self.epsilon = float(epsilon)
         self.keepdims = bool(keepdims)
         self.input_spec = keras.layers.InputSpec(ndim=self._rank)
         first = 1 if self.data_format == "channels_last" else 2
         self._axes = tuple(range(first, first + self._rank - 2))
 
-    def build(self, input_shape):
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
         """Make the weight p, a scalar."""
         self.p = self.add_weight(
             shape=(),
@@ -168,7 +177,7 @@ class _GeneralizedMeanPooling(keras.layers.Layer):
             name="p",
         )
 
-    def call(self, inputs):
+    def call(self, inputs: Tensor) -> Tensor:
         """Pool the positions of each channel."""
         # mean(x^p)^(1/p) in logarithms, where a large power neither overflows nor underflows. The largest
         # term cancels out, and so does its gradient.
@@ -179,14 +188,14 @@ class _GeneralizedMeanPooling(keras.layers.Layer):
         pooled = ops.exp((top + ops.log(mean)) / p)
         return pooled if self.keepdims else ops.squeeze(pooled, axis=self._axes)
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
         """The input's shape without its positions, or with 1 for each if ``keepdims``."""
         shape = [1 if axis in self._axes else size for axis, size in enumerate(input_shape)]
         if self.keepdims:
             return tuple(shape)
         return tuple(size for axis, size in enumerate(shape) if axis not in self._axes)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         """The options, so that a saved model can be loaded."""
         return {
             **super().get_config(),
@@ -209,7 +218,7 @@ class GeneralizedMeanPooling2D(_GeneralizedMeanPooling):
     Args:
         p: The power to start from, at least 1.
         epsilon: The least value an activation counts as, above 0.
-        data_format: ``channels_last`` or ``channels_first``; that of ``keras.json`` when left out.
+        data_format: ``channels_last`` or ``channels_first``; None for that of ``keras.json``.
         keepdims: Whether the pooled axes stay, with length 1.
         **kwargs: ``name`` and the like, of ``keras.layers.Layer``: ``trainable=False`` keeps p as it is,
             ``dtype`` is float32 unless given.
@@ -238,7 +247,7 @@ class GeneralizedMeanPooling1D(_GeneralizedMeanPooling):
     Args:
         p: The power to start from, at least 1.
         epsilon: The least value an activation counts as, above 0.
-        data_format: ``channels_last`` or ``channels_first``; that of ``keras.json`` when left out.
+        data_format: ``channels_last`` or ``channels_first``; None for that of ``keras.json``.
         keepdims: Whether the pooled axis stays, with length 1.
         **kwargs: ``name`` and the like, of ``keras.layers.Layer``: ``trainable=False`` keeps p as it is,
             ``dtype`` is float32 unless given.

@@ -11,30 +11,47 @@ normalizes by each replica's part unless ``synchronized=True``. Over several wor
 loop in place of ``fit``.
 """
 
-from simnb.losses.batch_all_triplet import BatchAllTripletLoss, batch_all_triplet_loss
-from simnb.losses.circle import CircleLoss, circle_loss
-from simnb.losses.contrastive import ContrastiveLoss, contrastive_loss
-from simnb.losses.cross_batch_memory import CrossBatchMemory
-from simnb.losses.lifted_structure import LiftedStructureLoss, lifted_structure_loss
-from simnb.losses.multi_similarity import MultiSimilarityLoss, multi_similarity_loss
-from simnb.losses.multiple_negatives_ranking import (
+from simnb.losses.contrastive import (
     MultipleNegativesRankingLoss,
+    NTXentLoss,
+    SoftNearestNeighborLoss,
+    SupervisedContrastiveLoss,
     multiple_negatives_ranking_loss,
+    nt_xent_loss,
+    soft_nearest_neighbor_loss,
+    supervised_contrastive_loss,
 )
-from simnb.losses.nt_xent import NTXentLoss, nt_xent_loss
-from simnb.losses.pn import PNLoss, pn_loss
-from simnb.losses.proxies import ProxyAnchorLoss, ProxyNCALoss, proxy_anchor_loss, proxy_nca_loss
-from simnb.losses.proxy_softmax import (
+from simnb.losses.cross_batch_memory import CrossBatchMemory
+from simnb.losses.pairwise import (
+    CircleLoss,
+    ContrastiveLoss,
+    LiftedStructureLoss,
+    MultiSimilarityLoss,
+    circle_loss,
+    contrastive_loss,
+    lifted_structure_loss,
+    multi_similarity_loss,
+)
+from simnb.losses.proxies import (
     ArcFaceLoss,
     CosFaceLoss,
     NormalizedSoftmaxLoss,
+    ProxyAnchorLoss,
+    ProxyNCALoss,
     arcface_loss,
     cosface_loss,
     normalized_softmax_loss,
+    proxy_anchor_loss,
+    proxy_nca_loss,
 )
-from simnb.losses.soft_nearest_neighbor import SoftNearestNeighborLoss, soft_nearest_neighbor_loss
-from simnb.losses.supervised_contrastive import SupervisedContrastiveLoss, supervised_contrastive_loss
-from simnb.losses.triplet import TripletLoss, triplet_loss
+from simnb.losses.triplet import (
+    BatchAllTripletLoss,
+    PNLoss,
+    TripletLoss,
+    batch_all_triplet_loss,
+    pn_loss,
+    triplet_loss,
+)
 
 __all__ = [
     "TripletLoss",

@@ -6,6 +6,7 @@ import numpy as np
 
 from simnb import _checks, _replicas
 from simnb._keras import keras, ops
+from simnb._types import Tensor
 from simnb.distances import DISTANCES, pairwise
 
 # Stands for infinity where arithmetic goes on: finite, so that gradients stay finite.
@@ -18,13 +19,12 @@ class PairLoss(keras.losses.Loss):
     Under ``tf.distribute`` it sees the pairs of the whole batch, on every replica.
     """
 
-    def __init__(self, function, options, *, name, reduction, dtype):
-        """Keep the function and the options it is called with."""
-        super().__init__(name=name, reduction=reduction, dtype=full_precision(dtype))
+    def __init__(self, function, options, *, name=None, dtype=None, **kwargs):
+        super().__init__(name=name or function.__name__, dtype=full_precision(dtype), **kwargs)
         self._function = function
         self._options = options
 
-    def __call__(self, y_true, y_pred, sample_weight=None):
+    def __call__(self, y_true: Tensor, y_pred: Tensor, sample_weight: Tensor | None = None) -> Tensor:
         """Loss of the batch, reduced: of the whole batch, on each of several replicas."""
         _replicas.check()
         labels, rows = check(_replicas.labels(y_true), y_pred)
@@ -36,11 +36,11 @@ class PairLoss(keras.losses.Loss):
         loss = super().__call__(ops.argmax(same, axis=1), embeddings, sample_weight)
         return _replicas.share(loss, rows, reduction=self.reduction)
 
-    def call(self, y_true, y_pred):
+    def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         """Loss of each anchor, shape [batch]."""
         return self._function(y_true, y_pred, **self._options)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, typing.Any]:
         """The options, so that a saved model can be loaded."""
         return {**super().get_config(), **self._options}
 
@@ -189,17 +189,3 @@ def cross_entropy(scores, negatives):
     The cross-entropy of telling the pair from the negatives of its anchor: shape [batch, batch].
     """
     return ops.softplus(log_sum_exp(scores, negatives)[:, None] - scores)
-
-
-def above_zero(value, *, name):
-    """Return ``value`` if it is above 0, or raise ValueError."""
-    if not value > 0:
-        raise ValueError(f"{name} must be above 0, got {value}")
-    return value
-
-
-def at_least_zero(value, *, name):
-    """Return ``value`` if it is at least 0, or raise ValueError."""
-    if not value >= 0:
-        raise ValueError(f"{name} must be at least 0, got {value}")
-    return value

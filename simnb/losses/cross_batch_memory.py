@@ -1,11 +1,14 @@
 """Cross-batch memory: a loss over pairs that compares a batch with the batches before it as well."""
 
+from typing import Any
+
 from simnb import _checks, _replicas
 from simnb._keras import keras, ops
+from simnb._types import KerasObject, Tensor
 from simnb.losses import _pairs
-from simnb.losses.lifted_structure import LiftedStructureLoss
-from simnb.losses.multiple_negatives_ranking import MultipleNegativesRankingLoss
-from simnb.losses.pn import PNLoss
+from simnb.losses.contrastive import MultipleNegativesRankingLoss
+from simnb.losses.pairwise import LiftedStructureLoss
+from simnb.losses.triplet import PNLoss
 
 # They look at rows of examples that are no anchors, and so need the distances of all to all.
 ALL_TO_ALL = (LiftedStructureLoss, MultipleNegativesRankingLoss, PNLoss)
@@ -48,15 +51,16 @@ class CrossBatchMemory(keras.losses.Loss):
         Wang et al., Cross-Batch Memory for Embedding Learning, CVPR 2020. https://arxiv.org/abs/1912.06798
     """
 
-    def __init__(self, loss, size, dim, *, start=0, name="cross_batch_memory"):
-        """Make an empty memory."""
+    def __init__(
+        self, loss: KerasObject, size: int, dim: int, *, start: int = 0, name: str = "cross_batch_memory"
+    ) -> None:
         if not isinstance(loss, _pairs.PairLoss):
             raise ValueError(f"loss must be a loss over pairs of simnb.losses, got {loss!r}")
         super().__init__(name=name, reduction=loss.reduction, dtype=loss.dtype)
         self.loss = loss
         self.memory = EmbeddingMemory(size, dim, start=start)
 
-    def __call__(self, y_true, y_pred, sample_weight=None):
+    def __call__(self, y_true: Tensor, y_pred: Tensor, sample_weight: Tensor | None = None) -> Tensor:
         """Loss of the batch, reduced; the batch is remembered once the gradient is taken."""
         if keras.backend.backend() == "jax":
             raise ValueError(
@@ -66,7 +70,9 @@ class CrossBatchMemory(keras.losses.Loss):
             )
         return self._compute(y_true, y_pred, sample_weight, remember="with gradient")
 
-    def compute_loss(self, y_true, y_pred, sample_weight=None, *, training):
+    def compute_loss(
+        self, y_true: Tensor, y_pred: Tensor, sample_weight: Tensor | None = None, *, training: bool
+    ) -> Tensor:
         """Loss of the batch, reduced, where it is known whether the model is being trained.
 
         It is for models that override ``compute_loss`` and for loops of your own.
@@ -85,7 +91,7 @@ class CrossBatchMemory(keras.losses.Loss):
         """
         return self._compute(y_true, y_pred, sample_weight, remember="now" if training else None)
 
-    def call(self, y_true, y_pred):
+    def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         """Loss of each anchor, shape [batch], from the batch followed by the memory."""
         size = self.memory.size
         if isinstance(self.loss, ALL_TO_ALL):
@@ -131,7 +137,7 @@ class CrossBatchMemory(keras.losses.Loss):
         embeddings = ops.concatenate([embeddings, ops.convert_to_tensor(memory.embeddings)], axis=0)
         return ops.where(held, classes, float("nan")), embeddings
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         """The options, so that a saved model can be loaded."""
         return {
             "loss": keras.losses.serialize(self.loss),
@@ -142,7 +148,7 @@ class CrossBatchMemory(keras.losses.Loss):
         }
 
     @classmethod
-    def from_config(cls, config):
+    def from_config(cls, config: dict[str, Any]) -> "CrossBatchMemory":
         """Make the loss that ``get_config`` describes; its memory is empty."""
         return cls(**{**config, "loss": keras.losses.deserialize(config["loss"])})
 
@@ -168,8 +174,7 @@ class EmbeddingMemory(keras.layers.Layer):
         ValueError: If size or dim is below 1 or start below 0.
     """
 
-    def __init__(self, size, dim, *, start=0):
-        """Make the weights."""
+    def __init__(self, size: int, dim: int, *, start: int = 0) -> None:
         super().__init__(dtype="float32", name="embedding_memory")
         self.size = _checks.positive_int(size, name="size")
         self.dim = _checks.positive_int(dim, name="dim")
@@ -192,7 +197,7 @@ class EmbeddingMemory(keras.layers.Layer):
             aggregation="only_first_replica",
         )
 
-    def enqueue(self, labels, embeddings):
+    def enqueue(self, labels: Tensor, embeddings: Tensor) -> None:
         """Take a batch in at the end; as many go out at the beginning.
 
         Args:
@@ -208,7 +213,7 @@ class EmbeddingMemory(keras.layers.Layer):
         self._push(self.held, held)
         self.steps.assign(self.steps + 1)
 
-    def enqueue_with_gradient(self, labels, embeddings):
+    def enqueue_with_gradient(self, labels: Tensor, embeddings: Tensor) -> Tensor:
         """The same embeddings; ``enqueue`` is called when a gradient comes back through them.
 
         Keras does not tell a loss whether it trains or evaluates. Taking the gradient is the difference.
@@ -225,12 +230,12 @@ class EmbeddingMemory(keras.layers.Layer):
 
         return remembered(embeddings)
 
-    def clear(self):
+    def clear(self) -> None:
         """Forget everything, as before the first step of another training."""
         for weight in self.weights:
             weight.assign(ops.zeros(weight.shape, dtype=weight.dtype))
 
-    def load_own_variables(self, store):
+    def load_own_variables(self, store: Any) -> None:
         """Read the weights; a file that was saved without them leaves the memory as it is."""
         if len(store.keys()) > 0:
             super().load_own_variables(store)

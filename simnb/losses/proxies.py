@@ -1,11 +1,198 @@
-"""Pulling embeddings to the proxy of their class and pushing them off the others: Proxy-NCA, Proxy-Anchor."""
+"""Losses over similarities to proxies: softmax with and without a margin, Proxy-NCA and Proxy-Anchor."""
 
-from simnb import _replicas
+import math
+from typing import Any
+
+from simnb import _checks, _replicas
 from simnb._keras import keras, ops
-from simnb.losses import _pairs, _proxies
+from simnb._types import Tensor
+from simnb.losses import _pairs
 
 
-def proxy_nca_loss(labels, similarities, *, scale=1.0, own_in_denominator=True):
+class ProxyLoss(keras.losses.Loss):
+    """A Keras loss around a function ``(labels, similarities, **options) -> [batch]``: any proxy loss.
+
+    Its ``y_pred`` are similarities as ``simnb.layers.Proxies`` gives them, shape [batch, num_classes], and
+    its ``y_true`` are integer labels, each the position of a proxy, shape [batch] or [batch, 1].
+    """
+
+    def __init__(self, function, options, *, name=None, dtype=None, **kwargs):
+        super().__init__(name=name or function.__name__, dtype=_pairs.full_precision(dtype), **kwargs)
+        self._function = function
+        self._options = options
+
+    def __call__(self, y_true: Tensor, y_pred: Tensor, sample_weight: Tensor | None = None) -> Tensor:
+        """Loss of the batch, reduced: of the whole batch, on each of several replicas."""
+        # Checked first: Keras casts y_true to float32, which holds the positions of proxies but not
+        # every integer.
+        _replicas.check()
+        labels, rows = _check(_replicas.labels(y_true), y_pred)
+        (sample_weight,) = _replicas.gather(sample_weight)
+        loss = super().__call__(labels, rows, sample_weight)
+        return _replicas.share(loss, rows, reduction=self.reduction)
+
+    def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
+        """Loss of each example of the batch, shape [batch]: of all replicas, where there are several."""
+        # One number an example is gathered, rather than as many as there are proxies.
+        (values,) = _replicas.gather(self._of_rows(y_true, y_pred))
+        return values
+
+    def _of_rows(self, labels, similarities):
+        return self._function(ops.cast(labels, "int32"), similarities, **self._options)
+
+    def get_config(self) -> dict[str, Any]:
+        """The options, so that a saved model can be loaded."""
+        return {**super().get_config(), **self._options}
+
+
+def normalized_softmax_loss(
+    labels: Tensor, similarities: Tensor, *, temperature: float = 0.05, label_smoothing: float = 0.0
+) -> Tensor:
+    """Normalized softmax loss of each example: the cross entropy of ``similarities / temperature``.
+
+    Args:
+        labels: Class of each example, the position of its proxy, shape [batch].
+        similarities: Cosine similarities to the proxies, shape [batch, num_classes]; computed in float32.
+        temperature: What similarities are divided by, above 0; the lower, the harder.
+        label_smoothing: Share of the target that is spread evenly over all classes, 0 up to but not
+            including 1.
+
+    Returns:
+        Loss of each example, shape [batch]; NaN where a similarity is NaN.
+
+    Raises:
+        ValueError: If a shape is wrong, the lengths differ or a label is no integer or has no proxy. While
+            a graph is traced labels have no values; the loss of one without a proxy is NaN then.
+
+    References:
+        Wang et al., NormFace, ACM Multimedia 2017. https://arxiv.org/abs/1704.06369
+        Zhai and Wu, Classification is a Strong Baseline for Deep Metric Learning, BMVC 2019.
+        https://arxiv.org/abs/1811.12649
+    """
+    labels, similarities = _check(labels, similarities)
+    own = _own_proxy(labels, similarities)
+    return _cross_entropy(similarities / temperature, own, label_smoothing=label_smoothing)
+
+
+def arcface_loss(labels: Tensor, similarities: Tensor, *, margin: float = 0.5, scale: float = 64.0) -> Tensor:
+    """ArcFace loss of each example: the cross entropy of ``scale * S``, S to the own proxy made smaller.
+
+    With theta the angle to the own proxy, ``S = cos(theta)`` becomes ``cos(theta + margin)``. That would
+    grow again where theta + margin is above pi; there it is ``cos(theta) - margin * sin(margin)``, as in
+    the authors' code.
+
+    Args:
+        labels: Class of each example, the position of its proxy, shape [batch].
+        similarities: Cosine similarities to the proxies, shape [batch, num_classes]; computed in float32.
+        margin: Angle, in radians, added to that to the own proxy: at least 0 and below pi.
+        scale: What similarities are multiplied by, above 0.
+
+    Returns:
+        Loss of each example, shape [batch]; NaN where a similarity is NaN. At a similarity of exactly 1 or
+        -1, where the slope is infinite, the gradient is that of ``cos(margin) * S``.
+
+    Raises:
+        ValueError: If a shape is wrong, the lengths differ or a label is no integer or has no proxy. While
+            a graph is traced labels have no values; the loss of one without a proxy is NaN then.
+
+    References:
+        Deng et al., ArcFace: Additive Angular Margin Loss for Deep Face Recognition, CVPR 2019.
+        https://arxiv.org/abs/1801.07698
+    """
+    labels, similarities = _check(labels, similarities)
+    own = _own_proxy(labels, similarities)
+    turned = similarities * math.cos(margin) - _sine(similarities) * math.sin(margin)
+    beyond = similarities - margin * math.sin(margin)
+    turned = ops.where(similarities > math.cos(math.pi - margin), turned, beyond)
+    return _cross_entropy(scale * ops.where(own, turned, similarities), own)
+
+
+def cosface_loss(
+    labels: Tensor, similarities: Tensor, *, margin: float = 0.35, scale: float = 64.0
+) -> Tensor:
+    """CosFace loss of each example: the cross entropy of ``scale * S``, S to the own proxy less a margin.
+
+    Args:
+        labels: Class of each example, the position of its proxy, shape [batch].
+        similarities: Cosine similarities to the proxies, shape [batch, num_classes]; computed in float32.
+        margin: What the similarity to the own proxy is lowered by, at least 0.
+        scale: What similarities are multiplied by, above 0.
+
+    Returns:
+        Loss of each example, shape [batch]; NaN where a similarity is NaN.
+
+    Raises:
+        ValueError: If a shape is wrong, the lengths differ or a label is no integer or has no proxy. While
+            a graph is traced labels have no values; the loss of one without a proxy is NaN then.
+
+    References:
+        Wang et al., CosFace: Large Margin Cosine Loss for Deep Face Recognition, CVPR 2018.
+        https://arxiv.org/abs/1801.09414
+    """
+    labels, similarities = _check(labels, similarities)
+    own = _own_proxy(labels, similarities)
+    return _cross_entropy(scale * ops.where(own, similarities - margin, similarities), own)
+
+
+def _sine(cosine):
+    squared = 1.0 - cosine * cosine
+    positive = squared > 0.0
+    # The inner where keeps the gradient of sqrt finite at 0.
+    return ops.where(positive, ops.sqrt(ops.where(positive, squared, 1.0)), 0.0)
+
+
+@keras.saving.register_keras_serializable(package="simnb")
+class NormalizedSoftmaxLoss(ProxyLoss):
+    """``normalized_softmax_loss`` for ``model.compile(loss=...)``, averaged over the batch.
+
+    Args:
+        temperature: What similarities are divided by.
+        label_smoothing: Share of the target that is spread evenly over all classes.
+        **kwargs: ``name``, ``reduction`` and ``dtype``, of ``keras.losses.Loss``.
+    """
+
+    def __init__(self, *, temperature: float = 0.05, label_smoothing: float = 0.0, **kwargs: Any) -> None:
+        temperature = _checks.number(temperature, name="temperature", above=0)
+        label_smoothing = _checks.number(label_smoothing, name="label_smoothing", at_least=0, below=1)
+        options = {"temperature": temperature, "label_smoothing": label_smoothing}
+        super().__init__(normalized_softmax_loss, options, **kwargs)
+
+
+@keras.saving.register_keras_serializable(package="simnb")
+class ArcFaceLoss(ProxyLoss):
+    """``arcface_loss`` for ``model.compile(loss=...)``, averaged over the batch.
+
+    Args:
+        margin: Angle, in radians, added to that to the own proxy.
+        scale: What similarities are multiplied by.
+        **kwargs: ``name``, ``reduction`` and ``dtype``, of ``keras.losses.Loss``.
+    """
+
+    def __init__(self, *, margin: float = 0.5, scale: float = 64.0, **kwargs: Any) -> None:
+        margin = _checks.number(margin, name="margin", at_least=0, below=math.pi, hint="; it is in radians")
+        options = {"margin": margin, "scale": _checks.number(scale, name="scale", above=0)}
+        super().__init__(arcface_loss, options, **kwargs)
+
+
+@keras.saving.register_keras_serializable(package="simnb")
+class CosFaceLoss(ProxyLoss):
+    """``cosface_loss`` for ``model.compile(loss=...)``, averaged over the batch.
+
+    Args:
+        margin: What the similarity to the own proxy is lowered by.
+        scale: What similarities are multiplied by.
+        **kwargs: ``name``, ``reduction`` and ``dtype``, of ``keras.losses.Loss``.
+    """
+
+    def __init__(self, *, margin: float = 0.35, scale: float = 64.0, **kwargs: Any) -> None:
+        margin = _checks.number(margin, name="margin", at_least=0)
+        options = {"margin": margin, "scale": _checks.number(scale, name="scale", above=0)}
+        super().__init__(cosface_loss, options, **kwargs)
+
+
+def proxy_nca_loss(
+    labels: Tensor, similarities: Tensor, *, scale: float = 1.0, own_in_denominator: bool = True
+) -> Tensor:
     """Proxy-NCA loss of each example.
 
     With d the squared Euclidean distance of an embedding and a proxy of unit norm, ``2 - 2 S``, it is
@@ -32,18 +219,20 @@ def proxy_nca_loss(labels, similarities, *, scale=1.0, own_in_denominator=True):
         Movshovitz-Attias et al., No Fuss Distance Metric Learning using Proxies, ICCV 2017, equation 4.
         https://arxiv.org/abs/1703.07464
     """
-    labels, similarities = _proxies.check(labels, similarities)
-    own = _proxies.own_proxy(labels, similarities)
+    labels, similarities = _check(labels, similarities)
+    own = _own_proxy(labels, similarities)
     logits = -scale * (2.0 - 2.0 * similarities)
     if own_in_denominator:
-        return _proxies.cross_entropy(logits, own)
+        return _cross_entropy(logits, own)
     if similarities.shape[1] < 2:
         raise ValueError("similarities must be to at least 2 proxies to leave the own one out, got 1")
     others = ops.logsumexp(ops.where(own, -_pairs.FAR, logits), axis=1)
-    return _proxies.nan_without_proxy(others - ops.sum(ops.where(own, logits, 0.0), axis=1), own)
+    return _nan_without_proxy(others - ops.sum(ops.where(own, logits, 0.0), axis=1), own)
 
 
-def proxy_anchor_loss(labels, similarities, *, margin=0.1, alpha=32.0):
+def proxy_anchor_loss(
+    labels: Tensor, similarities: Tensor, *, margin: float = 0.1, alpha: float = 32.0
+) -> Tensor:
     """Proxy-Anchor loss of a batch, as shares of its examples.
 
     It is a loss of the batch: with P the proxies, P+ those with an example in the batch, and X+ and X- the
@@ -71,8 +260,8 @@ def proxy_anchor_loss(labels, similarities, *, margin=0.1, alpha=32.0):
         Kim et al., Proxy Anchor Loss for Deep Metric Learning, CVPR 2020, equation 4.
         https://arxiv.org/abs/2003.13911
     """
-    labels, similarities = _proxies.check(labels, similarities)
-    own = _proxies.own_proxy(labels, similarities)
+    labels, similarities = _check(labels, similarities)
+    own = _own_proxy(labels, similarities)
     by_proxy, positives = ops.transpose(similarities), ops.transpose(own)
     pull = _pairs.log1p_sum_exp(-alpha * (by_proxy - margin), positives)
     push = _pairs.log1p_sum_exp(alpha * (by_proxy + margin), ops.logical_not(positives))
@@ -82,39 +271,27 @@ def proxy_anchor_loss(labels, similarities, *, margin=0.1, alpha=32.0):
     batch = ops.cast(ops.shape(similarities)[0], "float32")
     shares = pull / ops.maximum(num_positives, 1.0) * batch / ops.maximum(present, 1.0)
     pulled = ops.sum(ops.where(own, shares[None, :], 0.0), axis=1)
-    return _proxies.nan_without_proxy(pulled + ops.mean(push), own)
+    return _nan_without_proxy(pulled + ops.mean(push), own)
 
 
 @keras.saving.register_keras_serializable(package="simnb")
-class ProxyNCALoss(_proxies.ProxyLoss):
+class ProxyNCALoss(ProxyLoss):
     """``proxy_nca_loss`` for ``model.compile(loss=...)``, averaged over the batch.
 
     Args:
         scale: What squared distances are multiplied by.
         own_in_denominator: Whether the sum holds the own proxy; False is the paper's formula.
-        name: Name of the loss.
-        reduction: As in ``keras.losses.Loss``.
-        dtype: float32, or float64; it computes in float32.
+        **kwargs: ``name``, ``reduction`` and ``dtype``, of ``keras.losses.Loss``.
     """
 
-    def __init__(
-        self,
-        *,
-        scale=1.0,
-        own_in_denominator=True,
-        name="proxy_nca_loss",
-        reduction="sum_over_batch_size",
-        dtype=None,
-    ):
-        """Check the options."""
-        if not scale > 0:
-            raise ValueError(f"scale must be above 0, got {scale}")
+    def __init__(self, *, scale: float = 1.0, own_in_denominator: bool = True, **kwargs: Any) -> None:
+        scale = _checks.number(scale, name="scale", above=0)
         options = {"scale": scale, "own_in_denominator": bool(own_in_denominator)}
-        super().__init__(proxy_nca_loss, options, name=name, reduction=reduction, dtype=dtype)
+        super().__init__(proxy_nca_loss, options, **kwargs)
 
 
 @keras.saving.register_keras_serializable(package="simnb")
-class ProxyAnchorLoss(_proxies.ProxyLoss):
+class ProxyAnchorLoss(ProxyLoss):
     """``proxy_anchor_loss`` for ``model.compile(loss=...)``; the default reduction gives the paper's value.
 
     Sample weights multiply the shares of the examples, which the paper does not have.
@@ -122,29 +299,88 @@ class ProxyAnchorLoss(_proxies.ProxyLoss):
     Args:
         margin: Similarities to the own proxy ought to lie above it, and others below its negative.
         alpha: What similarities are multiplied by.
-        name: Name of the loss.
-        reduction: As in ``keras.losses.Loss``; ``sum`` is the paper's value times the size of the batch.
-        dtype: float32, or float64; it computes in float32.
+        **kwargs: ``name``, ``reduction`` and ``dtype``, of ``keras.losses.Loss``; the reduction ``sum`` gives
+            the paper's value times the size of the batch.
     """
 
-    def __init__(
-        self,
-        *,
-        margin=0.1,
-        alpha=32.0,
-        name="proxy_anchor_loss",
-        reduction="sum_over_batch_size",
-        dtype=None,
-    ):
-        """Check the options."""
-        if not margin >= 0:
-            raise ValueError(f"margin must be at least 0, got {margin}")
-        if not alpha > 0:
-            raise ValueError(f"alpha must be above 0, got {alpha}")
+    def __init__(self, *, margin: float = 0.1, alpha: float = 32.0, **kwargs: Any) -> None:
+        margin = _checks.number(margin, name="margin", at_least=0)
+        alpha = _checks.number(alpha, name="alpha", above=0)
         options = {"margin": margin, "alpha": alpha}
-        super().__init__(proxy_anchor_loss, options, name=name, reduction=reduction, dtype=dtype)
+        super().__init__(proxy_anchor_loss, options, **kwargs)
 
-    def call(self, y_true, y_pred):
+    def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         """Share of each example of the batch, shape [batch]: of all replicas, where there are several."""
         # Every share depends on the whole batch.
         return self._of_rows(*_replicas.gather(y_true, y_pred))
+
+
+def _check(labels, similarities):
+    """Return positions of proxies [batch] int32 and float32 similarities, or raise ValueError.
+
+    Where the labels have no values yet, because a graph is traced, those that are no position become -1.
+    """
+    similarities = ops.convert_to_tensor(similarities)
+    if len(similarities.shape) != 2 or similarities.shape[1] is None:
+        raise ValueError(
+            f"similarities must have shape [batch, num_classes], got {tuple(similarities.shape)}; "
+            "simnb.layers.Proxies makes them from embeddings"
+        )
+    num_classes = similarities.shape[1]
+    if num_classes > 2**24:
+        raise ValueError(f"similarities must be to at most 2**24 proxies, got {num_classes}")
+    labels = _positions(labels, num_classes)
+    if None not in (labels.shape[0], similarities.shape[0]) and labels.shape[0] != similarities.shape[0]:
+        raise ValueError(
+            "labels and similarities must have the same length, "
+            f"got {labels.shape[0]} and {similarities.shape[0]}"
+        )
+    return labels, ops.cast(similarities, "float32")
+
+
+def _own_proxy(labels, similarities):
+    """True where a similarity is the one to the proxy of the example's own class: [batch, num_classes]."""
+    return ops.equal(labels[:, None], ops.arange(similarities.shape[1], dtype="int32")[None, :])
+
+
+def _cross_entropy(logits, own, *, label_smoothing=0.0):
+    """Cross entropy of the softmax of logits [batch, num_classes]: shape [batch].
+
+    The share ``label_smoothing`` of the target is spread evenly over all classes.
+    """
+    target = ops.sum(ops.where(own, logits, 0.0), axis=1)
+    if label_smoothing:
+        target = (1.0 - label_smoothing) * target + label_smoothing * ops.mean(logits, axis=1)
+    return _nan_without_proxy(ops.logsumexp(logits, axis=1) - target, own)
+
+
+def _nan_without_proxy(loss, own):
+    """The loss [batch], NaN for a label that no proxy stands for: a graph cannot raise an error."""
+    return ops.where(ops.any(own, axis=1), loss, float("nan"))
+
+
+def _positions(labels, num_classes):
+    values = _pairs.array_or_none(labels)
+    labels = ops.convert_to_tensor(labels if values is None else values)
+    if len(labels.shape) == 2 and labels.shape[1] == 1:
+        labels = labels[:, 0]
+    if len(labels.shape) != 1:
+        raise ValueError(
+            f"labels must be integer classes of shape [batch], got {tuple(labels.shape)}; "
+            f"{_checks.one_label_hint(values)}"
+        )
+    dtype = keras.backend.standardize_dtype(labels.dtype)
+    if not dtype.startswith(("int", "uint")):
+        raise ValueError(f"labels must be integers, the positions of proxies, got dtype {dtype}")
+    if dtype in ("int8", "uint8", "int16", "uint16"):  # too narrow to be compared with num_classes
+        labels = ops.cast(labels, "int32")
+    inside = ops.logical_and(labels >= 0, labels < num_classes)
+    if values is not None and values.size:
+        _check_range(values, num_classes)
+    return ops.where(inside, ops.cast(labels, "int32"), -1)
+
+
+def _check_range(values, num_classes):
+    outside = values[(values < 0) | (values >= num_classes)]
+    if outside.size:
+        raise ValueError(f"labels must be 0 to {num_classes - 1}, one a proxy, got {outside.flat[0]}")

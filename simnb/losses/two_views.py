@@ -4,11 +4,12 @@ They have no negatives, and so no use for labels. ``simnb.losses.nt_xent_loss`` 
 """
 
 from simnb._keras import ops
+from simnb._types import Tensor
 
 __all__ = ["simsiam_loss", "barlow_twins_loss", "vicreg_loss"]
 
 
-def simsiam_loss(projections, predictions):
+def simsiam_loss(projections: Tensor, predictions: Tensor) -> Tensor:
     """Negative cosine similarity of a view's prediction to the other's projection, which gets no gradient.
 
     Without the predictor and the stopped gradient everything would collapse onto one point.
@@ -29,7 +30,9 @@ def simsiam_loss(projections, predictions):
     return -ops.sum(fixed * ops.normalize(predictions, axis=1), axis=1)
 
 
-def barlow_twins_loss(one, other, *, off_diagonal=5e-3, epsilon=1e-12):
+def barlow_twins_loss(
+    one: Tensor, other: Tensor, *, off_diagonal: float = 5e-3, epsilon: float = 1e-12
+) -> Tensor:
     """How far the correlation of the two views' columns is from the identity.
 
     Args:
@@ -55,7 +58,15 @@ def barlow_twins_loss(one, other, *, off_diagonal=5e-3, epsilon=1e-12):
     return diagonal + off_diagonal * (ops.sum(squared) - diagonal)
 
 
-def vicreg_loss(one, other, *, invariance=25.0, variance=25.0, covariance=1.0, epsilon=1e-4):
+def vicreg_loss(
+    one: Tensor,
+    other: Tensor,
+    *,
+    invariance: float = 25.0,
+    variance: float = 25.0,
+    covariance: float = 1.0,
+    epsilon: float = 1e-4,
+) -> Tensor:
     """The two views are to be near, every column is to vary, and no two columns are to vary together.
 
     Args:

@@ -10,7 +10,15 @@ from simnb.models.backbone import Backbone
 __all__ = ["check_pixels"]
 
 #: What leaves the range of pixels as it is, by the names of Keras's layers and operations.
-_KEEPS_RANGE = ("InputLayer", "Flip", "Resizing", "CenterCrop", "ZeroPadding2D", "Cropping2D", "RandomFlip")
+_KEEPS_RANGE: tuple[str, ...] = (
+    "InputLayer",
+    "Flip",
+    "Resizing",
+    "CenterCrop",
+    "ZeroPadding2D",
+    "Cropping2D",
+    "RandomFlip",
+)
 _KEEPS_RANGE += ("RandomCrop", "RandomRotation", "RandomTranslation", "RandomZoom", "RandomContrast")
 
 

@@ -1,7 +1,10 @@
 """Embedders over the networks of ``keras.applications``, and which of their layers train."""
 
+from typing import Any
+
 from simnb import _checks
 from simnb._keras import keras
+from simnb._types import AnyPath, KerasObject, Tensor
 from simnb.layers import GeneralizedMeanPooling2D, MetricEmbedding
 from simnb.models import _applications
 
@@ -26,41 +29,40 @@ class Backbone(keras.layers.Layer):
         That of the network.
     """
 
-    def __init__(self, network, **kwargs):
-        """Keep the network."""
+    def __init__(self, network: KerasObject, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.network = network
 
-    def call(self, inputs, training=None):
+    def call(self, inputs: Tensor, training: bool | None = None) -> Tensor:
         """Apply the network."""
         return self.network(inputs, training=training if self.trainable else False)
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
         """The shape of the network's output."""
         return self.network.compute_output_shape(input_shape)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         """The network, so that a saved model can be loaded."""
         return {**super().get_config(), "network": keras.saving.serialize_keras_object(self.network)}
 
     @classmethod
-    def from_config(cls, config):
+    def from_config(cls, config: dict[str, Any]) -> KerasObject:
         """Make the layer of a config, with new weights."""
         network = keras.saving.deserialize_keras_object(config["network"])
         return super().from_config({**config, "network": network})
 
 
 def backbone(
-    name="EfficientNetB0",
+    name: str = "EfficientNetB0",
     *,
-    input_shape=(224, 224, 3),
-    embedding_size=128,
-    weights=None,
-    trainable=None,
-    pooling="gem",
-    preprocess=True,
-    seed=0,
-):
+    input_shape: tuple[int, int, int] = (224, 224, 3),
+    embedding_size: int = 128,
+    weights: AnyPath | None = None,
+    trainable: str | int | None = None,
+    pooling: str = "gem",
+    preprocess: bool = True,
+    seed: int = 0,
+) -> KerasObject:
     """An embedder over any network of ``keras.applications``, preprocessing included.
 
     Pixels are preprocessed as the network expects, its map of features is pooled, and a ``MetricEmbedding``
@@ -70,13 +72,13 @@ def backbone(
     ``set_trainable`` the last layers and train on at a much lower learning rate.
 
     Args:
-        name: Of the network, such as ``ResNet50``, ``MobileNetV3Small`` or ``ConvNeXtTiny``; upper and lower
-            case are the same.
+        name: Name of the network, such as ``ResNet50``, ``MobileNetV3Small`` or ``ConvNeXtTiny``; upper and
+            lower case are the same.
         input_shape: Height, width and 3 channels, RGB; pixels from 0 to 255, integers or floats.
         embedding_size: Length of the embedding.
-        weights: Of the network: None for random ones, ``imagenet`` to download those of Keras, or the path
-            of a file of weights without classifier, such as ``network.save_weights`` writes.
-        trainable: What trains beside pooling and embedding, as in ``set_trainable``; when left out, ``all``
+        weights: Weights of the network: None for random ones, ``imagenet`` to download those of Keras, or
+            the path of a file of weights without classifier, such as ``network.save_weights`` writes.
+        trainable: What trains beside pooling and embedding, as in ``set_trainable``; None for ``all``
             over random weights and ``head`` over others.
         pooling: ``gem`` (generalized mean, with a trained exponent), ``average`` or ``max``. ``gem`` counts
             features below 0 as 0; about half of a ConvNeXt's are: take ``average`` there.
@@ -117,7 +119,7 @@ def backbone(
     return model
 
 
-def set_trainable(model, trainable):
+def set_trainable(model: KerasObject, trainable: str | int) -> None:
     """Choose what trains in an embedder of ``backbone``; pooling and embedding always do.
 
     A frozen layer keeps its weights and, where it is batch normalization, its moving statistics, which it

@@ -1,16 +1,22 @@
-"""Embeds images with any embedder."""
+"""Embeds images with any embedder, and with their mirror images."""
+
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from simnb import _checks
-from simnb._keras import keras
+from simnb._keras import keras, ops
 from simnb._terminal import progress_bar
+from simnb._types import KerasObject
 from simnb.models._pixels import check_pixels
 
-__all__ = ["check_output", "embed"]
+__all__ = ["check_output", "embed", "mirrored"]
 
 
-def embed(model, images, *, batch_size=64, progress=True):
+def embed(
+    model: KerasObject, images: Any, *, batch_size: int = 64, progress: bool = True
+) -> NDArray[np.float32]:
     """Embed images.
 
     Args:
@@ -32,7 +38,7 @@ def embed(model, images, *, batch_size=64, progress=True):
     batch_size = _checks.positive_int(batch_size, name="batch_size")
     _check_fits(model, images)
     forward = _forward(model)
-    result = None
+    result = np.empty((0, 0), np.float32)
     starts = range(0, len(images), batch_size)
     for start in progress_bar(starts, desc="Embedding", unit="batch", shown=progress):
         batch = np.asarray(images[start : start + batch_size])
@@ -41,10 +47,43 @@ def embed(model, images, *, batch_size=64, progress=True):
         vectors = _unit(forward(batch))
         if len(vectors) != len(batch):
             raise ValueError(f"the model must give one vector per image, got {len(vectors)} for {len(batch)}")
-        if result is None:
+        if start == 0:
             result = np.empty((len(images), vectors.shape[1]), np.float32)
         result[start : start + len(batch)] = vectors
     return result
+
+
+def mirrored(model: KerasObject) -> KerasObject:
+    """An embedder that averages the embedding of each image with that of its mirror image.
+
+    What differs between the two says little about the class, and averaging takes part of it away. Nothing is
+    trained, embedding takes twice as long, and an image and its mirror image get the same embedding: not
+    for images where left and right matter, such as text.
+
+    Args:
+        model: An embedder, [batch, height, width, channels] -> [batch, dim] of unit norm. Its weights are
+            shared with the result, not copied.
+
+    Returns:
+        A ``keras.Model`` of the same input and output. It can be saved, loaded and trained like any other.
+
+    Raises:
+        ValueError: If the model is not a Keras model that takes one batch of images.
+
+    References:
+        Krizhevsky, Sutskever, Hinton, ImageNet Classification with Deep Convolutional Neural Networks, 2012,
+        section 4.1: predictions averaged over horizontal reflections.
+    """
+    shape = getattr(model, "input_shape", None)
+    if not (isinstance(model, keras.Model) and isinstance(shape, tuple) and len(shape) == 4):
+        raise ValueError(
+            "model must be a Keras model that takes images, [batch, height, width, channels], "
+            f"got {type(model).__name__}" + (f" with input shape {shape}" if shape else "")
+        )
+    images = keras.Input(shape[1:])
+    both = model(images) + model(ops.flip(images, axis=2))
+    mean = keras.layers.UnitNormalization(dtype="float32", name="unit")(both)
+    return keras.Model(images, mean, name=f"mirrored_{model.name}")
 
 
 def _forward(model):

@@ -1,30 +1,40 @@
-"""A small convolution network made for speed on CPUs."""
+"""Small convolution networks: one made for speed on CPUs, in the faster precision, and the tutorial's."""
 
+import functools
 import itertools
+import os
+import platform
+from collections.abc import Iterable
+from pathlib import Path
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from simnb import _checks
 from simnb._keras import keras
+from simnb._types import KerasObject
 from simnb.layers import MetricEmbedding
 from simnb.models._pixels import check_pixels
-from simnb.models.precision import precision_policy
 
 WIDTHS = (64, 128, 256)
 PATCH = 2
+PRECISIONS = ("float32", "mixed_bfloat16")
+#: Instructions that multiply matrices of bfloat16, as Linux names them. oneDNN, through which TensorFlow and
+#: PyTorch compute on x86, trains faster with these; without them it only emulates bfloat16.
+BFLOAT16 = frozenset({"avx512_bf16", "amx_bf16"})
 
 
 def fast_resnet(
-    input_shape=(32, 32, 3),
-    embedding_size=128,
+    input_shape: tuple[int, int, int] = (32, 32, 3),
+    embedding_size: int = 128,
     *,
-    widths=WIDTHS,
-    depth=2,
-    residual=False,
-    whiten=None,
-    precision=None,
-    seed=0,
-):
+    widths: Iterable[int] = WIDTHS,
+    depth: int = 2,
+    residual: bool = False,
+    whiten: ArrayLike | None = None,
+    precision: str | None = None,
+    seed: int = 0,
+) -> KerasObject:
     """A network that learns small images well in minutes on two cores.
 
     A first convolution of 2 x 2 patches, then one stage for each width: convolution, pooling, batch
@@ -140,3 +150,144 @@ def whitening_kernel(images, size):
     # A constant beside the variance: what hardly varies is mostly noise, and is not blown up.
     kernel = components / np.sqrt(np.maximum(variances, 0) + 5e-4)
     return kernel.reshape(size, size, images.shape[3], -1)
+
+
+def tutorial_convnet(
+    input_shape: tuple[int, int, int] = (32, 32, 3), embedding_size: int = 256, *, seed: int = 0
+) -> KerasObject:
+    """The network of the TensorFlow Similarity tutorial.
+
+    Args:
+        input_shape: Height, width and channels; pixels from 0 to 255, rescaled inside.
+        embedding_size: Length of the embedding.
+        seed: The same seed gives the same initial weights.
+
+    Returns:
+        A ``keras.Model``, [batch, height, width, channels] -> [batch, embedding_size] of unit norm. With
+        the default arguments it has 1,028,480 parameters, of which 1,027,584 are trained.
+
+    Raises:
+        ValueError: If the images are smaller than 24 pixels a side, embedding_size is below 1 or the seed
+            is no integer of at least 0.
+
+    References:
+        https://keras.io/examples/vision/metric_learning_tf_similarity/
+    """
+    if len(input_shape) != 3 or min(input_shape[:2]) < 24:
+        raise ValueError(
+            "input_shape must be (height, width, channels) of at least 24 pixels a side, "
+            f"got {tuple(input_shape)}"
+        )
+    seed = _checks.seed(seed)
+    layers, seeds = keras.layers, iter(range(seed, seed + 5))
+
+    def conv(x, filters):
+        start = keras.initializers.GlorotUniform(seed=next(seeds))
+        return layers.Conv2D(filters, 3, activation="relu", kernel_initializer=start)(x)
+
+    inputs = layers.Input(input_shape)
+    x = layers.Rescaling(1.0 / 255.0)(inputs)
+    x = layers.BatchNormalization()(conv(x, 64))
+    x = layers.BatchNormalization()(conv(x, 128))
+    x = layers.MaxPooling2D(4)(x)
+    x = layers.BatchNormalization()(conv(x, 256))
+    x = layers.GlobalMaxPooling2D()(conv(x, 256))
+    start = keras.initializers.GlorotUniform(seed=next(seeds))
+    outputs = MetricEmbedding(embedding_size, kernel_initializer=start, name="embedding")(x)
+    return keras.Model(inputs, outputs, name="tutorial_convnet")
+
+
+def fastest_precision(*, flags: Iterable[str] | None = None) -> str:
+    """The faster of float32 and mixed bfloat16 for training convolutions on this machine.
+
+    The choice depends on what the processor says it can do, not on a timing, so it is always the same on one
+    machine. NVIDIA GPUs of compute capability 8.0 and above and TPUs gain from bfloat16. So do x86 CPUs with
+    AVX512-BF16 or AMX, under Linux, with TensorFlow or PyTorch; other CPUs emulate it and are several times
+    slower. What is not known to gain gets float32.
+
+    Args:
+        flags: Names of what the CPU can do, as in ``/proc/cpuinfo``; None for those of this machine.
+
+    Returns:
+        ``"mixed_bfloat16"`` or ``"float32"``.
+    """
+    accelerated = _accelerator_gains()
+    if accelerated is None:
+        accelerated = _cpu_gains(cpu_flags() if flags is None else frozenset(flags))
+    return "mixed_bfloat16" if accelerated else "float32"
+
+
+@functools.cache
+def cpu_flags(cpuinfo="/proc/cpuinfo"):
+    """Names of what an x86 CPU can do, as Linux lists it; none on other systems and CPUs.
+
+    Of ARM CPUs, Apple's among them, it is not known that training gains, even where they have bfloat16.
+    """
+    if platform.machine().lower() not in ("x86_64", "amd64"):
+        return frozenset()
+    try:
+        text = Path(cpuinfo).read_text(encoding="utf-8", errors="replace")
+    except OSError:  # not Linux; no x86 Mac can do it
+        return frozenset()
+    found = next((line for line in text.splitlines() if line.startswith("flags")), "")
+    return frozenset(found.partition(":")[2].split())
+
+
+def precision_policy(precision):
+    """The Keras dtype policy of a name, of ``"auto"``, or, for None, the one that Keras is set to.
+
+    Raises:
+        ValueError: If there is no such policy.
+    """
+    if precision is None:
+        return keras.config.dtype_policy()
+    try:
+        return keras.dtype_policies.get(fastest_precision() if precision == "auto" else precision)
+    except (TypeError, ValueError):
+        raise ValueError(
+            f"precision must be 'auto', 'float32', 'mixed_bfloat16' or another Keras dtype policy, "
+            f"got {precision!r}"
+        ) from None
+
+
+def _cpu_gains(flags):
+    backend = keras.backend.backend()
+    without_onednn = backend == "tensorflow" and os.environ.get("TF_ENABLE_ONEDNN_OPTS", "1") in (
+        "0",
+        "false",
+    )
+    # XLA, through which JAX computes, turns bfloat16 into float32 on CPUs.
+    return backend in ("tensorflow", "torch") and not without_onednn and not BFLOAT16.isdisjoint(flags)
+
+
+def _accelerator_gains():
+    """Whether the GPU or TPU in use gains from bfloat16; None where it is the CPU."""
+    return {"tensorflow": _by_tensorflow, "jax": _by_jax, "torch": _by_torch}.get(
+        keras.backend.backend(), lambda: None
+    )()
+
+
+def _by_tensorflow():
+    import tensorflow as tf
+
+    if tf.config.get_visible_devices("TPU"):
+        return True
+    gpus = tf.config.get_visible_devices("GPU")
+    capabilities = [tf.config.experimental.get_device_details(gpu).get("compute_capability") for gpu in gpus]
+    return all(c is not None and c >= (8, 0) for c in capabilities) if gpus else None
+
+
+def _by_jax():
+    import jax
+
+    device = jax.devices()[0]
+    if device.platform == "cpu":
+        return None
+    major = str(getattr(device, "compute_capability", "")).partition(".")[0]
+    return device.platform == "tpu" or (major.isdigit() and int(major) >= 8)
+
+
+def _by_torch():
+    import torch
+
+    return torch.cuda.get_device_capability() >= (8, 0) if torch.cuda.is_available() else None

@@ -2,18 +2,20 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from simnb import _checks
+from simnb._types import KerasObject
+from simnb.models.embedding import mirrored
 from simnb.models.fast import fast_resnet
-from simnb.models.mirrored import mirrored
 
 WEIGHTS = Path(__file__).parent / "weights"
 PRETRAINED = ("cifar10", "cifar10-8")
 
 
-def pretrained(name, *, mirror=True, precision=None):
+def pretrained(name: str, *, mirror: bool = True, precision: str | None = None) -> KerasObject:
     """A trained embedder of 32 x 32 colour images; nothing is downloaded.
 
     - ``"cifar10"``: trained on the 50,000 training images of CIFAR-10.
@@ -39,11 +41,11 @@ def pretrained(name, *, mirror=True, precision=None):
     return mirrored(model) if mirror else model
 
 
-def provenance(name):
+def provenance(name: str) -> dict[str, Any]:
     """How a trained embedder was made, and its measured figures.
 
     Args:
-        name: As in ``pretrained``.
+        name: Name of a trained embedder, as in ``pretrained``.
 
     Returns:
         A dict: ``model`` (arguments of ``fast_resnet``), ``command``, ``seed``, ``data``, ``unknown`` (names

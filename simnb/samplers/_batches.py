@@ -1,14 +1,15 @@
-"""What the samplers share: epochs, and batches that are made ahead."""
+"""What the samplers share: epochs, decks to deal from, batches made ahead, layers as ``augment``."""
 
 import threading
+from concurrent.futures import Future
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from simnb import _checks
-from simnb._keras import keras
+from simnb._keras import keras, ops
 from simnb.samplers import _digest
-from simnb.samplers._ahead import Ahead
-from simnb.samplers._layers import as_augment
 
 
 class Batches(keras.utils.PyDataset):
@@ -29,7 +30,7 @@ class Batches(keras.utils.PyDataset):
         return super().__new__(cls)
 
     def __init__(self, images, *, augment, prefetch, seed):
-        """Keep what batches are made of; ``_plan_for`` completes it."""
+        # ``_plan_for`` completes it.
         # Keras's own workers stay off: with JAX and PyTorch they deliver batches it only looked at, late.
         super().__init__()
         # Anything with fancy indexing stays what it is; lists and tensors have none.
@@ -66,31 +67,31 @@ class Batches(keras.utils.PyDataset):
         raise NotImplementedError
 
     @property
-    def batch_size(self):
+    def batch_size(self) -> int:
         """Different examples in a batch; ``TwoViewBatches`` has two views of each."""
         return self._plan.shape[1]
 
     @property
-    def rows(self):
+    def rows(self) -> int:
         """Rows of a batch as ``fit`` gets it."""
         return self.batch_size
 
-    def settings(self):
+    def settings(self) -> dict[str, Any]:
         """What tells these batches from others: a dict of plain values, which a checkpoint holds."""
+        augment = self._augment.layers if isinstance(self._augment, LayerAugment) else self._augment
         return {
             "sampler": type(self).__name__,
             "seed": self._seed,
             "batch_size": self.batch_size,
             "num_examples": len(self._images),
             **_digest.of_images(self._images),
-            "augmentation": _digest.of_augment(self._augment),
+            "augmentation": _digest.of_augment(augment),
         }
 
-    def __len__(self):
-        """Batches in an epoch."""
+    def __len__(self) -> int:
         return self._steps
 
-    def __getitem__(self, i):
+    def __getitem__(self, i: int) -> tuple[NDArray[Any], NDArray[np.int64]]:
         """Batch ``i`` of the epoch that is under way, as ``batch`` gives it.
 
         Where batches are asked for in their order, the next ones are being made as this returns.
@@ -102,7 +103,7 @@ class Batches(keras.utils.PyDataset):
             self._asked[i], self._last = True, i
         return self._ahead.get(orders[0], orders[1:])
 
-    def batch(self, i):
+    def batch(self, i: int) -> tuple[NDArray[Any], NDArray[np.int64]]:
         """Batch ``i`` of the epoch that is under way; asking for it has no effect on others.
 
         Args:
@@ -118,17 +119,17 @@ class Batches(keras.utils.PyDataset):
             order = self._order(i)
         return self._make(*order)
 
-    def positions(self, i):
+    def positions(self, i: int) -> NDArray[np.int64]:
         """Positions, in the data, of the examples of batch ``i`` of the epoch under way, int64."""
         with self._lock:
             return self._order(i)[2]
 
-    def next_epoch(self):
+    def next_epoch(self) -> None:
         """Go on to the next epoch, as ``fit`` does by itself; for loops of your own."""
         with self._lock:
             self._go_on()
 
-    def go_to_epoch(self, epoch):
+    def go_to_epoch(self, epoch: int) -> None:
         """Go to the beginning of an epoch, forward or back: its batches are the same either way.
 
         Args:
@@ -146,11 +147,11 @@ class Batches(keras.utils.PyDataset):
                 self._go_on()
             self._begun, self._asked[:], self._last = False, False, -1
 
-    def on_epoch_begin(self):
+    def on_epoch_begin(self) -> None:
         """Keras calls this as an epoch begins."""
         self._begun = True
 
-    def on_epoch_end(self):
+    def on_epoch_end(self) -> None:
         """Keras calls this as an epoch ends, and where it has only looked at the data or was interrupted.
 
         An epoch is over when each of its batches has been asked for; any other begins again. Of an epoch
@@ -162,7 +163,7 @@ class Batches(keras.utils.PyDataset):
             self._asked[:] = False
         self._begun = False
 
-    def to_tf_dataset(self):
+    def to_tf_dataset(self) -> Any:
         """The batches as a ``tf.data.Dataset``, for pipelines and loops that take nothing else.
 
         Each pass over it is an epoch, and goes on where the last whole pass has ended; a pass that is
@@ -211,11 +212,148 @@ class Batches(keras.utils.PyDataset):
         self.epoch += 1
 
     def __getstate__(self):
-        """Leave locks and threads behind: a copy has its own."""
+        # Locks and threads stay behind: a copy has its own.
         return {name: value for name, value in self.__dict__.items() if name not in ("_lock", "_ahead")}
 
     def __setstate__(self, state):
-        """Restore, with a new lock and nothing made ahead."""
         self.__dict__.update(state)
         self._lock = threading.Lock()
         self._ahead = Ahead(self._make, self._prefetch)
+
+
+class Decks:
+    """Decks of cards, dealt so that every card of a deck comes once before any comes again.
+
+    Args:
+        cards: Shuffled cards, deck after deck.
+        sizes: How many cards each deck has.
+    """
+
+    def __init__(self, cards, sizes):
+        self._cards = cards
+        self._ends = np.cumsum(sizes)
+        self._starts = self._ends - sizes
+        self._next = np.zeros(len(self._ends), np.int64)
+
+    def __len__(self):
+        return len(self._ends)
+
+    @property
+    def cards(self):
+        """All cards of all decks."""
+        return self._cards
+
+    def deal(self, deck, count, rng):
+        """Deal ``count`` different cards of a deck; it is shuffled again as it runs out.
+
+        Of a deck with fewer cards every card is dealt as often as it fits, and then some.
+        """
+        cards = self._cards[self._starts[deck] : self._ends[deck]]
+        if count > len(cards):
+            times, more = divmod(count, len(cards))
+            hand = np.tile(cards, times)
+            return np.concatenate([hand, self.deal(deck, more, rng)]) if more else hand
+        start = self._next[deck]
+        end = start + count
+        if end <= len(cards):
+            self._next[deck] = end
+            return cards[start:end].copy()
+        left, used = cards[start:].copy(), rng.permutation(cards[:start])
+        missing = end - len(cards)
+        # What completes this hand must not be in it already: it comes from the used cards alone.
+        cards[:missing] = used[:missing]
+        cards[missing:] = rng.permutation(np.concatenate([used[missing:], left]))
+        self._next[deck] = missing
+        return np.concatenate([left, cards[:missing]])
+
+
+class Ahead:
+    """The results of ``make(*order)``, several of them in the making at once.
+
+    An order is known by its first two values.
+
+    Args:
+        make: The function; called in several threads.
+        threads: How many results are made at a time. A thread lives as long as one of them is made, so that
+            none is left over when nothing is asked for any more.
+    """
+
+    def __init__(self, make, threads):
+        self._make = make
+        self._free = threading.Semaphore(threads)
+        self._lock = threading.Lock()
+        self._jobs = {}
+
+    def get(self, order, later):
+        """Have the orders in ``later`` made, and return the result of ``order`` as soon as it is there.
+
+        What was begun before and is neither of them is forgotten. An error is raised where the result is
+        asked for.
+        """
+        with self._lock:
+            before = self._jobs
+            job = before.pop(order[:2], None)
+            self._jobs = {o[:2]: before.pop(o[:2], None) or self._begin(o) for o in later}
+            for forgotten in filter(None, before.values()):
+                forgotten.cancel()
+        return self._make(*order) if job is None else job.result()
+
+    def _begin(self, order):
+        job = Future()
+        # No daemon, even where TensorFlow's threads ask: the process ends after the thread, not in it.
+        thread = threading.Thread(target=self._work, args=(order, job), name="simnb batches", daemon=False)
+        try:
+            thread.start()
+        except RuntimeError:  # no thread can be had: it is made when it is asked for
+            return None
+        return job
+
+    def _work(self, order, job):
+        with self._free:
+            if job.set_running_or_notify_cancel():
+                try:
+                    job.set_result(self._make(*order))
+                except BaseException as error:  # whoever waits for the result must not wait for ever
+                    job.set_exception(error)
+
+
+def as_augment(augment):
+    """Return ``augment(images, rng) -> images``, given one, a Keras layer, a list of layers, or None."""
+    layers = list(augment) if isinstance(augment, list | tuple) else [augment]
+    if layers and all(isinstance(layer, keras.layers.Layer) for layer in layers):
+        return LayerAugment(layers)
+    if augment is None or (callable(augment) and not isinstance(augment, type)):
+        return augment
+    raise ValueError(
+        "augment must be a function (images, rng) -> images, a Keras layer or a list of Keras layers, "
+        f"got {augment!r}"
+    )
+
+
+class LayerAugment:
+    """Keras layers, one after the other, seeded anew for each batch.
+
+    Layers draw from generators of their own, which go on from call to call. Before each batch those are
+    set from the batch's own generator, so that neither the order of the batches nor the threads matter.
+    """
+
+    def __init__(self, layers):
+        self.layers = list(layers)
+        self._layers = keras.layers.Pipeline(layers)
+        self._lock = threading.Lock()
+
+    def __call__(self, images, rng):
+        """Transform images [batch, height, width, channels]; the layers choose the dtype, float32 mostly."""
+        with self._lock:
+            for state in self._layers.variables:
+                if state.path.endswith("seed_generator_state"):
+                    # Below 2**31, because the backends differ in the dtype of the state.
+                    state.assign(ops.cast(rng.integers(0, 2**31, 2), state.dtype))
+            return ops.convert_to_numpy(self._layers(images, training=True))
+
+    def __getstate__(self):
+        return {"layers": self.layers, "_layers": self._layers}
+
+    def __setstate__(self, state):
+        self.__dict__.update(state)
+        self._lock = threading.Lock()

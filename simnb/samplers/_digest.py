@@ -12,7 +12,6 @@ import types
 import numpy as np
 
 from simnb._keras import keras
-from simnb.samplers._layers import LayerAugment
 
 #: Images that are read: enough to notice another data set, few enough for files on a slow disk.
 _SAMPLE = 4
@@ -64,8 +63,6 @@ def _described(value):
         return [_described(one) for one in value]
     if isinstance(value, dict):
         return {str(k): _described(one) for k, one in value.items() if k not in _NOT_TELLING}
-    if isinstance(value, LayerAugment):
-        return _described(value.layers)
     if isinstance(value, keras.layers.Layer):
         return [type(value).__name__, _described(value.get_config())]
     if isinstance(value, functools.partial):
@@ -92,8 +89,22 @@ def _source(function):
         tree = ast.parse(textwrap.dedent(inspect.getsource(function)))
     except (OSError, SyntaxError):  # there is no file, or a lambda begins in the middle of a statement
         return None
+    if function.__module__.startswith("simnb."):  # had no types when the first checkpoints were written
+        tree = _Untyped().visit(tree)
     if function.__name__ != "<lambda>":
         return ast.unparse(tree)
     # What stands around a lambda is not part of it.
     found = [ast.unparse(node) for node in ast.walk(tree) if isinstance(node, ast.Lambda)]
     return found[0] if len(found) == 1 else None
+
+
+class _Untyped(ast.NodeTransformer):
+    """Takes the annotations of arguments and results away."""
+
+    def visit_FunctionDef(self, node):
+        node.returns = None
+        return self.generic_visit(node)
+
+    def visit_arg(self, node):
+        node.annotation = None
+        return node

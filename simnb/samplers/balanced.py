@@ -1,13 +1,16 @@
 """Batches of the same number of examples of each of a few classes."""
 
 import warnings
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from simnb import _checks
+from simnb._types import KerasObject
 from simnb.samplers import _digest
-from simnb.samplers._batches import Batches
-from simnb.samplers._decks import Decks
+from simnb.samplers._batches import Batches, Decks
 
 
 class BalancedBatches(Batches):
@@ -25,9 +28,8 @@ class BalancedBatches(Batches):
             different classes, which most losses need.
         examples_per_class: K, how many examples of each. With 1, no batch has a pair of one class: right
             for losses that compare with proxies, wrong for those that compare within the batch.
-        steps_per_epoch: Batches in an epoch; when left out, as many as fit without using an
-            example twice.
-        classes: Labels to draw from; all of them when left out.
+        steps_per_epoch: Batches in an epoch; None for as many as fit without using an example twice.
+        classes: Labels to draw from; None for all of them.
         small_classes: What to do with classes of fewer than K examples: ``"error"``, ``"drop"`` them (a
             warning says which) or ``"repeat"`` their examples within a batch.
         augment: ``augment(images, rng) -> images`` on each batch, such as ``simnb.augmentation.Augment()``,
@@ -60,19 +62,18 @@ class BalancedBatches(Batches):
 
     def __init__(
         self,
-        images,
-        labels,
+        images: Any,
+        labels: ArrayLike,
         *,
-        classes_per_batch,
-        examples_per_class,
-        steps_per_epoch=None,
-        classes=None,
-        small_classes="error",
-        augment=None,
-        prefetch=2,
-        seed=0,
-    ):
-        """Sort the examples by class; nothing is read from ``images`` yet."""
+        classes_per_batch: int,
+        examples_per_class: int,
+        steps_per_epoch: int | None = None,
+        classes: ArrayLike | None = None,
+        small_classes: str = "error",
+        augment: Callable[..., Any] | Sequence[KerasObject] | None = None,
+        prefetch: int = 2,
+        seed: int = 0,
+    ) -> None:
         super().__init__(images, augment=augment, prefetch=prefetch, seed=seed)
         self.classes_per_batch = _checks.positive_int(classes_per_batch, name="classes_per_batch")
         self.examples_per_class = _checks.positive_int(examples_per_class, name="examples_per_class")
@@ -92,11 +93,11 @@ class BalancedBatches(Batches):
         self._plan_for(batch_size, len(self._examples.cards), steps_per_epoch)
 
     @property
-    def classes(self):
+    def classes(self) -> NDArray[np.int64]:
         """The labels that batches are drawn from, ascending: shape [num_classes] int64."""
         return self._classes.copy()
 
-    def settings(self):
+    def settings(self) -> dict[str, Any]:
         """What tells these batches from others: a dict of plain values, which a checkpoint holds."""
         return {
             **super().settings(),

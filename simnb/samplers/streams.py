@@ -1,6 +1,7 @@
 """Balanced batches out of a stream of examples."""
 
 import itertools
+from typing import Any
 
 import numpy as np
 
@@ -11,7 +12,9 @@ from simnb import _checks
 _MOST_LEFT_OUT = 100
 
 
-def balance(dataset, *, classes_per_batch, examples_per_class, buffer_size=1000, seed=0):
+def balance(
+    dataset: Any, *, classes_per_batch: int, examples_per_class: int, buffer_size: int = 1000, seed: int = 0
+) -> Any:
     """Balanced batches out of a ``tf.data.Dataset``, read once from front to back in each pass.
 
     Up to ``buffer_size`` examples are held, as by ``Dataset.shuffle``. Whenever it is full, classes are

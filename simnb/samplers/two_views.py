@@ -1,10 +1,13 @@
 """Batches of two augmented views of each image."""
 
+from collections.abc import Callable, Sequence
+from typing import Any
+
 import numpy as np
 
 from simnb import _checks
-from simnb.samplers._batches import Batches
-from simnb.samplers._decks import Decks
+from simnb._types import KerasObject
+from simnb.samplers._batches import Batches, Decks
 
 
 class TwoViewBatches(Batches):
@@ -22,7 +25,7 @@ class TwoViewBatches(Batches):
         augment: ``augment(images, rng) -> images``, such as ``simnb.augmentation.Augment(color=0.4)``; or a
             Keras layer or a list of them. It is called once for each of the two views, with a generator
             that depends on the seed, the epoch, the batch and the view alone, in several threads.
-        steps_per_epoch: Batches in an epoch; when left out, as many as fit without using an image twice.
+        steps_per_epoch: Batches in an epoch; None for as many as fit without using an image twice.
         prefetch: Batches that are made, in threads, while one is trained on; 0 makes each when it is
             asked for.
         seed: The same seed gives the same batches, whatever is made ahead.
@@ -47,8 +50,16 @@ class TwoViewBatches(Batches):
         ((8, 32, 32, 3), True)
     """
 
-    def __init__(self, images, *, batch_size, augment, steps_per_epoch=None, prefetch=2, seed=0):
-        """Shuffle the positions; nothing is read from ``images`` yet."""
+    def __init__(
+        self,
+        images: Any,
+        *,
+        batch_size: int,
+        augment: Callable[..., Any] | Sequence[KerasObject],
+        steps_per_epoch: int | None = None,
+        prefetch: int = 2,
+        seed: int = 0,
+    ) -> None:
         super().__init__(images, augment=augment, prefetch=prefetch, seed=seed)
         if self._augment is None:
             raise ValueError("augment must be given: without it the two views of an image are the same")
@@ -60,7 +71,7 @@ class TwoViewBatches(Batches):
         self._plan_for(batch_size, count, steps_per_epoch)
 
     @property
-    def rows(self):
+    def rows(self) -> int:
         """Rows of a batch as ``fit`` gets it: two views of each image."""
         return 2 * self.batch_size
 

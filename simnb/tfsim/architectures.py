@@ -6,10 +6,10 @@ from simnb import _checks, models
 from simnb._keras import keras
 from simnb.layers import GeneralizedMeanPooling2D
 from simnb.models.backbone import pooling_layer
-from simnb.models.resnet18 import resnet18
 from simnb.tfsim._left_out import missing
 from simnb.tfsim.layers import MetricEmbedding
 from simnb.tfsim.models import SimilarityModel
+from simnb.tfsim.resnet18 import resnet18
 
 __all__ = ["EfficientNetSim", "ResNet18Sim", "ResNet50Sim"]
 
@@ -85,7 +85,7 @@ def ResNet18Sim(
     *,
     augmentation: None = None,
 ) -> SimilarityModel:
-    """``simnb.models.resnet18``, pooled and embedded, as a ``SimilarityModel``; nothing is trained yet.
+    """``simnb.tfsim.resnet18``, pooled and embedded, as a ``SimilarityModel``; nothing is trained yet.
 
     Images are taken as they come, scaled or not, as theirs did: batch normalization follows the first
     convolution.

@@ -12,8 +12,7 @@ from numpy.typing import NDArray
 from simnb import _checks, data
 from simnb._types import AnyPath, Tensor
 from simnb.samplers import BalancedBatches, balance
-from simnb.samplers._batches import Batches
-from simnb.samplers._decks import Decks
+from simnb.samplers._batches import Batches, Decks
 from simnb.tfsim._left_out import missing
 
 __all__ = [

@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike
 from simnb import _checks
 from simnb._keras import keras, ops
 from simnb._types import Tensor
-from simnb.losses import _mining, _pairs
+from simnb.losses import _pairs, triplet
 from simnb.tfsim.distances import Distance, distance_canonicalizer
 
 __all__ = [
@@ -56,7 +56,7 @@ class DistanceMetric(keras.metrics.Mean):
     ) -> None:
         _checks.one_of(aggregate, _AGGREGATES, name="aggregate")
         _checks.one_of(anchor, ("positive", "negative"), name="anchor")
-        _mining.check_names(positive_mining_strategy, negative_mining_strategy)
+        triplet.check_names(positive_mining_strategy, negative_mining_strategy)
         super().__init__(name=name or f"{aggregate}_{anchor[:3]}", **kwargs)
         self.distance = distance_canonicalizer(distance)
         self.aggregate, self.anchor = aggregate, anchor
@@ -71,7 +71,7 @@ class DistanceMetric(keras.metrics.Mean):
         """The metric of a batch, shape []."""
         labels = ops.reshape(ops.cast(labels, "int32"), (-1,))
         distances, positives, negatives = _pairs.pairs(labels, embeddings, self.distance.name)
-        positive, negative = _mining.mine(
+        positive, negative = triplet.mine(
             distances,
             positives,
             negatives,
@@ -79,7 +79,7 @@ class DistanceMetric(keras.metrics.Mean):
             negative_mining=self.negative_mining_strategy,
         )
         columns = positive if self.anchor == "positive" else negative
-        return _AGGREGATES[self.aggregate](_mining.at(distances, columns))
+        return _AGGREGATES[self.aggregate](triplet.at(distances, columns))
 
     def get_config(self) -> dict[str, Any]:
         """The options it was made with."""

@@ -3,7 +3,6 @@
 from simnb.training.metric_model import MetricModel
 from simnb.training.monitor import RetrievalMonitor
 from simnb.training.muon import Muon
-from simnb.training.recipe import fit
-from simnb.training.schedules import one_cycle
+from simnb.training.recipe import fit, one_cycle
 
 __all__ = ["MetricModel", "Muon", "RetrievalMonitor", "fit", "one_cycle"]

@@ -1,12 +1,12 @@
 """Going on after a kill or an interrupt, as if nothing had happened."""
 
 import json
-import os
 import weakref
 from pathlib import Path
 
 import numpy as np
 
+from simnb._files import replace_whole
 from simnb._keras import keras
 from simnb.training._arrays import all_finite, array_of, list_in, same_sums, sums
 
@@ -14,7 +14,7 @@ FORMAT = 3
 #: Formats that are read. Those of format 2 do not identify data and starting weights.
 _READ = (2, FORMAT)
 #: Of each model that a checkpoint was made for: the file, and the sums of the weights as they were left.
-_LEFT = weakref.WeakKeyDictionary()
+_LEFT: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
 
 
 class Checkpoint(keras.callbacks.Callback):
@@ -34,7 +34,6 @@ class Checkpoint(keras.callbacks.Callback):
     """
 
     def __init__(self, path, model, variables, settings, keepers, first_epoch):
-        """Nothing is read or written yet."""
         super().__init__()
         self.path = Path(path)
         self.settings = json.loads(json.dumps({**settings, "variables": _signature(variables)}))
@@ -128,12 +127,8 @@ class Checkpoint(keras.callbacks.Callback):
             "done": self.done,
         }
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        part = self.path.with_name(f"{self.path.name}.part")
-        with open(part, "wb") as file:
+        with replace_whole(self.path) as part, open(part, "wb") as file:
             np.savez(file, meta=np.array(json.dumps(meta)), **arrays)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(part, self.path)
 
     def _read(self):
         """What the file says, and its arrays; each is checked by itself."""

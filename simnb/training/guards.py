@@ -1,4 +1,4 @@
-"""Callbacks that end a training in time: it has stopped improving, or its loss is no number."""
+"""Callbacks that keep the right weights: averaged ones, the best ones, those before the loss was NaN."""
 
 import math
 
@@ -8,7 +8,65 @@ from simnb._keras import keras
 from simnb.training._arrays import all_finite, array_of, list_in
 
 
-class StopWhenWorse(keras.callbacks.Callback):
+class AverageWeights(keras.callbacks.Callback):
+    """Puts averaged weights into the model at the end of each epoch, and takes them out as the next begins.
+
+    Keras's ``SwapEMAWeights`` is not used: a training that a callback ends early is left with the weights of
+    its last step instead (Keras 3.15).
+
+    Args:
+        decay: Share of the average that is kept at each step.
+        every: Steps between two updates; each then keeps ``decay ** every``.
+    """
+
+    def __init__(self, decay, every=10):
+        super().__init__()
+        self.kept = decay**every
+        self.every = every
+        self._average = self._trained = None
+        self._step = 0
+
+    def on_epoch_begin(self, epoch, logs=None):
+        """Go on with the trained weights."""
+        if self._trained is not None:
+            self._put(self._trained)
+            self._trained = None
+
+    def on_train_batch_end(self, batch, logs=None):
+        """Update."""
+        self._step += 1
+        if self._step % self.every == 0:
+            weights = self._take()
+            if self._average is None:
+                self._average = weights
+            for average, weight in zip(self._average, weights, strict=True):
+                average += (1 - self.kept) * (weight - average)
+
+    def on_epoch_end(self, epoch, logs=None):
+        """Show the averaged weights to whatever measures now, and to whoever uses the model in the end."""
+        if self._average is not None:
+            self._trained = self._take()
+            self._put(self._average)
+
+    def state(self):
+        """What a checkpoint must hold: a dict of arrays."""
+        arrays = {f"average_{i}": array for i, array in enumerate(self._average or ())}
+        return {"step": np.array(self._step), **arrays}
+
+    def restore(self, arrays, model):
+        """Go on from what ``state`` gave, of a model whose variables have these shapes."""
+        average = list_in(arrays, "average_", model.trainable_variables)
+        self._step, self._average = int(arrays["step"]), average or None
+
+    def _take(self):
+        return [np.array(keras.ops.convert_to_numpy(v)) for v in self.model.trainable_variables]
+
+    def _put(self, arrays):
+        for variable, array in zip(self.model.trainable_variables, arrays, strict=True):
+            variable.assign(array)
+
+
+class StopWhenWorse(keras.callbacks.EarlyStopping):
     """Ends a training when R@1 has not improved for some epochs, and keeps the weights of the best one.
 
     Args:
@@ -16,39 +74,24 @@ class StopWhenWorse(keras.callbacks.Callback):
     """
 
     def __init__(self, patience):
-        """Nothing has been seen yet."""
-        super().__init__()
-        self.patience = patience
-        self.best = -1.0
-        self.waited = 0
-        self.weights = None
+        super().__init__("recall_at_1", patience=patience, mode="max", restore_best_weights=True)
+        super().on_train_begin()
 
-    def on_epoch_end(self, epoch, logs=None):
-        """Compare with the best."""
-        recall = logs["recall_at_1"]
-        if recall > self.best:
-            self.best, self.waited, self.weights = recall, 0, self.model.get_weights()
-            return
-        self.waited += 1
-        if self.waited >= self.patience:
-            self.model.stop_training = True
-
-    def on_train_end(self, logs=None):
-        """Go back to the best weights."""
-        if self.weights is not None:
-            self.model.set_weights(self.weights)
+    def on_train_begin(self, logs=None):
+        """Forget nothing: what is known may come from a checkpoint."""
 
     def state(self):
         """What a checkpoint must hold: a dict of arrays."""
-        weights = {f"weight_{i}": w for i, w in enumerate(self.weights or ())}
-        return {"best": np.array(self.best), "waited": np.array(self.waited), **weights}
+        weights = {f"weight_{i}": w for i, w in enumerate(self.best_weights or ())}
+        best = -1.0 if self.best is None else self.best
+        return {"best": np.array(best), "waited": np.array(self.wait), **weights}
 
     def restore(self, arrays, model):
         """Go on from what ``state`` gave, of a model whose weights have these shapes."""
         if arrays:  # the epochs before may have been trained without a patience
             weights = list_in(arrays, "weight_", model.weights)
-            self.best, self.waited = float(arrays["best"]), int(arrays["waited"])
-            self.weights = weights or None
+            self.best, self.wait = float(arrays["best"]), int(arrays["waited"])
+            self.best_weights = weights or None
 
 
 class StopWhenNotFinite(keras.callbacks.Callback):
@@ -60,7 +103,6 @@ class StopWhenNotFinite(keras.callbacks.Callback):
     """
 
     def __init__(self, every=25):
-        """No copy yet."""
         super().__init__()
         self.every = every
         self._good = self._candidate = None

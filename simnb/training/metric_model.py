@@ -1,12 +1,16 @@
 """An embedder together with what its losses need beside it."""
 
+from collections.abc import Iterable, Sequence
+
 import numpy as np
+from numpy.typing import ArrayLike
 
 from simnb import _checks, _replicas
 from simnb._keras import keras, ops
+from simnb._types import KerasObject, Tensor
 from simnb.layers import Proxies
 from simnb.losses import CrossBatchMemory
-from simnb.losses._proxies import ProxyLoss
+from simnb.losses.proxies import ProxyLoss
 
 
 class MetricModel(keras.Model):
@@ -20,9 +24,9 @@ class MetricModel(keras.Model):
     Args:
         embedder: A Keras model that gives embeddings, [batch, ...] -> [batch, dim].
         losses: A loss of ``simnb.losses``, or a list of them; their values are added.
-        weights: What each value is multiplied by; 1 when left out.
+        weights: What each value is multiplied by; None for 1.
         classes: The labels there are, any order; needed by proxy losses alone.
-        seed: Of the proxies' initial values.
+        seed: The same seed gives the same initial proxies.
 
     Attributes:
         terms: The weight and the loss of each, a list of pairs.
@@ -31,8 +35,15 @@ class MetricModel(keras.Model):
         ValueError: If there is no loss, the lengths differ or a proxy loss comes without classes.
     """
 
-    def __init__(self, embedder, losses, *, weights=None, classes=None, seed=0):
-        """Make the proxies where a loss needs them."""
+    def __init__(
+        self,
+        embedder: KerasObject,
+        losses: KerasObject | Sequence[KerasObject],
+        *,
+        weights: Iterable[float] | None = None,
+        classes: ArrayLike | None = None,
+        seed: int = 0,
+    ) -> None:
         super().__init__(name="metric_model")
         losses = list(losses) if isinstance(losses, list | tuple) else [losses]
         if not losses or not all(isinstance(loss, keras.losses.Loss) for loss in losses):
@@ -52,11 +63,18 @@ class MetricModel(keras.Model):
         self.terms = list(zip(weights, losses, strict=True))
         self.built = True
 
-    def call(self, images, training=False):
+    def call(self, images: Tensor, training: bool = False) -> Tensor:
         """Embed: [batch, ...] -> [batch, dim]."""
         return self.embedder(images, training=training)
 
-    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+    def compute_loss(
+        self,
+        x: Tensor | None = None,
+        y: Tensor | None = None,
+        y_pred: Tensor | None = None,
+        sample_weight: Tensor | None = None,
+        training: bool = True,
+    ) -> Tensor:
         """The weighted sum of the losses, and of what regularizers add."""
         similarities = positions = None
         if self.proxies is not None:

@@ -1,9 +1,14 @@
 """Retrieval, measured while a model is trained."""
 
+from typing import Any
+
 import numpy as np
+from numpy.typing import NDArray
 
 from simnb import _checks
 from simnb._keras import keras
+from simnb._types import KerasObject
+from simnb.data import Examples
 from simnb.index import open_index
 from simnb.metrics import map_at_r, recall_at_k
 from simnb.models import embed
@@ -23,16 +28,17 @@ class RetrievalMonitor(keras.callbacks.Callback):
         batch_size: Images embedded at a time.
 
     Attributes:
-        query_embeddings: Of the queries, at the last measurement, shape [num_queries, dim]; None before the
-            first.
+        query_embeddings: Embeddings of the queries at the last measurement, shape [num_queries, dim]; None
+            before the first.
 
     Raises:
         ValueError: If a query is in the gallery too, either is empty, their class names differ or a class
             is missing in the gallery.
     """
 
-    def __init__(self, queries, gallery, *, distance="cosine", batch_size=64):
-        """Keep the images."""
+    def __init__(
+        self, queries: Examples, gallery: Examples, *, distance: str = "cosine", batch_size: int = 64
+    ) -> None:
         super().__init__()
         _checks.not_empty(queries, name="queries")
         _checks.not_empty(gallery, name="gallery")
@@ -51,11 +57,11 @@ class RetrievalMonitor(keras.callbacks.Callback):
         self.gallery = gallery
         self.distance = distance
         self.batch_size = batch_size
-        self.query_embeddings = None
+        self.query_embeddings: NDArray[np.float32] | None = None
 
-    def measure(self, model):
+    def measure(self, model: KerasObject) -> dict[str, float]:
         """R@1 and MAP@R of a model now, as a dict of floats."""
-        options = {"batch_size": self.batch_size, "progress": False}
+        options: dict[str, Any] = {"batch_size": self.batch_size, "progress": False}
         index = open_index(distance=self.distance)
         index.add(embed(model, self.gallery.images, **options), self.gallery.labels)
         largest_class = int(np.unique(self.gallery.labels, return_counts=True)[1].max())
@@ -67,7 +73,7 @@ class RetrievalMonitor(keras.callbacks.Callback):
             "map_at_r": map_at_r(neighbors, labels, self.gallery.labels),
         }
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Measure, and add the figures to the logs."""
         if logs is not None:
             logs.update(self.measure(getattr(self.model, "embedder", self.model)))

@@ -1,11 +1,15 @@
 """Muon: momentum whose kernel updates are made orthogonal."""
 
+from collections.abc import Iterable
+from typing import Any
+
 from simnb import _checks
 from simnb._keras import keras, ops
+from simnb._types import KerasObject, Tensor
 
 
 @keras.saving.register_keras_serializable(package="simnb")
-class Muon(keras.optimizers.Optimizer):
+class Muon(keras.optimizers.Muon):
     """Orthogonalized momentum for convolution and dense kernels, Adam for everything else.
 
     The momentum of a kernel, as a matrix [inputs, outputs], is replaced by (nearly) the closest matrix with
@@ -14,15 +18,15 @@ class Muon(keras.optimizers.Optimizer):
     treats only matrices like this and leaves convolution kernels, which have four axes, to Adam.
 
     Args:
-        learning_rate: Of kernels: a float or a schedule. An update has a spectral norm of about this.
+        learning_rate: What the orthogonal update of a kernel is multiplied by: a float or a schedule.
         adam_ratio: Learning rate of everything else (biases, batch normalization, proxies, and the layers of
             ``adam_layers``), as a share of ``learning_rate``.
-        momentum: Of kernels; Nesterov's.
+        momentum: Share of the momentum of a kernel that a step keeps (Nesterov's).
         weight_decay: Share of each kernel that is taken away in a step, times the learning rate; None
             for none. What Adam updates does not decay.
-        beta_1: Of Adam, the momentum.
-        beta_2: Of Adam, the decay of the squared gradients.
-        epsilon: Of Adam.
+        beta_1: Adam's decay of the momentum.
+        beta_2: Adam's decay of the squared gradients.
+        epsilon: What Adam adds to the root of the squared gradients.
         iterations_of_newton_schulz: More make the update more nearly orthogonal, and take longer.
         adam_layers: Kernels of layers with one of these words in their path are Adam's. The paper's authors
             leave the last layer of a classifier to it.
@@ -39,103 +43,80 @@ class Muon(keras.optimizers.Optimizer):
 
     def __init__(
         self,
-        learning_rate=0.3,
-        adam_ratio=0.03,
-        momentum=0.6,
-        weight_decay=None,
-        beta_1=0.9,
-        beta_2=0.99,
-        epsilon=1e-8,
-        iterations_of_newton_schulz=5,
-        adam_layers=("embedding", "proxies"),
-        name="muon",
-        **kwargs,
-    ):
-        """Check the options."""
-        for option, value in (("momentum", momentum), ("beta_1", beta_1), ("beta_2", beta_2)):
-            if not 0 <= value < 1:
-                raise ValueError(f"{option} must be at least 0 and below 1, got {value}")
-        if adam_ratio <= 0:
-            raise ValueError(f"adam_ratio must be above 0, got {adam_ratio}")
-        super().__init__(learning_rate, weight_decay=weight_decay, name=name, **kwargs)
-        self.adam_ratio = adam_ratio
-        self.momentum = momentum
-        self.beta_1 = beta_1
-        self.beta_2 = beta_2
-        self.epsilon = epsilon
-        self.iterations_of_newton_schulz = _checks.positive_int(
-            iterations_of_newton_schulz, name="iterations_of_newton_schulz"
+        learning_rate: float | KerasObject = 0.3,
+        *,
+        adam_ratio: float = 0.03,
+        momentum: float = 0.6,
+        weight_decay: float | None = None,
+        beta_1: float = 0.9,
+        beta_2: float = 0.99,
+        epsilon: float = 1e-8,
+        iterations_of_newton_schulz: int = 5,
+        adam_layers: Iterable[str] = ("embedding", "proxies"),
+        name: str = "muon",
+        **kwargs: Any,
+    ) -> None:
+        below_one = {"at_least": 0, "below": 1}
+        super().__init__(
+            learning_rate,
+            adam_lr_ratio=_checks.number(adam_ratio, name="adam_ratio", above=0),
+            momentum=_checks.number(momentum, name="momentum", **below_one),
+            weight_decay=weight_decay,
+            adam_weight_decay=None,
+            adam_beta_1=_checks.number(beta_1, name="beta_1", **below_one),
+            adam_beta_2=_checks.number(beta_2, name="beta_2", **below_one),
+            epsilon=epsilon,
+            ns_steps=_checks.positive_int(iterations_of_newton_schulz, name="iterations_of_newton_schulz"),
+            rms_rate=None,
+            name=name,
+            **kwargs,
         )
         self.adam_layers = tuple(adam_layers)
 
-    def build(self, variables):
-        """Make the momenta, and Adam's averages of squares where Adam is used."""
+    def build(self, variables: list[KerasObject]) -> None:
+        """Make the momenta of all variables, then Adam's averages of squares where Adam is used."""
         if self.built:
             return
-        self.exclude_from_weight_decay([v for v in variables if not self.orthogonalizes(v)])
-        super().build(variables)
-        self._momenta = [self.add_variable_from_reference(v, name="momentum") for v in variables]
-        self._squares = [
-            None if self.orthogonalizes(v) else self.add_variable_from_reference(v, name="square")
+        # Keras would make both of one variable, then of the next. Files written before have this order.
+        keras.optimizers.Optimizer.build(self, variables)
+        self.momentums = [self.add_variable_from_reference(v, name="momentum") for v in variables]
+        self.adam_velocities = [
+            self.add_variable_from_reference(v, name="velocity") if self._should_use_adamw(v) else None
             for v in variables
         ]
 
-    def orthogonalizes(self, variable):
-        """Whether a variable gets orthogonal updates: kernels, but those of ``adam_layers``."""
-        named = any(word in variable.path for word in self.adam_layers)
-        return len(variable.shape) >= 2 and not named
+    def update_step(self, gradient: Tensor, variable: KerasObject, learning_rate: Tensor) -> None:
+        """Update one variable, in its own dtype: Keras leaves the rate of 16-bit variables in float32."""
+        gradient, rate = ops.cast(gradient, variable.dtype), ops.cast(learning_rate, variable.dtype)
+        super().update_step(gradient, variable, rate)
 
-    def update_step(self, gradient, variable, learning_rate):
-        """Update one variable."""
-        position = self._get_variable_index(variable)
-        momentum, square = self._momenta[position], self._squares[position]
-        gradient = ops.cast(gradient, variable.dtype)
-        rate = ops.cast(learning_rate, variable.dtype)
-        if square is None:
-            self.assign(momentum, self.momentum * momentum + gradient)
-            update = self._orthogonal(gradient + self.momentum * momentum)
-            self.assign_sub(variable, rate * update)
-            return
+    def zeropower_via_newtonschulz5(self, x, steps):
+        """``x``, a kernel, made orthogonal as a matrix [inputs, outputs]."""
+        matrix = ops.reshape(x, (-1, x.shape[-1]))
+        return ops.reshape(super().zeropower_via_newtonschulz5(matrix, steps), x.shape)
+
+    def _adamw_update_step(self, gradient, variable, learning_rate, momentum, square):
+        # Keras adds epsilon to the root before its bias is corrected, where early on it counts ten times as
+        # much: units that hardly get a gradient would be trained otherwise.
         step = ops.cast(self.iterations + 1, variable.dtype)
-        self.assign(momentum, self.beta_1 * momentum + (1 - self.beta_1) * gradient)
-        self.assign(square, self.beta_2 * square + (1 - self.beta_2) * gradient * gradient)
-        mean = momentum / (1 - ops.power(self.beta_1, step))
-        spread = ops.sqrt(square / (1 - ops.power(self.beta_2, step)))
-        self.assign_sub(variable, self.adam_ratio * rate * mean / (spread + self.epsilon))
+        self.assign(momentum, self.adam_beta_1 * momentum + (1 - self.adam_beta_1) * gradient)
+        self.assign(square, self.adam_beta_2 * square + (1 - self.adam_beta_2) * gradient * gradient)
+        mean = momentum / (1 - ops.power(self.adam_beta_1, step))
+        spread = ops.sqrt(square / (1 - ops.power(self.adam_beta_2, step)))
+        self.assign_sub(variable, learning_rate * mean / (spread + self.epsilon))
 
-    def _orthogonal(self, kernel):
-        matrix = ops.reshape(kernel, (-1, kernel.shape[-1]))
-        return ops.reshape(orthogonalize(matrix, self.iterations_of_newton_schulz), kernel.shape)
+    def _should_use_adamw(self, variable):
+        return len(variable.shape) < 2 or any(word in variable.path for word in self.adam_layers)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         """The options, so that a compiled model can be loaded."""
         return {
-            **super().get_config(),
-            "adam_ratio": self.adam_ratio,
+            **keras.optimizers.Optimizer.get_config(self),
+            "adam_ratio": self.adam_lr_ratio,
             "momentum": self.momentum,
-            "beta_1": self.beta_1,
-            "beta_2": self.beta_2,
+            "beta_1": self.adam_beta_1,
+            "beta_2": self.adam_beta_2,
             "epsilon": self.epsilon,
-            "iterations_of_newton_schulz": self.iterations_of_newton_schulz,
+            "iterations_of_newton_schulz": self.ns_steps,
             "adam_layers": list(self.adam_layers),
         }
-
-
-def orthogonalize(matrix, iterations=5):
-    """A matrix with the singular vectors of the given one and singular values near 1 (about 0.7 to 1.2).
-
-    Args:
-        matrix: Shape [rows, columns].
-        iterations: Of Newton and Schulz's method, with the coefficients of Jordan et al.
-
-    Returns:
-        Shape [rows, columns]; all zero for a matrix that is.
-    """
-    a, b, c = 3.4445, -4.7750, 2.0315
-    tall = matrix.shape[0] > matrix.shape[1]
-    x = ops.transpose(matrix) if tall else matrix
-    x = x / (ops.sqrt(ops.sum(x * x)) + 1e-7)
-    for _ in range(iterations):
-        squared = ops.matmul(x, ops.transpose(x))
-        x = a * x + ops.matmul(b * squared + c * ops.matmul(squared, squared), x)
-    return ops.transpose(x) if tall else x

@@ -2,48 +2,48 @@
 
 import gc
 import json
-import math
-import numbers
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
 from simnb import _checks, _replicas
 from simnb._keras import keras
+from simnb._types import AnyPath, KerasObject
 from simnb.losses import CrossBatchMemory, MultiSimilarityLoss
 from simnb.losses._pairs import PairLoss
-from simnb.losses._proxies import ProxyLoss
+from simnb.losses.proxies import ProxyLoss
 from simnb.models._pixels import check_pixels, expects_bytes
 from simnb.models.embedding import check_output
 from simnb.samplers._batches import Batches
-from simnb.training.average import AverageWeights
 from simnb.training.checkpoint import Checkpoint
-from simnb.training.guards import StopWhenNotFinite, StopWhenWorse
+from simnb.training.guards import AverageWeights, StopWhenNotFinite, StopWhenWorse
 from simnb.training.metric_model import MetricModel
+from simnb.training.monitor import RetrievalMonitor
 from simnb.training.muon import Muon
-from simnb.training.schedules import SCHEDULES, one_cycle
 
+SCHEDULES = ("one_cycle", "cosine", "constant")
 LEARNING_RATES = {"adam": 0.002, "muon": 0.3}
 
 
 def fit(
-    model,
-    batches,
+    model: KerasObject,
+    batches: KerasObject,
     *,
-    loss=None,
-    loss_weights=None,
-    epochs=1,
-    learning_rate=None,
-    schedule="one_cycle",
-    optimizer="adam",
-    weight_decay=None,
-    average=None,
-    monitor=None,
-    patience=None,
-    checkpoint=None,
-    callbacks=(),
-    seed=0,
-    verbose="auto",
-):
+    loss: KerasObject | Sequence[KerasObject] | None = None,
+    loss_weights: Iterable[float] | None = None,
+    epochs: int = 1,
+    learning_rate: float | None = None,
+    schedule: str = "one_cycle",
+    optimizer: str | KerasObject = "adam",
+    weight_decay: float | None = None,
+    average: float | None = None,
+    monitor: RetrievalMonitor | None = None,
+    patience: int | None = None,
+    checkpoint: AnyPath | None = None,
+    callbacks: KerasObject | Iterable[KerasObject] = (),
+    seed: int = 0,
+    verbose: int | str = "auto",
+) -> KerasObject:
     """Compile an embedder and train it.
 
     It is ``compile`` and ``fit`` of Keras with the choices made; those two work just as well.
@@ -52,10 +52,10 @@ def fit(
         model: A Keras model that gives embeddings.
         batches: ``BalancedBatches``, or any ``keras.utils.PyDataset`` of (images, labels).
         loss: A loss of ``simnb.losses``, or a list of them whose values are added;
-            ``MultiSimilarityLoss()`` when left out. Proxies are made where a loss needs them.
-        loss_weights: What the value of each loss is multiplied by; 1 when left out.
+            None for ``MultiSimilarityLoss()``. Proxies are made where a loss needs them.
+        loss_weights: What the value of each loss is multiplied by; None for 1.
         epochs: How many times ``len(batches)`` steps.
-        learning_rate: The peak of the schedule; 0.002 for Adam and 0.3 for Muon when left out.
+        learning_rate: The peak of the schedule; None for 0.002 with Adam and 0.3 with Muon.
         schedule: ``one_cycle`` (up, then down along a cosine), ``cosine`` (down only) or ``constant``.
         optimizer: ``adam``, ``muon`` (fewer steps to the same quality for convolution networks), or a Keras
             optimizer with a learning rate of its own.
@@ -72,8 +72,8 @@ def fit(
             images, and by the weights it began with. A data set of your own is known only by its class, and
             by what its method ``settings() -> dict`` returns, if it has one; make it anew before going on.
         callbacks: Other Keras callbacks, or one; they see the monitor's figures in their logs.
-        seed: Of dropout, augmentation layers and proxies. Weights have theirs when the model is built,
-            batches when they are; no global generator is touched.
+        seed: What dropout, augmentation layers and proxies draw by. Weights get their seed when the model is
+            built, batches when they are made; no global generator is touched.
         verbose: As in ``model.fit``: 0 silent, 1 a bar, 2 a line an epoch.
 
     Returns:
@@ -131,6 +131,32 @@ def fit(
         learner.train_function = None
         gc.collect()
     return history
+
+
+def one_cycle(learning_rate: float, steps: int, *, warmup: float = 0.2) -> KerasObject:
+    """A learning rate that rises to its peak in a straight line, then falls to 0 along a cosine.
+
+    Args:
+        learning_rate: The peak.
+        steps: Steps of the whole training.
+        warmup: Share of the steps until the peak, 0 up to but not including 1.
+
+    Returns:
+        A ``keras.optimizers.schedules.CosineDecay``.
+
+    Raises:
+        ValueError: If an argument is out of range.
+
+    References:
+        Smith and Topin, Super-Convergence, 2018. https://arxiv.org/abs/1708.07120
+    """
+    steps = _checks.positive_int(steps, name="steps")
+    warmup = _checks.number(warmup, name="warmup", at_least=0, below=1)
+    rising = int(warmup * steps)
+    start = {"initial_learning_rate": learning_rate / 10, "warmup_target": learning_rate}
+    if rising == 0:
+        start = {"initial_learning_rate": learning_rate}
+    return keras.optimizers.schedules.CosineDecay(decay_steps=steps - rising, warmup_steps=rising, **start)
 
 
 def _train(learner, batches, epochs, callbacks, saver, verbose):
@@ -217,8 +243,7 @@ def _optimizer(optimizer, learning_rate, schedule, steps, weight_decay):
     _checks.one_of(optimizer, tuple(LEARNING_RATES), name="optimizer")
     _checks.one_of(schedule, SCHEDULES, name="schedule")
     rate = LEARNING_RATES[optimizer] if learning_rate is None else learning_rate
-    if not (isinstance(rate, numbers.Real) and 0 < rate < math.inf):
-        raise ValueError(f"learning_rate must be a number above 0, got {rate!r}")
+    rate = _checks.number(rate, name="learning_rate", above=0)
     if schedule != "constant":
         rate = one_cycle(rate, steps, warmup=0.2 if schedule == "one_cycle" else 0.0)
     return {"adam": keras.optimizers.Adam, "muon": Muon}[optimizer](rate, weight_decay=weight_decay)
@@ -292,8 +317,8 @@ def _check_losses(losses, batches):
 def _check_watching(monitor, patience, average):
     if patience is not None and monitor is None:
         raise ValueError("patience needs a monitor: RetrievalMonitor(queries, gallery) measures R@1")
-    if average is not None and not 0 <= average < 1:
-        raise ValueError(f"average must be at least 0 and below 1, got {average}")
+    if average is not None:
+        _checks.number(average, name="average", at_least=0, below=1)
 
 
 def _seed_layers(model, seed):

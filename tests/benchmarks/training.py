@@ -39,7 +39,10 @@ LEFT_OUT = ("deer", "truck")
 
 def mix():
     """The losses of the recipe: proxies separate the classes, pairs draw each together."""
-    return [NormalizedSoftmaxLoss(temperature=1 / 16, label_smoothing=0.1), SupervisedContrastiveLoss(0.1)]
+    return [
+        NormalizedSoftmaxLoss(temperature=1 / 16, label_smoothing=0.1),
+        SupervisedContrastiveLoss(temperature=0.1),
+    ]
 
 
 #: By name: the embedder, the batches, and the arguments of ``simnb.training.fit``.

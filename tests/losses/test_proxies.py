@@ -338,15 +338,15 @@ def test_bad_input_is_named():
 @pytest.mark.parametrize(
     ("make", "options", "message"),
     [
-        (NormalizedSoftmaxLoss, {"temperature": 0}, "temperature must be above 0, got 0"),
+        (NormalizedSoftmaxLoss, {"temperature": 0}, "temperature must be a number above 0, got 0"),
         (NormalizedSoftmaxLoss, {"label_smoothing": 1}, "label_smoothing must be .* below 1, got 1"),
-        (ArcFaceLoss, {"margin": 28.6}, "margin must be at least 0 and below pi, in radians, got 28.6"),
-        (ArcFaceLoss, {"scale": -1}, "scale must be above 0, got -1"),
-        (CosFaceLoss, {"margin": -0.1}, "margin must be at least 0, got -0.1"),
-        (CosFaceLoss, {"scale": np.nan}, "scale must be above 0, got nan"),
-        (ProxyNCALoss, {"scale": 0}, "scale must be above 0, got 0"),
-        (ProxyAnchorLoss, {"margin": np.nan}, "margin must be at least 0, got nan"),
-        (ProxyAnchorLoss, {"alpha": 0}, "alpha must be above 0, got 0"),
+        (ArcFaceLoss, {"margin": 28.6}, "margin must be a number at least 0 and .*, got 28.6; it is in rad"),
+        (ArcFaceLoss, {"scale": -1}, "scale must be a number above 0, got -1"),
+        (CosFaceLoss, {"margin": -0.1}, "margin must be a number at least 0, got -0.1"),
+        (CosFaceLoss, {"scale": np.nan}, "scale must be a number above 0, got nan"),
+        (ProxyNCALoss, {"scale": 0}, "scale must be a number above 0, got 0"),
+        (ProxyAnchorLoss, {"margin": np.nan}, "margin must be a number at least 0, got nan"),
+        (ProxyAnchorLoss, {"alpha": 0}, "alpha must be a number above 0, got 0"),
         (ProxyNCALoss, {"dtype": "bfloat16"}, "dtype must be float32 or float64, got 'bfloat16'"),
     ],
 )

@@ -11,7 +11,7 @@ from PIL import Image
 
 from simnb import data
 from simnb.samplers import BalancedBatches, TwoViewBatches
-from simnb.samplers._ahead import Ahead
+from simnb.samplers._batches import Ahead
 
 LABELS = np.arange(30) % 3
 

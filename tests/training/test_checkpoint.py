@@ -12,7 +12,7 @@ from simnb.layers import MetricEmbedding
 from simnb.losses import CrossBatchMemory, MultiSimilarityLoss, TripletLoss
 from simnb.samplers import BalancedBatches, TwoViewBatches
 from simnb.training import RetrievalMonitor, fit
-from tests.test_training import MIX, Alternating, Kill, batches_of, blobs, small_model
+from tests.training.test_recipe import MIX, Alternating, Kill, batches_of, blobs, small_model
 
 
 def watch(kind=RetrievalMonitor):

@@ -3,7 +3,6 @@ import numpy as np
 import pytest
 
 from simnb.training import Muon
-from simnb.training.muon import orthogonalize
 
 
 def kernels(seed=0):
@@ -22,10 +21,14 @@ def values(tensor):
     return keras.ops.convert_to_numpy(tensor)
 
 
+def orthogonal(kernel):
+    return Muon().zeropower_via_newtonschulz5(keras.ops.convert_to_tensor(kernel), 5)
+
+
 @pytest.mark.parametrize("shape", [(36, 8), (5, 20), (7, 7)])
 def test_an_orthogonalized_matrix_has_the_same_singular_vectors_and_values_near_one(shape):
     matrix = np.random.default_rng(1).normal(size=shape).astype("float32")
-    result = values(orthogonalize(keras.ops.convert_to_tensor(matrix), 5))
+    result = values(orthogonal(keras.ops.convert_to_tensor(matrix)))
     left, _, right = np.linalg.svd(matrix, full_matrices=False)
     singular = left.T @ result @ right.T
     assert (np.diag(singular) > 0.4).all()
@@ -34,7 +37,13 @@ def test_an_orthogonalized_matrix_has_the_same_singular_vectors_and_values_near_
 
 
 def test_a_matrix_of_zeros_stays_one():
-    assert not values(orthogonalize(keras.ops.zeros((4, 3)))).any()
+    assert not values(orthogonal(keras.ops.zeros((4, 3)))).any()
+
+
+def test_a_convolution_kernel_is_one_matrix():
+    kernel = np.random.default_rng(2).normal(size=(3, 3, 4, 8)).astype("float32")
+    as_matrix = values(orthogonal(keras.ops.reshape(kernel, (36, 8))))
+    np.testing.assert_array_equal(values(orthogonal(kernel)).reshape(36, 8), as_matrix)
 
 
 def by_hand(variables, gradients, steps, rate, momentum, decay, ratio):
@@ -70,6 +79,40 @@ def test_three_steps_equal_the_formulas(decay):
         np.testing.assert_allclose(values(variable), wanted, atol=2e-4)
 
 
+def test_keras_calls_what_ours_replaces_and_nothing_is_updated_without_it(monkeypatch):
+    # These methods are not documented: another version of Keras may name or call them otherwise.
+    called = []
+    for name in ("_should_use_adamw", "_adamw_update_step", "zeropower_via_newtonschulz5"):
+        assert callable(getattr(keras.optimizers.Muon, name))
+        ours = getattr(Muon, name)
+        monkeypatch.setattr(
+            Muon, name, lambda *args, name=name, ours=ours: called.append(name) or ours(*args)
+        )
+    variables, gradients = kernels()
+    Muon(0.1, weight_decay=0.1).apply(gradients, variables)
+    assert called.count("_adamw_update_step") == 2
+    assert called.count("zeropower_via_newtonschulz5") == 2
+    assert called.count("_should_use_adamw") >= 4
+
+
+def test_the_state_has_the_order_of_the_files_written_before():
+    variables, gradients = kernels()
+    optimizer = Muon(0.1)
+    optimizer.apply(gradients, variables)
+    bias, proxies = variables[1], variables[3]
+    shapes = [tuple(v.shape) for v in optimizer.variables]
+    assert shapes == [(), (), *(tuple(v.shape) for v in variables), tuple(bias.shape), tuple(proxies.shape)]
+
+
+def test_variables_of_16_bits_are_trained_too():
+    variables, gradients = kernels()
+    half = [keras.Variable(v, dtype="bfloat16", name=v.name) for v in variables]
+    Muon(1.0, adam_ratio=0.5).apply([keras.ops.cast(g, "bfloat16") for g in gradients], half)
+    for before, after in zip(variables, half, strict=True):
+        assert keras.backend.standardize_dtype(after.dtype) == "bfloat16"
+        assert not np.allclose(values(before), values(keras.ops.cast(after, "float32")), atol=5e-2)
+
+
 def test_it_survives_serialization():
     optimizer = Muon(0.3, momentum=0.5, adam_layers=("proxies", "head"), weight_decay=0.01)
     copy = keras.optimizers.deserialize(keras.optimizers.serialize(optimizer))
@@ -84,9 +127,9 @@ def test_it_survives_serialization():
 
 
 def test_bad_input_is_named():
-    with pytest.raises(ValueError, match="momentum must be at least 0 and below 1, got 1"):
+    with pytest.raises(ValueError, match="momentum must be a number at least 0 and below 1, got 1"):
         Muon(momentum=1)
-    with pytest.raises(ValueError, match="adam_ratio must be above 0, got 0"):
+    with pytest.raises(ValueError, match="adam_ratio must be a number above 0, got 0"):
         Muon(adam_ratio=0)
     with pytest.raises(
         ValueError, match="iterations_of_newton_schulz must be an integer of at least 1, got 0"

@@ -3,8 +3,7 @@ import numpy as np
 import pytest
 
 from simnb.models import fast_resnet, fastest_precision
-from simnb.models.fast import whitening_kernel
-from simnb.models.precision import PRECISIONS, cpu_flags, precision_policy
+from simnb.models.fast import PRECISIONS, cpu_flags, precision_policy, whitening_kernel
 
 SMALL = {"input_shape": (12, 10, 3), "embedding_size": 5, "widths": (4, 6)}
 

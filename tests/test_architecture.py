@@ -107,3 +107,62 @@ def test_the_array_half_imports_neither_tensorflow_nor_keras(module):
 def test_importing_simnb_loads_nothing_but_itself():
     third_party = {"tensorflow", "keras", "numpy", "scipy", "matplotlib", "sklearn"}
     assert not modules_after("import simnb") & third_party
+
+
+def is_public(name):
+    return name == "__init__" or not name.startswith("_")
+
+
+def exported_names():
+    """(file, name) of what public modules export: of their own, and of the files they import it from."""
+    for path in sorted(PACKAGE.rglob("*.py")):
+        if not all(is_public(part) for part in path.relative_to(PACKAGE).with_suffix("").parts):
+            continue
+        body = ast.parse(path.read_text()).body
+        lists = [ast.literal_eval(node.value) for node in body if is_list_of_exports(node)]
+        names = lists[0] if lists else [node.name for node in body if is_definition(node)]
+        yield from ((path, name) for name in names if is_public(name))
+        for node in body:
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("simnb."):
+                source = PACKAGE.joinpath(*node.module.split(".")[1:]).with_suffix(".py")
+                yield from ((source, alias.name) for alias in node.names if alias.name in names)
+
+
+def is_list_of_exports(node):
+    return isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__"
+
+
+def is_definition(node):
+    return isinstance(node, ast.FunctionDef | ast.ClassDef)
+
+
+def public_functions():
+    """(file, function or method) of all that is exported, constructors and public methods of classes too."""
+    exported = set(exported_names())
+    for path in sorted({path for path, _ in exported if path.exists()}):
+        for node in ast.parse(path.read_text()).body:
+            if not is_definition(node) or (path, node.name) not in exported:
+                continue
+            for function in node.body if isinstance(node, ast.ClassDef) else [node]:
+                if isinstance(function, ast.FunctionDef) and is_public(function.name):
+                    yield path, function
+
+
+def what_is_not_annotated(function):
+    """Names of the arguments without a type, and "the result"."""
+    given = function.args
+    arguments = [*given.posonlyargs, *given.args, *given.kwonlyargs, given.vararg, given.kwarg]
+    missing = [each.arg for each in arguments if each is not None and each.annotation is None]
+    result = [] if function.returns or function.name == "__init__" else ["the result"]
+    return [name for name in missing if name not in ("self", "cls")] + result
+
+
+def test_what_is_public_is_annotated_whole():
+    functions = list(public_functions())
+    assert len(functions) > 200
+    found = [
+        f"{path.relative_to(PACKAGE.parent)}:{function.lineno}: {function.name}: {', '.join(gaps)}"
+        for path, function in functions
+        if (gaps := what_is_not_annotated(function))
+    ]
+    assert not found, "what has no type in what is public:\n" + "\n".join(found)

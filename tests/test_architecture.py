@@ -114,18 +114,31 @@ def is_public(name):
 
 
 def exported_names():
-    """(file, name) of what public modules export: of their own, and of the files they import it from."""
-    for path in sorted(PACKAGE.rglob("*.py")):
-        if not all(is_public(part) for part in path.relative_to(PACKAGE).with_suffix("").parts):
+    """(file, name) of what can be imported from ``simnb.room``, in the file that defines it."""
+    for room in sorted(PACKAGE.iterdir()):
+        if not is_public(room.stem) or not (room.suffix == ".py" or (room / "__init__.py").exists()):
             continue
-        body = ast.parse(path.read_text()).body
-        lists = [ast.literal_eval(node.value) for node in body if is_list_of_exports(node)]
-        names = lists[0] if lists else [node.name for node in body if is_definition(node)]
-        yield from ((path, name) for name in names if is_public(name))
-        for node in body:
-            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("simnb."):
-                source = PACKAGE.joinpath(*node.module.split(".")[1:]).with_suffix(".py")
-                yield from ((source, alias.name) for alias in node.names if alias.name in names)
+        yield from exports_of(room if room.suffix else room / "__init__.py")
+
+
+def exports_of(path):
+    body = ast.parse(path.read_text()).body
+    lists = [ast.literal_eval(node.value) for node in body if is_list_of_exports(node)]
+    names = lists[0] if lists else [node.name for node in body if is_definition(node)]
+    yield from ((path, name) for name in names if is_public(name))
+    for node in body:
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("simnb."):
+            source = PACKAGE.joinpath(*node.module.split(".")[1:])
+            for name in {alias.name for alias in node.names} & set(names):
+                if (source / f"{name}.py").exists() or (source / name / "__init__.py").exists():
+                    module = source / name
+                    yield from exports_of(
+                        module / "__init__.py" if module.is_dir() else module.with_suffix(".py")
+                    )
+                elif source.is_dir():
+                    yield from (e for e in exports_of(source / "__init__.py") if e[1] == name)
+                else:
+                    yield source.with_suffix(".py"), name
 
 
 def is_list_of_exports(node):

@@ -35,3 +35,13 @@ def test_a_block_that_writes_nothing_is_an_error_and_no_empty_file(tmp_path):
     with pytest.raises(FileNotFoundError, match="part"), replace_whole(tmp_path / "kept.txt"):
         pass
     assert os.listdir(tmp_path) == []
+
+
+def test_what_a_killed_process_left_is_removed_after_a_day_and_what_another_writes_stays(tmp_path):
+    left, written = tmp_path / ".kept.txt.0123abcd.part", tmp_path / ".kept.txt.4567abcd.part"
+    for path in (left, written):
+        path.write_text("half")
+    os.utime(left, (0, 0))
+    with replace_whole(tmp_path / "kept.txt") as part:
+        part.write_text("after")
+    assert sorted(os.listdir(tmp_path)) == [written.name, "kept.txt"]

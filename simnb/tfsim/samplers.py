@@ -268,7 +268,7 @@ class SingleShotMemorySampler(_Sampler):
         return self._augmented(self._images[positions], positions)
 
 
-def load_image(path: AnyPath, target_size: tuple[int, int] | None = None) -> NDArray[np.float32]:
+def load_image(path: AnyPath, target_size: tuple[int, int] | None = None) -> NDArray[np.floating]:
     """Read an image file: shape [height, width, 3] float32, 0 to 1.
 
     Args:
@@ -477,6 +477,6 @@ def TFDataSampler(
         ds, classes_per_batch=classes_per_batch, examples_per_class=examples_per_class_per_batch, seed=seed
     )
     if augmenter is not None:
-        augment = getattr(augmenter, "augment", augmenter)
+        augment = augmenter.augment if hasattr(augmenter, "augment") else augmenter
         ds = ds.map(lambda x, y: augment(x, y, examples_per_class_per_batch, False))
     return ds.prefetch(tf.data.AUTOTUNE)

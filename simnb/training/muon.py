@@ -56,15 +56,14 @@ class Muon(keras.optimizers.Muon):
         name: str = "muon",
         **kwargs: Any,
     ) -> None:
-        below_one = {"at_least": 0, "below": 1}
         super().__init__(
             learning_rate,
             adam_lr_ratio=_checks.number(adam_ratio, name="adam_ratio", above=0),
-            momentum=_checks.number(momentum, name="momentum", **below_one),
+            momentum=_checks.number(momentum, name="momentum", at_least=0, below=1),
             weight_decay=weight_decay,
             adam_weight_decay=None,
-            adam_beta_1=_checks.number(beta_1, name="beta_1", **below_one),
-            adam_beta_2=_checks.number(beta_2, name="beta_2", **below_one),
+            adam_beta_1=_checks.number(beta_1, name="beta_1", at_least=0, below=1),
+            adam_beta_2=_checks.number(beta_2, name="beta_2", at_least=0, below=1),
             epsilon=epsilon,
             ns_steps=_checks.positive_int(iterations_of_newton_schulz, name="iterations_of_newton_schulz"),
             rms_rate=None,
@@ -90,7 +89,7 @@ class Muon(keras.optimizers.Muon):
         gradient, rate = ops.cast(gradient, variable.dtype), ops.cast(learning_rate, variable.dtype)
         super().update_step(gradient, variable, rate)
 
-    def zeropower_via_newtonschulz5(self, x, steps):
+    def zeropower_via_newtonschulz5(self, x: Tensor, steps: int) -> Tensor:
         """``x``, a kernel, made orthogonal as a matrix [inputs, outputs]."""
         matrix = ops.reshape(x, (-1, x.shape[-1]))
         return ops.reshape(super().zeropower_via_newtonschulz5(matrix, steps), x.shape)

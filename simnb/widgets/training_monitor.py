@@ -1,7 +1,7 @@
 """Watch a training: loss, R@1 and a small map, while it runs."""
 
 import time
-from collections.abc import Mapping
+from typing import Any
 
 import ipywidgets
 import numpy as np
@@ -88,7 +88,7 @@ class TrainingMonitor(RetrievalMonitor):
         waiting = "Loss, R@1 and a small map appear here while it trains."
         self._progress.value = f'<div class="simnb muted">{waiting}</div>'
 
-    def on_train_begin(self, logs: Mapping[str, float] | None = None) -> None:
+    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         """Begin anew, and show the view where nobody has."""
         self.losses, self.recalls, self._points = [], [], None
         self._epoch, self._step, self._drawn = 1, 0, 0.0
@@ -100,13 +100,13 @@ class TrainingMonitor(RetrievalMonitor):
         if not self._displayed:
             _display(self)
 
-    def on_epoch_begin(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:
+    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Remember which epoch it is."""
         self._epoch, self._step = epoch + 1, 0
         if self._before is None:  # a training that goes on begins later
             self._before = epoch
 
-    def on_train_batch_end(self, batch: int, logs: Mapping[str, float] | None = None) -> None:
+    def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
         """Show the loss, a few times a second at most."""
         self._step = batch + 1
         now = time.perf_counter()
@@ -115,7 +115,7 @@ class TrainingMonitor(RetrievalMonitor):
             self._take_loss(logs)
             self._show_progress()
 
-    def on_epoch_end(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Measure, and show R@1 and the map."""
         super().on_epoch_end(epoch, logs)
         self._take_loss(logs)
@@ -125,7 +125,7 @@ class TrainingMonitor(RetrievalMonitor):
         self._show_map()
         self._show_progress()
 
-    def on_train_end(self, logs: Mapping[str, float] | None = None) -> None:
+    def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
         """Say that it has ended."""
         self._show_progress("done")
 

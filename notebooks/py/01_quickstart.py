@@ -235,13 +235,13 @@ assert search.index.ids.tolist() == parts.gallery.ids.tolist()
 # How near is near enough to say *this is one of those*? Calibration tries every threshold that would change
 # an answer, on images that were neither trained on nor indexed. For queries of known classes there are three
 # outcomes: accepted with the right label (A), accepted with a wrong one (W), rejected (R). Queries of unknown
-# classes are accepted wrongly (U) or rejected rightly (V). Then
+# classes are accepted wrongly (U) or rejected correctly (V). Then
 #
 # - *precision* A / (A + W + U): how many answers are right;
 # - *recall* A / (A + W + R): how many known queries get their right answer;
 # - *coverage* (A + W) / (A + W + R): how many known queries get any answer;
 # - *false acceptance* U / (U + V): how many unknown queries get an answer;
-# - *accuracy* (A + V) / (A + W + R + U + V): how many of all queries are handled rightly;
+# - *accuracy* (A + V) / (A + W + R + U + V): how many of all queries are handled correctly;
 # - *F1* 2 · precision · recall / (precision + recall): one figure for these two. The threshold is chosen for it.
 #
 # A wrong neighbor lowers recall here. In TensorFlow Similarity it did not count, and its recall reached 1 for

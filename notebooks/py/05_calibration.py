@@ -31,7 +31,7 @@
 # ## Overview
 #
 # A query matches where its nearest neighbor lies within the threshold; beyond it the answer is *Unknown*. So a query
-# of a known class is accepted rightly, accepted wrongly or rejected, and a query of a class that the gallery does not
+# of a known class is accepted correctly, accepted wrongly or rejected, and a query of a class that the gallery does not
 # hold, a *stranger* (figures write *held out*), is accepted, which is wrong, or rejected, which is right. Calibration
 # counts all five at every threshold that can make a difference.
 
@@ -137,7 +137,7 @@ for name, meaning in (
     ("recall@1", "of the known queries have a neighbor of their class"),
     ("auroc", "chance that an unknown query lies farther away than a known one"),
     ("fpr@0.95", "of the unknown are accepted where 95 % of the known are"),
-    ("dir@0.01", "of the known are answered rightly where 1 % of the unknown are accepted"),
+    ("dir@0.01", "of the known are answered correctly where 1 % of the unknown are accepted"),
 ):
     print(f"{name:9} {measured.value(name):.3f}  {meaning}")
 
@@ -181,7 +181,7 @@ assert kept["indexed images"]["coverage"] < 0.01
 # everything is right nearly always, so that the largest distance that was seen is taken. And neither holds strangers:
 # nothing says that they will come. The tutorial itself, run once with TensorFlow Similarity's last release, promised
 # a precision of 0.951 at its cutpoint; of 799 queries that were neither indexed nor trained on, a share of 0.721 was
-# matched rightly. (That release does not run beside today's TensorFlow, so that this notebook cannot repeat it.)
+# matched correctly. (That release does not run beside today's TensorFlow, so that this notebook cannot repeat it.)
 
 # %% [markdown]
 # ## 4. A recall that always reaches 1
@@ -405,7 +405,7 @@ plots.confusion_matrix(query.labels, matches.labels, class_names=query.class_nam
 plt.show()
 
 # %% [markdown]
-# How much of each known class is answered rightly, with one threshold for all. The bars are intervals of 95 %:
+# How much of each known class is answered correctly, with one threshold for all. The bars are intervals of 95 %:
 # classes whose bars do not overlap very likely differ, of others it is not known.
 
 # %% tags=["nbval-ignore-output"]
@@ -596,11 +596,11 @@ for step in (1, 10):
 
 # %% jupyter={"source_hidden": true} tags=["nbval-ignore-output"]
 # Solution 2
-rightly = [
+correctly = [
     (match(of_query[asked], matcher=matcher).labels == query.labels[asked]).astype(float)
     for matcher in ("majority_vote", "nearest")
 ]
-print("right by five neighbors less right by one:", metrics.compare(*rightly, seed=SEED).difference)
+print("right by five neighbors less right by one:", metrics.compare(*correctly, seed=SEED).difference)
 
 # %%
 # Check: fewer strangers to calibrate with leave less coverage.

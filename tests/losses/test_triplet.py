@@ -142,7 +142,7 @@ def test_a_soft_margin_does_not_overflow():
     np.testing.assert_allclose(loss, [4e6 - 1, np.log1p(np.exp(-1)), 0], rtol=1e-5)
 
 
-def test_distances_beyond_a_billion_are_compared_rightly():
+def test_distances_beyond_a_billion_are_compared_correctly():
     embeddings = (1e5 * np.random.default_rng(0).normal(size=(6, 3))).astype("float32")
     labels = [0, 0, 1, 1, 2, 2]
     distances = pairwise(embeddings, embeddings, "squared_euclidean")

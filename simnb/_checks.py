@@ -159,10 +159,19 @@ def number(
         and (at_most is None or value <= at_most)
     )
     if not within:
-        limits = [("above", above), ("at least", at_least), ("below", below), ("at most", at_most)]
-        wanted = " and ".join(f"{word} {limit:g}" for word, limit in limits if limit is not None)
-        raise ValueError(f"{name} must be a number {wanted or 'that is finite'}, got {value!r}{hint}")
+        raise ValueError(f"{name} must be a {_kind(above, at_least, below, at_most)}, got {value!r}{hint}")
     return float(value)
+
+
+def _kind(above, at_least, below, at_most):
+    """Such as "number above 0 and at most 1"."""
+    if at_least is not None and at_most is not None:
+        return f"number from {at_least:g} to {at_most:g}"
+    limits = {"above": above, "at least": at_least, "below": below, "at most": at_most}
+    words = [f"{word} {limit:g}" for word, limit in limits.items() if limit is not None]
+    if not words:
+        return "finite number"
+    return f"number {'of ' if words[0].startswith('at') else ''}{' and '.join(words)}"
 
 
 def one_of(value: str, choices: Collection[str], *, name: str) -> str:

@@ -195,7 +195,7 @@ def test_bad_input_is_named():
         grayscale(pixels(channels=4), rng_of())
     with pytest.raises(ValueError, match="size must be an integer of at least 1, got 0"):
         cutout(pixels(), rng_of(), size=0)
-    with pytest.raises(ValueError, match=r"probability must be a number at least 0 and at most 1, got 1.5"):
+    with pytest.raises(ValueError, match=r"probability must be a number from 0 to 1, got 1.5"):
         random_flip(pixels(), rng_of(), probability=1.5)
     for options in ({"crop": -1}, {"cutout": 1.5}, {"color": 2}, {"grayscale": True}, {"flip": 1}):
         name = next(iter(options))

@@ -277,7 +277,7 @@ def test_p_can_be_frozen():
 
 def test_bad_pooling_is_named():
     for p in (0.5, np.nan, np.inf):
-        with pytest.raises(ValueError, match=f"p must be a number at least 1, got {p}"):
+        with pytest.raises(ValueError, match=f"p must be a number of at least 1, got {p}"):
             GeneralizedMeanPooling2D(p)
     with pytest.raises(ValueError, match="epsilon must be a number above 0, got 0"):
         GeneralizedMeanPooling1D(epsilon=0)

@@ -249,13 +249,13 @@ def test_a_target_on_precision_is_not_met_by_giving_no_answer():
     [
         (
             {"precision": 1.5},
-            r"target 'precision' must be a number at least 0 and at most 1, got 1.5$",
+            r"target 'precision' must be a number from 0 to 1, got 1.5$",
         ),
         ({"precision": 95}, r"got 95; for 95 % write 0.95"),
-        ({"precision": -0.1}, r"must be a number at least 0 and at most 1, got -0.1$"),
-        ({"precision": float("nan")}, "must be a number at least 0 and at most 1, got nan"),
-        ({"precision": True}, "must be a number at least 0 and at most 1, got True"),
-        ({"precision": None}, "must be a number at least 0 and at most 1, got None"),
+        ({"precision": -0.1}, r"must be a number from 0 to 1, got -0.1$"),
+        ({"precision": float("nan")}, "must be a number from 0 to 1, got nan"),
+        ({"precision": True}, "must be a number from 0 to 1, got True"),
+        ({"precision": None}, "must be a number from 0 to 1, got None"),
         ({"speed": 0.5}, r"metric of target 'speed' must be one of .*; got 'speed'"),
         ({"careful": "speed >= 0.5"}, "metric of target 'careful' must be one of"),
         (

@@ -114,7 +114,7 @@ def test_both_are_measured_on_queries_that_chose_neither():
 def test_bad_input_is_named():
     neighbors, labels = two_scales(50, 0)
     for shrinkage in (-1, np.nan, np.inf, "much", True):
-        with pytest.raises(ValueError, match="shrinkage must be a number at least 0"):
+        with pytest.raises(ValueError, match="shrinkage must be a number of at least 0"):
             calibrate(neighbors, labels, per_class=True, shrinkage=shrinkage)
     with pytest.raises(ValueError, match="folds must be from 2 to the 50 queries, got 51"):
         compare_per_class(neighbors, labels, folds=51)

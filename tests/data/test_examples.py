@@ -275,11 +275,11 @@ def test_all_classes_can_be_unknown_where_nothing_is_trained_or_indexed():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"train": -0.1}, "train must be a number at least 0 and at most 1, got -0.1"),
-        ({"query": 1.5}, "query must be a number at least 0 and at most 1, got 1.5"),
-        ({"gallery": float("nan")}, "gallery must be a number at least 0 and at most 1, got nan"),
-        ({"calibration": "0.1"}, "calibration must be a number at least 0 and at most 1, got '0.1'"),
-        ({"train": True}, "train must be a number at least 0"),
+        ({"train": -0.1}, "train must be a number from 0 to 1, got -0.1"),
+        ({"query": 1.5}, "query must be a number from 0 to 1, got 1.5"),
+        ({"gallery": float("nan")}, "gallery must be a number from 0 to 1, got nan"),
+        ({"calibration": "0.1"}, "calibration must be a number from 0 to 1, got '0.1'"),
+        ({"train": True}, "train must be a number from 0 to 1"),
         ({"train": 0.7}, "fractions must add up to at most 1 .*train=0.7, gallery=0.2"),
         (dict.fromkeys(PARTS, 0), "fractions must add up to at most 1 and to more than 0"),
         ({"unknown": "cow"}, "unknown must be among 'ant'"),

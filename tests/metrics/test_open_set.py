@@ -89,7 +89,9 @@ def test_bad_queries_are_named():
         metrics.aupr([0.1, 0.2], known, "new")
     with pytest.raises(ValueError, match="recall must be a number above 0 and at most 1, got 0"):
         metrics.fpr_at_recall([0.1, 0.2], known, 0)
-    with pytest.raises(ValueError, match="false_acceptance must be a number at least 0 and below 1, got 1"):
+    with pytest.raises(
+        ValueError, match="false_acceptance must be a number of at least 0 and below 1, got 1"
+    ):
         metrics.detection_and_identification_rate([0.1, 0.2], known, known, false_acceptance=1)
     with pytest.raises(ValueError, match="distances must hold at least one example, got none"):
         metrics.auroc([], np.zeros(0, bool))

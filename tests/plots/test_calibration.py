@@ -207,9 +207,9 @@ def test_distance_shift_refuses_what_does_not_fit():
     for names in (("a", "a"), ("a",), "ab"):
         with pytest.raises(ValueError, match="names must be two different ones, got"):
             plots.distance_shift([0.1], [0.1], names=names)
-    with pytest.raises(ValueError, match="p_value must be a number at least 0 and at most 1, got 2"):
+    with pytest.raises(ValueError, match="p_value must be a number from 0 to 1, got 2"):
         plots.distance_shift([0.1], [0.1], p_value=2)
-    with pytest.raises(ValueError, match="statistic must be a number at least 0 and at most 1, got nan"):
+    with pytest.raises(ValueError, match="statistic must be a number from 0 to 1, got nan"):
         plots.distance_shift([0.1], [0.1], statistic=NAN)
 
 
@@ -381,11 +381,11 @@ def test_promises_refuse_what_does_not_fit():
         plots.promise_kept({"a": []}, target=0.9)
     with pytest.raises(ValueError, match="achieved must be from 0 to 1 or NaN, got 95 for 'a'"):
         plots.promise_kept({"a": [95]}, target=0.9)
-    with pytest.raises(ValueError, match="target must be a number at least 0 and at most 1, got 95"):
+    with pytest.raises(ValueError, match="target must be a number from 0 to 1, got 95"):
         plots.promise_kept({"a": [0.9]}, target=95)
-    with pytest.raises(ValueError, match=r"target must be a number at least 0 and at most 1, got \[0\.9\]"):
+    with pytest.raises(ValueError, match=r"target must be a number from 0 to 1, got \[0\.9\]"):
         plots.promise_kept({"a": [0.9]}, target=[0.9])
-    with pytest.raises(ValueError, match="confidence must be a number at least 0 and at most 1, got 95"):
+    with pytest.raises(ValueError, match="confidence must be a number from 0 to 1, got 95"):
         plots.promise_kept({"a": [0.9]}, target=0.9, confidence=95)
     with pytest.raises(ValueError, match="limit must be one of at least, at most; got 'below'"):
         plots.promise_kept({"a": [0.9]}, target=0.9, limit="below")

@@ -85,7 +85,7 @@ def test_rates_by_class_refuse_what_does_not_fit():
         ValueError, match="class_names must name every one of the classes, got 1 names and la"
     ):
         plots.rates_by_class([1], [0.1], class_names=("a",))
-    with pytest.raises(ValueError, match="reference must be a number at least 0 and at most 1, got"):
+    with pytest.raises(ValueError, match="reference must be a number from 0 to 1, got"):
         plots.rates_by_class([1], [0.1], reference=[0.1])
 
 

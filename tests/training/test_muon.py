@@ -127,7 +127,7 @@ def test_it_survives_serialization():
 
 
 def test_bad_input_is_named():
-    with pytest.raises(ValueError, match="momentum must be a number at least 0 and below 1, got 1"):
+    with pytest.raises(ValueError, match="momentum must be a number of at least 0 and below 1, got 1"):
         Muon(momentum=1)
     with pytest.raises(ValueError, match="adam_ratio must be a number above 0, got 0"):
         Muon(adam_ratio=0)

@@ -389,7 +389,7 @@ def test_bad_input_is_named():
         fit(small_model(), Alternating(examples), loss=NormalizedSoftmaxLoss())
     with pytest.raises(ValueError, match="patience needs a monitor"):
         fit(small_model(), batches_of(examples), patience=2)
-    with pytest.raises(ValueError, match="average must be a number at least 0 and below 1, got 1"):
+    with pytest.raises(ValueError, match="average must be a number of at least 0 and below 1, got 1"):
         fit(small_model(), batches_of(examples), average=1)
     with pytest.raises(ValueError, match="classes must be given for a proxy loss"):
         MetricModel(small_model(), NormalizedSoftmaxLoss())
@@ -397,5 +397,5 @@ def test_bad_input_is_named():
         MetricModel(small_model(), [TripletLoss(), TripletLoss()], weights=[1])
     with pytest.raises(ValueError, match=r"losses must be losses of simnb.losses, got \['triplet'\]"):
         MetricModel(small_model(), "triplet")
-    with pytest.raises(ValueError, match="warmup must be a number at least 0 and below 1, got 1"):
+    with pytest.raises(ValueError, match="warmup must be a number of at least 0 and below 1, got 1"):
         one_cycle(0.1, 10, warmup=1)

@@ -152,7 +152,7 @@ def number(
     """Return ``value`` as a finite float within the limits that are given, or raise ValueError."""
     real = isinstance(value, numbers.Real) and not isinstance(value, bool)
     within = real and (
-        math.isfinite(value)
+        -math.inf < value < math.inf
         and (above is None or value > above)
         and (at_least is None or value >= at_least)
         and (below is None or value < below)

@@ -190,9 +190,8 @@ def _check_size(what, inside, size):
 def write_gallery(index: Index, folder: Path) -> dict[str, object]:
     """Write the rows of an index, wherever it lives; return what is in the file."""
     index.save(folder / GALLERY)
-    with contextlib.closing(
-        open_index(folder / GALLERY)
-    ) as saved:  # others may have changed the index meanwhile
+    # Those of the file: others may have changed the index meanwhile.
+    with contextlib.closing(open_index(folder / GALLERY)) as saved:
         facts = _facts(saved)
     if any(folder.glob(f"{GALLERY}-*")):  # SQLite says nothing where it could not fold its log into the file
         raise OSError(errno.ENOSPC, "there is no room for all rows", str(folder / GALLERY))
@@ -235,7 +234,7 @@ def read_gallery(
             expected = found if facts is None else {name: facts.get(name) for name in found}
             if found != expected:
                 raise ValueError(f"it should have {expected}, but has {found}")
-        if names_a_file(str(uri)):
+        if names_a_file(uri):
             if Path(uri).exists():
                 raise ValueError(_taken(uri))
             open_index(search=search, recall=recall)  # refuses what is wrong before there is a file

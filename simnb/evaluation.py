@@ -4,7 +4,7 @@ Queries match by their nearest neighbor. Each takes embeddings with their labels
 ``(embeddings [n, dim], labels [n])``. Images of gallery, calibration and queries have to be different.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TypeAlias
@@ -101,7 +101,7 @@ def held_out(
     distance: str = "cosine",
     depth: int = 10,
     maximize: str | None = None,
-    targets: Mapping[str, str | float] | Iterable[str] | None = None,
+    targets: Mapping[str, str | float] | Collection[str] | None = None,
     confidence: float | None = None,
     per_class: bool = False,
     shrinkage: float = SHRINKAGE,
@@ -173,7 +173,7 @@ def gallery_grows(
     start: int,
     distance: str = "cosine",
     maximize: str | None = None,
-    targets: Mapping[str, str | float] | Iterable[str] | None = None,
+    targets: Mapping[str, str | float] | Collection[str] | None = None,
     confidence: float | None = None,
     per_class: bool = False,
     shrinkage: float = SHRINKAGE,

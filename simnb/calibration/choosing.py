@@ -1,6 +1,6 @@
 """From the neighbors of calibration queries to thresholds: one for all classes, or one for each."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Mapping
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -32,10 +32,10 @@ def calibrate(
     neighbors: Neighbors,
     labels: ArrayLike,
     *,
-    known_labels: Iterable[int] | int | None = None,
+    known_labels: Collection[int] | int | None = None,
     matcher: str = "nearest",
     maximize: str | None = None,
-    targets: Mapping[str, str | float] | Iterable[str] | None = None,
+    targets: Mapping[str, str | float] | Collection[str] | None = None,
     confidence: float | None = None,
     per_class: bool = False,
     shrinkage: float = SHRINKAGE,
@@ -105,7 +105,7 @@ def calibrate(
         maximize = "f1"
     wanted = goals(maximize, targets)
     seed = _checks.seed(seed)
-    shrinkage = _checks.number(shrinkage, name="shrinkage", at_least=0)
+    shrinkage = _checks.number(shrinkage, name="shrinkage", at_least=0, hint="; it counts queries")
     _check_promises(wanted, confidence, per_class)
     _checks.not_empty(check_neighbors(neighbors), name="neighbors")
     labels = _checks.labels(labels, count=len(neighbors), of="neighbors")
@@ -139,10 +139,10 @@ def compare_per_class(
     neighbors: Neighbors,
     labels: ArrayLike,
     *,
-    known_labels: Iterable[int] | int | None = None,
+    known_labels: Collection[int] | int | None = None,
     matcher: str = "nearest",
     maximize: str | None = None,
-    targets: Mapping[str, str | float] | Iterable[str] | None = None,
+    targets: Mapping[str, str | float] | Collection[str] | None = None,
     shrinkage: float = SHRINKAGE,
     folds: int = 5,
     seed: int = 0,

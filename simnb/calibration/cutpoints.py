@@ -138,7 +138,7 @@ def _goal(name, wanted):
             raise ValueError(f"target {name!r} must end in a number from 0 to 1, got {wanted!r}") from None
     _checks.one_of(metric, METRICS, name=f"metric of target {name!r}")
     percent = isinstance(value, numbers.Real) and 2 <= value <= 100
-    hint = f"; for {value} % write {value / 100:g}" if percent else ""
+    hint = f"; for {value:g} % write {value / 100:g}" if percent else ""
     goal = Goal(
         name, metric, _checks.number(value, name=f"target {name!r}", at_least=0, at_most=1, hint=hint)
     )

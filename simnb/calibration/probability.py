@@ -1,7 +1,7 @@
 """How likely a match is right, from its distance."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Collection
 from dataclasses import dataclass
 from functools import partial
 
@@ -99,7 +99,7 @@ def fit_probability(
     matches: Matches,
     labels: ArrayLike,
     *,
-    known_labels: Iterable[int] | int | None = None,
+    known_labels: Collection[int] | int | None = None,
     method: str = "isotonic",
     matcher: str = "nearest",
 ) -> MatchProbability:

@@ -279,7 +279,7 @@ def read_json(text: str, name: str, version: int, build: Callable[..., _T]) -> _
     if type(found) is not int or found != version:
         raise ValueError(
             f"the {name} must be of format {version}, got {found!r}, of another version of simnb; "
-            "install that version, or make it again"
+            f"install that version, or make the {name} again"
         )
     try:
         return build(**fields)

@@ -128,7 +128,7 @@ def _check_layout(root, classes):
     instead = f"Read {str(folder)!r} instead"
     if part is not None:
         instead = (
-            f"Call data.from_folder({str(folder)!r}, split={part!r}), or read {str(folder / part)!r} alone"
+            f"Read {str(folder / part)!r} instead, or call data.from_folder({str(folder)!r}, split={part!r})"
         )
     names = [one.name for one in classes]
     deep = next(one for one in classes if one.holding and all(len(parts) > 1 for parts in one.holding))

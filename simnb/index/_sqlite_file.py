@@ -1,7 +1,8 @@
 """One SQLite file of rows, 64 to a block: a million are read in a second, and a change writes a few blocks.
 
 SQLite itself does not notice a byte that changed on the disk. So the file holds a digest of its rows: a sum
-over them that each change adjusts, and that is compared when rows are read.
+over them that each change adjusts, and that is compared when rows are read. That of the metadata is compared
+when a condition first asks for them, and again after what another process has changed.
 """
 
 import contextlib

@@ -1,7 +1,7 @@
 """What every index does: its verbs are checked and described here, once for every place rows can live."""
 
 import abc
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Self, TypeAlias
 
 import numpy as np
@@ -16,7 +16,7 @@ from simnb.index.results import Neighbors, Rows
 #: Integers, or strings and None for no label.
 Labels: TypeAlias = ArrayLike | Iterable[str | None]
 #: A dict for each row, or a column for each name.
-Metadata: TypeAlias = Iterable[Mapping[str, object] | None] | Mapping[str, Iterable[object]]
+Metadata: TypeAlias = Iterable[Mapping[str, object] | None] | Mapping[str, Collection[object]]
 
 
 class Index(abc.ABC):

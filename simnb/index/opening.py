@@ -1,5 +1,6 @@
 """One string says where an index lives."""
 
+import os
 from collections.abc import Iterable
 from pathlib import PurePath
 from urllib.parse import urlsplit
@@ -56,7 +57,7 @@ def open_index(
         OSError: If it cannot be reached or made.
         ImportError: If it needs a package that is not installed: the message says how to install it.
     """
-    text = str(uri) if isinstance(uri, str | PurePath) else ""
+    text = os.fspath(uri) if isinstance(uri, str | os.PathLike) else ""
     if PurePath(text).suffix == ".db" or urlsplit(text).scheme in SCHEMES:
         return MilvusIndex(
             text,

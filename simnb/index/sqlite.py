@@ -50,14 +50,14 @@ class SqliteIndex(LocalIndex):
         recall: float = 0.95,
         class_names: Iterable[str] | None = None,
     ):
-        self.path = Path(path)
+        self.path, class_names = Path(path), check_class_names(class_names)
         super().__init__(distance=distance or "cosine", search=search, recall=recall, class_names=class_names)
         self._metadata_checked = None  # the settings whose metadata were compared with what was written
         state = self._state
         self._file = GalleryFile(path, distance=state.distance, class_names=state.class_names)
         try:
             stored = self._read(lambda: self._state.settings)
-            given = {"distance": distance, "class_names": check_class_names(class_names)}
+            given = {"distance": distance, "class_names": class_names}
             check_same(given, vars(stored), of=str(self.path))
         except BaseException:
             self.close()

@@ -9,7 +9,8 @@ References:
     Efron and Tibshirani, An Introduction to the Bootstrap, 1993 (percentile intervals, strata, pairs).
 """
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+import itertools
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -210,7 +211,7 @@ def open_set_intervals(
     if right is None:
         formulas.popitem()  # the last needs it
     if names is not None:
-        formulas = {name: formulas[_checks.one_of(name, formulas, name="name")] for name in names}
+        formulas = {name: formulas[_checks.one_of(name, formulas, name="names")] for name in names}
     return curve_intervals(curves, formulas, _strata(strata, count=len(curves), of="distances"), bootstrap)
 
 
@@ -218,7 +219,7 @@ def match_intervals(
     predicted: ArrayLike,
     labels: ArrayLike,
     *,
-    known_labels: Iterable[int] | int | None = None,
+    known_labels: Collection[int] | int | None = None,
     strata: ArrayLike | None = None,
     confidence: float = 0.95,
     resamples: int = 1_000,
@@ -372,7 +373,7 @@ def curve_intervals(
     given = 0 if strata is None else 2 * np.unique(strata, return_inverse=True)[1]
     draws = bootstrap.weights(len(curves), given + curves.known)
     samples = []
-    for drawn in (np.ones((1, len(curves))), *draws):
+    for drawn in itertools.chain([np.ones((1, len(curves)))], draws):
         counts = curves.counts(drawn)
         samples.append(np.stack([formula(counts) for formula in formulas.values()]))
     return {

@@ -1,6 +1,6 @@
 """How good the answers are: matches against the truth."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -51,7 +51,7 @@ def match_rates(
 
 
 def evaluate_matches(
-    predicted: ArrayLike, labels: ArrayLike, *, known_labels: Iterable[int] | int | None = None
+    predicted: ArrayLike, labels: ArrayLike, *, known_labels: Collection[int] | int | None = None
 ) -> dict[str, float]:
     """Measure answers against the truth.
 
@@ -72,7 +72,7 @@ def evaluate_matches(
 
 
 def outcomes(
-    predicted: ArrayLike, labels: ArrayLike, known_labels: Iterable[int] | int | None = None
+    predicted: ArrayLike, labels: ArrayLike, known_labels: Collection[int] | int | None = None
 ) -> NDArray[np.bool_]:
     """Which of the counts of ``match_rates`` each query is in: shape [5, num_queries]."""
     predicted = _checks.not_empty(_checks.labels(predicted, name="predicted"), name="predicted")
@@ -84,12 +84,13 @@ def outcomes(
     return np.stack([right, wrong, ~accepted & known, accepted & ~known, ~accepted & ~known])
 
 
-def known_queries(
-    labels: NDArray[np.int64], known_labels: Iterable[int] | int | None = None
-) -> NDArray[np.bool_]:
+def known_queries(labels: ArrayLike, known_labels: Collection[int] | int | None = None) -> NDArray[np.bool_]:
     """Whether each label is of a known class: in ``known_labels``, or not ``UNKNOWN`` without them."""
-    known = labels != UNKNOWN
-    if known_labels is None:
-        return known
+    known = np.asarray(labels) != UNKNOWN
+    return known if known_labels is None else known & np.isin(labels, check_known_labels(known_labels))
+
+
+def check_known_labels(known_labels: Collection[int] | int) -> NDArray[np.int64]:
+    """Return one class, or several in any collection, as an array."""
     listed = list(known_labels) if isinstance(known_labels, Iterable) else [known_labels]
-    return known & np.isin(labels, _checks.labels(listed, name="known_labels"))
+    return _checks.labels(listed, name="known_labels")

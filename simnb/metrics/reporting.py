@@ -1,6 +1,6 @@
 """Every metric of one set of queries in one table."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -140,7 +140,7 @@ def report(
     *,
     gallery_labels: ArrayLike | None = None,
     query_ids: ArrayLike | None = None,
-    known_labels: Iterable[int] | int | None = None,
+    known_labels: Collection[int] | int | None = None,
     matches: Answers | None = None,
     k: int | Sequence[int] | NDArray[np.integer] | None = None,
     confidence: float | None = None,

@@ -1,6 +1,6 @@
 """Figures of a calibration: the distances that it rests on, and whether what it promised holds."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -35,7 +35,7 @@ def match_distances(
     matches: Matches,
     labels: ArrayLike,
     *,
-    known_labels: ArrayLike | None = None,
+    known_labels: Collection[int] | int | None = None,
     threshold: float | None = None,
     distance: str | None = None,
     ax: Axes | None = None,

@@ -1,6 +1,6 @@
 """Figures with a row for each class: its rate, its threshold, what it is taken for."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike
 
 from simnb import _checks
 from simnb.index import UNKNOWN
+from simnb.metrics.matches import check_known_labels
 from simnb.plots import styling
 
 _WIDTH, _PER_ROW = 6.6, 0.23  # inches
@@ -155,7 +156,7 @@ def confusion_matrix(
     predicted: ArrayLike,
     *,
     class_names: Sequence[str] | None = None,
-    known_labels: ArrayLike | None = None,
+    known_labels: Collection[int] | int | None = None,
     normalize: bool = True,
     ax: Axes | None = None,
     title: str | None = None,
@@ -324,7 +325,7 @@ def _known(labels, predicted, known_labels):
     if known_labels is None:
         known = np.union1d(labels, predicted)
     else:
-        known = np.unique(_checks.labels(known_labels, name="known_labels"))
+        known = np.unique(check_known_labels(known_labels))
         stray = np.setdiff1d(predicted, np.append(known, UNKNOWN))
         if len(stray):
             raise ValueError(

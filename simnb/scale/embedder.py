@@ -7,6 +7,7 @@ import hashlib
 import io
 import math
 import numbers
+import os
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field
@@ -89,8 +90,8 @@ class Embedder:
         if isinstance(metadata, str):
             raise ValueError(f"metadata must be a sequence of columns, got the string {metadata!r}")
         plain = {
-            "model_path": str(self.model_path),
-            "uri": str(self.uri),
+            "model_path": os.fspath(self.model_path),
+            "uri": os.fspath(self.uri),
             "metadata": tuple(metadata),
             "class_names": None if self.class_names is None else tuple(self.class_names),
             "image_size": None if self.image_size is None else _checks.image_size(self.image_size),

@@ -133,7 +133,8 @@ class SearchBox(ipywidgets.VBox):
         ids = np.asarray(gallery.ids)
         self._place = dict(zip(ids.tolist(), range(len(ids)), strict=True))
         self._names = search.index.class_names or gallery.class_names
-        self.result, self._page = None, 0
+        self.result: Result | None = None
+        self._page = 0
         self.drop = ImageDrop(self._dropped, self._too_large, max_bytes=max_bytes)
         self.cutpoints = self._choose_cutpoint(cutpoint)
         self.message, self.verdict, self.shown = (ipywidgets.HTML() for _ in range(3))

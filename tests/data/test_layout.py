@@ -58,9 +58,8 @@ def test_a_folder_above_the_class_folders_is_refused_and_the_right_one_named(tmp
     folder, split = tmp_path / meant[0], meant[1]
     hint = f"Read {str(folder)!r} instead;"
     if split is not None:
-        hint = (
-            f"Call data.from_folder({str(folder)!r}, split={split!r}), or read {str(folder / split)!r} alone;"
-        )
+        call = f"data.from_folder({str(folder)!r}, split={split!r})"
+        hint = f"Read {str(folder / split)!r} instead, or call {call};"
     assert hint in str(error.value)
     assert len(data.from_folder(folder, split=split)) > 0
     with pytest.raises(ValueError, match="the classes seem to lie below"):

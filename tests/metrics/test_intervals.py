@@ -314,6 +314,6 @@ def test_bad_input_is_named():
     with pytest.raises(ValueError, match="queries must be both known and unknown, got 2 known and 0 unknown"):
         bootstrap_auroc([0.0, 1.0], np.array([True, True]))
     with pytest.raises(
-        ValueError, match=r"name must be one of aupr_known, aupr_unknown, auroc, fpr@0\.95; got"
+        ValueError, match=r"names must be one of aupr_known, aupr_unknown, auroc, fpr@0\.95; got"
     ):
         open_set_intervals([0.0, 1.0], np.array([True, False]), names=["dir@0.01"])

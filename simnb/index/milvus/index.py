@@ -77,9 +77,10 @@ class MilvusIndex(Index):
     ):
         self._given = _checked_options(distance, search, class_names, collection)
         if timeout is not None:
-            timeout = _checks.number(timeout, name="timeout", above=0)
+            timeout = _checks.number(timeout, name="timeout", above=0, hint="; it is in seconds")
         recall = check_recall(recall)
         self._distance = distance or "cosine"
+        self._agreed = False  # whether the collection was seen to be what was asked for
         self._next_id = int(np.random.default_rng().integers(2**62 - 2**48))
         self._connection = Connection(uri, token=token, timeout=timeout)
         self._rows = Collection(self._connection, collection)
@@ -221,13 +222,13 @@ class MilvusIndex(Index):
     def _attached(self):
         """Whether the collection is there; it is taken up when it is first seen."""
         self._connection.check_open()
-        if self._rows.dim is not None:
+        if self._agreed:
             return True
-        if not self._rows.attach():
+        if self._rows.dim is None and not self._rows.attach():
             return False
         stored = {name: getattr(self._rows, name) for name in self._given}
         check_same(self._given, stored, of=f"collection {self._rows.name!r} of {self._connection.shown}")
-        self._distance = self._rows.distance
+        self._distance, self._agreed = self._rows.distance, True
         return True
 
     def _create(self, dim):

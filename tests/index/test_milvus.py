@@ -144,6 +144,18 @@ def test_a_collection_of_something_else_is_refused(lite):
         lite()
 
 
+def test_a_collection_that_another_made_otherwise_is_refused_each_time(lite):
+    index, other = lite(distance="cosine"), lite(distance="euclidean")
+    other.add(np.eye(3))
+    of_another = r"distance must be that of collection .*'euclidean', got 'cosine'"
+    for _ in range(2):
+        with pytest.raises(ValueError, match=of_another):
+            index.search(np.eye(3), k=1)
+    with pytest.raises(ValueError, match=of_another):
+        index.add(np.eye(3))
+    assert len(other) == 3
+
+
 def test_a_closed_index_says_so(lite):
     index = lite()
     index.close()

@@ -45,7 +45,7 @@ class SupervisedContrastiveLoss(_pairs.PairLoss):
 
     Args:
         temperature: Scale of the similarities.
-        **kwargs: ``name``, ``reduction`` and ``dtype``, of ``keras.losses.Loss``.
+        **kwargs: ``name``, ``reduction`` and ``dtype`` (float32 or float64), of ``keras.losses.Loss``.
     """
 
     def __init__(self, *, temperature: float = 0.1, **kwargs: Any) -> None:
@@ -91,7 +91,7 @@ class NTXentLoss(_pairs.PairLoss):
 
     Args:
         temperature: Scale of the similarities.
-        **kwargs: ``name``, ``reduction`` and ``dtype``, of ``keras.losses.Loss``.
+        **kwargs: ``name``, ``reduction`` and ``dtype`` (float32 or float64), of ``keras.losses.Loss``.
     """
 
     def __init__(self, *, temperature: float = 0.1, **kwargs: Any) -> None:
@@ -157,7 +157,7 @@ class MultipleNegativesRankingLoss(_pairs.PairLoss):
     Args:
         temperature: In units of the distance.
         distance: One of ``simnb.distances.DISTANCES``.
-        **kwargs: ``name``, ``reduction`` and ``dtype``, of ``keras.losses.Loss``.
+        **kwargs: ``name``, ``reduction`` and ``dtype`` (float32 or float64), of ``keras.losses.Loss``.
     """
 
     def __init__(self, *, temperature: float = 0.05, distance: str = "cosine", **kwargs: Any) -> None:
@@ -209,7 +209,7 @@ class SoftNearestNeighborLoss(_pairs.PairLoss):
     Args:
         temperature: In units of the distance.
         distance: One of ``simnb.distances.DISTANCES``.
-        **kwargs: ``name``, ``reduction`` and ``dtype``, of ``keras.losses.Loss``.
+        **kwargs: ``name``, ``reduction`` and ``dtype`` (float32 or float64), of ``keras.losses.Loss``.
     """
 
     def __init__(

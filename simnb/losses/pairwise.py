@@ -53,7 +53,7 @@ class ContrastiveLoss(_pairs.PairLoss):
     Args:
         margin: Euclidean distance asked between negatives.
         squared: As in the paper; False for the distances themselves.
-        **kwargs: ``name``, ``reduction`` and ``dtype``, of ``keras.losses.Loss``.
+        **kwargs: ``name``, ``reduction`` and ``dtype`` (float32 or float64), of ``keras.losses.Loss``.
     """
 
     def __init__(self, *, margin: float = 1.0, squared: bool = True, **kwargs: Any) -> None:
@@ -111,7 +111,7 @@ class LiftedStructureLoss(_pairs.PairLoss):
 
     Args:
         margin: Distance beyond which a negative counts for little.
-        **kwargs: ``name``, ``reduction`` and ``dtype``, of ``keras.losses.Loss``.
+        **kwargs: ``name``, ``reduction`` and ``dtype`` (float32 or float64), of ``keras.losses.Loss``.
     """
 
     def __init__(self, *, margin: float = 1.0, **kwargs: Any) -> None:
@@ -175,7 +175,7 @@ class MultiSimilarityLoss(_pairs.PairLoss):
         beta: Weight of negatives.
         epsilon: Mining margin, in cosine similarity; None keeps every pair.
         lam: The paper's lambda.
-        **kwargs: ``name``, ``reduction`` and ``dtype``, of ``keras.losses.Loss``.
+        **kwargs: ``name``, ``reduction`` and ``dtype`` (float32 or float64), of ``keras.losses.Loss``.
     """
 
     def __init__(
@@ -241,7 +241,7 @@ class CircleLoss(_pairs.PairLoss):
     Args:
         gamma: Scale; the larger, the more the hardest pairs count.
         margin: The paper's m, a similarity.
-        **kwargs: ``name``, ``reduction`` and ``dtype``, of ``keras.losses.Loss``.
+        **kwargs: ``name``, ``reduction`` and ``dtype`` (float32 or float64), of ``keras.losses.Loss``.
     """
 
     def __init__(self, *, gamma: float = 80.0, margin: float = 0.4, **kwargs: Any) -> None:

@@ -148,7 +148,7 @@ class NormalizedSoftmaxLoss(ProxyLoss):
     Args:
         temperature: What similarities are divided by.
         label_smoothing: Share of the target that is spread evenly over all classes.
-        **kwargs: ``name``, ``reduction`` and ``dtype``, of ``keras.losses.Loss``.
+        **kwargs: ``name``, ``reduction`` and ``dtype`` (float32 or float64), of ``keras.losses.Loss``.
     """
 
     def __init__(self, *, temperature: float = 0.05, label_smoothing: float = 0.0, **kwargs: Any) -> None:
@@ -165,7 +165,7 @@ class ArcFaceLoss(ProxyLoss):
     Args:
         margin: Angle, in radians, added to that to the own proxy.
         scale: What similarities are multiplied by.
-        **kwargs: ``name``, ``reduction`` and ``dtype``, of ``keras.losses.Loss``.
+        **kwargs: ``name``, ``reduction`` and ``dtype`` (float32 or float64), of ``keras.losses.Loss``.
     """
 
     def __init__(self, *, margin: float = 0.5, scale: float = 64.0, **kwargs: Any) -> None:
@@ -181,7 +181,7 @@ class CosFaceLoss(ProxyLoss):
     Args:
         margin: What the similarity to the own proxy is lowered by.
         scale: What similarities are multiplied by.
-        **kwargs: ``name``, ``reduction`` and ``dtype``, of ``keras.losses.Loss``.
+        **kwargs: ``name``, ``reduction`` and ``dtype`` (float32 or float64), of ``keras.losses.Loss``.
     """
 
     def __init__(self, *, margin: float = 0.35, scale: float = 64.0, **kwargs: Any) -> None:
@@ -281,7 +281,7 @@ class ProxyNCALoss(ProxyLoss):
     Args:
         scale: What squared distances are multiplied by.
         own_in_denominator: Whether the sum holds the own proxy; False is the paper's formula.
-        **kwargs: ``name``, ``reduction`` and ``dtype``, of ``keras.losses.Loss``.
+        **kwargs: ``name``, ``reduction`` and ``dtype`` (float32 or float64), of ``keras.losses.Loss``.
     """
 
     def __init__(self, *, scale: float = 1.0, own_in_denominator: bool = True, **kwargs: Any) -> None:

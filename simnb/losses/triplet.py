@@ -76,7 +76,7 @@ class TripletLoss(_pairs.PairLoss):
         positive_mining: ``easy``, ``semi-hard`` or ``hard``.
         negative_mining: ``easy``, ``semi-hard`` or ``hard``.
         distance: One of ``simnb.distances.DISTANCES``.
-        **kwargs: ``name``, ``reduction`` and ``dtype``, of ``keras.losses.Loss``.
+        **kwargs: ``name``, ``reduction`` and ``dtype`` (float32 or float64), of ``keras.losses.Loss``.
     """
 
     def __init__(
@@ -150,7 +150,7 @@ class BatchAllTripletLoss(_pairs.PairLoss):
         margin: Gap asked between positives and negatives; None for the soft margin.
         skip_zeros: Average over the triplets with a loss above 0 only.
         distance: One of ``simnb.distances.DISTANCES``.
-        **kwargs: ``name``, ``reduction`` and ``dtype``, of ``keras.losses.Loss``.
+        **kwargs: ``name``, ``reduction`` and ``dtype`` (float32 or float64), of ``keras.losses.Loss``.
     """
 
     def __init__(
@@ -224,7 +224,7 @@ class PNLoss(_pairs.PairLoss):
         positive_mining: ``easy``, ``semi-hard`` or ``hard``.
         negative_mining: ``easy``, ``semi-hard`` or ``hard``.
         distance: One of ``simnb.distances.DISTANCES``.
-        **kwargs: ``name``, ``reduction`` and ``dtype``, of ``keras.losses.Loss``.
+        **kwargs: ``name``, ``reduction`` and ``dtype`` (float32 or float64), of ``keras.losses.Loss``.
     """
 
     def __init__(

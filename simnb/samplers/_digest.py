@@ -89,7 +89,9 @@ def _source(function):
         tree = ast.parse(textwrap.dedent(inspect.getsource(function)))
     except (OSError, SyntaxError):  # there is no file, or a lambda begins in the middle of a statement
         return None
-    if function.__module__.startswith("simnb."):  # had no types when the first checkpoints were written
+    if (function.__module__ or "").startswith(
+        "simnb."
+    ):  # had no types when the first checkpoints were written
         tree = _Untyped().visit(tree)
     if function.__name__ != "<lambda>":
         return ast.unparse(tree)

@@ -187,7 +187,8 @@ class MultiShotMemorySampler(_Sampler, BalancedBatches):
         *,
         seed: int = 0,
     ) -> None:
-        x, y = select_examples(x, y, class_list or None, total_examples_per_class, seed=seed)
+        wanted = None if class_list is None else list(class_list) or None
+        x, y = select_examples(x, y, wanted, total_examples_per_class, seed=seed)
         self._warm_up(augmenter, warmup)
         super().__init__(
             x if load_example_fn is None else _Loaded(x, load_example_fn),
@@ -448,7 +449,7 @@ def TFDataSampler(
         class_list: Classes to draw from; None for all.
         total_examples_per_class: Must stay None: ``MultiShotMemorySampler`` has it.
         augmenter: ``augmenter(x, y, num_views, is_warmup) -> (x, y)`` of tensors.
-        load_fn: ``load_fn(x, *rest)`` on each example.
+        load_fn: ``load_fn(x) -> x`` on each example.
         warmup: Must stay 0: a data set has no epochs.
         label_output: Must stay None: make a data set of (x, y).
         seed: Seed of the random order.

@@ -223,7 +223,7 @@ def visualize_views(
     if predictions is not None:
         raise ValueError("visualize_views has no predictions; simnb.plots draws answers (rejected_grid)")
     scale = max_pixel_value - min_pixel_value
-    shown = [np.asarray(view, np.float32)[:num_imgs] for view in views]
+    shown = [np.asarray(view)[:num_imgs].astype(np.float32) for view in views]
     shown = [_pixels((view - min_pixel_value) / scale) for view in shown]
     pairs = np.concatenate(shown, axis=2)
     plots.image_grid(

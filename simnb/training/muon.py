@@ -67,6 +67,13 @@ class Muon(keras.optimizers.Muon):
             epsilon=epsilon,
             ns_steps=_checks.positive_int(iterations_of_newton_schulz, name="iterations_of_newton_schulz"),
             rms_rate=None,
+            # Given here, so that whoever passes one gets an error: the configuration does not keep them.
+            nesterov=True,
+            exclude_layers=None,
+            exclude_embeddings=False,
+            muon_a=3.4445,
+            muon_b=-4.7750,
+            muon_c=2.0315,
             name=name,
             **kwargs,
         )

@@ -135,3 +135,9 @@ def test_bad_input_is_named():
         ValueError, match="iterations_of_newton_schulz must be an integer of at least 1, got 0"
     ):
         Muon(iterations_of_newton_schulz=0)
+
+
+@pytest.mark.parametrize("option", [{"nesterov": False}, {"exclude_layers": ["dense"]}, {"muon_a": 1.0}])
+def test_options_of_kerass_muon_that_a_configuration_would_lose_are_refused(option):
+    with pytest.raises(TypeError, match=f"multiple values for keyword argument '{next(iter(option))}'"):
+        Muon(**option)

@@ -491,7 +491,7 @@ def _put(new, path):
         path.rename(before)
     try:
         new.rename(path)
-    except OSError:
+    except BaseException:  # after Ctrl-C, too
         if before.exists():
             before.rename(path)
         raise

@@ -108,7 +108,7 @@ def test_rows_can_be_brought_into_a_file(saved, tmp_path):
 
 def test_wrong_options_leave_no_file(saved, tmp_path):
     for options in ({"search": "fast"}, {"recall": 2}):
-        with pytest.raises(ValueError, match=r"search must be one of exact, hnsw|recall must be a share"):
+        with pytest.raises(ValueError, match=r"search must be one of exact, hnsw|recall must be a number"):
             SimilaritySearch.load(saved, model=flat, uri=tmp_path / "live.sqlite", **options)
     assert os.listdir(tmp_path) == []
 

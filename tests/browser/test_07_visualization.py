@@ -118,7 +118,7 @@ def test_an_uploaded_file_is_searched_and_a_bad_one_refused(ran, lab, tmp_path):
     with (tmp_path / "huge.png").open("wb") as file:
         file.truncate(int(lab.value(ran, "box.drop.max_bytes")) + 1)
     box.locator(".simnb-drop input").set_input_files(tmp_path / "huge.png")
-    expect(box.locator(".simnb-message")).to_contain_text("MB that are taken")
+    expect(box.locator(".simnb-message")).to_contain_text("MB that are accepted")
     assert lab.value(ran, "box.result.name") == "'a <b>photo.png'"
     expect(box.locator(".simnb-drop")).to_contain_text("Drop an image file here")
 

@@ -157,7 +157,7 @@ def test_a_folder_above_the_class_folders_is_refused_and_the_right_one_named(pho
     (tmp_path / "corpus" / "train").symlink_to(photos)
     embedder = Embedder(model_path, tmp_path / "gallery.sqlite")
     inner = tmp_path / "corpus" / "train"
-    with pytest.raises(ValueError, match=rf"'train' in it holds only .* or read '{inner}' alone"):
+    with pytest.raises(ValueError, match=rf"'train' in it holds only .* Read '{inner}' instead"):
         embed_corpus(tmp_path / "corpus", embedder)
     assert embed_corpus(inner, embedder).embedded == 24
     named = Embedder(model_path, tmp_path / "other.sqlite", class_names=["train"])

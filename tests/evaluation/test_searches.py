@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from simnb.calibration import calibrate
-from simnb.evaluation import closed_set, few_shot, gallery_grows, held_out
+from simnb.evaluation import closed_set, gallery_grows, held_out
 from simnb.index import UNKNOWN, open_index
 from simnb.metrics import evaluate_matches, recall_at_k
 
@@ -85,39 +85,6 @@ def test_a_growing_gallery_that_runs_out_of_unknown_queries_says_so_and_goes_on(
         gallery_grows(
             GALLERY, CALIBRATION, QUERIES, [0, 1], start=1, targets={"precision": 1}, confidence=0.9
         )
-
-
-def test_more_examples_of_a_new_class_find_more_of_it():
-    measured = few_shot(GALLERY, QUERIES, [2, 3], shots=(1, 5, 40), repeats=8)
-    few = measured["few"].mean(axis=0)
-    assert few[0] < few[1] < few[2]
-    # With all rows there is nothing to draw.
-    assert np.unique(measured["few"][:, 2]).size == 1
-    assert measured["few"][0, 2] == recall_of(closed_set(GALLERY, QUERIES, by_class=True), [2, 3])
-    assert measured["other"].shape == (8, 3)
-    again = few_shot(GALLERY, QUERIES, [2, 3], shots=(1, 5, 40), repeats=8)
-    np.testing.assert_array_equal(again["few"], measured["few"])
-    only = few_shot(GALLERY, (QUERIES[0][:40], QUERIES[1][:40]), [2], shots=[1], repeats=1)
-    assert np.isnan(only["few"]).all()
-    assert few_shot(GALLERY, QUERIES, [2], shots=5, repeats=2)["few"].shape == (2, 1)
-    with pytest.raises(ValueError, match="shots must hold at least one example, got none"):
-        few_shot(GALLERY, QUERIES, [2], shots=())
-    with pytest.raises(ValueError, match="must have 41 rows in the gallery, but 2 has 40"):
-        few_shot(GALLERY, QUERIES, [2], shots=[41])
-
-
-def test_prototypes_are_the_means_of_classes():
-    measured = few_shot(GALLERY, QUERIES, [2, 3], shots=[40], repeats=1, prototypes=True)
-    means = np.stack([GALLERY[0][GALLERY[1] == label].mean(axis=0) for label in range(4)])
-    expected = closed_set((means, np.arange(4)), QUERIES, depth=1, by_class=True)
-    assert measured["few"][0, 0] == recall_of(expected, [2, 3])
-    assert measured["other"][0, 0] == recall_of(expected, [0, 1])
-
-
-def recall_of(measured, classes):
-    rows = (measured["metric"] == "recall@1") & np.isin(measured["class"], classes)
-    rows &= measured["average"] == "class"
-    return np.mean(measured["value"][rows])
 
 
 def test_bad_parts_are_named():

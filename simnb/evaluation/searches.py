@@ -1,28 +1,19 @@
-"""Ways to evaluate a search, each a few lines of its parts: what is indexed, what is asked, what is unknown.
-
-Queries match by their nearest neighbor. Each takes embeddings with their labels as pairs:
-``(embeddings [n, dim], labels [n])``. Images of gallery, calibration and queries have to be different.
-"""
+"""A search as a whole: closed, with unknown classes among the queries, or with a gallery that grows."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import TypeAlias
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from simnb import _checks
 from simnb.calibration import METRICS, SHRINKAGE, Calibration, calibrate
 from simnb.calibration.cutpoints import goals
+from simnb.evaluation._inputs import Labelled, index_of, pair
 from simnb.index import UNKNOWN, open_index
 from simnb.matching import match
 from simnb.metrics import Report, evaluate_matches, recall_at_k, report
-
-__all__ = ["Evaluation", "closed_set", "held_out", "gallery_grows", "few_shot"]
-
-#: Embeddings, shape [n, dim], and their labels, shape [n].
-Labelled: TypeAlias = tuple[ArrayLike, ArrayLike]
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,7 +61,7 @@ def closed_set(
     Raises:
         ValueError: If a query's class is not in the gallery, or something is malformed.
     """
-    (rows, labels), (asked, truth) = _pair(gallery, "gallery"), _pair(queries, "queries")
+    (rows, labels), (asked, truth) = pair(gallery, "gallery"), pair(queries, "queries")
     missing = np.setdiff1d(truth, labels)
     if len(missing) or (truth == UNKNOWN).any():
         raise ValueError(
@@ -78,7 +69,7 @@ def closed_set(
             "held_out measures what happens to unknown classes"
         )
     depth = min(_checks.positive_int(depth, name="depth"), len(rows))
-    neighbors = _index(rows, labels, distance).search(asked, k=depth)
+    neighbors = index_of(rows, labels, distance).search(asked, k=depth)
     return report(
         neighbors,
         truth,
@@ -134,8 +125,8 @@ def held_out(
     Raises:
         ValueError: If nothing is left in the gallery, the first target is not met, or something is malformed.
     """
-    (rows, labels), (asked, truth) = _pair(gallery, "gallery"), _pair(queries, "queries")
-    tuning, wanted = _pair(calibration, "calibration")
+    (rows, labels), (asked, truth) = pair(gallery, "gallery"), pair(queries, "queries")
+    tuning, wanted = pair(calibration, "calibration")
     unknown = _checks.labels(unknown, name="unknown")
     seen = unknown if calibrated_with is None else _checks.labels(calibrated_with, name="calibrated_with")
     if not np.isin(seen, unknown).all():
@@ -143,7 +134,7 @@ def held_out(
     kept = ~np.isin(labels, unknown)
     if not kept.any():
         raise ValueError(f"the gallery must hold a class that is not unknown, got only {unknown.tolist()}")
-    index, known = _index(rows[kept], labels[kept], distance), np.unique(labels[kept])
+    index, known = index_of(rows[kept], labels[kept], distance), np.unique(labels[kept])
     of_tuning = ~np.isin(wanted, np.setdiff1d(unknown, seen))
     chosen = calibrate(
         index.search(tuning[of_tuning], k=1),
@@ -208,8 +199,8 @@ def gallery_grows(
         ValueError: If a class of ``order`` has no rows or comes twice, ``start`` is beyond them, the
             target is not met at the first step, or something is malformed.
     """
-    (rows, labels), (asked, truth) = _pair(gallery, "gallery"), _pair(queries, "queries")
-    tuning, wanted = _pair(calibration, "calibration")
+    (rows, labels), (asked, truth) = pair(gallery, "gallery"), pair(queries, "queries")
+    tuning, wanted = pair(calibration, "calibration")
     order = _checks.labels(order, name="order")
     if len(np.unique(order)) < len(order) or not np.isin(order, labels).all():
         raise ValueError(f"order must name classes of the gallery, each once, got {order.tolist()}")
@@ -244,75 +235,6 @@ def gallery_grows(
     return {name: np.array([step[name] for step in steps]) for name in steps[0]}
 
 
-def few_shot(
-    gallery: Labelled,
-    queries: Labelled,
-    classes: ArrayLike,
-    *,
-    shots: int | Sequence[int] = (1, 5, 20),
-    repeats: int = 10,
-    prototypes: bool = False,
-    distance: str = "cosine",
-    seed: int = 0,
-) -> dict[str, NDArray[np.float64]]:
-    """Measure how well classes are found of which the gallery holds only a few examples.
-
-    All other classes are in the gallery with all their rows, so that the few stand against many: by chance a
-    query is likelier near one of a thousand rows than near one of five. With ``prototypes`` one row stands
-    against one.
-
-    Args:
-        gallery: Embeddings and labels.
-        queries: Those of the queries.
-        classes: Labels of the classes of which only some rows are indexed.
-        shots: How many rows of each, in turn.
-        repeats: How many draws of these rows.
-        prototypes: Whether each class is indexed as one row, the mean of its rows.
-        distance: One of ``simnb.distances.DISTANCES``.
-        seed: Seed of the draws.
-
-    Returns:
-        A dict of two arrays of shape [repeats, num_shots]: recall@1 of the queries of ``few`` classes and of
-        the ``other`` ones; NaN where there is no query of the kind.
-
-    Raises:
-        ValueError: If a class has fewer rows than the largest of ``shots``, or something is malformed.
-
-    References:
-        Snell et al., Prototypical Networks for Few-shot Learning, 2017. https://arxiv.org/abs/1703.05175
-    """
-    (rows, labels), (asked, truth) = _pair(gallery, "gallery"), _pair(queries, "queries")
-    classes = np.unique(_checks.labels(classes, name="classes"))
-    sizes = [_checks.positive_int(size, name="shots") for size in np.atleast_1d(shots).tolist()]
-    _checks.not_empty(sizes, name="shots")
-    repeats = _checks.positive_int(repeats, name="repeats")
-    rng = np.random.default_rng(_checks.seed(seed))
-    of_class = {label: np.flatnonzero(labels == label) for label in classes.tolist()}
-    short = [label for label, positions in of_class.items() if len(positions) < max(sizes)]
-    if short:
-        raise ValueError(
-            f"every one of classes must have {max(sizes)} rows in the gallery, "
-            f"but {short[0]} has {len(of_class[short[0]])}"
-        )
-    pick = _means if prototypes else lambda rows, labels: (rows, labels)
-    index, others = open_index(distance=distance), ~np.isin(labels, classes)
-    if others.any():
-        index.add(*pick(rows[others], labels[others]))
-    few = np.isin(truth, classes)
-    measured = {name: np.full((repeats, len(sizes)), np.nan) for name in ("few", "other")}
-    for repeat in range(repeats):
-        drawn = {label: rng.permutation(positions) for label, positions in of_class.items()}
-        for column, size in enumerate(sizes):
-            chosen = np.concatenate([positions[:size] for positions in drawn.values()])
-            ids = index.add(*pick(rows[chosen], labels[chosen]))
-            found = index.search(asked, k=1)
-            index.remove(ids)
-            for name, kind in (("few", few), ("other", ~few)):
-                if kind.any():
-                    measured[name][repeat, column] = recall_at_k(found[kind], truth[kind])
-    return measured
-
-
 def _measured(found, truth, known, calibrations):
     """Recall of the queries of known classes, and every rate at each calibration, NaN where there is none."""
     of_known = np.isin(truth, known)
@@ -324,26 +246,3 @@ def _measured(found, truth, known, calibrations):
             rates = evaluate_matches(answers, truth, known_labels=known)
         measured |= {f"{name}{suffix}": rate for name, rate in rates.items()}
     return measured
-
-
-def _means(rows, labels):
-    """Mean of the rows of each class."""
-    classes, position, counts = np.unique(labels, return_inverse=True, return_counts=True)
-    sums = np.zeros((len(classes), rows.shape[1]))
-    np.add.at(sums, position, rows)
-    return sums / counts[:, None], classes
-
-
-def _pair(part, name):
-    try:
-        embeddings, labels = part
-    except (TypeError, ValueError):
-        raise ValueError(f"{name} must be a pair (embeddings, labels), got {type(part).__name__}") from None
-    embeddings = _checks.not_empty(_checks.embeddings(embeddings, name=f"{name} embeddings"), name=name)
-    return embeddings, _checks.labels(labels, count=len(embeddings), name=f"{name} labels")
-
-
-def _index(rows, labels, distance):
-    index = open_index(distance=distance)
-    index.add(rows, labels)
-    return index

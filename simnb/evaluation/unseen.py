@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from simnb import _checks
+from simnb.distances import BY_NAME, DISTANCES
 from simnb.evaluation._inputs import Labelled, pair
 from simnb.index import open_index
 from simnb.metrics import recall_at_k
@@ -34,7 +35,8 @@ def few_shot(
         classes: Labels of the classes of which only some rows are indexed.
         shots: How many rows of each, in turn.
         repeats: How many draws of these rows.
-        prototypes: Whether each class is indexed as one row, the mean of its rows.
+        prototypes: Whether each class is indexed as one row, the mean of its rows; under ``cosine`` these are
+            scaled to length 1 first.
         distance: One of ``simnb.distances.DISTANCES``.
         seed: Seed of the draws.
 
@@ -61,6 +63,8 @@ def few_shot(
             f"every one of classes must have {max(sizes)} rows in the gallery, "
             f"but {short[0]} has {len(of_class[short[0]])}"
         )
+    if prototypes:
+        rows = BY_NAME[_checks.one_of(distance, DISTANCES, name="distance")].prepare(rows)
     pick = _means if prototypes else lambda rows, labels: (rows, labels)
     index, others = open_index(distance=distance), ~np.isin(labels, classes)
     if others.any():

@@ -33,10 +33,14 @@ def test_more_examples_of_a_new_class_find_more_of_it():
         few_shot(GALLERY, QUERIES, [2], shots=[41])
 
 
-def test_prototypes_are_the_means_of_classes():
-    measured = few_shot(GALLERY, QUERIES, [2, 3], shots=[40], repeats=1, prototypes=True)
-    means = np.stack([GALLERY[0][GALLERY[1] == label].mean(axis=0) for label in range(4)])
-    expected = closed_set((means, np.arange(4)), QUERIES, depth=1, by_class=True)
+@pytest.mark.parametrize("distance", ["cosine", "euclidean"])
+def test_prototypes_are_the_means_of_classes(distance):
+    measured = few_shot(GALLERY, QUERIES, [2, 3], shots=[40], repeats=1, prototypes=True, distance=distance)
+    rows = GALLERY[0]
+    if distance == "cosine":  # a long row counts no more than a short one
+        rows = rows / np.linalg.norm(rows, axis=1, keepdims=True)
+    means = np.stack([rows[GALLERY[1] == label].mean(axis=0) for label in range(4)])
+    expected = closed_set((means, np.arange(4)), QUERIES, depth=1, by_class=True, distance=distance)
     assert measured["few"][0, 0] == recall_of(expected, [2, 3])
     assert measured["other"][0, 0] == recall_of(expected, [0, 1])
 

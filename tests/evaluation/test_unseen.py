@@ -87,11 +87,11 @@ def test_seen_examples_are_searched_too_as_in_a_plain_loop(distance):
 
 @pytest.mark.parametrize("distance", DISTANCES)
 def test_episodes_are_answered_as_in_a_plain_loop(distance):
-    scores = own(measured(distance=distance, episodes=6, seed=4))
+    scores = own(measured(distance=distance, shots=(1, 2, 3), episodes=6, seed=4))
     rows, labels = UNSEEN[0].astype(np.float64), UNSEEN[1]
     for ways in (2, 4):
         for number, episode in enumerate(unseen._episodes(labels, ways, 3 + 2, 6, 4)):
-            for shots in (1, 3):
+            for shots in (1, 2, 3):
                 by_mean = by_shot = asked = 0
                 for truth, places in enumerate(episode):
                     for query in rows[places[3:]]:
@@ -241,7 +241,7 @@ def test_the_interval_over_episodes_is_the_normal_one(confidence, errors):
 
 
 def test_what_is_asked_for_is_what_is_measured():
-    result = measured(ways=[3, 3], shots=2, queries=4, episodes=7, k=3)
+    result = measured(ways=[3, 3], shots=[2, 2], queries=4, episodes=7, k=[3, 3])
     assert list(result.figures) == ["recall@3", "map@r", "3-way 2-shot", "3-way 2-shot, nearest"]
     assert own(result)["3-way 2-shot"].shape == (7,)
     assert set(np.unique(own(result)["3-way 2-shot"] * 12 % 1).round(9)) <= {0, 1}  # 3 ways of 4 queries
@@ -393,11 +393,13 @@ def test_more_examples_of_a_new_class_find_more_of_it():
 
 @pytest.mark.parametrize("distance", ["cosine", "euclidean"])
 def test_prototypes_are_the_means_of_classes(distance):
-    measured = few_shot(GALLERY, QUERIES, [2, 3], shots=[40], repeats=1, prototypes=True, distance=distance)
-    rows = GALLERY[0]
+    labels, lengths = GALLERY[1], np.random.default_rng(0).choice([0.1, 10], (160, 1), p=[0.9, 0.1])
+    rows = GALLERY[0] * lengths
+    options = {"shots": [40], "repeats": 1, "prototypes": True, "distance": distance}
+    measured = few_shot((rows, labels), QUERIES, [2, 3], **options)
     if distance == "cosine":  # a long row counts no more than a short one
         rows = rows / np.linalg.norm(rows, axis=1, keepdims=True)
-    means = np.stack([rows[GALLERY[1] == label].mean(axis=0) for label in range(4)])
+    means = np.stack([rows[labels == label].mean(axis=0) for label in range(4)])
     expected = closed_set((means, np.arange(4)), QUERIES, depth=1, by_class=True, distance=distance)
     assert measured["few"][0, 0] == recall_of(expected, [2, 3])
     assert measured["other"][0, 0] == recall_of(expected, [0, 1])

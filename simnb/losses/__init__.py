@@ -2,8 +2,9 @@
 
 A function over pairs takes ``(labels, embeddings)`` and returns the loss of each anchor; one over proxies
 takes ``(labels, similarities)``, from ``simnb.layers.Proxies``, and returns the loss of each example. Every
-class is such a function as a ``keras.losses.Loss``, for ``model.compile(loss=...)``.
-``CrossBatchMemory`` goes around a loss over pairs.
+class is such a function as a ``keras.losses.Loss``, for ``model.compile(loss=...)``: the mean over the batch,
+unless ``reduction`` says otherwise. It takes the options of its function, and ``name``, ``reduction`` and
+``dtype`` (float32 or float64). ``CrossBatchMemory`` goes around a loss over pairs.
 
 Under ``tf.distribute`` every loss is that of the whole batch. Make and compile the model, and a loss that has
 a state, inside ``strategy.scope()``; the first batch must split evenly. ``BatchNormalization`` still

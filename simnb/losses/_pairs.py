@@ -13,16 +13,43 @@ from simnb.distances import DISTANCES, pairwise
 FAR = 1e38
 
 
-class PairLoss(keras.losses.Loss):
-    """A Keras loss around a function ``(labels, embeddings, **options) -> [batch]``.
+class FunctionLoss(keras.losses.Loss):
+    """A Keras loss around a function ``(labels, values, **options) -> [batch]``, whose name it has."""
+
+    def __init__(self, function, options, *, name=None, dtype=None, **kwargs):
+        dtype = keras.dtype_policies.get(dtype or "float32").compute_dtype
+        if dtype not in ("float32", "float64"):
+            raise ValueError(
+                f"dtype must be float32 or float64, got {dtype!r}: a loss computes in float32 whatever it is "
+                "given, since it takes small differences"
+            )
+        super().__init__(name=name or function.__name__, dtype=dtype, **kwargs)
+        self._function = function
+        self._options = {option: _checked(option, value) for option, value in options.items()}
+
+    def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
+        """Loss of each row, shape [batch]."""
+        return self._function(y_true, y_pred, **self._options)
+
+    def get_config(self) -> dict[str, typing.Any]:
+        """The options, so that a saved model can be loaded."""
+        return {**super().get_config(), **self._options}
+
+
+def _checked(option, value):
+    """The value of an option, or raise ValueError: what is said here holds in every loss."""
+    if option in ("temperature", "scale", "alpha", "beta", "gamma"):
+        return _checks.number(value, name=option, above=0)
+    if option == "distance":
+        return _checks.one_of(value, DISTANCES, name=option)
+    return value
+
+
+class PairLoss(FunctionLoss):
+    """A Keras loss around a function of labels and embeddings.
 
     Under ``tf.distribute`` it sees the pairs of the whole batch, on every replica.
     """
-
-    def __init__(self, function, options, *, name=None, dtype=None, **kwargs):
-        super().__init__(name=name or function.__name__, dtype=full_precision(dtype), **kwargs)
-        self._function = function
-        self._options = options
 
     def __call__(self, y_true: Tensor, y_pred: Tensor, sample_weight: Tensor | None = None) -> Tensor:
         """Loss of the batch, reduced: of the whole batch, on each of several replicas."""
@@ -35,25 +62,6 @@ class PairLoss(keras.losses.Loss):
         same = ops.cast(ops.equal(labels[:, None], labels[None, :]), "int32")
         loss = super().__call__(ops.argmax(same, axis=1), embeddings, sample_weight)
         return _replicas.share(loss, rows, reduction=self.reduction)
-
-    def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
-        """Loss of each anchor, shape [batch]."""
-        return self._function(y_true, y_pred, **self._options)
-
-    def get_config(self) -> dict[str, typing.Any]:
-        """The options, so that a saved model can be loaded."""
-        return {**super().get_config(), **self._options}
-
-
-def full_precision(dtype):
-    """The dtype that a loss computes in, float32 or float64, or raise ValueError."""
-    dtype = keras.dtype_policies.get(dtype or "float32").compute_dtype
-    if dtype not in ("float32", "float64"):
-        raise ValueError(
-            f"dtype must be float32 or float64, got {dtype!r}: a loss computes in float32 whatever it is "
-            "given, since it takes small differences"
-        )
-    return dtype
 
 
 class WithReferences(typing.NamedTuple):
@@ -76,21 +84,30 @@ def check(labels, embeddings):
     labels, embeddings = labels if given is None else given, ops.convert_to_tensor(embeddings)
     if len(embeddings.shape) != 2:
         raise ValueError(f"embeddings must have shape [batch, dim], got {tuple(embeddings.shape)}")
+    labels = one_column(labels)
+    check_lengths(labels, embeddings, "embeddings")
+    if given is not None:
+        check_values(labels)
+    return ops.convert_to_tensor(labels), ops.cast(embeddings, "float32")
+
+
+def one_column(labels):
+    """Labels [batch] of labels [batch] or [batch, 1], or raise ValueError."""
     if len(labels.shape) == 2 and labels.shape[1] == 1:
-        labels = labels[:, 0]
+        return labels[:, 0]
     if len(labels.shape) != 1:
         raise ValueError(
             f"labels must be integer classes of shape [batch], got {tuple(labels.shape)}; "
             f"{_checks.one_label_hint(array_or_none(labels))}"
         )
-    if None not in (labels.shape[0], embeddings.shape[0]) and labels.shape[0] != embeddings.shape[0]:
-        raise ValueError(
-            "labels and embeddings must have the same length, "
-            f"got {labels.shape[0]} and {embeddings.shape[0]}"
-        )
-    if given is not None:
-        check_values(labels)
-    return ops.convert_to_tensor(labels), ops.cast(embeddings, "float32")
+    return labels
+
+
+def check_lengths(labels, rows, name):
+    """Raise ValueError where there are not as many labels as rows, as far as is known yet."""
+    lengths = labels.shape[0], rows.shape[0]
+    if None not in lengths and lengths[0] != lengths[1]:
+        raise ValueError(f"labels and {name} must have the same length, got {lengths[0]} and {lengths[1]}")
 
 
 def check_values(labels):
@@ -119,9 +136,11 @@ def array_or_none(labels):
 
 
 def pairs(labels, embeddings, distance):
-    """Distances [batch, batch] and the masks of positive and of negative pairs, no example with itself."""
-    if distance not in DISTANCES:
-        raise ValueError(f"distance must be one of {', '.join(DISTANCES)}; got {distance!r}")
+    """Checked embeddings, distances [batch, batch] and masks of positive and negative pairs.
+
+    No example is in a pair with itself.
+    """
+    labels, embeddings = check(labels, embeddings)
     labels, everyone = labels if isinstance(labels, WithReferences) else (labels, labels)
     rows = embeddings if labels is everyone else embeddings[: ops.shape(labels)[0]]
     same = ops.equal(labels[:, None], everyone[None, :])
@@ -129,7 +148,12 @@ def pairs(labels, embeddings, distance):
     positives = ops.logical_and(same, ops.logical_not(itself))
     # NaN alone differs from itself.
     negatives = ops.logical_and(ops.logical_not(same), ops.equal(everyone, everyone)[None, :])
-    return pairwise(rows, embeddings, distance, ops=ops), positives, negatives
+    return embeddings, pairwise(rows, embeddings, distance, ops=ops), positives, negatives
+
+
+def complete(positives, negatives):
+    """Whether an anchor has a positive and a negative: shape [batch]."""
+    return ops.logical_and(ops.any(positives, axis=1), ops.any(negatives, axis=1))
 
 
 def nan_where_not_finite(loss, embeddings):

@@ -2,7 +2,6 @@
 
 from typing import Any
 
-from simnb import _checks
 from simnb._keras import keras, ops
 from simnb._types import Tensor
 from simnb.losses import _pairs
@@ -31,8 +30,7 @@ def supervised_contrastive_loss(labels: Tensor, embeddings: Tensor, *, temperatu
         Khosla et al., Supervised Contrastive Learning, NeurIPS 2020, equation 2.
         https://arxiv.org/abs/2004.11362
     """
-    labels, embeddings = _pairs.check(labels, embeddings)
-    distances, positives, negatives = _pairs.pairs(labels, embeddings, "cosine")
+    embeddings, distances, positives, negatives = _pairs.pairs(labels, embeddings, "cosine")
     scores = (1.0 - distances) / temperature
     everyone = _pairs.log_sum_exp(scores, ops.logical_or(positives, negatives))
     loss = _pairs.mean(everyone[:, None] - scores, positives)
@@ -41,17 +39,10 @@ def supervised_contrastive_loss(labels: Tensor, embeddings: Tensor, *, temperatu
 
 @keras.saving.register_keras_serializable(package="simnb")
 class SupervisedContrastiveLoss(_pairs.PairLoss):
-    """``supervised_contrastive_loss`` for ``model.compile(loss=...)``, averaged over the anchors.
-
-    Args:
-        temperature: Scale of the similarities.
-        **kwargs: ``name``, ``reduction`` and ``dtype`` (float32 or float64), of ``keras.losses.Loss``.
-    """
+    """``supervised_contrastive_loss``, with its options, as a ``keras.losses.Loss``."""
 
     def __init__(self, *, temperature: float = 0.1, **kwargs: Any) -> None:
-        temperature = _checks.number(temperature, name="temperature", above=0)
-        options = {"temperature": temperature}
-        super().__init__(supervised_contrastive_loss, options, **kwargs)
+        super().__init__(supervised_contrastive_loss, {"temperature": temperature}, **kwargs)
 
 
 def nt_xent_loss(labels: Tensor, embeddings: Tensor, *, temperature: float = 0.1) -> Tensor:
@@ -79,23 +70,16 @@ def nt_xent_loss(labels: Tensor, embeddings: Tensor, *, temperature: float = 0.1
         Chen et al., A Simple Framework for Contrastive Learning of Visual Representations (SimCLR),
         ICML 2020, equation 1. https://arxiv.org/abs/2002.05709
     """
-    labels, embeddings = _pairs.check(labels, embeddings)
-    distances, positives, negatives = _pairs.pairs(labels, embeddings, "cosine")
+    embeddings, distances, positives, negatives = _pairs.pairs(labels, embeddings, "cosine")
     loss = _pairs.cross_entropy((1.0 - distances) / temperature, negatives)
     return _pairs.nan_where_not_finite(_pairs.part_of_mean(loss, positives), embeddings)
 
 
 @keras.saving.register_keras_serializable(package="simnb")
 class NTXentLoss(_pairs.PairLoss):
-    """``nt_xent_loss`` for ``model.compile(loss=...)``, averaged over the anchors of the batch.
-
-    Args:
-        temperature: Scale of the similarities.
-        **kwargs: ``name``, ``reduction`` and ``dtype`` (float32 or float64), of ``keras.losses.Loss``.
-    """
+    """``nt_xent_loss``, with its options, as a ``keras.losses.Loss``."""
 
     def __init__(self, *, temperature: float = 0.1, **kwargs: Any) -> None:
-        temperature = _checks.number(temperature, name="temperature", above=0)
         super().__init__(nt_xent_loss, {"temperature": temperature}, **kwargs)
 
 
@@ -112,9 +96,7 @@ def multiple_negatives_ranking_loss(
 
     The papers go from queries to keys only: with one query and one key of each class, that is the mean over
     the rows of the queries. ``distance="inner_product"`` and a temperature of 1 give Henderson's scores.
-
-    TensorFlow Similarity 0.17 takes two arrays, queries and keys, goes from queries to keys only, scores
-    20 times the inner product, and adds 1 to the sum inside the logarithm, which the papers do not.
+    TensorFlow Similarity 0.17 also adds 1 to the sum inside the logarithm, which the papers do not.
 
     Args:
         labels: Integer class of each example, shape [batch].
@@ -136,7 +118,7 @@ def multiple_negatives_ranking_loss(
         (InfoNCE). https://arxiv.org/abs/1807.03748
     """
     labels, embeddings = _pairs.check(labels, embeddings)
-    distances, positives, negatives = _pairs.pairs(labels, embeddings, distance)
+    _, distances, positives, negatives = _pairs.pairs(labels, embeddings, distance)
     across = _on_the_other_side(labels)
     positives, negatives = ops.logical_and(positives, across), ops.logical_and(negatives, across)
     loss = _pairs.cross_entropy(-distances / temperature, negatives)
@@ -152,17 +134,9 @@ def _on_the_other_side(labels):
 
 @keras.saving.register_keras_serializable(package="simnb")
 class MultipleNegativesRankingLoss(_pairs.PairLoss):
-    """``multiple_negatives_ranking_loss`` for ``model.compile(loss=...)``, averaged over the anchors.
-
-    Args:
-        temperature: In units of the distance.
-        distance: One of ``simnb.distances.DISTANCES``.
-        **kwargs: ``name``, ``reduction`` and ``dtype`` (float32 or float64), of ``keras.losses.Loss``.
-    """
+    """``multiple_negatives_ranking_loss``, with its options, as a ``keras.losses.Loss``."""
 
     def __init__(self, *, temperature: float = 0.05, distance: str = "cosine", **kwargs: Any) -> None:
-        temperature = _checks.number(temperature, name="temperature", above=0)
-        _checks.one_of(distance, _pairs.DISTANCES, name="distance")
         options = {"temperature": temperature, "distance": distance}
         super().__init__(multiple_negatives_ranking_loss, options, **kwargs)
 
@@ -192,30 +166,20 @@ def soft_nearest_neighbor_loss(
         Frosst et al., Analyzing and Improving Representations with the Soft Nearest Neighbor Loss,
         ICML 2019, equation 1. https://arxiv.org/abs/1902.01889
     """
-    labels, embeddings = _pairs.check(labels, embeddings)
-    distances, positives, negatives = _pairs.pairs(labels, embeddings, distance)
+    embeddings, distances, positives, negatives = _pairs.pairs(labels, embeddings, distance)
     scores = -distances / temperature
-    complete = ops.logical_and(ops.any(positives, axis=1), ops.any(negatives, axis=1))
     # -log(P / (P + N)) = log(1 + N / P)
     odds = _pairs.log_sum_exp(scores, negatives) - _pairs.log_sum_exp(scores, positives)
-    loss = ops.softplus(ops.where(complete, odds, -_pairs.FAR))
+    loss = ops.softplus(ops.where(_pairs.complete(positives, negatives), odds, -_pairs.FAR))
     return _pairs.nan_where_not_finite(loss, embeddings)
 
 
 @keras.saving.register_keras_serializable(package="simnb")
 class SoftNearestNeighborLoss(_pairs.PairLoss):
-    """``soft_nearest_neighbor_loss`` for ``model.compile(loss=...)``, averaged over the anchors of the batch.
-
-    Args:
-        temperature: In units of the distance.
-        distance: One of ``simnb.distances.DISTANCES``.
-        **kwargs: ``name``, ``reduction`` and ``dtype`` (float32 or float64), of ``keras.losses.Loss``.
-    """
+    """``soft_nearest_neighbor_loss``, with its options, as a ``keras.losses.Loss``."""
 
     def __init__(
         self, *, temperature: float = 1.0, distance: str = "squared_euclidean", **kwargs: Any
     ) -> None:
-        temperature = _checks.number(temperature, name="temperature", above=0)
-        _checks.one_of(distance, _pairs.DISTANCES, name="distance")
         options = {"temperature": temperature, "distance": distance}
         super().__init__(soft_nearest_neighbor_loss, options, **kwargs)

@@ -19,15 +19,14 @@ class CrossBatchMemory(keras.losses.Loss):
     """A loss over pairs whose anchors are compared with the last embeddings of the training as well.
 
     A batch holds few pairs. Embeddings drift slowly once a network has settled, so that those of the last
-    steps can stand in for a larger batch: each anchor of the batch is compared with the batch and with the
-    memory, which is all batches before it that fit. What is in the memory is no anchor and gets no
-    gradient; places not filled yet are in no pair, nor are embeddings that were not finite. It takes
-    batch x (batch + size) distances, and (batch + size) x (batch + size) for ``LiftedStructureLoss``,
-    ``MultipleNegativesRankingLoss`` and ``PNLoss``.
+    batches can stand in for a larger one. What is in the memory is no anchor and gets no gradient;
+    embeddings that are not finite are not taken in. It takes batch x (batch + size) distances, and
+    (batch + size) x (batch + size) for ``LiftedStructureLoss``, ``MultipleNegativesRankingLoss`` and
+    ``PNLoss``.
 
     The memory takes a batch in as the gradient of its loss is taken. So ``fit`` fills it, while ``evaluate``
-    and the validation inside ``fit`` compare with it and leave it as it is. Under ``tf.distribute`` the loss
-    must be made inside the scope of the strategy.
+    and the validation inside ``fit`` leave it as it is. Under ``tf.distribute`` the loss must be made inside
+    the scope of the strategy.
 
     Two cases need ``compute_loss`` instead of calling the loss. On the JAX backend a model keeps the state
     that it tracks and no other: it must have ``memory`` as an attribute. And a loop of your own may take the
@@ -73,9 +72,7 @@ class CrossBatchMemory(keras.losses.Loss):
     def compute_loss(
         self, y_true: Tensor, y_pred: Tensor, sample_weight: Tensor | None = None, *, training: bool
     ) -> Tensor:
-        """Loss of the batch, reduced, where it is known whether the model is being trained.
-
-        It is for models that override ``compute_loss`` and for loops of your own.
+        """Loss of the batch, reduced, for models that override ``compute_loss`` and loops of your own.
 
         Args:
             y_true: Integer class of each example, shape [batch].
@@ -101,7 +98,12 @@ class CrossBatchMemory(keras.losses.Loss):
     def _compute(self, y_true, y_pred, sample_weight, *, remember):
         _replicas.check()
         _replicas.check_state(self.memory.steps, of="CrossBatchMemory")
-        labels, rows = self._check(y_true, y_pred)
+        labels, rows = _pairs.check(_replicas.labels(y_true), y_pred)
+        _pairs.check_values(labels)
+        if rows.shape[1] not in (None, self.memory.dim):
+            raise ValueError(
+                f"embeddings must have dim {self.memory.dim} like the memory, got {rows.shape[1]}"
+            )
         labels, embeddings, sample_weight = _replicas.gather(labels, rows, sample_weight)
         if remember == "with gradient":
             embeddings = self.memory.enqueue_with_gradient(labels, embeddings)
@@ -111,41 +113,24 @@ class CrossBatchMemory(keras.losses.Loss):
             self.memory.enqueue(labels, embeddings)
         return _replicas.share(loss, rows, reduction=self.reduction)
 
-    def _check(self, labels, embeddings):
-        labels, embeddings = _pairs.check(_replicas.labels(labels), embeddings)
-        _pairs.check_values(labels)
-        if embeddings.shape[1] not in (None, self.memory.dim):
-            raise ValueError(
-                f"embeddings must have dim {self.memory.dim} like the memory, got {embeddings.shape[1]}"
-            )
-        return labels, embeddings
-
     def _with_memory(self, labels, embeddings):
         """Classes [batch + size] and embeddings of the batch followed by the memory."""
-        memory = self.memory
-        labels = ops.cast(labels, memory.labels.dtype)
-        everyone = ops.concatenate([labels, ops.convert_to_tensor(memory.labels)], axis=0)
+        labels = ops.cast(labels, self.memory.labels.dtype)
+        everyone = _followed_by(labels, self.memory.labels)
         # Small numbers instead of labels, as in PairLoss: the position of the first of the class, and -1
         # for all classes that no anchor has, since those are negatives of every anchor.
         among = everyone if isinstance(self.loss, ALL_TO_ALL) else labels
         same = ops.equal(everyone[:, None], among[None, :])
         first = ops.argmax(ops.cast(same, "int32"), axis=1)
         classes = ops.cast(ops.where(ops.any(same, axis=1), first, -1), "float32")
-        held = ops.concatenate(
-            [ops.ones_like(labels, dtype="bool"), ops.convert_to_tensor(memory.held)], axis=0
-        )
-        embeddings = ops.concatenate([embeddings, ops.convert_to_tensor(memory.embeddings)], axis=0)
+        held = _followed_by(ops.ones_like(labels, dtype="bool"), self.memory.held)
+        embeddings = _followed_by(embeddings, self.memory.embeddings)
         return ops.where(held, classes, float("nan")), embeddings
 
     def get_config(self) -> dict[str, Any]:
         """The options, so that a saved model can be loaded."""
-        return {
-            "loss": keras.losses.serialize(self.loss),
-            "size": self.memory.size,
-            "dim": self.memory.dim,
-            "start": self.memory.start,
-            "name": self.name,
-        }
+        options = {option: getattr(self.memory, option) for option in ("size", "dim", "start")}
+        return {"loss": keras.losses.serialize(self.loss), **options, "name": self.name}
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> "CrossBatchMemory":
@@ -156,22 +141,14 @@ class CrossBatchMemory(keras.losses.Loss):
 class EmbeddingMemory(keras.layers.Layer):
     """The last embeddings of a training and their labels, the newest at the end: the state of a loss.
 
-    A layer, so that a model which has it as an attribute tracks, saves and distributes its weights. None
-    of them is trained.
-
-    Args:
-        size: How many embeddings it holds.
-        dim: Their length.
-        start: Calls of ``enqueue`` before the first whose embeddings are held.
+    A layer, so that a model which has it as an attribute tracks, saves and distributes its weights. The
+    arguments are those of ``CrossBatchMemory``.
 
     Attributes:
         embeddings: Shape [size, dim] float32.
         labels: Shape [size] int64, or int32 where the backend has no other.
         held: Shape [size], whether a place holds an embedding.
         steps: How many batches were offered.
-
-    Raises:
-        ValueError: If size or dim is below 1 or start below 0.
     """
 
     def __init__(self, size: int, dim: int, *, start: int = 0) -> None:
@@ -180,30 +157,16 @@ class EmbeddingMemory(keras.layers.Layer):
         self.dim = _checks.positive_int(dim, name="dim")
         self.start = _checks.not_negative_int(start, name="start")
         integers = "int64" if keras.backend.backend() != "jax" else "int32"
-        self.embeddings = self._zeros("embeddings", (self.size, self.dim), "float32")
-        self.labels = self._zeros("labels", (self.size,), integers)
-        self.held = self._zeros("held", (self.size,), "bool")
-        self.steps = self._zeros("steps", (), "int32")
+        # Every replica enqueues the same gathered batch.
+        options = {"initializer": "zeros", "trainable": False, "aggregation": "only_first_replica"}
+        self.embeddings = self.add_weight(shape=(self.size, self.dim), name="embeddings", **options)
+        self.labels = self.add_weight(shape=(self.size,), dtype=integers, name="labels", **options)
+        self.held = self.add_weight(shape=(self.size,), dtype="bool", name="held", **options)
+        self.steps = self.add_weight(shape=(), dtype="int32", name="steps", **options)
         self.built = True
 
-    def _zeros(self, name, shape, dtype):
-        # Every replica enqueues the same gathered batch.
-        return self.add_weight(
-            name=name,
-            shape=shape,
-            dtype=dtype,
-            initializer="zeros",
-            trainable=False,
-            aggregation="only_first_replica",
-        )
-
     def enqueue(self, labels: Tensor, embeddings: Tensor) -> None:
-        """Take a batch in at the end; as many go out at the beginning.
-
-        Args:
-            labels: Integer class of each, shape [batch].
-            embeddings: Shape [batch, dim]; those that are not finite are not held.
-        """
+        """Take in labels [batch] and embeddings [batch, dim] at the end; as many go out at the beginning."""
         embeddings = ops.stop_gradient(ops.cast(embeddings, "float32"))
         finite = ops.all(ops.isfinite(embeddings), axis=1)
         held = ops.logical_and(finite, ops.convert_to_tensor(self.steps) >= self.start)
@@ -214,11 +177,9 @@ class EmbeddingMemory(keras.layers.Layer):
         self.steps.assign(self.steps + 1)
 
     def enqueue_with_gradient(self, labels: Tensor, embeddings: Tensor) -> Tensor:
-        """The same embeddings; ``enqueue`` is called when a gradient comes back through them.
+        """The same embeddings; ``enqueue`` is called when a gradient comes back through them."""
 
-        Keras does not tell a loss whether it trains or evaluates. Taking the gradient is the difference.
-        """
-
+        # Keras does not tell a loss whether it trains or evaluates. Taking the gradient is the difference.
         @ops.custom_gradient
         def remembered(tensor):
             def gradient(*args, upstream=None):
@@ -241,5 +202,9 @@ class EmbeddingMemory(keras.layers.Layer):
             super().load_own_variables(store)
 
     def _push(self, weight, rows):
-        last = ops.concatenate([ops.convert_to_tensor(weight), rows], axis=0)[-self.size :]
+        last = _followed_by(weight, rows)[-self.size :]
         weight.assign(ops.reshape(last, weight.shape))  # in a graph the slice may have lost its length
+
+
+def _followed_by(rows, more):
+    return ops.concatenate([ops.convert_to_tensor(rows), ops.convert_to_tensor(more)], axis=0)

@@ -27,8 +27,7 @@ def contrastive_loss(
     Returns:
         Loss of each anchor, shape [batch]: the sum over its positive pairs, scaled so that the mean over the
         anchors that have one is the mean over all positive pairs of the batch, plus the same of its negative
-        pairs. One of the two is 0 for an anchor without a positive or without a negative; NaN for an
-        embedding that is not finite.
+        pairs. NaN for an embedding that is not finite.
 
     Raises:
         ValueError: If a shape is wrong or the lengths differ.
@@ -37,8 +36,7 @@ def contrastive_loss(
         Hadsell et al., Dimensionality Reduction by Learning an Invariant Mapping, CVPR 2006, equation 4.
         https://doi.org/10.1109/CVPR.2006.100
     """
-    labels, embeddings = _pairs.check(labels, embeddings)
-    distances, positives, negatives = _pairs.pairs(labels, embeddings, "euclidean")
+    embeddings, distances, positives, negatives = _pairs.pairs(labels, embeddings, "euclidean")
     pull, push = distances, ops.relu(margin - distances)
     if squared:
         pull, push = 0.5 * pull * pull, 0.5 * push * push
@@ -48,18 +46,11 @@ def contrastive_loss(
 
 @keras.saving.register_keras_serializable(package="simnb")
 class ContrastiveLoss(_pairs.PairLoss):
-    """``contrastive_loss`` for ``model.compile(loss=...)``, averaged over the anchors of the batch.
-
-    Args:
-        margin: Euclidean distance asked between negatives.
-        squared: As in the paper; False for the distances themselves.
-        **kwargs: ``name``, ``reduction`` and ``dtype`` (float32 or float64), of ``keras.losses.Loss``.
-    """
+    """``contrastive_loss``, with its options, as a ``keras.losses.Loss``."""
 
     def __init__(self, *, margin: float = 1.0, squared: bool = True, **kwargs: Any) -> None:
         margin = _checks.number(margin, name="margin", at_least=0)
-        options = {"margin": margin, "squared": squared}
-        super().__init__(contrastive_loss, options, **kwargs)
+        super().__init__(contrastive_loss, {"margin": margin, "squared": squared}, **kwargs)
 
 
 def lifted_structure_loss(labels: Tensor, embeddings: Tensor, *, margin: float = 1.0) -> Tensor:
@@ -69,9 +60,9 @@ def lifted_structure_loss(labels: Tensor, embeddings: Tensor, *, margin: float =
     ``log(sum exp(margin - d(i, n)) + sum exp(margin - d(p, n))) + d(i, p)``, both sums over the negatives n,
     and the loss is the mean of ``max(J, 0)^2 / 2`` over the positive pairs.
 
-    TensorFlow Similarity computes something else under this name (in its repository, after release
-    0.17.1): it keeps one mined positive of each anchor, reads the distances of the anchor where the paper
-    has those of the positive, adds 1 inside the logarithm, and neither clips at 0 nor squares.
+    TensorFlow Similarity computes something else under this name: it keeps one mined positive of each
+    anchor, reads the distances of the anchor where the paper has those of the positive, adds 1 inside the
+    logarithm, and neither clips at 0 nor squares.
 
     Args:
         labels: Integer class of each example, shape [batch].
@@ -79,9 +70,8 @@ def lifted_structure_loss(labels: Tensor, embeddings: Tensor, *, margin: float =
         margin: Distance beyond which a negative counts for little.
 
     Returns:
-        Loss of each anchor, shape [batch]: the sum over its positive pairs, scaled so that the mean over the
-        anchors that have one is the paper's mean over all positive pairs of the batch. 0 for an anchor
-        without a positive or a negative; NaN for an embedding that is not finite.
+        Loss of each anchor, shape [batch], scaled as that of ``contrastive_loss``; 0 for an anchor without a
+        positive or a negative; NaN for an embedding that is not finite.
 
     Raises:
         ValueError: If a shape is wrong or the lengths differ.
@@ -90,8 +80,7 @@ def lifted_structure_loss(labels: Tensor, embeddings: Tensor, *, margin: float =
         Oh Song et al., Deep Metric Learning via Lifted Structured Feature Embedding, CVPR 2016, equation 4.
         https://arxiv.org/abs/1511.06452
     """
-    labels, embeddings = _pairs.check(labels, embeddings)
-    distances, positives, negatives = _pairs.pairs(labels, embeddings, "euclidean")
+    embeddings, distances, positives, negatives = _pairs.pairs(labels, embeddings, "euclidean")
     push = _pairs.log_sum_exp(margin - distances, negatives)
     structure = ops.relu(_log_add_exp(push[:, None], push[None, :]) + distances)
     pairs = ops.logical_and(positives, ops.any(negatives, axis=1)[:, None])
@@ -107,12 +96,7 @@ def _log_add_exp(a, b):
 
 @keras.saving.register_keras_serializable(package="simnb")
 class LiftedStructureLoss(_pairs.PairLoss):
-    """``lifted_structure_loss`` for ``model.compile(loss=...)``, averaged over the anchors of the batch.
-
-    Args:
-        margin: Distance beyond which a negative counts for little.
-        **kwargs: ``name``, ``reduction`` and ``dtype`` (float32 or float64), of ``keras.losses.Loss``.
-    """
+    """``lifted_structure_loss``, with its options, as a ``keras.losses.Loss``."""
 
     def __init__(self, *, margin: float = 1.0, **kwargs: Any) -> None:
         margin = _checks.number(margin, name="margin", at_least=0)
@@ -153,8 +137,7 @@ def multi_similarity_loss(
         Wang et al., Multi-Similarity Loss with General Pair Weighting for Deep Metric Learning,
         CVPR 2019, equations 11 to 13. https://arxiv.org/abs/1904.06627
     """
-    labels, embeddings = _pairs.check(labels, embeddings)
-    distances, positives, negatives = _pairs.pairs(labels, embeddings, "cosine")
+    embeddings, distances, positives, negatives = _pairs.pairs(labels, embeddings, "cosine")
     similarity = 1.0 - distances
     if epsilon is not None:
         hardest_negative = _pairs.largest(similarity, negatives)[:, None]
@@ -168,15 +151,7 @@ def multi_similarity_loss(
 
 @keras.saving.register_keras_serializable(package="simnb")
 class MultiSimilarityLoss(_pairs.PairLoss):
-    """``multi_similarity_loss`` for ``model.compile(loss=...)``, averaged over the anchors of the batch.
-
-    Args:
-        alpha: Weight of positives.
-        beta: Weight of negatives.
-        epsilon: Mining margin, in cosine similarity; None keeps every pair.
-        lam: The paper's lambda.
-        **kwargs: ``name``, ``reduction`` and ``dtype`` (float32 or float64), of ``keras.losses.Loss``.
-    """
+    """``multi_similarity_loss``, with its options, as a ``keras.losses.Loss``."""
 
     def __init__(
         self,
@@ -187,8 +162,6 @@ class MultiSimilarityLoss(_pairs.PairLoss):
         lam: float = 0.5,
         **kwargs: Any,
     ) -> None:
-        alpha = _checks.number(alpha, name="alpha", above=0)
-        beta = _checks.number(beta, name="beta", above=0)
         options = {"alpha": alpha, "beta": beta, "epsilon": epsilon, "lam": lam}
         super().__init__(multi_similarity_loss, options, **kwargs)
 
@@ -222,30 +195,20 @@ def circle_loss(labels: Tensor, embeddings: Tensor, *, gamma: float = 80.0, marg
         equation 6, with the optima and margins of section 3.2 (O_p = 1 + m, O_n = -m, Delta_p = 1 - m,
         Delta_n = m). https://arxiv.org/abs/2002.10857
     """
-    labels, embeddings = _pairs.check(labels, embeddings)
-    distances, positives, negatives = _pairs.pairs(labels, embeddings, "cosine")
+    embeddings, distances, positives, negatives = _pairs.pairs(labels, embeddings, "cosine")
     similarity = 1.0 - distances
     held = ops.stop_gradient(similarity)
     pull = -gamma * ops.relu(1.0 + margin - held) * (similarity - (1.0 - margin))
     push = gamma * ops.relu(held + margin) * (similarity - margin)
-    complete = ops.logical_and(ops.any(positives, axis=1), ops.any(negatives, axis=1))
     total = _pairs.log_sum_exp(pull, positives) + _pairs.log_sum_exp(push, negatives)
-    loss = ops.softplus(ops.where(complete, total, -_pairs.FAR))
+    loss = ops.softplus(ops.where(_pairs.complete(positives, negatives), total, -_pairs.FAR))
     return _pairs.nan_where_not_finite(loss, embeddings)
 
 
 @keras.saving.register_keras_serializable(package="simnb")
 class CircleLoss(_pairs.PairLoss):
-    """``circle_loss`` for ``model.compile(loss=...)``, averaged over the anchors of the batch.
-
-    Args:
-        gamma: Scale; the larger, the more the hardest pairs count.
-        margin: The paper's m, a similarity.
-        **kwargs: ``name``, ``reduction`` and ``dtype`` (float32 or float64), of ``keras.losses.Loss``.
-    """
+    """``circle_loss``, with its options, as a ``keras.losses.Loss``."""
 
     def __init__(self, *, gamma: float = 80.0, margin: float = 0.4, **kwargs: Any) -> None:
-        gamma = _checks.number(gamma, name="gamma", above=0)
         margin = _checks.number(margin, name="margin", at_least=0)
-        options = {"gamma": gamma, "margin": margin}
-        super().__init__(circle_loss, options, **kwargs)
+        super().__init__(circle_loss, {"gamma": gamma, "margin": margin}, **kwargs)

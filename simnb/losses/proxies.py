@@ -9,17 +9,12 @@ from simnb._types import Tensor
 from simnb.losses import _pairs
 
 
-class ProxyLoss(keras.losses.Loss):
-    """A Keras loss around a function ``(labels, similarities, **options) -> [batch]``: any proxy loss.
+class ProxyLoss(_pairs.FunctionLoss):
+    """A Keras loss around a function of labels and similarities.
 
     Its ``y_pred`` are similarities as ``simnb.layers.Proxies`` gives them, shape [batch, num_classes], and
     its ``y_true`` are integer labels, each the position of a proxy, shape [batch] or [batch, 1].
     """
-
-    def __init__(self, function, options, *, name=None, dtype=None, **kwargs):
-        super().__init__(name=name or function.__name__, dtype=_pairs.full_precision(dtype), **kwargs)
-        self._function = function
-        self._options = options
 
     def __call__(self, y_true: Tensor, y_pred: Tensor, sample_weight: Tensor | None = None) -> Tensor:
         """Loss of the batch, reduced: of the whole batch, on each of several replicas."""
@@ -38,11 +33,7 @@ class ProxyLoss(keras.losses.Loss):
         return values
 
     def _of_rows(self, labels, similarities):
-        return self._function(ops.cast(labels, "int32"), similarities, **self._options)
-
-    def get_config(self) -> dict[str, Any]:
-        """The options, so that a saved model can be loaded."""
-        return {**super().get_config(), **self._options}
+        return super().call(ops.cast(labels, "int32"), similarities)
 
 
 def normalized_softmax_loss(
@@ -61,17 +52,26 @@ def normalized_softmax_loss(
         Loss of each example, shape [batch]; NaN where a similarity is NaN.
 
     Raises:
-        ValueError: If a shape is wrong, the lengths differ or a label is no integer or has no proxy. While
-            a graph is traced labels have no values; the loss of one without a proxy is NaN then.
+        ValueError: If a shape is wrong, the lengths differ or a label is no integer or has no proxy; inside
+            a graph the loss of a label without a proxy is NaN instead.
 
     References:
         Wang et al., NormFace, ACM Multimedia 2017. https://arxiv.org/abs/1704.06369
         Zhai and Wu, Classification is a Strong Baseline for Deep Metric Learning, BMVC 2019.
         https://arxiv.org/abs/1811.12649
     """
-    labels, similarities = _check(labels, similarities)
-    own = _own_proxy(labels, similarities)
+    own, similarities = _own_proxy(labels, similarities)
     return _cross_entropy(similarities / temperature, own, label_smoothing=label_smoothing)
+
+
+@keras.saving.register_keras_serializable(package="simnb")
+class NormalizedSoftmaxLoss(ProxyLoss):
+    """``normalized_softmax_loss``, with its options, as a ``keras.losses.Loss``."""
+
+    def __init__(self, *, temperature: float = 0.05, label_smoothing: float = 0.0, **kwargs: Any) -> None:
+        label_smoothing = _checks.number(label_smoothing, name="label_smoothing", at_least=0, below=1)
+        options = {"temperature": temperature, "label_smoothing": label_smoothing}
+        super().__init__(normalized_softmax_loss, options, **kwargs)
 
 
 def arcface_loss(labels: Tensor, similarities: Tensor, *, margin: float = 0.5, scale: float = 64.0) -> Tensor:
@@ -92,19 +92,33 @@ def arcface_loss(labels: Tensor, similarities: Tensor, *, margin: float = 0.5, s
         -1, where the slope is infinite, the gradient is that of ``cos(margin) * S``.
 
     Raises:
-        ValueError: If a shape is wrong, the lengths differ or a label is no integer or has no proxy. While
-            a graph is traced labels have no values; the loss of one without a proxy is NaN then.
+        ValueError: As ``normalized_softmax_loss``.
 
     References:
         Deng et al., ArcFace: Additive Angular Margin Loss for Deep Face Recognition, CVPR 2019.
         https://arxiv.org/abs/1801.07698
     """
-    labels, similarities = _check(labels, similarities)
-    own = _own_proxy(labels, similarities)
+    own, similarities = _own_proxy(labels, similarities)
     turned = similarities * math.cos(margin) - _sine(similarities) * math.sin(margin)
     beyond = similarities - margin * math.sin(margin)
     turned = ops.where(similarities > math.cos(math.pi - margin), turned, beyond)
     return _cross_entropy(scale * ops.where(own, turned, similarities), own)
+
+
+def _sine(cosine):
+    squared = 1.0 - cosine * cosine
+    positive = squared > 0.0
+    # The inner where keeps the gradient of sqrt finite at 0.
+    return ops.where(positive, ops.sqrt(ops.where(positive, squared, 1.0)), 0.0)
+
+
+@keras.saving.register_keras_serializable(package="simnb")
+class ArcFaceLoss(ProxyLoss):
+    """``arcface_loss``, with its options, as a ``keras.losses.Loss``."""
+
+    def __init__(self, *, margin: float = 0.5, scale: float = 64.0, **kwargs: Any) -> None:
+        margin = _checks.number(margin, name="margin", at_least=0, below=math.pi, hint="; it is in radians")
+        super().__init__(arcface_loss, {"margin": margin, "scale": scale}, **kwargs)
 
 
 def cosface_loss(
@@ -122,72 +136,23 @@ def cosface_loss(
         Loss of each example, shape [batch]; NaN where a similarity is NaN.
 
     Raises:
-        ValueError: If a shape is wrong, the lengths differ or a label is no integer or has no proxy. While
-            a graph is traced labels have no values; the loss of one without a proxy is NaN then.
+        ValueError: As ``normalized_softmax_loss``.
 
     References:
         Wang et al., CosFace: Large Margin Cosine Loss for Deep Face Recognition, CVPR 2018.
         https://arxiv.org/abs/1801.09414
     """
-    labels, similarities = _check(labels, similarities)
-    own = _own_proxy(labels, similarities)
+    own, similarities = _own_proxy(labels, similarities)
     return _cross_entropy(scale * ops.where(own, similarities - margin, similarities), own)
-
-
-def _sine(cosine):
-    squared = 1.0 - cosine * cosine
-    positive = squared > 0.0
-    # The inner where keeps the gradient of sqrt finite at 0.
-    return ops.where(positive, ops.sqrt(ops.where(positive, squared, 1.0)), 0.0)
-
-
-@keras.saving.register_keras_serializable(package="simnb")
-class NormalizedSoftmaxLoss(ProxyLoss):
-    """``normalized_softmax_loss`` for ``model.compile(loss=...)``, averaged over the batch.
-
-    Args:
-        temperature: What similarities are divided by.
-        label_smoothing: Share of the target that is spread evenly over all classes.
-        **kwargs: ``name``, ``reduction`` and ``dtype`` (float32 or float64), of ``keras.losses.Loss``.
-    """
-
-    def __init__(self, *, temperature: float = 0.05, label_smoothing: float = 0.0, **kwargs: Any) -> None:
-        temperature = _checks.number(temperature, name="temperature", above=0)
-        label_smoothing = _checks.number(label_smoothing, name="label_smoothing", at_least=0, below=1)
-        options = {"temperature": temperature, "label_smoothing": label_smoothing}
-        super().__init__(normalized_softmax_loss, options, **kwargs)
-
-
-@keras.saving.register_keras_serializable(package="simnb")
-class ArcFaceLoss(ProxyLoss):
-    """``arcface_loss`` for ``model.compile(loss=...)``, averaged over the batch.
-
-    Args:
-        margin: Angle, in radians, added to that to the own proxy.
-        scale: What similarities are multiplied by.
-        **kwargs: ``name``, ``reduction`` and ``dtype`` (float32 or float64), of ``keras.losses.Loss``.
-    """
-
-    def __init__(self, *, margin: float = 0.5, scale: float = 64.0, **kwargs: Any) -> None:
-        margin = _checks.number(margin, name="margin", at_least=0, below=math.pi, hint="; it is in radians")
-        options = {"margin": margin, "scale": _checks.number(scale, name="scale", above=0)}
-        super().__init__(arcface_loss, options, **kwargs)
 
 
 @keras.saving.register_keras_serializable(package="simnb")
 class CosFaceLoss(ProxyLoss):
-    """``cosface_loss`` for ``model.compile(loss=...)``, averaged over the batch.
-
-    Args:
-        margin: What the similarity to the own proxy is lowered by.
-        scale: What similarities are multiplied by.
-        **kwargs: ``name``, ``reduction`` and ``dtype`` (float32 or float64), of ``keras.losses.Loss``.
-    """
+    """``cosface_loss``, with its options, as a ``keras.losses.Loss``."""
 
     def __init__(self, *, margin: float = 0.35, scale: float = 64.0, **kwargs: Any) -> None:
         margin = _checks.number(margin, name="margin", at_least=0)
-        options = {"margin": margin, "scale": _checks.number(scale, name="scale", above=0)}
-        super().__init__(cosface_loss, options, **kwargs)
+        super().__init__(cosface_loss, {"margin": margin, "scale": scale}, **kwargs)
 
 
 def proxy_nca_loss(
@@ -211,16 +176,13 @@ def proxy_nca_loss(
         Loss of each example, shape [batch]; NaN where a similarity is NaN.
 
     Raises:
-        ValueError: If a shape is wrong, the lengths differ, a label is no integer or has no proxy, or the
-            own proxy is left out and there is no other. While a graph is traced labels have no values; the
-            loss of one without a proxy is NaN then.
+        ValueError: As ``normalized_softmax_loss``, or if the own proxy is left out and there is no other.
 
     References:
         Movshovitz-Attias et al., No Fuss Distance Metric Learning using Proxies, ICCV 2017, equation 4.
         https://arxiv.org/abs/1703.07464
     """
-    labels, similarities = _check(labels, similarities)
-    own = _own_proxy(labels, similarities)
+    own, similarities = _own_proxy(labels, similarities)
     logits = -scale * (2.0 - 2.0 * similarities)
     if own_in_denominator:
         return _cross_entropy(logits, own)
@@ -228,6 +190,15 @@ def proxy_nca_loss(
         raise ValueError("similarities must be to at least 2 proxies to leave the own one out, got 1")
     others = ops.logsumexp(ops.where(own, -_pairs.FAR, logits), axis=1)
     return _nan_without_proxy(others - ops.sum(ops.where(own, logits, 0.0), axis=1), own)
+
+
+@keras.saving.register_keras_serializable(package="simnb")
+class ProxyNCALoss(ProxyLoss):
+    """``proxy_nca_loss``, with its options, as a ``keras.losses.Loss``."""
+
+    def __init__(self, *, scale: float = 1.0, own_in_denominator: bool = True, **kwargs: Any) -> None:
+        options = {"scale": scale, "own_in_denominator": bool(own_in_denominator)}
+        super().__init__(proxy_nca_loss, options, **kwargs)
 
 
 def proxy_anchor_loss(
@@ -253,15 +224,13 @@ def proxy_anchor_loss(
         it is one to a proxy of another class.
 
     Raises:
-        ValueError: If a shape is wrong, the lengths differ or a label is no integer or has no proxy. While
-            a graph is traced labels have no values; the share of one without a proxy is NaN then.
+        ValueError: As ``normalized_softmax_loss``.
 
     References:
         Kim et al., Proxy Anchor Loss for Deep Metric Learning, CVPR 2020, equation 4.
         https://arxiv.org/abs/2003.13911
     """
-    labels, similarities = _check(labels, similarities)
-    own = _own_proxy(labels, similarities)
+    own, similarities = _own_proxy(labels, similarities)
     by_proxy, positives = ops.transpose(similarities), ops.transpose(own)
     pull = _pairs.log1p_sum_exp(-alpha * (by_proxy - margin), positives)
     push = _pairs.log1p_sum_exp(alpha * (by_proxy + margin), ops.logical_not(positives))
@@ -275,44 +244,28 @@ def proxy_anchor_loss(
 
 
 @keras.saving.register_keras_serializable(package="simnb")
-class ProxyNCALoss(ProxyLoss):
-    """``proxy_nca_loss`` for ``model.compile(loss=...)``, averaged over the batch.
-
-    Args:
-        scale: What squared distances are multiplied by.
-        own_in_denominator: Whether the sum holds the own proxy; False is the paper's formula.
-        **kwargs: ``name``, ``reduction`` and ``dtype`` (float32 or float64), of ``keras.losses.Loss``.
-    """
-
-    def __init__(self, *, scale: float = 1.0, own_in_denominator: bool = True, **kwargs: Any) -> None:
-        scale = _checks.number(scale, name="scale", above=0)
-        options = {"scale": scale, "own_in_denominator": bool(own_in_denominator)}
-        super().__init__(proxy_nca_loss, options, **kwargs)
-
-
-@keras.saving.register_keras_serializable(package="simnb")
 class ProxyAnchorLoss(ProxyLoss):
-    """``proxy_anchor_loss`` for ``model.compile(loss=...)``; the default reduction gives the paper's value.
+    """``proxy_anchor_loss``, with its options, as a ``keras.losses.Loss``: the paper's value by default.
 
-    Sample weights multiply the shares of the examples, which the paper does not have.
-
-    Args:
-        margin: Similarities to the own proxy ought to lie above it, and others below its negative.
-        alpha: What similarities are multiplied by.
-        **kwargs: ``name``, ``reduction`` and ``dtype``, of ``keras.losses.Loss``; the reduction ``sum`` gives
-            the paper's value times the size of the batch.
+    The reduction ``sum`` gives that value times the size of the batch. Sample weights multiply the shares of
+    the examples; the paper has none.
     """
 
     def __init__(self, *, margin: float = 0.1, alpha: float = 32.0, **kwargs: Any) -> None:
         margin = _checks.number(margin, name="margin", at_least=0)
-        alpha = _checks.number(alpha, name="alpha", above=0)
-        options = {"margin": margin, "alpha": alpha}
-        super().__init__(proxy_anchor_loss, options, **kwargs)
+        super().__init__(proxy_anchor_loss, {"margin": margin, "alpha": alpha}, **kwargs)
 
     def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         """Share of each example of the batch, shape [batch]: of all replicas, where there are several."""
         # Every share depends on the whole batch.
         return self._of_rows(*_replicas.gather(y_true, y_pred))
+
+
+def _own_proxy(labels, similarities):
+    """True where a similarity is that to the proxy of the own class, and the similarities, as ``_check``."""
+    labels, similarities = _check(labels, similarities)
+    proxies = ops.arange(similarities.shape[1], dtype="int32")
+    return ops.equal(labels[:, None], proxies[None, :]), similarities
 
 
 def _check(labels, similarities):
@@ -329,18 +282,19 @@ def _check(labels, similarities):
     num_classes = similarities.shape[1]
     if num_classes > 2**24:
         raise ValueError(f"similarities must be to at most 2**24 proxies, got {num_classes}")
-    labels = _positions(labels, num_classes)
-    if None not in (labels.shape[0], similarities.shape[0]) and labels.shape[0] != similarities.shape[0]:
-        raise ValueError(
-            "labels and similarities must have the same length, "
-            f"got {labels.shape[0]} and {similarities.shape[0]}"
-        )
-    return labels, ops.cast(similarities, "float32")
-
-
-def _own_proxy(labels, similarities):
-    """True where a similarity is the one to the proxy of the example's own class: [batch, num_classes]."""
-    return ops.equal(labels[:, None], ops.arange(similarities.shape[1], dtype="int32")[None, :])
+    values = _pairs.array_or_none(labels)
+    labels = _pairs.one_column(ops.convert_to_tensor(labels if values is None else values))
+    dtype = keras.backend.standardize_dtype(labels.dtype)
+    if not dtype.startswith(("int", "uint")):
+        raise ValueError(f"labels must be integers, the positions of proxies, got dtype {dtype}")
+    outside = [] if values is None else values[(values < 0) | (values >= num_classes)]
+    if len(outside):
+        raise ValueError(f"labels must be 0 to {num_classes - 1}, one a proxy, got {outside[0]}")
+    _pairs.check_lengths(labels, similarities, "similarities")
+    if dtype in ("int8", "uint8", "int16", "uint16"):  # too narrow to be compared with num_classes
+        labels = ops.cast(labels, "int32")
+    inside = ops.logical_and(labels >= 0, labels < num_classes)
+    return ops.where(inside, ops.cast(labels, "int32"), -1), ops.cast(similarities, "float32")
 
 
 def _cross_entropy(logits, own, *, label_smoothing=0.0):
@@ -357,30 +311,3 @@ def _cross_entropy(logits, own, *, label_smoothing=0.0):
 def _nan_without_proxy(loss, own):
     """The loss [batch], NaN for a label that no proxy stands for: a graph cannot raise an error."""
     return ops.where(ops.any(own, axis=1), loss, float("nan"))
-
-
-def _positions(labels, num_classes):
-    values = _pairs.array_or_none(labels)
-    labels = ops.convert_to_tensor(labels if values is None else values)
-    if len(labels.shape) == 2 and labels.shape[1] == 1:
-        labels = labels[:, 0]
-    if len(labels.shape) != 1:
-        raise ValueError(
-            f"labels must be integer classes of shape [batch], got {tuple(labels.shape)}; "
-            f"{_checks.one_label_hint(values)}"
-        )
-    dtype = keras.backend.standardize_dtype(labels.dtype)
-    if not dtype.startswith(("int", "uint")):
-        raise ValueError(f"labels must be integers, the positions of proxies, got dtype {dtype}")
-    if dtype in ("int8", "uint8", "int16", "uint16"):  # too narrow to be compared with num_classes
-        labels = ops.cast(labels, "int32")
-    inside = ops.logical_and(labels >= 0, labels < num_classes)
-    if values is not None and values.size:
-        _check_range(values, num_classes)
-    return ops.where(inside, ops.cast(labels, "int32"), -1)
-
-
-def _check_range(values, num_classes):
-    outside = values[(values < 0) | (values >= num_classes)]
-    if outside.size:
-        raise ValueError(f"labels must be 0 to {num_classes - 1}, one a proxy, got {outside.flat[0]}")

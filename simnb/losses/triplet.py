@@ -51,53 +51,7 @@ def triplet_loss(
         Xuan et al., Improved Embeddings with Easy Positive Triplet Mining, WACV 2020.
         https://arxiv.org/abs/1904.04370
     """
-    check_names(positive_mining, negative_mining)
-    labels, embeddings = _pairs.check(labels, embeddings)
-    distances, positives, negatives = _pairs.pairs(labels, embeddings, distance)
-    positive, negative = mine(
-        distances,
-        positives,
-        negatives,
-        positive_mining=positive_mining,
-        negative_mining=negative_mining,
-    )
-    complete = ops.logical_and(ops.any(positives, axis=1), ops.any(negatives, axis=1))
-    gap = at(distances, positive) - at(distances, negative)
-    loss = ops.where(complete, hinge(gap, margin), 0.0)
-    return _pairs.nan_where_not_finite(loss, embeddings)
-
-
-@keras.saving.register_keras_serializable(package="simnb")
-class TripletLoss(_pairs.PairLoss):
-    """``triplet_loss`` for ``model.compile(loss=...)``, averaged over the anchors of the batch.
-
-    Args:
-        margin: Gap asked between positives and negatives; None for the soft margin.
-        positive_mining: ``easy``, ``semi-hard`` or ``hard``.
-        negative_mining: ``easy``, ``semi-hard`` or ``hard``.
-        distance: One of ``simnb.distances.DISTANCES``.
-        **kwargs: ``name``, ``reduction`` and ``dtype`` (float32 or float64), of ``keras.losses.Loss``.
-    """
-
-    def __init__(
-        self,
-        *,
-        margin: float | None = 0.2,
-        positive_mining: str = "hard",
-        negative_mining: str = "semi-hard",
-        distance: str = "cosine",
-        **kwargs: Any,
-    ) -> None:
-        margin = check_margin(margin)
-        check_names(positive_mining, negative_mining)
-        _checks.one_of(distance, _pairs.DISTANCES, name="distance")
-        options = {
-            "margin": margin,
-            "positive_mining": positive_mining,
-            "negative_mining": negative_mining,
-            "distance": distance,
-        }
-        super().__init__(triplet_loss, options, **kwargs)
+    return _mined_loss(labels, embeddings, margin, positive_mining, negative_mining, distance)
 
 
 def batch_all_triplet_loss(
@@ -134,8 +88,7 @@ def batch_all_triplet_loss(
         Hermans et al., In Defense of the Triplet Loss for Person Re-Identification, 2017 ("batch all", and
         its mean over the triplets above 0). https://arxiv.org/abs/1703.07737
     """
-    labels, embeddings = _pairs.check(labels, embeddings)
-    distances, positives, negatives = _pairs.pairs(labels, embeddings, distance)
+    embeddings, distances, positives, negatives = _pairs.pairs(labels, embeddings, distance)
     triplets = ops.logical_and(positives[:, :, None], negatives[:, None, :])
     loss = hinge(distances[:, :, None] - distances[:, None, :], margin)
     counted = ops.logical_and(triplets, loss > 0.0) if skip_zeros else triplets
@@ -144,21 +97,12 @@ def batch_all_triplet_loss(
 
 @keras.saving.register_keras_serializable(package="simnb")
 class BatchAllTripletLoss(_pairs.PairLoss):
-    """``batch_all_triplet_loss`` for ``model.compile(loss=...)``, averaged over the anchors of the batch.
-
-    Args:
-        margin: Gap asked between positives and negatives; None for the soft margin.
-        skip_zeros: Average over the triplets with a loss above 0 only.
-        distance: One of ``simnb.distances.DISTANCES``.
-        **kwargs: ``name``, ``reduction`` and ``dtype`` (float32 or float64), of ``keras.losses.Loss``.
-    """
+    """``batch_all_triplet_loss``, with its options, as a ``keras.losses.Loss``."""
 
     def __init__(
         self, *, margin: float | None = 0.2, skip_zeros: bool = False, distance: str = "cosine", **kwargs: Any
     ) -> None:
-        margin = check_margin(margin)
-        _checks.one_of(distance, _pairs.DISTANCES, name="distance")
-        options = {"margin": margin, "skip_zeros": skip_zeros, "distance": distance}
+        options = {"margin": _checked(margin), "skip_zeros": skip_zeros, "distance": distance}
         super().__init__(batch_all_triplet_loss, options, **kwargs)
 
 
@@ -198,34 +142,25 @@ def pn_loss(
         Balntas et al., PN-Net: Conjoined Triple Deep Network for Learning Local Image Descriptors, 2016,
         whose loss takes the nearer of the two negatives too. https://arxiv.org/abs/1601.05030
     """
-    check_names(positive_mining, negative_mining)
-    labels, embeddings = _pairs.check(labels, embeddings)
-    distances, positives, negatives = _pairs.pairs(labels, embeddings, distance)
-    positive, negative = mine(
-        distances,
-        positives,
-        negatives,
-        positive_mining=positive_mining,
-        negative_mining=negative_mining,
+    return _mined_loss(
+        labels, embeddings, margin, positive_mining, negative_mining, distance, from_nearer=True
     )
-    from_positive = at(ops.take(distances, positive, axis=0), negative)
-    nearer = ops.minimum(at(distances, negative), from_positive)
-    complete = ops.logical_and(ops.any(positives, axis=1), ops.any(negatives, axis=1))
-    loss = ops.where(complete, hinge(at(distances, positive) - nearer, margin), 0.0)
+
+
+def _mined_loss(labels, embeddings, margin, positive_mining, negative_mining, distance, *, from_nearer=False):
+    """Loss of one triplet for each anchor; ``from_nearer``: of anchor and positive, to the negative."""
+    embeddings, distances, positives, negatives = _pairs.pairs(labels, embeddings, distance)
+    positive, negative = mine(distances, positives, negatives, positive_mining, negative_mining)
+    away = at(distances, negative)
+    if from_nearer:
+        away = ops.minimum(away, at(ops.take(distances, positive, axis=0), negative))
+    loss = hinge(at(distances, positive) - away, margin)
+    loss = ops.where(_pairs.complete(positives, negatives), loss, 0.0)
     return _pairs.nan_where_not_finite(loss, embeddings)
 
 
-@keras.saving.register_keras_serializable(package="simnb")
-class PNLoss(_pairs.PairLoss):
-    """``pn_loss`` for ``model.compile(loss=...)``, averaged over the anchors of the batch.
-
-    Args:
-        margin: Gap asked between positives and negatives; None for the soft margin.
-        positive_mining: ``easy``, ``semi-hard`` or ``hard``.
-        negative_mining: ``easy``, ``semi-hard`` or ``hard``.
-        distance: One of ``simnb.distances.DISTANCES``.
-        **kwargs: ``name``, ``reduction`` and ``dtype`` (float32 or float64), of ``keras.losses.Loss``.
-    """
+class _MinedLoss(_pairs.PairLoss):
+    _of_triplets: Any  # the function
 
     def __init__(
         self,
@@ -236,22 +171,48 @@ class PNLoss(_pairs.PairLoss):
         distance: str = "cosine",
         **kwargs: Any,
     ) -> None:
-        margin = check_margin(margin)
         check_names(positive_mining, negative_mining)
-        _checks.one_of(distance, _pairs.DISTANCES, name="distance")
         options = {
-            "margin": margin,
+            "margin": _checked(margin),
             "positive_mining": positive_mining,
             "negative_mining": negative_mining,
             "distance": distance,
         }
-        super().__init__(pn_loss, options, **kwargs)
+        super().__init__(self._of_triplets, options, **kwargs)
 
 
-def mine(distances, positives, negatives, *, positive_mining, negative_mining):
+@keras.saving.register_keras_serializable(package="simnb")
+class TripletLoss(_MinedLoss):
+    """``triplet_loss``, with its options, as a ``keras.losses.Loss``."""
+
+    _of_triplets = staticmethod(triplet_loss)
+
+
+@keras.saving.register_keras_serializable(package="simnb")
+class PNLoss(_MinedLoss):
+    """``pn_loss``, with its options, as a ``keras.losses.Loss``."""
+
+    _of_triplets = staticmethod(pn_loss)
+
+
+def mine(distances, positives, negatives, positive_mining, negative_mining):
     """Columns [batch] of the positive and of the negative mined for each anchor; any where there is none."""
-    positive = _mine_positive(distances, positives, negatives, positive_mining)
-    return positive, _mine_negative(distances, negatives, positive, negative_mining)
+    check_names(positive_mining, negative_mining)
+    positive = _mine(distances, positives, positive_mining, below=_pairs.smallest(distances, negatives))
+    # What the nearest is among positives, the farthest is among negatives.
+    return positive, _mine(-distances, negatives, negative_mining, below=-at(distances, positive))
+
+
+def _mine(distances, mask, mining, *, below):
+    farthest, nearest = _farthest(distances, mask), ops.argmin(ops.where(mask, distances, _pairs.FAR), axis=1)
+    if mining in ("easy", "hard"):
+        return nearest if mining == "easy" else farthest
+    nearer = ops.logical_and(mask, distances < below[:, None])
+    return ops.where(ops.any(nearer, axis=1), _farthest(distances, nearer), nearest)
+
+
+def _farthest(distances, mask):
+    return ops.argmax(ops.where(mask, distances, -_pairs.FAR), axis=1)
 
 
 def at(distances, columns):
@@ -270,36 +231,7 @@ def check_names(positive_mining, negative_mining):
     _checks.one_of(negative_mining, MINING, name="negative_mining")
 
 
-def check_margin(margin):
-    """Return a margin of at least 0, or None; raise ValueError for others."""
+def _checked(margin):
     if margin is None:
         return None
     return _checks.number(margin, name="margin", at_least=0, hint="; None is the soft margin")
-
-
-def _nearest(distances, mask):
-    return ops.argmin(ops.where(mask, distances, _pairs.FAR), axis=1)
-
-
-def _farthest(distances, mask):
-    return ops.argmax(ops.where(mask, distances, -_pairs.FAR), axis=1)
-
-
-def _mine_positive(distances, positives, negatives, mining):
-    if mining == "hard":
-        return _farthest(distances, positives)
-    nearest = _nearest(distances, positives)
-    if mining == "easy":
-        return nearest
-    nearer = ops.logical_and(positives, distances < _pairs.smallest(distances, negatives)[:, None])
-    return ops.where(ops.any(nearer, axis=1), _farthest(distances, nearer), nearest)
-
-
-def _mine_negative(distances, negatives, positive, mining):
-    if mining == "hard":
-        return _nearest(distances, negatives)
-    farthest = _farthest(distances, negatives)
-    if mining == "easy":
-        return farthest
-    farther = ops.logical_and(negatives, distances > at(distances, positive)[:, None])
-    return ops.where(ops.any(farther, axis=1), _nearest(distances, farther), farthest)

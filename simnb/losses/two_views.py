@@ -36,8 +36,7 @@ def barlow_twins_loss(
     """How far the correlation of the two views' columns is from the identity.
 
     Args:
-        one: Shape [batch, dim].
-        other: Shape [batch, dim].
+        one, other: The two views, shape [batch, dim].
         off_diagonal: Weight of correlations between different columns.
         epsilon: Added to the variance of a column before it is divided by.
 
@@ -70,8 +69,7 @@ def vicreg_loss(
     """The two views are to be near, every column is to vary, and no two columns are to vary together.
 
     Args:
-        one: Shape [batch, dim].
-        other: Shape [batch, dim].
+        one, other: The two views, shape [batch, dim].
         invariance: Weight of the mean squared difference.
         variance: Weight of how far the standard deviation of columns is below 1.
         covariance: Weight of the squared covariances of different columns, divided by dim.

@@ -48,4 +48,4 @@ __all__ = [
 ]
 
 __getattr__ = _left_out.missing(__name__)
-__path__ += _left_out.__path__
+__path__ += _left_out.PATH

@@ -9,13 +9,8 @@ from simnb.models.backbone import pooling_layer
 from simnb.tfsim._left_out import missing
 from simnb.tfsim.layers import MetricEmbedding
 from simnb.tfsim.models import SimilarityModel
-from simnb.tfsim.resnet18 import resnet18
-
-__all__ = ["EfficientNetSim", "ResNet18Sim", "ResNet50Sim"]
 
 __getattr__ = missing(__name__)
-
-_POOLING = ("gem", "avg", "max")
 
 
 def EfficientNetSim(
@@ -47,9 +42,7 @@ def EfficientNetSim(
         augmentation: Must stay None: give the sampler an ``augmenter``.
     """
     _no_augmentation(augmentation)
-    blocks = {"frozen": "head", "partial": "block7", "full": "all"}
-    name = f"EfficientNet{variant}"
-    inputs, x = _applications_network(name, blocks, input_shape, weights, trainable)
+    inputs, x = _backbone(f"EfficientNet{variant}", input_shape, weights, trainable, "block7")
     return _topped(inputs, x, embedding_size, l2_norm, include_top, pooling, gem_p)
 
 
@@ -68,8 +61,7 @@ def ResNet50Sim(
     As theirs, it takes images that ``keras.applications.resnet.preprocess_input`` has made;
     ``simnb.models.backbone("ResNet50")`` does so itself.
     """
-    blocks = {"frozen": "head", "partial": "conv5", "full": "all"}
-    inputs, x = _applications_network("ResNet50", blocks, input_shape, weights, trainable, preprocess=False)
+    inputs, x = _backbone("ResNet50", input_shape, weights, trainable, "conv5", preprocess=False)
     return _topped(inputs, x, embedding_size, l2_norm, include_top, pooling, gem_p)
 
 
@@ -85,43 +77,55 @@ def ResNet18Sim(
     *,
     augmentation: None = None,
 ) -> SimilarityModel:
-    """``simnb.tfsim.resnet18``, pooled and embedded, as a ``SimilarityModel``; nothing is trained yet.
+    """ResNet-18, which ``keras.applications`` lacks, as a ``SimilarityModel``; nothing is trained yet.
 
     Images are taken as they come, scaled or not, as theirs did: batch normalization follows the first
-    convolution.
+    convolution. Where they are smaller than 64 pixels that keeps their size and nothing is pooled after it,
+    as is usual on CIFAR.
 
     Args:
-        input_shape: This and the following are as in ``EfficientNetSim``.
-        embedding_size: Length of an embedding.
-        l2_norm: Whether embeddings have norm 1.
-        include_top: Whether the network ends in an embedding.
-        pooling: ``gem``, ``avg``, ``max`` or None.
-        gem_p: The exponent of ``gem`` to begin with.
-        preproc_mode: Without effect, as it was.
-        similarity_model: Without effect, as it was.
-        augmentation: Must stay None: give the sampler an ``augmenter``.
+        input_shape: As in ``EfficientNetSim``, and so are the others.
+        preproc_mode: Without effect, as it was, and so is ``similarity_model``.
+
+    References:
+        He et al., Deep Residual Learning for Image Recognition, CVPR 2016. https://arxiv.org/abs/1512.03385
     """
     _no_augmentation(augmentation)
-    network = resnet18(tuple(input_shape), rescale=False)
-    return _topped(network.inputs, network.output, embedding_size, l2_norm, include_top, pooling, gem_p)
+    inputs = keras.Input(tuple(input_shape))
+    small = min(inputs.shape[1:3]) < 64
+    x = _convolution(inputs, 64, 3 if small else 7, 1 if small else 2)
+    if not small:
+        x = keras.layers.MaxPooling2D(3, 2, padding="same")(x)
+    for filters, stride in ((64, 1), (128, 2), (256, 2), (512, 2)):
+        x = _block(_block(x, filters, stride), filters, 1)
+    return _topped(inputs, x, embedding_size, l2_norm, include_top, pooling, gem_p)
 
 
-def _applications_network(name, blocks, input_shape, weights, trainable, *, preprocess=True):
-    _checks.one_of(trainable, blocks, name="trainable")
-    embedder = models.backbone(
-        name,
-        input_shape=tuple(input_shape),
-        weights=weights,
-        trainable=blocks[trainable],
-        preprocess=preprocess,
-    )
+def _convolution(x, filters, size, stride, *, relu=True):
+    options = {"padding": "same", "use_bias": False, "kernel_initializer": "he_normal"}
+    x = keras.layers.BatchNormalization()(keras.layers.Conv2D(filters, size, stride, **options)(x))
+    return keras.layers.ReLU()(x) if relu else x
+
+
+def _block(x, filters, stride):
+    same = stride == 1 and x.shape[-1] == filters
+    shortcut = x if same else _convolution(x, filters, 1, stride, relu=False)
+    x = _convolution(_convolution(x, filters, 3, stride), filters, 3, 1, relu=False)
+    return keras.layers.ReLU()(keras.layers.Add()([shortcut, x]))
+
+
+def _backbone(name, input_shape, weights, trainable, last_block, *, preprocess=True):
+    """Inputs and map of features of a network of ``keras.applications``."""
+    blocks = {"frozen": "head", "partial": last_block, "full": "all"}
+    options = {"weights": weights, "trainable": blocks[_checks.one_of(trainable, blocks, name="trainable")]}
+    embedder = models.backbone(name, input_shape=tuple(input_shape), preprocess=preprocess, **options)
     return embedder.inputs, embedder.get_layer("backbone").output
 
 
 def _topped(inputs, x, embedding_size, l2_norm, include_top, pooling, gem_p):
     """The model of a map of features ``x``."""
     if include_top or pooling is not None:
-        _checks.one_of(pooling, _POOLING, name="pooling")
+        _checks.one_of(pooling, ("gem", "avg", "max"), name="pooling")
     if pooling == "gem":
         x = GeneralizedMeanPooling2D(gem_p, name="gem_pool")(x)
     elif pooling is not None:

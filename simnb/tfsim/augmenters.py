@@ -10,8 +10,6 @@ from simnb._checks import one_of, pixels
 from simnb.augmentation import Augment
 from simnb.tfsim._left_out import missing
 
-__all__ = ["Augmenter", "ContrastiveAugmenter", "SimCLRAugmenter", "BarlowAugmenter"]
-
 __getattr__ = missing(__name__)
 
 
@@ -42,16 +40,18 @@ class ContrastiveAugmenter(Augmenter):
         self, x: ArrayLike, y: ArrayLike | None, num_views: int, is_warmup: bool = False
     ) -> list[NDArray]:
         """A list of ``num_views`` arrays [batch, ...]."""
-        examples = np.asarray(x)
-        return [np.stack([np.asarray(self.process(each)) for each in examples]) for _ in range(num_views)]
+        return [
+            np.stack([np.asarray(self.process(each)) for each in np.asarray(x)]) for _ in range(num_views)
+        ]
 
 
 class _Views(Augmenter):
     """Views by ``simnb.augmentation.Augment``, of images that come as 0 to 255 and leave as 0 to 1."""
 
-    def __init__(self, height, width, augment, seed):
+    def __init__(self, height, width, *, crop, seed, **options):
         self.height, self.width = height, width
-        self._augment, self._rng = augment, np.random.default_rng(seed)
+        self._augment = Augment(crop=max(1, min(height, width) // 8) if crop else 0, **options)
+        self._rng = np.random.default_rng(seed)
 
     def augment(
         self,
@@ -88,13 +88,10 @@ class SimCLRAugmenter(_Views):
         width: Width of the images, in pixels.
         is_training: Whether to make views for training; if not, images are only scaled to 0 to 1.
         color_distort: Whether colors vary.
-        jitter_stength: How much; 1 is the paper's for large images, here 0.8 in brightness, contrast and
-            saturation.
+        jitter_stength: How much; 1 is 0.8 in brightness, contrast and saturation.
         crop: Whether images are shifted.
-        eval_crop_proportion: Has no effect: nothing is cut off for evaluation.
         flip: Whether half of the images are mirrored.
-        version: ``v1`` or ``v2``; has no effect.
-        num_cpu: Has no effect.
+        version: ``v1`` or ``v2``; has no effect, as ``eval_crop_proportion`` and ``num_cpu``.
         seed: Seed of the random generator that varies the views.
     """
 
@@ -114,14 +111,16 @@ class SimCLRAugmenter(_Views):
         seed: int = 0,
     ) -> None:
         one_of(version, ("v1", "v2"), name="version")
-        on = is_training and color_distort
-        augment = Augment(
-            crop=max(1, min(height, width) // 8) if crop and is_training else 0,
+        colors = is_training and color_distort
+        super().__init__(
+            height,
+            width,
+            crop=crop and is_training,
             flip=flip and is_training,
-            color=min(1.0, 0.8 * jitter_stength) if on else 0.0,
-            grayscale=0.2 if on else 0.0,
+            color=min(1.0, 0.8 * jitter_stength) if colors else 0.0,
+            grayscale=0.2 if colors else 0.0,
+            seed=seed,
         )
-        super().__init__(height, width, augment, seed)
 
 
 class BarlowAugmenter(_Views):
@@ -160,10 +159,5 @@ class BarlowAugmenter(_Views):
             )
         if flip_probability not in (0, 0.5):
             raise ValueError(f"flip_probability must be 0.5, or 0 for none; got {flip_probability}")
-        augment = Augment(
-            crop=max(1, min(height, width) // 8),
-            flip=flip_probability > 0,
-            color=brightness_multiplier,
-            grayscale=greyscale_probability,
-        )
-        super().__init__(height, width, augment, seed)
+        options = {"color": brightness_multiplier, "grayscale": greyscale_probability}
+        super().__init__(height, width, crop=True, flip=flip_probability > 0, seed=seed, **options)

@@ -11,10 +11,9 @@ from simnb.index import open_index
 from simnb.tfsim.classification_metrics import ClassificationMetric, make_classification_metric
 from simnb.tfsim.distances import Distance, distance_canonicalizer
 from simnb.tfsim.matchers import ClassificationMatch, make_classification_matcher
-from simnb.tfsim.models._indexing import Indexing, matching_values, neighbors_needed
+from simnb.tfsim.models._indexing import Indexing
+from simnb.tfsim.models._results import matching_values, neighbors_needed
 from simnb.tfsim.retrieval_metrics import RetrievalMetric
-
-__all__ = ["EvalCallback", "SplitValidationLoss"]
 
 
 class EvalCallback(keras.callbacks.Callback):
@@ -75,26 +74,21 @@ class EvalCallback(keras.callbacks.Callback):
         index.add(model._embed(self.targets), self.target_labels)
         k = max(self.k, neighbors_needed(self.retrieval_metrics, len(index)))
         neighbors = index.search(model._embed(self.queries), k=min(k, len(index)))
-        everyone = np.ones(len(self.queries), bool)
-        if self.known_classes is None:
-            return self._measured(neighbors, everyone, "")
-        known = np.isin(self.query_labels, np.asarray(self.known_classes).ravel())
-        parts = (known, "_known_classes"), (~known, "_unknown_classes")
-        return {
-            name: value
-            for queries, ending in parts
-            if queries.any()
-            for name, value in self._measured(neighbors, queries, ending).items()
-        }
+        parts = {"": np.ones(len(self.queries), bool)}
+        if self.known_classes is not None:
+            known = np.isin(self.query_labels, np.asarray(self.known_classes).ravel())
+            parts = {"_known_classes": known, "_unknown_classes": ~known}
+        found: dict[str, float] = {}
+        for ending, queries in parts.items():
+            if queries.any() or not ending:
+                found |= self._measured(neighbors[queries], self.query_labels[queries], ending)
+        return found
 
-    def _measured(self, neighbors, queries, ending):
-        neighbors, labels = neighbors[queries], self.query_labels[queries]
-        found = {}
+    def _measured(self, neighbors, labels, ending):
+        found, options = {}, {"matcher": self.matcher, "metrics": self.metrics}
         for i, threshold in enumerate(self.thresholds):
-            values = matching_values(
-                _first(neighbors, self.k), labels, threshold,
-                matcher=self.matcher, metrics=self.metrics, known_labels=self.target_labels,
-            )  # fmt: skip
+            seen = neighbors.first(self.k)
+            values = matching_values(seen, labels, threshold, known_labels=self.target_labels, **options)
             at = f"_{i}" if len(self.thresholds) > 1 else ""
             found |= {f"{name}{at}{ending}": value for name, value in values.items()}
         for metric in self.retrieval_metrics:
@@ -121,7 +115,3 @@ class SplitValidationLoss(EvalCallback):
     ) -> None:
         parts = queries, query_labels, targets, target_labels
         super().__init__(*parts, distance, metrics, tb_logdir, k, matcher, distance_thresholds, known_classes)
-
-
-def _first(neighbors, k):
-    return type(neighbors)(neighbors.distances[:, :k], neighbors.ids[:, :k], neighbors.labels[:, :k])

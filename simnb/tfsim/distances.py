@@ -6,18 +6,6 @@ from simnb._keras import keras, ops
 from simnb._types import Tensor
 from simnb.distances import pairwise
 
-__all__ = [
-    "Distance",
-    "InnerProductSimilarity",
-    "CosineDistance",
-    "EuclideanDistance",
-    "SquaredEuclideanDistance",
-    "ManhattanDistance",
-    "SNRDistance",
-    "distance_canonicalizer",
-    "DISTANCES",
-]
-
 
 class Distance:
     """All distances between two sets of embeddings; smaller is closer, for every one of them.
@@ -30,14 +18,12 @@ class Distance:
     name = ""
     aliases: tuple[str, ...] = ()
 
-    def __call__(self, query_embeddings: Tensor, key_embeddings: Tensor) -> Tensor:
-        """Distances, shape [num_queries, num_keys]."""
-        return self.call(query_embeddings, key_embeddings)
-
     def call(self, query_embeddings: Tensor, key_embeddings: Tensor) -> Tensor:
         """Distances, shape [num_queries, num_keys], of embeddings of shape [num, dim]."""
         query, key = (ops.convert_to_tensor(each, "float32") for each in (query_embeddings, key_embeddings))
         return pairwise(query, key, self.name, ops=ops)
+
+    __call__ = call
 
     def __str__(self) -> str:
         return self.name

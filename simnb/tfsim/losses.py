@@ -9,21 +9,6 @@ from simnb.losses import two_views
 from simnb.tfsim._left_out import missing
 from simnb.tfsim.distances import Distance, distance_canonicalizer
 
-__all__ = [
-    "MultiSimilarityLoss",
-    "TripletLoss",
-    "CircleLoss",
-    "PNLoss",
-    "SoftNearestNeighborLoss",
-    "LiftedStructLoss",
-    "MultiNegativesRankLoss",
-    "XBM",
-    "SimCLRLoss",
-    "SimSiamLoss",
-    "Barlow",
-    "VicReg",
-]
-
 __getattr__ = missing(__name__)
 
 _register = keras.saving.register_keras_serializable(package="simnb.tfsim")
@@ -37,14 +22,14 @@ class _Given:
 
         Args:
             given: ``locals()`` of ``__init__``; ``compile`` reads its ``distance`` as an attribute.
-            **options: What the other loss takes; what Keras takes is in ``kwargs``.
+            **options: What the other loss takes, but for the name.
         """
         given = {name: value for name, value in given.items() if name not in ("self", "__class__")}
         kwargs = given.pop("kwargs")
         if "distance" in given:
             self.distance = distance_canonicalizer(given["distance"])
             given["distance"] = self.distance.name
-        super().__init__(**options, **kwargs)
+        super().__init__(**options, name=given["name"], **kwargs)
         self._given = {**given, **kwargs}
 
     def get_config(self) -> dict[str, Any]:
@@ -57,50 +42,40 @@ def _only_cosine(distance, *, of):
         raise ValueError(f'{of} takes distance="cosine", which its paper defines it for, got {distance!r}')
 
 
+class _OverMined(_Given):
+    _called = ""
+
+    def __init__(
+        self,
+        distance: str | Distance = "cosine",
+        positive_mining_strategy: str = "hard",
+        negative_mining_strategy: str = "semi-hard",
+        margin: float | None = None,
+        name: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        name = name or self._called
+        self._set_up(
+            locals(),
+            positive_mining=positive_mining_strategy,
+            negative_mining=negative_mining_strategy,
+            margin=margin,
+            distance=distance_canonicalizer(distance).name,
+        )
+
+
 @_register
-class TripletLoss(_Given, losses.TripletLoss):
+class TripletLoss(_OverMined, losses.TripletLoss):
     """``simnb.losses.TripletLoss``; a margin of None is the soft margin."""
 
-    def __init__(
-        self,
-        distance: str | Distance = "cosine",
-        positive_mining_strategy: str = "hard",
-        negative_mining_strategy: str = "semi-hard",
-        margin: float | None = None,
-        name: str = "TripletLoss",
-        **kwargs: Any,
-    ) -> None:
-        self._set_up(
-            locals(),
-            positive_mining=positive_mining_strategy,
-            negative_mining=negative_mining_strategy,
-            margin=margin,
-            distance=distance_canonicalizer(distance).name,
-            name=name,
-        )
+    _called = "TripletLoss"
 
 
 @_register
-class PNLoss(_Given, losses.PNLoss):
+class PNLoss(_OverMined, losses.PNLoss):
     """``simnb.losses.PNLoss``; a margin of None is the soft margin."""
 
-    def __init__(
-        self,
-        distance: str | Distance = "cosine",
-        positive_mining_strategy: str = "hard",
-        negative_mining_strategy: str = "semi-hard",
-        margin: float | None = None,
-        name: str = "PNLoss",
-        **kwargs: Any,
-    ) -> None:
-        self._set_up(
-            locals(),
-            positive_mining=positive_mining_strategy,
-            negative_mining=negative_mining_strategy,
-            margin=margin,
-            distance=distance_canonicalizer(distance).name,
-            name=name,
-        )
+    _called = "PNLoss"
 
 
 @_register
@@ -119,7 +94,7 @@ class MultiSimilarityLoss(_Given, losses.MultiSimilarityLoss):
         **kwargs: Any,
     ) -> None:
         _only_cosine(distance, of="MultiSimilarityLoss")
-        self._set_up(locals(), alpha=alpha, beta=beta, epsilon=epsilon, lam=lmda - (center - 1), name=name)
+        self._set_up(locals(), alpha=alpha, beta=beta, epsilon=epsilon, lam=lmda - (center - 1))
 
 
 @_register
@@ -135,7 +110,7 @@ class CircleLoss(_Given, losses.CircleLoss):
         **kwargs: Any,
     ) -> None:
         _only_cosine(distance, of="CircleLoss")
-        self._set_up(locals(), gamma=gamma, margin=margin, name=name)
+        self._set_up(locals(), gamma=gamma, margin=margin)
 
 
 @_register
@@ -149,9 +124,7 @@ class SoftNearestNeighborLoss(_Given, losses.SoftNearestNeighborLoss):
         name: str = "SoftNearestNeighborLoss",
         **kwargs: Any,
     ) -> None:
-        self._set_up(
-            locals(), temperature=temperature, distance=distance_canonicalizer(distance).name, name=name
-        )
+        self._set_up(locals(), temperature=temperature, distance=distance_canonicalizer(distance).name)
 
 
 @_register
@@ -165,7 +138,7 @@ class LiftedStructLoss(_Given, losses.LiftedStructureLoss):
         name: str = "LiftedStructLoss",
         **kwargs: Any,
     ) -> None:
-        self._set_up(locals(), margin=margin, name=name)
+        self._set_up(locals(), margin=margin)
 
 
 def _interleaved(one, other):
@@ -189,7 +162,7 @@ class MultiNegativesRankLoss(_Given, keras.losses.Loss):
         scale: float = 20,
         **kwargs: Any,
     ) -> None:
-        self._set_up(locals(), name=name)
+        self._set_up(locals())
         self._options = {"temperature": 1 / scale, "distance": self.distance.name}
 
     def call(self, query_embeddings: Tensor, key_embeddings: Tensor) -> Tensor:
@@ -203,7 +176,7 @@ class SimCLRLoss(_Given, keras.losses.Loss):
     """``simnb.losses.nt_xent_loss`` of two views, rows of one and the other."""
 
     def __init__(self, temperature: float = 0.05, name: str = "simclr", **kwargs: Any) -> None:
-        self._set_up(locals(), name=name)
+        self._set_up(locals())
         self.temperature = temperature
 
     def call(self, za: Tensor, zb: Tensor) -> Tensor:
@@ -231,7 +204,7 @@ class SimSiamLoss(_Given, keras.losses.Loss):
                 "projection_type must be 'negative_cosine_sim' or 'cosine_distance', got "
                 f"{projection_type!r}; of an angle the gradient is not bounded"
             )
-        self._set_up(locals(), name=name)
+        self._set_up(locals())
         self.projection_type = projection_type
 
     def call(self, projector: Tensor, predictor: Tensor) -> Tensor:
@@ -247,7 +220,7 @@ class Barlow(_Given, keras.losses.Loss):
     def __init__(
         self, lambda_: float = 5e-3, margin: float = 1e-12, name: str = "barlow", **kwargs: Any
     ) -> None:
-        self._set_up(locals(), name=name)
+        self._set_up(locals())
         self._options = {"off_diagonal": lambda_, "epsilon": margin}
 
     def call(self, za: Tensor, zb: Tensor) -> Tensor:
@@ -268,7 +241,7 @@ class VicReg(_Given, keras.losses.Loss):
         name: str = "vicreg",
         **kwargs: Any,
     ) -> None:
-        self._set_up(locals(), name=name)
+        self._set_up(locals())
         self._options = {"invariance": lambda_, "variance": mu, "covariance": nu, "epsilon": std_const}
 
     def call(self, za: Tensor, zb: Tensor) -> Tensor:
@@ -285,7 +258,7 @@ class XBM(keras.losses.Loss):
         memory_size: How many embeddings are remembered.
         warmup_steps: Steps before the memory is used.
         name: Name of the loss; None for ``XBM``.
-        **kwargs: Options of ``keras.losses.Loss``.
+        **kwargs: For ``keras.losses.Loss``.
     """
 
     def __init__(

@@ -8,8 +8,6 @@ from numpy.typing import ArrayLike, NDArray
 from simnb.index import Neighbors
 from simnb.matching import UNKNOWN, match
 
-__all__ = ["ClassificationMatch", "MatchNearest", "MatchMajorityVote", "make_classification_matcher"]
-
 
 class ClassificationMatch:
     """Gives a query the label of its neighbors, within a distance.
@@ -45,13 +43,9 @@ class ClassificationMatch:
         labels, distances = self.derive_match(lookup_labels, lookup_distances)
         right = labels == np.asarray(query_labels).reshape(-1, 1)
         near = distances <= self._thresholds
-        self._counts = {
-            "tp": np.count_nonzero(right & near, axis=0),
-            "fp": np.count_nonzero(~right & near, axis=0),
-            "tn": np.count_nonzero(~right & ~near, axis=0),
-            "fn": np.count_nonzero(right & ~near, axis=0),
-            "count": len(right),
-        }
+        parts = {"tp": right & near, "fp": ~right & near, "tn": ~right & ~near, "fn": right & ~near}
+        self._counts = {name: np.count_nonzero(part, axis=0) for name, part in parts.items()}
+        self._counts["count"] = len(right)
 
     def __getattr__(self, name: str) -> Any:
         """The counts ``tp``, ``fp``, ``tn``, ``fn`` (arrays) and ``count``."""

@@ -9,14 +9,12 @@ from numpy.typing import ArrayLike
 from simnb import metrics
 from simnb.index import Neighbors
 
-__all__ = ["RetrievalMetric", "RecallAtK", "PrecisionAtK", "MapAtK", "BNDCG"]
-
 
 class RetrievalMetric:
     """A metric of the neighbors of queries.
 
     Args:
-        name: What it is called.
+        name: What it is called; empty for its own name.
         k: Neighbors that are looked at.
         average: ``micro``, the mean over queries, or ``macro``, over classes.
         distance_threshold: Must stay infinite: a ranking has no threshold.
@@ -25,6 +23,8 @@ class RetrievalMetric:
     Raises:
         ValueError: If ``distance_threshold`` or ``drop_closest_lookup`` is given.
     """
+
+    _own_name = ""
 
     def __init__(
         self,
@@ -45,7 +45,7 @@ class RetrievalMetric:
                 "drop_closest_lookup must be False: keep queries out of the index, or use "
                 "simnb.metrics.recall_at_k(..., query_ids=ids), which leaves out each query itself by its id"
             )
-        self._name, self.k, self.average = name, k, average
+        self._name, self.k, self.average = name or self._own_name, k, average
 
     @property
     def name(self) -> str:
@@ -64,10 +64,9 @@ class RetrievalMetric:
 
 
 class RecallAtK(RetrievalMetric):
-    """Share of queries that find their class among k; the arguments are those of ``RetrievalMetric``."""
+    """Share of queries that find their class among k; arguments as in ``RetrievalMetric``."""
 
-    def __init__(self, name: str = "recall", k: int = 5, average: str = "micro", **left_out: Any) -> None:
-        super().__init__(name, k, average, **left_out)
+    _own_name = "recall"
 
     def compute(self, neighbors: Neighbors, labels: ArrayLike, gallery_labels: ArrayLike) -> float:
         """``simnb.metrics.recall_at_k``."""
@@ -75,10 +74,9 @@ class RecallAtK(RetrievalMetric):
 
 
 class BNDCG(RetrievalMetric):
-    """Normalized discounted cumulative gain of k neighbors, each right or wrong."""
+    """Normalized discounted cumulative gain of k neighbors; arguments as in ``RetrievalMetric``."""
 
-    def __init__(self, name: str = "ndcg", k: int = 5, average: str = "micro", **left_out: Any) -> None:
-        super().__init__(name, k, average, **left_out)
+    _own_name = "ndcg"
 
     def compute(self, neighbors: Neighbors, labels: ArrayLike, gallery_labels: ArrayLike) -> float:
         """``simnb.metrics.ndcg_at_k``."""
@@ -92,18 +90,15 @@ class PrecisionAtK(RetrievalMetric):
         r: Has no effect: the labels of the gallery say how many there are to find.
         clip_at_r: Whether to look at as many neighbors as there are to find, and not at k.
         name: This and the following are those of ``RetrievalMetric``.
-        k: Neighbors that are looked at.
-        average: ``micro`` or ``macro``.
-        **left_out: ``distance_threshold`` and ``drop_closest_lookup``, which are refused.
     """
 
-    _clipped_name = "R_Precision"
+    _own_name, _clipped_name = "precision", "R_Precision"
 
     def __init__(
         self,
         r: Mapping[int, int] | None = None,
         clip_at_r: bool = False,
-        name: str = "precision",
+        name: str = "",
         k: int = 5,
         average: str = "micro",
         **left_out: Any,
@@ -126,18 +121,7 @@ class PrecisionAtK(RetrievalMetric):
 class MapAtK(PrecisionAtK):
     """Mean average precision of k neighbors, or of as many as there are to find, as in ``PrecisionAtK``."""
 
-    _clipped_name = "map@R"
-
-    def __init__(
-        self,
-        r: Mapping[int, int] | None = None,
-        clip_at_r: bool = False,
-        name: str = "map",
-        k: int = 5,
-        average: str = "micro",
-        **left_out: Any,
-    ) -> None:
-        super().__init__(r, clip_at_r, name, k, average, **left_out)
+    _own_name, _clipped_name = "map", "map@R"
 
     def compute(self, neighbors: Neighbors, labels: ArrayLike, gallery_labels: ArrayLike) -> float:
         """``simnb.metrics.map_at_k``, or ``map_at_r`` where it is clipped."""

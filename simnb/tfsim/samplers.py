@@ -1,6 +1,5 @@
 """Samplers by their old names, over ``simnb.samplers``."""
 
-import contextlib
 import glob
 import warnings
 from collections.abc import Callable, Iterable, Sequence
@@ -14,17 +13,6 @@ from simnb._types import AnyPath, Tensor
 from simnb.samplers import BalancedBatches, balance
 from simnb.samplers._batches import Batches, Decks
 from simnb.tfsim._left_out import missing
-
-__all__ = [
-    "MultiShotMemorySampler",
-    "SingleShotMemorySampler",
-    "MultiShotFileSampler",
-    "TFDatasetMultiShotMemorySampler",
-    "TFRecordDatasetSampler",
-    "TFDataSampler",
-    "select_examples",
-    "load_image",
-]
 
 __getattr__ = missing(__name__)
 
@@ -47,7 +35,7 @@ def select_examples(
         y: Integer class of each, shape [num_examples].
         class_list: Classes to keep; None for all.
         num_examples_per_class: The most examples to keep of each class; None for all.
-        seed: Seed of the random draw.
+        seed: Seed of the draw.
 
     Returns:
         x and y of the examples drawn, in random order, as arrays.
@@ -81,8 +69,16 @@ def _array(values):
         ) from error
 
 
+def _function(augmenter):
+    return getattr(augmenter, "augment", augmenter)
+
+
 class _Sampler(Batches):
     """What all samplers have: a slice of the data, batches by number, an augmenter that knows of warm-up."""
+
+    def _augment_with(self, augmenter, warmup, views=1):
+        self.augmenter, self.warmup, self.is_warmup = augmenter, warmup, warmup > 0
+        self.num_augmentations_per_example = views
 
     def _say(self, classes, examples, views=0):
         print(
@@ -90,21 +86,14 @@ class _Sampler(Batches):
             f"class) with {views} augmentations"
         )
 
-    def _warm_up(self, augmenter, warmup):
-        self.augmenter, self.warmup = augmenter, warmup
-        self.num_augmentations_per_example = 1
-        self.is_warmup = warmup > 0
-
     def __getitem__(self, batch_id: int) -> Any:
         """Batch ``batch_id`` of the epoch, x and y, augmented."""
-        x, y = super().__getitem__(batch_id)
-        return self._augmented(x, y)
+        return self._augmented(*super().__getitem__(batch_id))
 
     def _augmented(self, x, y):
         if self.augmenter is None:
             return x, y
-        augment = getattr(self.augmenter, "augment", self.augmenter)
-        return augment(x, y, self.num_augmentations_per_example, self.is_warmup)
+        return _function(self.augmenter)(x, y, self.num_augmentations_per_example, self.is_warmup)
 
     def generate_batch(self, batch_id: int) -> Any:
         """Batch ``batch_id`` of the epoch, x and y, augmented; after the last comes the first again."""
@@ -189,7 +178,7 @@ class MultiShotMemorySampler(_Sampler, BalancedBatches):
     ) -> None:
         wanted = None if class_list is None else list(class_list) or None
         x, y = select_examples(x, y, wanted, total_examples_per_class, seed=seed)
-        self._warm_up(augmenter, warmup)
+        self._augment_with(augmenter, warmup)
         super().__init__(
             x if load_example_fn is None else _Loaded(x, load_example_fn),
             y,
@@ -221,12 +210,9 @@ class SingleShotMemorySampler(_Sampler):
 
     Args:
         x: Examples, shape [num_examples, ...].
-        augmenter: ``augmenter(x, y, num_views, is_warmup) -> (x, y)``, or an object with such an ``augment``.
+        augmenter: This, ``steps_per_epoch``, ``warmup`` and ``seed`` are as in ``MultiShotMemorySampler``.
         examples_per_batch: Examples in a batch, before they are augmented.
         num_augmentations_per_example: Views of each example.
-        steps_per_epoch: Batches in an epoch.
-        warmup: Epochs for which ``is_warmup`` is true; 0 or below for none.
-        seed: Seed of the random order.
 
     Raises:
         ValueError: If there are fewer examples than ``examples_per_batch``.
@@ -244,8 +230,7 @@ class SingleShotMemorySampler(_Sampler):
         seed: int = 0,
     ) -> None:
         super().__init__(_array(x), augment=None, prefetch=2, seed=seed)
-        self._warm_up(augmenter, warmup)
-        self.num_augmentations_per_example = num_augmentations_per_example
+        self._augment_with(augmenter, warmup, num_augmentations_per_example)
         count = len(_checks.not_empty(self._images, name="x"))
         if _checks.positive_int(examples_per_batch, name="examples_per_batch") > count:
             raise ValueError(f"examples_per_batch must be at most {count}, got {examples_per_batch}")
@@ -286,8 +271,8 @@ class MultiShotFileSampler(MultiShotMemorySampler):
         x: Names of files, shape [num_examples].
         y: Integer class of each.
         load_example_fn: Reads one file. All must come out in one shape.
-        *args: What ``MultiShotMemorySampler`` takes after it, by position.
-        **options: What ``MultiShotMemorySampler`` takes, by name.
+        *args: What ``MultiShotMemorySampler`` takes after it.
+        **options: The same, by name.
     """
 
     def __init__(
@@ -306,18 +291,11 @@ class TFDatasetMultiShotMemorySampler(MultiShotMemorySampler):
 
     Args:
         dataset_name: Such as ``cifar10``.
-        classes_per_batch: Classes in a batch.
+        classes_per_batch: This and what is not named below are as in ``MultiShotMemorySampler``.
         x_key: Key of the examples in the data set.
         y_key: Key of the labels in the data set.
         splits: Name of the split to read, or of several.
-        examples_per_class_per_batch: Examples of each class in a batch.
-        steps_per_epoch: Batches in an epoch.
-        class_list: Classes to draw from; None for all.
-        total_examples_per_class: The most examples of each class that are used at all; None for all.
         preprocess_fn: ``preprocess_fn(x, y) -> (x, y)`` for one example, such as a resize.
-        augmenter: As in ``MultiShotMemorySampler``.
-        warmup: As in ``MultiShotMemorySampler``.
-        seed: Seed of all that is random here.
 
     Raises:
         ValueError: As ``simnb.data.load``, or if a key is not there.
@@ -346,18 +324,9 @@ class TFDatasetMultiShotMemorySampler(MultiShotMemorySampler):
         if preprocess_fn is not None:
             done = [preprocess_fn(*example) for example in zip(x, y, strict=True)]
             x, y = (_array(list(column)) for column in zip(*done, strict=True))
-        super().__init__(
-            x,
-            y,
-            classes_per_batch=classes_per_batch,
-            examples_per_class_per_batch=examples_per_class_per_batch,
-            steps_per_epoch=steps_per_epoch,
-            class_list=class_list,
-            total_examples_per_class=total_examples_per_class,
-            augmenter=augmenter,
-            warmup=warmup,
-            seed=seed,
-        )
+        shape = classes_per_batch, examples_per_class_per_batch, steps_per_epoch
+        kept = class_list, total_examples_per_class
+        super().__init__(x, y, None, *shape, *kept, augmenter, warmup, seed=seed)
 
 
 def _read(dataset_name, split, x_key, y_key):
@@ -366,9 +335,7 @@ def _read(dataset_name, split, x_key, y_key):
     else:
         import tensorflow_datasets as tfds
 
-        with contextlib.ExitStack() as stack:
-            stack.callback(tfds.disable_progress_bar)
-            source = tfds.load(dataset_name, split=split)
+        source = tfds.load(dataset_name, split=split)
         examples = data.from_source(source, image_key=x_key, label_key=y_key)
     return examples.images, examples.labels
 
@@ -447,11 +414,9 @@ def TFDataSampler(
         classes_per_batch: Classes in a batch.
         examples_per_class_per_batch: Examples of each class in a batch.
         class_list: Classes to draw from; None for all.
-        total_examples_per_class: Must stay None: ``MultiShotMemorySampler`` has it.
+        total_examples_per_class: Must stay None, as must ``label_output``, and ``warmup`` 0.
         augmenter: ``augmenter(x, y, num_views, is_warmup) -> (x, y)`` of tensors.
         load_fn: ``load_fn(x) -> x`` on each example.
-        warmup: Must stay 0: a data set has no epochs.
-        label_output: Must stay None: make a data set of (x, y).
         seed: Seed of the random order.
 
     Returns:
@@ -472,12 +437,11 @@ def TFDataSampler(
         wanted = tf.constant(sorted({int(label) for label in class_list}), tf.int64)
         ds = ds.filter(lambda x, y: tf.reduce_any(tf.cast(y, tf.int64) == wanted))
     if load_fn is not None:
-        load = load_fn
-        ds = ds.map(lambda x, y: (load(x), y), num_parallel_calls=tf.data.AUTOTUNE)
+        ds = ds.map(lambda x, y: (load_fn(x), y), num_parallel_calls=tf.data.AUTOTUNE)
     ds = balance(
         ds, classes_per_batch=classes_per_batch, examples_per_class=examples_per_class_per_batch, seed=seed
     )
     if augmenter is not None:
-        augment = augmenter.augment if hasattr(augmenter, "augment") else augmenter
+        augment = _function(augmenter)
         ds = ds.map(lambda x, y: augment(x, y, examples_per_class_per_batch, False))
     return ds.prefetch(tf.data.AUTOTUNE)

@@ -1,31 +1,15 @@
 """Distances within a batch, as metrics of a training."""
 
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any, TypeAlias
 
 import numpy as np
-from numpy.typing import ArrayLike
 
 from simnb import _checks
 from simnb._keras import keras, ops
 from simnb._types import Tensor
 from simnb.losses import _pairs, triplet
 from simnb.tfsim.distances import Distance, distance_canonicalizer
-
-__all__ = [
-    "DistanceMetric",
-    "DistanceGapMetric",
-    "dist_gap",
-    "max_pos",
-    "max_neg",
-    "avg_pos",
-    "avg_neg",
-    "min_pos",
-    "min_neg",
-    "sum_pos",
-    "sum_neg",
-    "batch_class_ratio",
-]
 
 _AGGREGATES = {"mean": ops.mean, "avg": ops.mean, "max": ops.max, "min": ops.min, "sum": ops.sum}
 
@@ -70,27 +54,16 @@ class DistanceMetric(keras.metrics.Mean):
     def of_batch(self, labels: Tensor, embeddings: Tensor) -> Tensor:
         """The metric of a batch, shape []."""
         labels = ops.reshape(ops.cast(labels, "int32"), (-1,))
-        distances, positives, negatives = _pairs.pairs(labels, embeddings, self.distance.name)
-        positive, negative = triplet.mine(
-            distances,
-            positives,
-            negatives,
-            positive_mining=self.positive_mining_strategy,
-            negative_mining=self.negative_mining_strategy,
-        )
+        _, distances, positives, negatives = _pairs.pairs(labels, embeddings, self.distance.name)
+        mining = self.positive_mining_strategy, self.negative_mining_strategy
+        positive, negative = triplet.mine(distances, positives, negatives, *mining)
         columns = positive if self.anchor == "positive" else negative
         return _AGGREGATES[self.aggregate](triplet.at(distances, columns))
 
     def get_config(self) -> dict[str, Any]:
         """The options it was made with."""
-        return {
-            "distance": self.distance.name,
-            "aggregate": self.aggregate,
-            "anchor": self.anchor,
-            "name": self.name,
-            "positive_mining_strategy": self.positive_mining_strategy,
-            "negative_mining_strategy": self.negative_mining_strategy,
-        }
+        names = ("aggregate", "anchor", "name", "positive_mining_strategy", "negative_mining_strategy")
+        return {"distance": self.distance.name, **{name: getattr(self, name) for name in names}}
 
 
 @keras.saving.register_keras_serializable(package="simnb.tfsim")
@@ -100,15 +73,13 @@ class DistanceGapMetric(keras.metrics.Mean):
     def __init__(self, distance: str | Distance, name: str | None = None, **kwargs: Any) -> None:
         super().__init__(name=name or "dist_gap", **kwargs)
         self.distance = distance_canonicalizer(distance)
-        self._parts = [
-            DistanceMetric(distance, "max", "positive"),
-            DistanceMetric(distance, "min", "negative"),
-        ]
+        self._farthest = DistanceMetric(distance, "max", "positive")
+        self._nearest = DistanceMetric(distance, "min", "negative")
 
     def update_state(self, y_true: Tensor, y_pred: Tensor, sample_weight: Tensor | None = None) -> None:
         """Take in a batch: labels [batch] and embeddings [batch, dim]."""
-        farthest, nearest = (part.of_batch(y_true, y_pred) for part in self._parts)
-        super().update_state(ops.abs(nearest - farthest))
+        gap = self._nearest.of_batch(y_true, y_pred) - self._farthest.of_batch(y_true, y_pred)
+        super().update_state(ops.abs(gap))
 
     def get_config(self) -> dict[str, Any]:
         """The options it was made with."""
@@ -120,9 +91,10 @@ def dist_gap(distance: str | Distance) -> DistanceGapMetric:
     return DistanceGapMetric(distance)
 
 
-def _shorthand(
-    name: str, aggregate: str, anchor: str, summary: str
-) -> Callable[[str | Distance], DistanceMetric]:
+_Make: TypeAlias = Callable[[str | Distance], DistanceMetric]
+
+
+def _shorthand(name: str, aggregate: str, anchor: str, summary: str) -> _Make:
     def make(distance: str | Distance) -> DistanceMetric:
         return DistanceMetric(distance, aggregate, anchor)
 
@@ -141,13 +113,7 @@ sum_pos = _shorthand("sum_pos", "sum", "positive", "Sum of the distances of the 
 sum_neg = _shorthand("sum_neg", "sum", "negative", "Sum of the distances of the mined negatives.")
 
 
-class _Sampler(Protocol):
-    def generate_batch(self, batch_id: int) -> tuple[ArrayLike, ArrayLike]: ...
-
-    def __len__(self) -> int: ...
-
-
-def batch_class_ratio(sampler: _Sampler, num_batches: int = 100) -> float:
+def batch_class_ratio(sampler: Any, num_batches: int = 100) -> float:
     """Mean number of examples of a class in a batch, over the first batches of a sampler."""
     labels = [np.asarray(sampler.generate_batch(i)[1]) for i in range(min(num_batches, len(sampler)))]
     return float(np.mean([len(batch) / len(np.unique(batch)) for batch in labels]))

@@ -5,16 +5,6 @@ from typing import Any
 
 import numpy as np
 
-__all__ = [
-    "Lookup",
-    "CalibrationResults",
-    "Tensor",
-    "FloatTensor",
-    "IntTensor",
-    "BoolTensor",
-    "PandasDataFrame",
-]
-
 # Of annotations; nothing is checked by them.
 Tensor = FloatTensor = IntTensor = BoolTensor = PandasDataFrame = Any
 
@@ -25,7 +15,7 @@ class Lookup:
 
     Attributes:
         rank: 1 for the nearest.
-        distance: To the query, in the unit of the distance (never squared unless it is called so).
+        distance: To the query; never squared unless the distance is called so.
         label: Class, or None where it was indexed without.
         embedding: Shape [dim] float32.
         data: What was given as ``data`` when it was indexed, or None.

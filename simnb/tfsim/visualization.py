@@ -16,14 +16,6 @@ from simnb.index import Neighbors
 from simnb.matching import UNKNOWN
 from simnb.tfsim.types import Lookup
 
-__all__ = [
-    "viz_neighbors_imgs",
-    "viz_neigbors_imgs",
-    "confusion_matrix",
-    "projector",
-    "visualize_views",
-]
-
 _Names: TypeAlias = Mapping[int, str] | Sequence[str]
 
 
@@ -43,8 +35,7 @@ def viz_neighbors_imgs(
         example_class: Its class, or None.
         neighbors: What ``lookup`` found for it, indexed with ``data=images``.
         class_mapping: Name of each class, by number.
-        fig_size: Has no effect: the size follows from what is drawn.
-        cmap: Has no effect: wrong neighbors are marked by border and symbol, color images too.
+        fig_size, cmap: Have no effect.
         show: Whether to show the figure at once.
 
     Returns:
@@ -121,23 +112,20 @@ def confusion_matrix(
     classes = np.concatenate([classes[classes >= 0], classes[classes < 0]]).astype(int)
     names = [str(label) for label in classes]
     if labels is not None:
-        missing = [c for c in classes if c >= len(labels)]
-        if missing:
-            raise ValueError(f"labels must name class {missing[0]}, got {len(labels)} names")
+        if classes.max(initial=-1) >= len(labels):
+            raise ValueError(f"labels must name class {classes.max()}, got {len(labels)} names")
         names = [str(labels[c]) if c >= 0 else "Unknown" for c in classes]
-    counts = sklearn.metrics.confusion_matrix(
-        y_true, y_pred, labels=classes, normalize="true" if normalize else None
-    )
     size = max(5.0, 0.62 * len(classes) + 1.5)
     _, ax = plt.subplots(figsize=(1.15 * size, size), layout="constrained")
-    shown = sklearn.metrics.ConfusionMatrixDisplay(counts, display_labels=names)
-    shown.plot(ax=ax, cmap=cmap, xticks_rotation=45, values_format=".2f" if normalize else "d")
+    shape = {"labels": classes, "display_labels": names, "normalize": "true" if normalize else None}
+    look = {"cmap": cmap, "xticks_rotation": 45, "values_format": ".2f" if normalize else "d"}
+    shown = sklearn.metrics.ConfusionMatrixDisplay.from_predictions(y_true, y_pred, ax=ax, **shape, **look)
     accuracy = sklearn.metrics.accuracy_score(y_true, y_pred)
     ax.set_title(title)
     ax.set_xlabel(f"Predicted label\naccuracy={accuracy:0.4f}; misclass={1 - accuracy:0.4f}")
     if show:
         plt.show()
-    return ax, counts
+    return ax, shown.confusion_matrix
 
 
 def projector(
@@ -154,32 +142,27 @@ def projector(
     active_drag: str = "box_zoom",
     densmap: bool = True,
 ) -> widgets.Projector:
-    """``simnb.widgets.Projector``: a map of embeddings to look around in.
+    """``simnb.widgets.Projector``: a map by UMAP, or by t-SNE where umap-learn is not installed.
 
     Args:
         embeddings: Shape [num_examples, dim].
         labels: Class of each example, shape [num_examples].
         class_mapping: Name of each class, by number, or a list of names.
         images: Image of each example, which is shown beside the pointer.
-        image_size: Has no effect: thumbnails follow the zoom.
         tooltips_info: More to show beside the pointer: by name a value for each example.
-        pt_size: Has no effect.
-        colorize: Has no effect.
-        pastel_factor: Has no effect.
         plot_size: Height of the widget, in pixels.
-        active_drag: Has no effect: dragging moves the map, the wheel zooms.
-        densmap: Has no effect: the map is by UMAP where umap-learn is installed, and else by t-SNE.
+        image_size, pt_size, colorize, pastel_factor, active_drag, densmap: Have no effect.
 
     Returns:
         The ``Projector``; as the last line of a cell it is shown.
     """
-    embeddings = np.asarray(embeddings)
-    method = "umap" if importlib.util.find_spec("umap") else "tsne"
-    labels = None if labels is None else np.asarray(labels).ravel().astype(np.int64)
-    names = None if labels is None else _names(class_mapping, labels.tolist())
+    embeddings, names = np.asarray(embeddings), None
+    if labels is not None:
+        labels = np.asarray(labels).ravel().astype(np.int64)
+        names = _names(class_mapping, labels.tolist())
     details = None
     if tooltips_info is not None:
-        columns = {str(name): list(values) for name, values in tooltips_info.items()}
+        columns = {name: list(values) for name, values in tooltips_info.items()}
         details = [
             ", ".join(f"{name}: {values[i]}" for name, values in columns.items())
             for i in range(len(embeddings))
@@ -190,7 +173,7 @@ def projector(
         images=None if images is None else _pixels(images),
         class_names=names,
         details=details,
-        method=method,
+        method="umap" if importlib.util.find_spec("umap") else "tsne",
         height=plot_size,
     )
 
@@ -214,8 +197,8 @@ def visualize_views(
         num_imgs: How many images to show; None for all.
         views_per_col: How many images to show in a row.
         fig_size: Has no effect.
-        max_pixel_value: The value of a pixel that is white.
-        min_pixel_value: The value of a pixel that is black.
+        max_pixel_value: That of a pixel that is white.
+        min_pixel_value: That of a pixel that is black.
 
     Raises:
         ValueError: If predictions are given.
@@ -225,8 +208,7 @@ def visualize_views(
     scale = max_pixel_value - min_pixel_value
     shown = [np.asarray(view)[:num_imgs].astype(np.float32) for view in views]
     shown = [_pixels((view - min_pixel_value) / scale) for view in shown]
-    pairs = np.concatenate(shown, axis=2)
-    plots.image_grid(
-        pairs, None if labels is None else np.asarray(labels)[: len(pairs)], columns=views_per_col
-    )
+    side_by_side = np.concatenate(shown, axis=2)
+    labels = None if labels is None else np.asarray(labels)[: len(side_by_side)]
+    plots.image_grid(side_by_side, labels, columns=views_per_col)
     plt.show()

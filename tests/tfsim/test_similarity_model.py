@@ -1,5 +1,7 @@
 """Models that index, look up, calibrate, match and are saved."""
 
+import importlib
+import pkgutil
 import subprocess
 import sys
 import textwrap
@@ -300,6 +302,8 @@ def test_what_was_left_out_says_what_to_use():
         tfsim.search  # noqa: B018
     with pytest.raises(ImportError, match=r"open_index\(uri\)"):
         from simnb.tfsim.stores import CachedStore  # noqa: F401
+    with pytest.raises(ImportError, match="hnsw"):
+        import simnb.tfsim.search
     with pytest.raises(ImportError, match="load_model"):
         import simnb.tfsim.models.contrastive_model
     with pytest.raises(ImportError, match="No module named"):
@@ -314,3 +318,10 @@ def test_what_was_left_out_says_what_to_use():
         tfsim.losses.nonsense  # noqa: B018
     with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
         tfsim.nonsense  # noqa: B018
+
+
+def test_every_module_that_is_found_can_be_imported():
+    found = [module.name for module in pkgutil.walk_packages(tfsim.__path__, "simnb.tfsim.")]
+    assert {"simnb.tfsim.losses", "simnb.tfsim.models.similarity"} <= set(found)
+    for name in found:
+        importlib.import_module(name)

@@ -7,4 +7,4 @@ from simnb.tfsim.models.similarity import SimilarityModel
 __all__ = ["SimilarityModel", "ContrastiveModel", "create_contrastive_model"]
 
 __getattr__ = _left_out.missing(__name__)
-__path__ += _left_out.__path__
+__path__ += _left_out.PATH

@@ -9,7 +9,7 @@ import numpy as np
 
 from simnb import _saving, _snapshot
 from simnb.calibration import Calibration
-from simnb.index import open_index
+from simnb.index import UNKNOWN, open_index
 
 FOLDER = "index"
 _CALIBRATION, _DATA, _STATE = _saving.CALIBRATION, "data.npy", "state.json"
@@ -36,6 +36,12 @@ class Gallery:
         ids = self.index.add(embeddings, labels)
         if data is not None:
             self._data.update(zip(ids.tolist(), data, strict=True))
+
+    @property
+    def known_labels(self):
+        """The classes of its rows."""
+        known = np.unique(self.index.labels)
+        return known[known != UNKNOWN]
 
     def data(self, row_id):
         """What was given with a row, or None."""

@@ -14,12 +14,11 @@ from simnb._keras import keras
 from simnb._types import AnyPath, KerasObject
 from simnb.calibration import OPTIMAL, Calibration, calibrate
 from simnb.matching import UNKNOWN, match
-from simnb.metrics import evaluate_matches, known_queries
 from simnb.tfsim.classification_metrics import ClassificationMetric, make_classification_metric
 from simnb.tfsim.distances import Distance, distance_canonicalizer
 from simnb.tfsim.matchers import ClassificationMatch, make_classification_matcher
 from simnb.tfsim.models._gallery import FOLDER, Gallery
-from simnb.tfsim.models._results import match_counts, print_table, results_of, value_of
+from simnb.tfsim.models._results import matching_values, neighbors_needed, print_table, results_of
 from simnb.tfsim.retrieval_metrics import RetrievalMetric
 from simnb.tfsim.types import CalibrationResults, Lookup
 
@@ -104,8 +103,8 @@ class Indexing(Model):
 
         Args:
             x: Examples, shape [num_examples, ...].
-            y: Class of each example, or None.
-            data: What lookups are to give back with each example, such as x; None for nothing.
+            y: Class of each, or None.
+            data: What lookups are to give back with each, such as x; None for nothing.
             build: Has no effect: the index is always ready.
             verbose: Whether to print how many examples there are.
 
@@ -125,35 +124,25 @@ class Indexing(Model):
         self.index(np.asarray(x)[None], None if y is None else [y], one_data, build, verbose)
 
     def lookup(self, x: ArrayLike, k: int = 5, verbose: int = 1) -> list[list[Lookup]]:
-        """The k nearest indexed examples of each example.
-
-        Returns:
-            For each example a list of ``Lookup``, nearest first.
+        """For each example a list of its k nearest indexed ones, nearest first.
 
         Raises:
             ValueError: If the index is empty.
         """
         gallery = self._filled
         found = gallery.index.search(self._embed(x), k=_checks.positive_int(k, name="k"))
-        ids, where = np.unique(found.ids[found.ids != UNKNOWN], return_inverse=True)
+        there = found.ids != UNKNOWN
+        ids, where = np.unique(found.ids[there], return_inverse=True)
         embeddings = gallery.index.get(ids).embeddings
-        row_of = iter(where.ravel())
-        return [
-            [
-                Lookup(
-                    rank,
-                    float(found.distances[i, rank - 1]),
-                    None if found.labels[i, rank - 1] == UNKNOWN else int(found.labels[i, rank - 1]),
-                    embeddings[next(row_of)],
-                    gallery.data(int(found.ids[i, rank - 1])),
-                )
-                for rank in range(1, np.count_nonzero(found.ids[i] != UNKNOWN) + 1)
-            ]
-            for i in range(len(found))
-        ]
+        lookups: list[list[Lookup]] = [[] for _ in range(len(found))]
+        for (i, j), row in zip(np.argwhere(there).tolist(), where.ravel(), strict=True):
+            label = None if found.labels[i, j] == UNKNOWN else int(found.labels[i, j])
+            data = gallery.data(int(found.ids[i, j]))
+            lookups[i].append(Lookup(j + 1, float(found.distances[i, j]), label, embeddings[row], data))
+        return lookups
 
     def single_lookup(self, x: ArrayLike, k: int = 5) -> list[Lookup]:
-        """The k nearest indexed examples of one: a list of ``Lookup``."""
+        """The k nearest indexed examples of one."""
         return self.lookup(np.asarray(x)[None], k=k, verbose=0)[0]
 
     def calibrate(
@@ -170,17 +159,16 @@ class Indexing(Model):
     ) -> CalibrationResults:
         """Choose distances that are near enough, with ``simnb.calibration.calibrate``.
 
-        Use examples that were neither trained on nor indexed. Those of a class that is not indexed count as
-        unknown, and ought to be rejected.
+        Examples of a class that is not indexed count as unknown, and ought to be rejected.
 
         Args:
-            x: Examples, shape [num_examples, ...].
+            x: Examples that were neither trained on nor indexed, shape [num_examples, ...].
             y: Class of each example.
             thresholds_targets: Values of the calibration metric to keep to, by name of the cutpoint.
             k: Neighbors that the matcher sees.
             calibration_metric: ``f1``, ``precision``, ``recall``, ``binary_accuracy`` or ``fpr``. The
-                cutpoint ``optimal`` is the best of it; under ``fpr``, the best F1, since rejecting
-                everything has the best ``fpr``.
+                cutpoint ``optimal`` has the best of it, or of F1 under ``fpr``, which is best where
+                everything is rejected.
             matcher: ``match_nearest`` or ``match_majority_vote``.
             extra_metrics: Other metrics to report.
             rounding: Digits after the point in the table.
@@ -199,38 +187,30 @@ class Indexing(Model):
                 "calibration_metric must be f1, precision, recall, binary_accuracy or fpr, got "
                 f"{wanted.name!r}; the others can be reported with extra_metrics"
             )
-        metric = wanted.of_calibration
-        sign = "<=" if metric == "false_acceptance" else ">="
-        targets = {
-            str(name): f"{metric} {sign} {value}" for name, value in (thresholds_targets or {}).items()
-        }
-        calibration = calibrate(
+        metric, sign = wanted.of_calibration, ">="
+        maximize = metric
+        if metric == "false_acceptance":
+            maximize, sign = "f1", "<="
+        targets = thresholds_targets or {}
+        gallery.calibration = calibrate(
             gallery.index.search(self._embed(x), k=k),
             np.asarray(y).ravel(),
-            known_labels=self._known(gallery),
+            known_labels=gallery.known_labels,
             matcher=make_classification_matcher(matcher).matcher,
-            maximize="f1" if metric == "false_acceptance" else metric,
-            targets=targets,
+            maximize=maximize,
+            targets={str(name): f"{metric} {sign} {value}" for name, value in targets.items()},
             gallery=gallery.index,
         )
-        gallery.calibration = calibration
         metrics = [make_classification_metric(each) for each in extra_metrics]
-        results = results_of(calibration, [wanted, *(m for m in metrics if m.name != wanted.name)])
+        others = [each for each in metrics if each.name != wanted.name]
+        results = results_of(gallery.calibration, [wanted, *others])
         if verbose:
-            cuts = results.cutpoints.values()
-            rows = [{key: cut[key] for key in cut if key != "value"} for cut in cuts]
-            print_table("Calibration", rows, rounding)
-            for cut in calibration.cutpoints.values():
+            print_table("Calibration", results.cutpoints.values(), rounding)
+            for cut in gallery.calibration.cutpoints.values():
                 if not cut.met:
-                    print(
-                        f"{cut.name}: no distance gives {cut.goal}; the closest has {cut.rates[metric]:.3g}"
-                    )
+                    closest = cut.rates[metric]
+                    print(f"{cut.name}: no distance gives {cut.goal}; the closest has {closest:.3g}")
         return results
-
-    @staticmethod
-    def _known(gallery):
-        known = np.unique(gallery.index.labels)
-        return known[known != UNKNOWN]
 
     @property
     def calibration(self) -> Calibration | None:
@@ -256,54 +236,45 @@ class Indexing(Model):
 
         Args:
             x: Examples, shape [num_examples, ...].
-            cutpoint: Name of a cutpoint; ``"all"`` for a dict with each that was met.
+            cutpoint: Name of a cutpoint; ``"all"`` for a dict of lists, by name of each that was met.
             no_match_label: What examples get that are too far from everything.
             k: Neighbors that the matcher sees.
             matcher: ``match_nearest`` or ``match_majority_vote``.
             verbose: Has no effect.
 
-        Returns:
-            A list of class numbers; for ``"all"`` a dict of such lists, by name of the cutpoint.
-
         Raises:
             ValueError: If nothing is calibrated, or the cutpoint is not there or was not met.
         """
         gallery = self._calibrated()
-        calibration = gallery.calibration
-        if cutpoint != "all":
-            _checks.one_of(cutpoint, list(calibration.cutpoints), name="cutpoint")
+        cuts = gallery.calibration.cutpoints
+        if cutpoint == "all":
+            wanted = [cut for cut in cuts.values() if cut.met]
+        else:
+            wanted = [cuts[_checks.one_of(cutpoint, list(cuts), name="cutpoint")]]
+            if not wanted[0].met:
+                raise ValueError(f"cutpoint {cutpoint!r} was not met: no distance gives {wanted[0].goal}")
         neighbors = gallery.index.search(self._embed(x), k=k)
         kind = make_classification_matcher(matcher).matcher
-
-        def matched(cut):
-            if not cut.met:
-                raise ValueError(f"cutpoint {cut.name!r} was not met: no distance gives {cut.goal}")
+        matched = {}
+        for cut in wanted:
             labels = match(neighbors, cut.threshold, matcher=kind).labels
-            return np.where(labels == UNKNOWN, no_match_label, labels).tolist()
-
-        if cutpoint == "all":
-            return {name: matched(cut) for name, cut in calibration.cutpoints.items() if cut.met}
-        return matched(calibration.cutpoints[cutpoint])
+            matched[cut.name] = np.where(labels == UNKNOWN, no_match_label, labels).tolist()
+        return matched if cutpoint == "all" else matched[cutpoint]
 
     def evaluate_retrieval(
         self, x: ArrayLike, y: ArrayLike, retrieval_metrics: Sequence[RetrievalMetric], verbose: int = 1
     ) -> dict[str, float]:
-        """Metrics of the ranking of neighbors.
+        """Metrics of the ranking of neighbors, by name.
 
         Args:
             x: Examples that are not indexed.
             y: Class of each example.
             retrieval_metrics: A list of ``tfsim.retrieval_metrics``.
             verbose: Whether to print them.
-
-        Returns:
-            A dict of floats, by name.
         """
-        gallery = self._filled
-        labels = gallery.index.labels
-        k = neighbors_needed(retrieval_metrics, len(labels))
-        neighbors = gallery.index.search(self._embed(x), k=min(k, len(labels)))
-        y = np.asarray(y).ravel()
+        index = self._filled.index
+        neighbors = index.search(self._embed(x), k=neighbors_needed(retrieval_metrics, len(index)))
+        y, labels = np.asarray(y).ravel(), index.labels
         results = {m.name: float(m.compute(neighbors, y, labels)) for m in retrieval_metrics}
         if verbose:
             print_table("Retrieval", [results], 4)
@@ -318,23 +289,24 @@ class Indexing(Model):
         matcher: str | ClassificationMatch = "match_nearest",
         verbose: int = 1,
     ) -> dict[str, dict[str, Any]]:
-        """Match at each cutpoint other examples than those it was calibrated with.
+        """Match other examples than those it was calibrated with; the arguments are those of ``calibrate``.
 
         Returns:
             By name of a cutpoint a dict of ``name``, ``distance`` and every metric, floats.
         """
         gallery = self._calibrated()
-        cuts = {name: cut for name, cut in gallery.calibration.cutpoints.items() if cut.met}
-        neighbors = gallery.index.search(self._embed(x), k=k)
+        neighbors, y = gallery.index.search(self._embed(x), k=k), np.asarray(y).ravel()
         options = {
             "matcher": make_classification_matcher(matcher).matcher,
             "metrics": [make_classification_metric(each) for each in ("f1", *extra_metrics)],
-            "known_labels": self._known(gallery),
+            "known_labels": gallery.known_labels,
         }
-        results = {}
-        for name, cut in cuts.items():
-            values = matching_values(neighbors, np.asarray(y).ravel(), cut.threshold, **options)
-            results[name] = {"name": name, "distance": cut.threshold, **values}
+        results = {
+            name: {"name": name, "distance": cut.threshold}
+            | matching_values(neighbors, y, cut.threshold, **options)
+            for name, cut in gallery.calibration.cutpoints.items()
+            if cut.met
+        }
         if verbose:
             print_table("Classification", list(results.values()), 4)
         return results
@@ -345,9 +317,8 @@ class Indexing(Model):
 
     def index_summary(self) -> None:
         """Print what is indexed."""
-        gallery = self._made
-        print(repr(gallery.index))
-        print("calibration:", gallery.calibration)
+        print(repr(self._made.index))
+        print("calibration:", self._made.calibration)
 
     def to_data_frame(self, num_items: int = 0) -> "pandas.DataFrame":
         """A ``pandas.DataFrame`` of what is indexed: embeddings, labels, data.
@@ -464,20 +435,6 @@ class Indexing(Model):
         folder = Path(dir_path) / FOLDER
         if folder.exists():
             self._set_gallery(Gallery.read(folder, dir_path))
-
-
-def neighbors_needed(retrieval_metrics, gallery_size):
-    """How many neighbors the metrics look at; one that is clipped at R may need the whole gallery."""
-    depths = (gallery_size if getattr(m, "clip_at_r", False) else m.k for m in retrieval_metrics)
-    return max(depths, default=1)
-
-
-def matching_values(neighbors, labels, threshold, *, matcher, metrics, known_labels):
-    """The value of each metric, by its name, where queries are matched within a threshold."""
-    answers = match(neighbors, threshold, matcher=matcher).labels
-    rates = evaluate_matches(answers, labels, known_labels=known_labels)
-    counts = match_counts(answers, labels, known_queries(labels, known_labels))
-    return {metric.name: float(value_of(metric, rates, counts)) for metric in metrics}
 
 
 def _put(new, path):

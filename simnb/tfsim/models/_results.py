@@ -3,35 +3,39 @@
 import numpy as np
 
 from simnb import _table
-from simnb.matching import UNKNOWN
+from simnb.matching import match
+from simnb.metrics import match_rates
+from simnb.metrics.matches import outcomes
 from simnb.tfsim.types import CalibrationResults
 
 
-def match_counts(answers, labels, known):
-    accepted = answers != UNKNOWN
-    right = accepted & known & (answers == labels)
+def neighbors_needed(retrieval_metrics, gallery_size):
+    """How many neighbors the metrics look at; one that is clipped at R may need the whole gallery."""
+    depths = (gallery_size if getattr(m, "clip_at_r", False) else m.k for m in retrieval_metrics)
+    return min(max(depths, default=1), gallery_size)
+
+
+def matching_values(neighbors, labels, threshold, *, matcher, metrics, known_labels):
+    """The value of each metric, by its name, where queries are matched within a threshold."""
+    answers = match(neighbors, threshold, matcher=matcher).labels
+    counts = outcomes(answers, labels, known_labels).sum(axis=1)
+    return {name: float(value) for name, value in _values(metrics, *counts).items()}
+
+
+def _values(metrics, a, w, r, u, v):
+    """The value of each metric, by its name, from the counts that ``match_rates`` takes."""
+    rates = match_rates(a, w, r, u, v)
+    counts = {"tp": a, "fp": w + u, "tn": v, "fn": r, "count": a + w + r + u + v}
     return {
-        "tp": right.sum(),
-        "fp": (accepted & ~right).sum(),
-        "tn": (~accepted & ~known).sum(),
-        "fn": (~accepted & known).sum(),
-        "count": len(labels),
+        each.name: rates[each.of_calibration] if each.of_calibration in rates else each.compute(**counts)
+        for each in metrics
     }
-
-
-def value_of(metric, rates, counts):
-    known = metric.of_calibration in rates
-    return rates[metric.of_calibration] if known else metric.compute(**counts)
 
 
 def results_of(calibration, metrics):
     """A calibration of simnb in the shape that TensorFlow Similarity documents."""
     curves = calibration.curves
-    a, w, rejected, u, v = curves.counts
-    counts = {"tp": a, "fp": w + u, "tn": v, "fn": rejected, "count": curves.num_known + curves.num_unknown}
-    rates = {name: getattr(curves, name) for name in ("precision", "recall", "f1", "accuracy")}
-    rates["false_acceptance"] = curves.false_acceptance
-    values = {metric.name: np.asarray(value_of(metric, rates, counts)) for metric in metrics}
+    values = {name: np.asarray(value) for name, value in _values(metrics, *curves.counts).items()}
     first = metrics[0].name
     thresholds = {"distance": curves.distances, **{name: value[1:] for name, value in values.items()}}
     thresholds["value"] = thresholds[first]
@@ -45,13 +49,13 @@ def results_of(calibration, metrics):
 
 
 def print_table(title, rows, rounding):
-    """Rows as text in columns; a distance needs more digits than a share."""
-    print(f"\n{title}")
+    """Rows, dicts of the same keys, as text in columns; a distance needs more digits than a share."""
 
     def text(name, value):
         if not isinstance(value, float):
             return str(value)
         return f"{value:.6g}" if name == "distance" else f"{value:.{rounding}f}"
 
-    head = list(rows[0])
-    print(_table.as_text(head, [[text(name, row[name]) for name in head] for row in rows]))
+    rows = [{name: text(name, row[name]) for name in row if name != "value"} for row in rows]
+    print(f"\n{title}")
+    print(_table.as_text(list(rows[0]), [list(row.values()) for row in rows]))

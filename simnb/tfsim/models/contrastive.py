@@ -1,5 +1,6 @@
 """Self-supervised training: SimSiam, SimCLR, Barlow Twins and VICReg."""
 
+import functools
 from typing import Any, Self
 
 import numpy as np
@@ -13,10 +14,13 @@ from simnb.tfsim.layers import ActivationStdLoggingLayer
 from simnb.tfsim.models._indexing import Indexing
 
 ALGORITHMS = ("simsiam", "simclr", "barlow", "vicreg")
+_PARTS = ("backbone", "projector", "predictor")
 
 
 def _dense(x, units, **options):
-    return keras.layers.Dense(units, use_bias=False, kernel_initializer="lecun_uniform", **options)(x)
+    """A dense layer and batch normalization."""
+    x = keras.layers.Dense(units, use_bias=False, kernel_initializer="lecun_uniform")(x)
+    return keras.layers.BatchNormalization(epsilon=1.001e-5, **options)(x)
 
 
 def get_projector(
@@ -25,17 +29,15 @@ def get_projector(
     """A network from features to what a contrastive loss compares; logs its spread as ``proj_std``."""
     x = inputs = keras.Input((input_dim,))
     for _ in range(num_layers - 1):
-        x = keras.layers.BatchNormalization(epsilon=1.001e-5)(_dense(x, dim))
-        x = keras.layers.Activation(activation)(x)
-    x = keras.layers.BatchNormalization(epsilon=1.001e-5, center=False, scale=False)(_dense(x, dim))
+        x = keras.layers.Activation(activation)(_dense(x, dim))
+    x = _dense(x, dim, center=False, scale=False)
     return keras.Model(inputs, ActivationStdLoggingLayer("proj_std")(x), name="projector")
 
 
 def get_predictor(input_dim: int, hidden_dim: int = 512, activation: str = "relu") -> KerasObject:
     """A network from the projection of one view to that of the other, for SimSiam; logs ``pred_std``."""
     inputs = keras.Input((input_dim,))
-    x = keras.layers.BatchNormalization(epsilon=1.001e-5)(_dense(inputs, hidden_dim))
-    x = keras.layers.Activation(activation)(x)
+    x = keras.layers.Activation(activation)(_dense(inputs, hidden_dim))
     x = keras.layers.Dense(input_dim, kernel_initializer="lecun_uniform")(x)
     return keras.Model(inputs, ActivationStdLoggingLayer("pred_std")(x), name="predictor")
 
@@ -71,14 +73,8 @@ def create_contrastive_model(
 class ContrastiveModel(Indexing, keras.Model):
     """Trains on two views of every image, and then indexes what its projector gives.
 
-    ``fit`` takes batches of (view 1, view 2), from a data set or a sampler.
-
-    Args:
-        backbone: A Keras model from images to features.
-        projector: A Keras model from features to projections.
-        predictor: A Keras model from projections to predictions, for SimSiam.
-        algorithm: ``simsiam``, ``simclr``, ``barlow`` or ``vicreg``.
-        **kwargs: Options of ``keras.Model``, such as ``name``.
+    ``fit`` takes batches of (view 1, view 2), from a data set or a sampler. The arguments are those of
+    ``create_contrastive_model``, but nothing is made for None.
 
     Raises:
         ValueError: If there is no such algorithm, or SimSiam has no predictor.
@@ -144,10 +140,8 @@ class ContrastiveModel(Indexing, keras.Model):
         return loss + sum(self.losses, 0.0)
 
     def _loss(self, one, other):
-        return self._compile_loss.call(one, other) if self._compile_loss.built else self._first(one, other)
-
-    def _first(self, one, other):
-        self._compile_loss.build(one, other)
+        if not self._compile_loss.built:
+            self._compile_loss.build(one, other)
         return self._compile_loss.call(one, other)
 
     def train_step(self, data: Any) -> dict[str, Any]:
@@ -170,18 +164,14 @@ class ContrastiveModel(Indexing, keras.Model):
 
     def get_config(self) -> dict[str, Any]:
         """The parts and the options it was made with."""
-        parts = {"backbone": self.backbone, "projector": self.projector, "predictor": self.predictor}
-        saved = {name: keras.saving.serialize_keras_object(part) for name, part in parts.items()}
-        return {**saved, "algorithm": self.algorithm, "name": self.name}
+        parts = {name: keras.saving.serialize_keras_object(getattr(self, name)) for name in _PARTS}
+        return {**parts, "algorithm": self.algorithm, "name": self.name}
 
     @classmethod
     def from_config(cls, config: dict[str, Any], custom_objects: dict[str, Any] | None = None) -> Self:
         """Make it again."""
-        parts = {
-            name: keras.saving.deserialize_keras_object(config[name], custom_objects=custom_objects)
-            for name in ("backbone", "projector", "predictor")
-        }
-        return cls(**{**config, **parts})
+        load = functools.partial(keras.saving.deserialize_keras_object, custom_objects=custom_objects)
+        return cls(**{**config, **{name: load(config[name]) for name in _PARTS}})
 
 
 def _views(data):

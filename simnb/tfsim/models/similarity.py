@@ -19,9 +19,6 @@ class SimilarityModel(Indexing, keras.Model):
     embedder, and is what new code should use.
     """
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-
     def compile(
         self,
         optimizer: KerasObject = "rmsprop",
@@ -44,18 +41,10 @@ class SimilarityModel(Indexing, keras.Model):
         Args:
             optimizer: This and the following six are those of ``keras.Model.compile``.
             loss: A loss of ``tfsim.losses`` or of Keras, or several for several outputs.
-            metrics: As in ``keras.Model.compile``, such as ``tfsim.training_metrics``.
-            loss_weights: As in ``keras.Model.compile``.
-            weighted_metrics: As in ``keras.Model.compile``.
-            run_eagerly: As in ``keras.Model.compile``.
-            steps_per_execution: As in ``keras.Model.compile``.
+            metrics: Such as ``tfsim.training_metrics``.
             distance: Distance of the index: its name, an alias, a ``Distance``, or ``auto`` for that of the
                 (first) loss, and ``cosine`` without a loss.
-            embedding_output: This and the following are those of ``create_index``.
-            kv_store: Must be ``memory``.
-            search: ``exact`` or ``hnsw``.
-            evaluator: Must be ``memory``.
-            stat_buffer_size: Has no effect.
+            embedding_output: This and the following four are those of ``create_index``.
             **kwargs: What else ``keras.Model.compile`` takes.
 
         Raises:

@@ -53,13 +53,13 @@ class Curves:
         known: NDArray[np.bool_],
         right: NDArray[np.bool_],
     ) -> "Curves":
-        """Count queries by what a matcher without threshold answered.
+        """Count queries by what a matcher without threshold answered, each array of shape [num_queries].
 
         Args:
-            distances: Distance that decides each query, shape [num_queries].
-            answered: Whether there was a neighbor with a label, shape [num_queries] bool.
-            known: Whether the query's class is in the gallery, shape [num_queries] bool.
-            right: Whether the answer is the query's class, shape [num_queries] bool.
+            distances: Distance that decides each query.
+            answered: Whether there was a neighbor with a label.
+            known: Whether the query's class is in the gallery.
+            right: Whether the answer is the query's class.
         """
         order = np.argsort(distances[answered])
         ordered = distances[answered][order]

@@ -14,6 +14,7 @@ from simnb.index.results import check_distances
 ALARM = 0.001
 #: Queries below which matching does not ask: they would show only the grossest change.
 FEWEST = 30
+_FAR = float(np.finfo(np.float64).max)
 
 
 @dataclass(frozen=True)
@@ -52,9 +53,6 @@ def compare_distances(one: ArrayLike, other: ArrayLike) -> Drift:
         one: Distances of the calibration queries, shape [num_queries]; inf where there was no neighbor.
         other: Those of the queries, shape [num_others].
 
-    Returns:
-        A ``Drift``.
-
     Raises:
         ValueError: If one of them is empty or holds NaN or -inf.
 
@@ -62,8 +60,6 @@ def compare_distances(one: ArrayLike, other: ArrayLike) -> Drift:
         Hodges, The Significance Probability of the Smirnov Two-Sample Test, 1958.
     """
     one, other = _sample(one, "one"), _sample(other, "other")
-    # Infinite distances are equal to one another, and beyond all others.
-    one, other = (np.nan_to_num(sample, posinf=_FAR) for sample in (one, other))
     with warnings.catch_warnings():
         # Of samples that hardly differ the exact value can fail; the asymptotic one that follows is as good.
         warnings.filterwarnings("ignore", "ks_2samp: Exact calculation unsuccessful", RuntimeWarning)
@@ -73,9 +69,7 @@ def compare_distances(one: ArrayLike, other: ArrayLike) -> Drift:
     return Drift(float(result.statistic), np.inf if at == _FAR else at, float(result.pvalue), shares)
 
 
-_FAR = float(np.finfo(np.float64).max)
-
-
 def _sample(distances, name):
     values = _checks.not_empty(np.asarray(distances, np.float64).ravel(), name=name)
-    return check_distances(values, name=name)
+    # Infinite distances are equal to one another, and beyond all others.
+    return np.nan_to_num(check_distances(values, name=name), posinf=_FAR)

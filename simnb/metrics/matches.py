@@ -31,10 +31,8 @@ def match_rates(
         is 1: no answer was wrong. The others are NaN where they divide by zero: recall and coverage
         without known queries, false_acceptance without unknown ones.
     """
-    a, w, r, u, v = (
-        np.asarray(n, np.float64)
-        for n in (accepted_right, accepted_wrong, rejected, accepted_unknown, rejected_unknown)
-    )
+    counts = (accepted_right, accepted_wrong, rejected, accepted_unknown, rejected_unknown)
+    a, w, r, u, v = (np.asarray(count, np.float64) for count in counts)
     with np.errstate(invalid="ignore", divide="ignore"):
         precision = np.where(a + w + u > 0, a / (a + w + u), 1.0)
         recall = a / (a + w + r)

@@ -220,8 +220,7 @@ class SimilaritySearch:
         return embed(self.model, images, batch_size=self.batch_size)
 
     def save(self, path: AnyPath, *, model: bool = True) -> None:
-        """Keep embedder, gallery, calibration, probability and class names in one folder, for
-        ``SimilaritySearch.load``.
+        """Keep embedder, gallery, calibration, probability and class names in one folder, for ``load``.
 
         Rows of an index that lives elsewhere, in a file or on a server, are copied into the folder.
 
@@ -282,7 +281,8 @@ class SimilaritySearch:
         known = known[known != UNKNOWN]
         if len(known) == 0:
             raise ValueError(f"{verb} needs a labelled index, but it was filled without labels")
-        self._check_not_indexed(images)
+        if isinstance(images, Examples):
+            self._check_not_indexed(images)
         return labels, known
 
     def _check_not_empty(self, verb):
@@ -290,8 +290,6 @@ class SimilaritySearch:
             raise ValueError(f"{verb} needs indexed images, but the index is empty: call add(...) first")
 
     def _check_not_indexed(self, images):
-        if not isinstance(images, Examples):
-            return
         indexed = self._indexed_examples.intersection(images.ids.tolist(), self.index.ids.tolist())
         if indexed:
             raise ValueError(

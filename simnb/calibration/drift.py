@@ -59,13 +59,13 @@ def compare_distances(one: ArrayLike, other: ArrayLike) -> Drift:
     References:
         Hodges, The Significance Probability of the Smirnov Two-Sample Test, 1958.
     """
-    one, other = _sample(one, "one"), _sample(other, "other")
+    then, now = _sample(one, "one"), _sample(other, "other")
     with warnings.catch_warnings():
         # Of samples that hardly differ the exact value can fail; the asymptotic one that follows is as good.
         warnings.filterwarnings("ignore", "ks_2samp: Exact calculation unsuccessful", RuntimeWarning)
-        result = ks_2samp(one, other)
+        result = ks_2samp(then, now)
     at = float(result.statistic_location)
-    shares = float((one <= at).mean()), float((other <= at).mean())
+    shares = float((then <= at).mean()), float((now <= at).mean())
     return Drift(float(result.statistic), np.inf if at == _FAR else at, float(result.pvalue), shares)
 
 

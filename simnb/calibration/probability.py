@@ -76,7 +76,7 @@ def _restored(kind, *, method, distances, probabilities, matcher, num_queries):
     _checks.one_of(method, METHODS, name="method")
     _checks.one_of(matcher, MATCHERS, name="matcher")
     _checks.positive_int(num_queries, name="num_queries")
-    whole = np.isfinite([*distances, *values]).all()
+    whole = np.isfinite(np.concatenate([distances, values])).all()
     if method == "platt":
         whole = whole and len(distances) == 0 and len(values) == 2 and values[0] <= 0
     else:
@@ -173,13 +173,12 @@ def reliability(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.int64]]:
     """How often matches are right, of those that are given about the same probability.
 
+    Returns the mean probability, the share that is right and the number of queries of each bin, ascending.
+
     Args:
         probabilities: Shape [num_queries], from 0 to 1.
         right: Whether each match is right, shape [num_queries] bool.
         bins: How many bins of equally many queries; equal probabilities stay together.
-
-    Returns:
-        Mean probability, share that is right and number of queries of each bin: three arrays, ascending.
 
     Raises:
         ValueError: If lengths differ, there is no query, or a probability is none.

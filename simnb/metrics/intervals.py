@@ -13,7 +13,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from simnb import _checks
 from simnb.metrics import _inputs, open_set
@@ -361,7 +361,7 @@ def groups_of(strata, count):
     return np.split(np.argsort(strata, kind="stable"), np.cumsum(sizes)[:-1])
 
 
-def _scores(values, name="scores"):
+def _scores(values: ArrayLike, name: str = "scores") -> NDArray[np.float64]:
     array = _inputs.row(values, name=name).astype(np.float64)
     if np.isinf(array).any():
         raise ValueError(

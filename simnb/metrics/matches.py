@@ -51,16 +51,13 @@ def match_rates(
 def evaluate_matches(
     predicted: ArrayLike, labels: ArrayLike, *, known_labels: Collection[int] | int | None = None
 ) -> dict[str, float]:
-    """Measure answers against the truth.
+    """Measure answers against the truth: the rates of ``match_rates``, by name.
 
     Args:
         predicted: Label given to each query, ``UNKNOWN`` where it was rejected, shape [num_queries].
         labels: True class of each query, shape [num_queries].
         known_labels: The classes of the gallery. A query of any other class is unknown, and right
             when it is rejected. None where only queries labelled ``UNKNOWN`` are.
-
-    Returns:
-        A dict of floats with the names ``match_rates`` gives.
 
     Raises:
         ValueError: If there is no query or the lengths differ.

@@ -34,14 +34,11 @@ def auroc(distances: ArrayLike, known: ArrayLike) -> float:
 
 
 def aupr(distances: ArrayLike, known: ArrayLike, positive: str = "known") -> float:
-    """Area under the curve of precision against recall, as average precision.
+    """Area under precision against recall, as average precision; by chance the share of positive queries.
 
     Args:
         distances, known: As in ``auroc``, which raises the same.
         positive: What is looked for: ``known`` queries, by small distances, or ``unknown``, by large ones.
-
-    Returns:
-        A float; by chance the share of positive queries.
 
     References:
         Davis and Goadrich, The Relationship Between Precision-Recall and ROC Curves, 2006.
@@ -56,13 +53,11 @@ def fpr_at_recall(distances: ArrayLike, known: ArrayLike, recall: float = 0.95) 
 
     The threshold is the smallest that accepts at least the share ``recall`` of the known queries. A query
     without a neighbor lies farther than all others; a threshold that takes it in accepts everything.
+    Smaller is better.
 
     Args:
         distances, known: As in ``auroc``, which raises the same.
         recall: Above 0 and at most 1.
-
-    Returns:
-        A float, 0 to 1; smaller is better.
 
     References:
         Liang et al., Enhancing The Reliability of Out-of-distribution Image Detection, 2018.
@@ -83,9 +78,6 @@ def detection_and_identification_rate(
         right: Whether the nearest neighbor carries the query's label, shape [num_queries] bool. Those of
             unknown queries do not count.
         false_acceptance: At least 0 and below 1. Below 1 / the number of unknown queries it means 0.
-
-    Returns:
-        A float, 0 to 1.
 
     References:
         Phillips et al., Evaluation Methods in Face Recognition, 2011 (open-set identification).

@@ -99,9 +99,6 @@ def recall_at_k(
         query_ids: Ids of queries that are rows of the gallery themselves, as in ``retrieval_scores``.
         average: ``micro``, the mean over queries, or ``macro``, the mean over the classes of their means.
 
-    Returns:
-        A float, 0 to 1.
-
     Raises:
         ValueError: If there is no query, the lengths differ, or k exceeds the number of neighbors.
 
@@ -123,7 +120,7 @@ def precision_at_k(
 ) -> float:
     """Share of the first k neighbors that are of the query's class, averaged.
 
-    Takes, returns and raises what ``recall_at_k`` does.
+    Takes and raises what ``recall_at_k`` does.
     """
     ranking = Ranking(neighbors, labels, gallery_labels, query_ids)
     return _mean(ranking, _at(_precision, ranking.depth(k)), average)
@@ -142,7 +139,7 @@ def map_at_k(
 
     Precision is taken at every rank up to k that holds a right neighbor, and the sum divided by R, the size
     of the query's class in the gallery. Where k is below R even a perfect order does not reach 1.
-    Takes, returns and raises what ``recall_at_k`` does; the class of every query must be in the gallery.
+    Takes and raises what ``recall_at_k`` does; the class of every query must be in the gallery.
     """
     ranking = _known(neighbors, labels, gallery_labels, query_ids)
     return _mean(ranking, _at(_average_precision, ranking.depth(k)), average)
@@ -160,7 +157,7 @@ def ndcg_at_k(
     """Normalized discounted cumulative gain of the first k neighbors, a right one counting 1, else 0.
 
     The ideal has min(R, k) right ones first, R being the size of the query's class in the gallery.
-    Takes, returns and raises what ``map_at_k`` does.
+    Takes and raises what ``map_at_k`` does.
 
     References:
         Järvelin and Kekäläinen, Cumulated Gain-Based Evaluation of IR Techniques, 2002.
@@ -180,7 +177,7 @@ def r_precision(
 ) -> float:
     """Precision among the first R neighbors, R being the size of the query's class in the gallery.
 
-    Takes, returns and raises what ``map_at_k`` does, without a k; every query needs as many neighbors as the
+    Takes and raises what ``map_at_k`` does, without a k; every query needs as many neighbors as the
     largest class has rows. A query that is a row of the gallery (``query_ids``) is not counted in R.
 
     References:
@@ -200,7 +197,7 @@ def map_at_r(
     """Mean average precision over the first R neighbors (MAP@R).
 
     Precision is taken at every rank up to R that holds a right neighbor, and the sum divided by R.
-    Takes, returns and raises what ``r_precision`` does.
+    Takes and raises what ``r_precision`` does.
 
     References:
         Musgrave et al., A Metric Learning Reality Check, 2020. https://arxiv.org/abs/2003.08505
@@ -218,7 +215,7 @@ def mean_reciprocal_rank(
 ) -> float:
     """Mean of 1 / rank of the first right neighbor, 0 where none of those searched is right.
 
-    Takes, returns and raises what ``recall_at_k`` does, without a k.
+    Takes and raises what ``recall_at_k`` does, without a k.
 
     References:
         Voorhees, The TREC-8 Question Answering Track Report, 1999.

@@ -62,7 +62,7 @@ def pairs(
     max_pairs: int = 1_000_000,
     seed: int = 0,
 ) -> Pairs:
-    """Measure pairs of examples: all of them, or as many as wanted.
+    """Measure pairs of examples, those of the same class first: all of them, or as many as wanted.
 
     Where there are more than ``max_pairs``, half of those taken are of the same class, or all such pairs if
     these are fewer: among many classes they are rare. The rates below are shares of either kind, which this
@@ -75,9 +75,6 @@ def pairs(
         distance: One of ``simnb.distances.DISTANCES``; ``snr``, which is not symmetric, is taken one way.
         max_pairs: At most how many pairs.
         seed: Seed of the choice of pairs.
-
-    Returns:
-        ``Pairs``, those of the same class first.
 
     Raises:
         ValueError: If lengths differ, a value is not finite, or fewer than two examples have a class.

@@ -97,9 +97,8 @@ def _checked_state(text):
     missing = {"batch_size", "class_names", "indexed_examples"} - set(state)
     if missing:
         raise ValueError(f"it lacks {', '.join(sorted(missing))}")
-    size, names, ids = state["batch_size"], state["class_names"], state["indexed_examples"]
-    if type(size) is not int or size < 1:
-        raise ValueError(f"batch_size must be an integer of at least 1, got {size!r}")
+    size = _checks.positive_int(state["batch_size"], name="batch_size")
+    names, ids = state["class_names"], state["indexed_examples"]
     if names is not None and not (isinstance(names, list) and all(isinstance(n, str) for n in names)):
         raise ValueError(f"class_names must be a list of strings or null, got {names!r}")
     if not isinstance(ids, list) or not all(type(one) is int and 0 <= one < 2**62 for one in ids):

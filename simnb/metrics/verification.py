@@ -65,8 +65,7 @@ def pairs(
     """Measure pairs of examples, those of the same class first: all of them, or as many as wanted.
 
     Where there are more than ``max_pairs``, half of those taken are of the same class, or all such pairs if
-    these are fewer: among many classes they are rare. The rates below are shares of either kind, which this
-    leaves as they are. Every pair of a kind is as likely as another.
+    these are fewer: among many classes they are rare. Every pair of a kind is as likely as another.
 
     Args:
         embeddings: Shape [num_examples, dim].

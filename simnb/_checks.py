@@ -50,19 +50,17 @@ def embeddings(
 
 def images(values, *, name="images"):
     """Return ``values`` if it has shape [num_examples, height, width, channels], or raise ValueError."""
-    shape = getattr(values, "shape", None)
-    if shape is None and hasattr(values, "images"):
-        raise ValueError(
-            f"{name} must be an array, got {type(values).__name__}; pass its images: {name}=examples.images"
-        )
-    if shape is None:
+    if not hasattr(values, "shape"):
+        if hasattr(values, "images"):
+            raise ValueError(
+                f"{name} must be an array, got {type(values).__name__}; pass its images: "
+                f"{name}=examples.images"
+            )
         values = np.asarray(values)
-        shape = values.shape
+    shape = tuple(values.shape)
     if len(shape) != 4:
         hint = "; for one image pass image[None]" if len(shape) == 3 else ""
-        raise ValueError(
-            f"{name} must have shape [num_examples, height, width, channels], got {tuple(shape)}{hint}"
-        )
+        raise ValueError(f"{name} must have shape [num_examples, height, width, channels], got {shape}{hint}")
     return values
 
 
@@ -93,8 +91,7 @@ def labels(
     if array.ndim == 2 and array.shape[1] == 1:
         array = array[:, 0]
     if array.ndim == 2:
-        hint = one_label_hint(array)
-        raise ValueError(f"{name} must have shape [num_examples], got {array.shape}; {hint}")
+        raise ValueError(f"{name} must have shape [num_examples], got {array.shape}; {one_label_hint(array)}")
     if array.dtype.kind not in "iu":
         strings = array.dtype.kind in "SU" or (array.ndim and isinstance(array.flat[0], str))
         hint = "; simnb.data.from_arrays turns strings into integers and keeps the class names"
@@ -121,22 +118,20 @@ def one_label_hint(values: ArrayLike | None) -> str:
 
 
 def seed(value: int) -> int:
-    """Return ``value`` if it is an integer of at least 0, or raise ValueError."""
+    """Return ``value`` as an int of at least 0, or raise ValueError."""
     return not_negative_int(value, name="seed")
 
 
-def positive_int(value: int, *, name: str) -> int:
-    """Return ``value`` as an int of at least 1, or raise ValueError."""
-    if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < 1:
-        raise ValueError(f"{name} must be an integer of at least 1, got {value!r}")
+def positive_int(value: int, *, name: str, least: int = 1) -> int:
+    """Return ``value`` as an int of at least ``least``, or raise ValueError."""
+    if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < least:
+        raise ValueError(f"{name} must be an integer of at least {least}, got {value!r}")
     return int(value)
 
 
 def not_negative_int(value: int, *, name: str) -> int:
     """Return ``value`` as an int of at least 0, or raise ValueError."""
-    if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < 0:
-        raise ValueError(f"{name} must be an integer of at least 0, got {value!r}")
-    return int(value)
+    return positive_int(value, name=name, least=0)
 
 
 def number(

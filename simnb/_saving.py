@@ -6,14 +6,13 @@ import io
 import json
 import warnings
 import zipfile
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TypeVar
 
 from simnb import __version__, _checks, _snapshot
 from simnb._keras import keras
-from simnb._types import AnyPath, KerasObject
+from simnb._types import AnyPath
 from simnb.calibration import Calibration, MatchProbability
 from simnb.index import Index, open_index
 from simnb.index.opening import names_a_file
@@ -27,107 +26,84 @@ PROBABILITY = "probability.json"
 _T = TypeVar("_T")
 
 
-@dataclass(frozen=True)
-class SavedSearch:
-    """What a ``SimilaritySearch`` is made of; ``model`` may be any function as long as it is not saved."""
-
-    model: KerasObject
-    index: Index
-    batch_size: int
-    class_names: tuple[str, ...] | None
-    indexed_examples: set[int]
-    calibration: Calibration | None
-    probability: MatchProbability | None
-
-
-def save(saved: SavedSearch, path: AnyPath, *, with_model: bool) -> None:
+def save(search, path, *, with_model):
     """Write a search into a folder, or replace one; see ``SimilaritySearch.save``."""
-    if with_model:
-        _check_savable(saved.model)
-    batch_size = _checks.positive_int(saved.batch_size, name="batch_size")
-    len(saved.index)  # a closed index says so before there is a folder
+    if with_model and not isinstance(search.model, keras.Model):
+        raise ValueError(
+            f"model must be a Keras model to be saved, got {type(search.model).__name__}; "
+            "save(path, model=False) keeps all the rest, and load(path, model=...) takes the embedder"
+        )
+    batch_size = _checks.positive_int(search.batch_size, name="batch_size")
+    len(search.index)  # a closed index says so before there is a folder
 
     def fill(folder):
-        facts = {"simnb": __version__, **write_gallery(saved.index, folder)}
+        facts = {"simnb": __version__, **write_gallery(search.index, folder)}
         state = {
             "batch_size": batch_size,
-            "class_names": saved.class_names,
-            "indexed_examples": sorted(saved.indexed_examples),
+            "class_names": search._class_names,
+            "indexed_examples": sorted(search._indexed_examples),
         }
         texts = {STATE: json.dumps(state)}
-        if saved.calibration is not None:
-            texts[CALIBRATION] = saved.calibration.to_json()
-        if saved.probability is not None:
-            texts[PROBABILITY] = saved.probability.to_json()
+        if search.calibration is not None:
+            texts[CALIBRATION] = search.calibration.to_json()
+        if search.probability is not None:
+            texts[PROBABILITY] = search.probability.to_json()
         for name, text in texts.items():
             (folder / name).write_text(text, encoding="utf-8")
         if with_model:
-            _write_model(saved.model, folder)
+            _write_model(search.model, folder)
         return facts
 
     _snapshot.write(path, fill)
 
 
-def load(
-    path: AnyPath, *, model: KerasObject | None, uri: AnyPath, search: str, recall: float
-) -> SavedSearch:
-    """Read what ``save`` wrote; see ``SimilaritySearch.load``."""
+def load(kind, path, *, model, uri, search, recall):
+    """A ``kind`` of search of what ``save`` wrote; see ``SimilaritySearch.load``."""
     with _snapshot.opened(path) as (manifest, folder):
         names = set(manifest["files"])
         if not {GALLERY, STATE} <= names:
             raise ValueError(f"{path} is not a saved search: it has no {GALLERY} or no {STATE}")
         if model is None and MODEL not in names:
             raise ValueError(f"{path} was saved without its model: pass the embedder, load(path, model=...)")
-        state = read_text(STATE, folder, path, _checked_state)
+        batch_size, class_names, indexed_examples = read_text(STATE, folder, path, _checked_state)
         calibration = probability = None
         if CALIBRATION in names:
             calibration = read_text(CALIBRATION, folder, path, Calibration.from_json)
         if PROBABILITY in names:
             probability = read_text(PROBABILITY, folder, path, MatchProbability.from_json)
-        model = _read_model(folder, path) if model is None else model
+        if model is None:
+            hint = "; define its own layers first, or pass load(path, model=...)"
+            with explained(MODEL, folder, path, hint=hint):
+                check_archive(folder / MODEL)
+                model = _load(folder / MODEL)
         index = read_gallery(folder, path, facts=manifest, uri=uri, search=search, recall=recall)
-    return SavedSearch(model, index, calibration=calibration, probability=probability, **state)
+    loaded = kind(model, index=index, batch_size=batch_size)
+    loaded._class_names, loaded._indexed_examples = class_names, indexed_examples
+    loaded.calibration, loaded.probability = calibration, probability
+    return loaded
 
 
 def read_text(name: str, folder: Path, path: AnyPath, parse: Callable[[str], _T]) -> _T:
-    """What ``parse`` makes of a text file of a folder.
-
-    Args:
-        name: Name of the file.
-        folder: The folder it is read from.
-        path: The folder that messages name instead.
-        parse: Called with the text.
-    """
+    """What ``parse`` makes of a text file in ``folder``, which messages call ``path``."""
     with explained(name, folder, path):
         return parse((folder / name).read_text(encoding="utf-8"))
 
 
 def _checked_state(text):
-    """What ``search.json`` holds, by the names that ``SavedSearch`` has for it."""
+    """Batch size, class names and indexed examples, of the text of ``search.json``."""
     state = json.loads(text)
     if not isinstance(state, dict):
         raise ValueError(f"it must hold an object, got {type(state).__name__}")
     missing = {"batch_size", "class_names", "indexed_examples"} - set(state)
     if missing:
         raise ValueError(f"it lacks {', '.join(sorted(missing))}")
-    size, names, ids = state["batch_size"], state["class_names"], state["indexed_examples"]
-    if type(size) is not int or size < 1:
-        raise ValueError(f"batch_size must be an integer of at least 1, got {size!r}")
+    size = _checks.positive_int(state["batch_size"], name="batch_size")
+    names, ids = state["class_names"], state["indexed_examples"]
     if names is not None and not (isinstance(names, list) and all(isinstance(n, str) for n in names)):
         raise ValueError(f"class_names must be a list of strings or null, got {names!r}")
     if not isinstance(ids, list) or not all(type(one) is int and 0 <= one < 2**62 for one in ids):
         raise ValueError(f"indexed_examples must be a list of ids, got {ids!r}")
-    names = None if names is None else tuple(names)
-    return {"batch_size": size, "class_names": names, "indexed_examples": set(ids)}
-
-
-def _check_savable(model):
-    """Refuse an embedder that is a plain function: only Keras knows how to write what it computes."""
-    if not isinstance(model, keras.Model):
-        raise ValueError(
-            f"model must be a Keras model to be saved, got {type(model).__name__}; save(path, model=False) "
-            "keeps all the rest, and load(path, model=...) takes the embedder"
-        )
+    return size, None if names is None else tuple(names), set(ids)
 
 
 def _write_model(model, folder):
@@ -146,13 +122,6 @@ def _write_model(model, folder):
             "be, such as Lambda layers, by layers registered with keras.saving."
             "register_keras_serializable, or use save(path, model=False) and load(path, model=...)"
         ) from error
-
-
-def _read_model(folder, path):
-    """The Keras model of a folder; ``path`` is what messages call it."""
-    with explained(MODEL, folder, path, hint="; define its own layers first, or pass load(path, model=...)"):
-        check_archive(folder / MODEL)
-        return _load(folder / MODEL)
 
 
 def check_archive(file: Path) -> None:
@@ -202,30 +171,10 @@ def _facts(index):
     return {"distance": index.distance, "dim": index.dim, "rows": len(index)}
 
 
-def read_gallery(
-    folder: Path,
-    path: AnyPath,
-    *,
-    facts: Mapping[str, object] | None,
-    uri: AnyPath,
-    search: str,
-    recall: float,
-) -> Index:
-    """Bring the rows of a folder into a new index.
+def read_gallery(folder, path, *, facts, uri, search, recall):
+    """Bring the rows in ``folder``, which messages call ``path``, into a new index.
 
-    Args:
-        folder: Where the file is that was checked.
-        path: What messages call it.
-        facts: What ``write_gallery`` returned, among others; None where that is not known.
-        uri: Where the rows are to live: what ``open_index`` takes; there must be none yet.
-        search: As in ``open_index``.
-        recall: As in ``open_index``.
-
-    Returns:
-        The index.
-
-    Raises:
-        ValueError: If there are rows at ``uri``, or the file cannot be read or does not match the facts.
+    ``facts`` hold what ``write_gallery`` returned, or are None. At ``uri`` there must be no rows yet.
     """
     with contextlib.ExitStack() as stack:
         with explained(GALLERY, folder, path):
@@ -249,10 +198,9 @@ def read_gallery(
 def _filled(uri, rows, saved, options):
     """A new index at ``uri`` with the rows of a saved one."""
     index = open_index(uri, distance=saved.distance, class_names=saved.class_names, **options)
-    if len(index):
-        index.close()
-        raise ValueError(_taken(uri))
     try:
+        if len(index):
+            raise ValueError(_taken(uri))
         if len(rows):
             index.add(rows.embeddings, rows.labels, rows.metadata, ids=rows.ids)
     except BaseException:

@@ -34,12 +34,9 @@ _REMEDY = "put back a copy of the folder from before, or delete it and save anew
 
 
 def write(path: AnyPath, fill: Callable[[Path], Mapping[str, object]]) -> None:
-    """Write a folder, or replace one that was written before.
+    """Write a folder, or replace one that was written before; the one it lies in must exist.
 
-    Args:
-        path: The folder to write; the one it lies in must exist.
-        fill: Called with an empty folder, into which it writes the files; returns a dict of plain values for
-            the manifest.
+    ``fill`` is called with an empty folder, writes the files and returns plain values for the manifest.
 
     Raises:
         ValueError: If there is something else at ``path``.
@@ -120,13 +117,9 @@ def _open_files(path, manifest, stack):
 
 def _open(file, path):
     """Open a part for reading, if it is a file: opening a pipe would wait for ever."""
-    flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
-    try:
-        handle = os.open(file, flags)
-    except PermissionError:
-        if os.path.isdir(file):  # what Windows raises for a folder
-            raise ValueError(f"{file.name} of {path} is not a file: {_REMEDY}") from None
-        raise
+    if file.is_dir():  # which Windows cannot even open
+        raise ValueError(f"{file.name} of {path} is not a file: {_REMEDY}")
+    handle = os.open(file, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
     if not stat.S_ISREG(os.fstat(handle).st_mode):
         os.close(handle)
         raise ValueError(f"{file.name} of {path} is not a file: {_REMEDY}")
@@ -140,14 +133,13 @@ def _copy(file, to, expected, path):
             digest.update(block)
             size += len(block)
             copy.write(block)
+    wrong = None
     if size != expected["bytes"]:
-        raise ValueError(
-            f"{to.name} of {path} has {size} bytes, not the {expected['bytes']} that were saved: {_REMEDY}"
-        )
-    if digest.hexdigest() != expected["sha256"]:
-        raise ValueError(
-            f"{to.name} of {path} is damaged, its SHA-256 is not that of what was saved: {_REMEDY}"
-        )
+        wrong = f"has {size} bytes, not the {expected['bytes']} that were saved"
+    elif digest.hexdigest() != expected["sha256"]:
+        wrong = "is damaged, its SHA-256 is not that of what was saved"
+    if wrong:
+        raise ValueError(f"{to.name} of {path} {wrong}: {_REMEDY}")
 
 
 def _signature(file):

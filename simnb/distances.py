@@ -25,17 +25,16 @@ _SINGLE = float(np.finfo(np.float32).max)
 class Distance:
     """One distance: two rows are prepared, a sum is taken over them, and a distance is made of the sum.
 
-    The sum is one of three: the squared length of their difference, their product, or (where a distance is
-    made of neither of these) the absolute differences, which are then the distance. Cosine distance is made
-    of either of the first two: of all pairs by the product, since that is a multiplication of matrices, and
-    of single pairs by the squares, since the product of two rows that are nearly alike rounds to 1.
+    The sum is the squared length of their difference, their product, or else the absolute differences, which
+    are then the distance. Cosine distance is made of the product of all pairs, a multiplication of matrices,
+    and of the squares of single ones, since the product of two rows that are nearly alike rounds to 1.
 
     Attributes:
         name: One of ``DISTANCES``.
         prepare: Called with rows and ``ops``: the rows as they are compared. Those of NumPy keep their dtype,
             and are not copied where nothing changes.
-        from_squares: Called with squares, queries (as they were before they were prepared, or after) and
-            ``ops``: distances. The queries without their last axis broadcast with the squares.
+        from_squares: Called with squares, queries (prepared or not) and ``ops``: distances. The queries
+            without their last axis broadcast with the squares.
         from_product: Called with products and ``ops``: distances.
         to_sum: Called with distances and queries: the products they were made of, else the squares.
         keeps_digits: Whether float32 has the digits of any sum, small or large: as of unit rows.
@@ -79,15 +78,7 @@ class Distance:
         return measured if self.from_product is None else self.from_product(measured)
 
     def doubtful(self, distances: NDArray, queries: NDArray) -> NDArray[np.bool_]:
-        """Which distances may have lost their digits in float32, as their squares are too small or too large.
-
-        Args:
-            distances: Any shape, float32.
-            queries: Rows, as in ``from_squares``.
-
-        Returns:
-            Shape of ``distances``, bool.
-        """
+        """Which float32 distances may have lost their digits, as their squares are too small or too large."""
         if self.keeps_digits:
             return np.zeros(distances.shape, bool)
         sizes = np.abs(self.to_sum(distances.astype(np.float64), queries))
@@ -205,7 +196,7 @@ DISTANCES = tuple(BY_NAME)
 
 
 def pairwise(a: Tensor, b: Tensor, distance: str = "cosine", *, ops: ModuleType = np) -> Tensor:
-    """Distance of every row of ``a`` to every row of ``b``.
+    """Distance of every row of ``a`` to every row of ``b``: shape [num_queries, num_gallery].
 
     Args:
         a: Embeddings, shape [num_queries, dim].
@@ -214,9 +205,6 @@ def pairwise(a: Tensor, b: Tensor, distance: str = "cosine", *, ops: ModuleType 
             ``squared_euclidean``, ``manhattan``, ``inner_product`` (the negated product, so that
             smaller is closer) or ``snr`` (variance of a - b over the variance of a; not symmetric).
         ops: The module whose functions compute it: ``numpy``, or ``keras.ops`` inside a loss.
-
-    Returns:
-        Distances, shape [num_queries, num_gallery].
 
     Raises:
         ValueError: If the name is unknown or, for NumPy arrays, if a shape is wrong, a value
@@ -243,21 +231,16 @@ def pairwise(a: Tensor, b: Tensor, distance: str = "cosine", *, ops: ModuleType 
 
 
 def paired(a: ArrayLike, b: ArrayLike, distance: str = "cosine") -> NDArray[np.float32]:
-    """Distance of every row of ``a`` to the row of ``b`` beside it.
+    """Distance of every row of ``a`` to the row of ``b`` beside it: shape [num_pairs] float32.
 
     Differences are taken first, so that equal rows are at 0 wherever they lie (but for ``inner_product``).
 
     Args:
-        a: Embeddings, shape [num_pairs, dim].
-        b: Embeddings, shape [num_pairs, dim].
+        a, b: Embeddings, shape [num_pairs, dim].
         distance: As in ``pairwise``.
 
-    Returns:
-        Distances, shape [num_pairs] float32.
-
     Raises:
-        ValueError: If the name is unknown, a shape is wrong, lengths differ, a value is not finite or a
-            distance is too large for float32.
+        ValueError: As ``pairwise`` does, and if lengths differ.
     """
     measure = BY_NAME[_checks.one_of(distance, DISTANCES, name="distance")]
     one, other = _rows(a, b)

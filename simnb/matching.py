@@ -52,19 +52,15 @@ class Matches:
 
 
 def accept(matches: Matches, threshold: Threshold) -> Matches:
-    """Keep the answers that lie within a threshold, and reject the others.
+    """Keep the answers of ``matches``, made without a threshold, that lie within one; reject the others.
 
-    Args:
-        matches: ``Matches`` made without a threshold.
-        threshold: As in ``match_nearest``.
-
-    Returns:
-        ``Matches``.
-
-    Raises:
-        ValueError: If a threshold is not one number.
+    Takes and raises what ``match_nearest`` does.
     """
-    return _accept(matches.labels, matches.distances, threshold, matches.class_names)
+    check_distances(matches.distances)  # those of Neighbors are checked; Matches can be made by anybody
+    limits = _limits(matches.labels, threshold)
+    with np.errstate(over="ignore"):  # what lies beyond the dtype accepts everything, as it ought to
+        limits = np.asarray(limits).astype(matches.distances.dtype)
+    return replace(matches, labels=np.where(matches.distances <= limits, matches.labels, UNKNOWN))
 
 
 def match_nearest(neighbors: Neighbors, threshold: Threshold = np.inf) -> Matches:
@@ -75,30 +71,19 @@ def match_nearest(neighbors: Neighbors, threshold: Threshold = np.inf) -> Matche
         threshold: Largest distance that still matches (``distance <= threshold``), compared in the
             dtype of the distances; or a dict of one for each label, where labels that it lacks are rejected.
 
-    Returns:
-        ``Matches``.
-
     Raises:
         ValueError: If a threshold is not one number.
     """
-    return _accept(neighbors.labels[:, 0], neighbors.distances[:, 0], threshold, neighbors.class_names)
+    nearest = Matches(neighbors.labels[:, 0], neighbors.distances[:, 0], neighbors.class_names)
+    return accept(nearest, threshold)
 
 
 def match_majority_vote(neighbors: Neighbors, threshold: Threshold = np.inf) -> Matches:
-    """Give each query the label most of its k neighbors carry.
+    """Give each query the label most of its k neighbors carry; those without a label do not vote.
 
     Ties go to the label whose nearest neighbor is closest. The distance that is compared with the
     threshold is that of the nearest neighbor that carries the winning label.
-
-    Args:
-        neighbors: ``Neighbors`` of the queries; rows without a label do not vote.
-        threshold: Largest distance that still matches, or a dict of one for each label.
-
-    Returns:
-        ``Matches``.
-
-    Raises:
-        ValueError: If a threshold is not one number.
+    Takes and raises what ``match_nearest`` does.
     """
     labels = neighbors.labels
     votes = np.zeros(labels.shape, np.int64)
@@ -108,8 +93,8 @@ def match_majority_vote(neighbors: Neighbors, threshold: Threshold = np.inf) -> 
     # argmax takes the first of equal counts, and neighbors are sorted by distance.
     winner = votes.argmax(axis=1)
     rows = np.arange(len(labels))
-    distances = neighbors.distances[rows, winner]
-    return _accept(labels[rows, winner], distances, threshold, neighbors.class_names)
+    voted = Matches(labels[rows, winner], neighbors.distances[rows, winner], neighbors.class_names)
+    return accept(voted, threshold)
 
 
 #: Matchers by the name that ``calibrate`` and ``SimilaritySearch`` take.
@@ -119,8 +104,7 @@ MATCHERS = {"nearest": match_nearest, "majority_vote": match_majority_vote}
 def match(neighbors: Neighbors, threshold: Threshold = np.inf, *, matcher: str = "nearest") -> Matches:
     """Match with a matcher by name: ``nearest`` or ``majority_vote``.
 
-    Takes, returns and raises what these do; a ValueError, too, if there is no such matcher or ``neighbors``
-    are none.
+    Takes and raises what these do; ValueError, too, if there is no such matcher or ``neighbors`` are none.
     """
     check_neighbors(neighbors)
     return MATCHERS[_checks.one_of(matcher, MATCHERS, name="matcher")](neighbors, threshold)
@@ -133,14 +117,6 @@ def check_neighbors(neighbors: Neighbors) -> Neighbors:
             f"neighbors must be Neighbors, as index.search gives them, got {type(neighbors).__name__}"
         )
     return neighbors
-
-
-def _accept(labels, distances, threshold, class_names):
-    check_distances(distances)  # those of Neighbors are checked; Matches can be made by anybody
-    limits = _limits(labels, threshold)
-    with np.errstate(over="ignore"):  # what lies beyond the dtype accepts everything, as it ought to
-        limits = np.asarray(limits).astype(distances.dtype)
-    return Matches(np.where(distances <= limits, labels, UNKNOWN), distances, class_names)
 
 
 def _limits(labels, threshold):

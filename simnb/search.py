@@ -33,8 +33,6 @@ class SimilaritySearch:
         batch_size: How many images are embedded at a time.
 
     Attributes:
-        model: The embedder.
-        index: The index.
         calibration: The last ``Calibration``, or None.
         probability: The last ``MatchProbability``, or None.
 
@@ -62,8 +60,7 @@ class SimilaritySearch:
         self.model = model
         self.index = open_index(distance=distance or "cosine") if index is None else index
         self._indexed_examples: set[int] = set()  # ids that came from Examples, and so name images
-        # Of the first Examples that were indexed with their labels.
-        self._class_names: tuple[str, ...] | None = None
+        self._class_names: tuple[str, ...] | None = None  # of the first Examples indexed with their labels
         self.batch_size = batch_size
         self.calibration: Calibration | None = None
         self.probability: MatchProbability | None = None
@@ -79,16 +76,13 @@ class SimilaritySearch:
     def add(
         self, images: _Images, labels: ArrayLike | None = None, *, ids: ArrayLike | None = None
     ) -> NDArray[np.int64]:
-        """Embed images and index them.
+        """Embed images and index them; return their ids, shape [num_examples] int64.
 
         Args:
             images: Images, or ``Examples``.
             labels: Integers, shape [num_examples]; by default those of the ``Examples``.
             ids: Unique integers, shape [num_examples]; by default those of the ``Examples``, or the next
                 free ones.
-
-        Returns:
-            The ids, shape [num_examples] int64.
 
         Raises:
             ValueError: If anything is malformed, an id is taken or class names differ from those of the
@@ -108,14 +102,7 @@ class SimilaritySearch:
         return added
 
     def lookup(self, images: _Images, k: int = 5) -> Neighbors:
-        """Find the k nearest indexed images of each query.
-
-        Args:
-            images: Images, or ``Examples``.
-            k: How many neighbors to find for each query.
-
-        Returns:
-            ``Neighbors``, padded where the index holds fewer than k.
+        """Find the k nearest indexed images of each image; of a smaller index the ``Neighbors`` are padded.
 
         Raises:
             ValueError: If the index is empty, the images are malformed or k is below 1.
@@ -150,12 +137,7 @@ class SimilaritySearch:
             labels: Integers, shape [num_examples]; by default those of the ``Examples``.
             k: How many neighbors of a query the matcher sees.
             matcher: ``nearest`` or ``majority_vote``.
-            maximize: This and what follows as in ``simnb.calibration.calibrate``.
-            targets: Named targets, such as ``{"careful": "precision >= 0.95"}``.
-            confidence: The probability with which targets are met on new queries; None promises nothing.
-            per_class: Whether each label gets a threshold of its own.
-            shrinkage: How much the threshold of a small class is drawn to the single one.
-            seed: The same seed splits the queries alike, where promises are tested.
+            maximize, targets, confidence, per_class, shrinkage, seed: As in ``simnb.calibration.calibrate``.
 
         Returns:
             The ``Calibration``, kept in ``self.calibration`` too. It knows the gallery it was made with.
@@ -185,27 +167,20 @@ class SimilaritySearch:
     def fit_probability(
         self, images: _Images, labels: ArrayLike | None = None, *, method: str = "isotonic"
     ) -> MatchProbability:
-        """Learn how probably an answer is right, from its distance, on images as for ``calibrate``.
+        """Learn how probably an answer is right, from its distance; kept in ``self.probability`` too.
 
         Answers are those of the calibration's matcher, or of the nearest neighbor where there is none.
+        Raises what ``calibrate`` and ``simnb.calibration.fit_probability`` do.
 
         Args:
-            images: Images, or ``Examples``; better others than those of ``calibrate``.
+            images: Images, or ``Examples``, as for ``calibrate``; better others than those.
             labels: Integers, shape [num_examples]; by default those of the ``Examples``.
             method: ``isotonic`` or ``platt``, as in ``simnb.calibration.fit_probability``.
-
-        Returns:
-            The ``MatchProbability``, kept in ``self.probability`` too.
-
-        Raises:
-            ValueError: As ``calibrate`` and ``simnb.calibration.fit_probability``.
         """
         labels, known = self._fresh_labels(images, labels, "fit_probability")
         k, matcher = self._matching()
-        answers = match(self.lookup(images, k=k), matcher=matcher)
-        self.probability = fit_probability(
-            answers, labels, known_labels=known, method=method, matcher=matcher
-        )
+        found = match(self.lookup(images, k=k), matcher=matcher)
+        self.probability = fit_probability(found, labels, known_labels=known, method=method, matcher=matcher)
         return self.probability
 
     def match(
@@ -222,12 +197,9 @@ class SimilaritySearch:
             cutpoint: Name of a cutpoint of the calibration; by default its first.
             threshold: Largest distance that matches, instead of a calibrated one.
 
-        Returns:
-            ``Matches``.
-
         Warns:
-            RuntimeWarning: Where ``Calibration.match`` does: if rows were added or removed since the
-                calibration, or these images lie at other distances than the calibration images.
+            RuntimeWarning: If rows were added or removed since the calibration, or these images lie at other
+                distances than the calibration images.
 
         Raises:
             ValueError: If there is neither a calibration nor a threshold, the cutpoint is not there or its
@@ -248,8 +220,7 @@ class SimilaritySearch:
         return embed(self.model, images, batch_size=self.batch_size)
 
     def save(self, path: AnyPath, *, model: bool = True) -> None:
-        """Keep embedder, gallery, calibration, probability and class names in one folder, for
-        ``SimilaritySearch.load``.
+        """Keep embedder, gallery, calibration, probability and class names in one folder, for ``load``.
 
         Rows of an index that lives elsewhere, in a file or on a server, are copied into the folder.
 
@@ -263,16 +234,7 @@ class SimilaritySearch:
             ValueError: If the model cannot be saved, the index is closed or ``path`` is something else.
             OSError: If the folder cannot be written; a search that was there is then as before.
         """
-        saved = _saving.SavedSearch(
-            self.model,
-            self.index,
-            batch_size=self.batch_size,
-            class_names=self._class_names,
-            indexed_examples=self._indexed_examples,
-            calibration=self.calibration,
-            probability=self.probability,
-        )
-        _saving.save(saved, path, with_model=model)
+        _saving.save(self, path, with_model=model)
 
     @classmethod
     def load(
@@ -294,22 +256,14 @@ class SimilaritySearch:
                 in Keras's safe mode, which runs no code from the file, and not compiled.
             uri: Where the rows are to live, as in ``open_index``: in memory, or in an index that is made of
                 them there.
-            search: As in ``open_index``.
-            recall: As in ``open_index``.
-
-        Returns:
-            A ``SimilaritySearch``.
+            search, recall: As in ``open_index``.
 
         Raises:
             ValueError: If the folder is no saved search, a part of it is missing, changed or from a later
                 version of simnb, it holds no model and none is given, or there is an index at ``uri``.
             OSError: If it cannot be read, or there is no room for a copy of it in the temporary folder.
         """
-        saved = _saving.load(path, model=model, uri=uri, search=search, recall=recall)
-        loaded = cls(saved.model, index=saved.index, batch_size=saved.batch_size)
-        loaded._class_names, loaded._indexed_examples = saved.class_names, saved.indexed_examples
-        loaded.calibration, loaded.probability = saved.calibration, saved.probability
-        return loaded
+        return _saving.load(cls, path, model=model, uri=uri, search=search, recall=recall)
 
     def _matching(self):
         """How many neighbors are matched by which matcher."""
@@ -327,7 +281,8 @@ class SimilaritySearch:
         known = known[known != UNKNOWN]
         if len(known) == 0:
             raise ValueError(f"{verb} needs a labelled index, but it was filled without labels")
-        self._check_not_indexed(images)
+        if isinstance(images, Examples):
+            self._check_not_indexed(images)
         return labels, known
 
     def _check_not_empty(self, verb):
@@ -335,8 +290,6 @@ class SimilaritySearch:
             raise ValueError(f"{verb} needs indexed images, but the index is empty: call add(...) first")
 
     def _check_not_indexed(self, images):
-        if not isinstance(images, Examples):
-            return
         indexed = self._indexed_examples.intersection(images.ids.tolist(), self.index.ids.tolist())
         if indexed:
             raise ValueError(

@@ -13,19 +13,11 @@ from simnb.calibration.result import Calibration
 from simnb.index import Index, Neighbors
 from simnb.matching import check_neighbors, match
 from simnb.metrics import evaluate_matches, known_queries, match_rates
+from simnb.metrics.intervals import groups_of
 
 #: How many queries' worth of all classes are added to the queries of one.
 SHRINKAGE = 50.0
 _GRID = 1_000  # thresholds that each class tries besides its own
-# Of the thresholds that meet a target, the one that is best by this metric, then by the next.
-_THEN = {
-    "precision": ("recall", "precision"),
-    "false_acceptance": ("recall", "precision"),
-    "accuracy": ("recall", "precision"),
-    "f1": ("recall", "precision"),
-    "recall": ("precision", "recall"),
-    "coverage": ("precision", "recall"),
-}
 
 
 def calibrate(
@@ -124,15 +116,9 @@ def calibrate(
             cutpoints[goal.name] = _with_promise(goal, confidence, curves, queries, seed)
         else:
             cutpoints[goal.name] = _single(goal, curves)
-    return Calibration(
-        cutpoints=cutpoints,
-        curves=curves,
-        matcher=matcher,
-        k=neighbors.k,
-        distance=neighbors.distance,
-        seed=seed,
-        gallery=gallery if gallery is None or isinstance(gallery, str) else gallery.fingerprint,
-    )
+    if gallery is not None and not isinstance(gallery, str):
+        gallery = gallery.fingerprint
+    return Calibration(cutpoints, curves, matcher, neighbors.k, neighbors.distance, seed, gallery)
 
 
 def compare_per_class(
@@ -153,13 +139,8 @@ def compare_per_class(
     are dealt into folds, and each fold is matched with thresholds that the others chose.
 
     Args:
-        neighbors: ``Neighbors`` of the calibration queries.
-        labels: True class of each, shape [num_queries].
-        known_labels: The classes of the gallery, as in ``calibrate``.
-        matcher: ``nearest`` or ``majority_vote``.
-        maximize: Name of a metric, as in ``calibrate``.
+        neighbors, labels, known_labels, matcher, maximize, shrinkage: As in ``calibrate``.
         targets: One target, as in ``calibrate``, where no metric is to be maximized.
-        shrinkage: How many queries' worth of all classes are added to those of one, as in ``calibrate``.
         folds: How many parts.
         seed: Seed of the parts.
 
@@ -179,10 +160,9 @@ def compare_per_class(
     predicted = {"single": np.empty_like(labels), "per_class": np.empty_like(labels)}
     for number in range(folds):
         apart = fold == number
-        rest = neighbors[~apart]
         for name, answers in predicted.items():
             chosen = calibrate(
-                rest,
+                neighbors[~apart],
                 labels[~apart],
                 known_labels=known_labels,
                 matcher=matcher,
@@ -246,12 +226,7 @@ def _with_promise(goal, confidence, curves, queries, seed):
 
 
 def _by_class(goal, curves, queries, answers, shrinkage):
-    """A threshold for each label that was answered, since near is not equally near everywhere.
-
-    A class is calibrated on the queries whose answer it is. So that a small class is not left to chance, all
-    queries are added to its own with the weight of ``shrinkage`` queries: a class of few queries gets nearly
-    the threshold of all, one of many its own.
-    """
+    """A threshold for each label that was answered, since near is not equally near everywhere."""
     position, single_meets = _choose(goal, curves)
     single = float(curves.threshold[position])
     thresholds, counts = _thresholds_by_class(goal, curves, queries, answers, shrinkage)
@@ -266,17 +241,15 @@ def _by_class(goal, curves, queries, answers, shrinkage):
 def _thresholds_by_class(goal, curves, queries, answers, shrinkage):
     """The thresholds by label, and the five counts A, W, R, U, V at them together."""
     distances, answered, known, right = queries
-    order = np.argsort(answers, kind="stable")
-    order = order[answered[order]]
-    labels, starts = np.unique(answers[order], return_index=True)
     grid = _grid(curves, _choose(goal, curves)[0])
     thresholds, accepted = {}, np.zeros(len(distances), bool)
-    for label, start, end in zip(labels.tolist(), starts, [*starts[1:], len(order)], strict=False):
-        rows = order[start:end]
+    for rows in groups_of(answers, len(answers)):
+        if not answered[rows[0]]:  # those without an answer, which are all UNKNOWN
+            continue
         own = Curves.count(*(part[rows] for part in queries))
         mixed = _mixed(own, curves, grid, shrinkage / len(distances))
         threshold = mixed.threshold[_choose(goal, mixed)[0]]
-        thresholds[label] = float(threshold)
+        thresholds[int(answers[rows[0]])] = float(threshold)
         accepted[rows] = distances[rows] <= threshold
     a, w, u = (np.count_nonzero(accepted & kind) for kind in (right, known & ~right, ~known))
     counts = (a, w, curves.num_known - a - w, u, curves.num_unknown - u)
@@ -311,8 +284,6 @@ def _mixed(own, pooled, grid, share):
 def _choose(goal, curves, allowed=None):
     """Position of the candidate that is best for a goal, and whether it reaches it.
 
-    Of equally good candidates the one with the higher precision is taken (under a target first the one with
-    more right answers; under a target on recall or coverage first the more precise), then the larger one.
     ``allowed``, where it is given, says which candidates may be taken: shape [num_candidates] bool.
     """
     values = getattr(curves, goal.metric)
@@ -321,10 +292,11 @@ def _choose(goal, curves, allowed=None):
     meets = goal.met(values) if allowed is None else allowed
     if allowed is None and goal.metric == "precision":
         meets = meets & _answers(curves)  # of no answer at all, none is right
+    then = ("precision", "recall") if goal.metric in ("recall", "coverage") else ("recall", "precision")
     if meets.any():
-        return _best(curves, _THEN[goal.metric], meets), True
+        return _best(curves, then, meets), True
     some = _answers(curves) if goal.metric == "precision" else np.ones(len(curves), bool)
-    return _best(curves, (goal.metric, *_THEN[goal.metric]), some if some.any() else None), False
+    return _best(curves, (goal.metric, *then), some if some.any() else None), False
 
 
 def _answers(curves):

@@ -25,17 +25,15 @@ class Curves:
 
     There are ``num_distances + 1`` candidate thresholds: ``-inf`` (reject everything), those midway between
     two consecutive distances, and the largest distance (accept every calibration query). Any other threshold
-    accepts the same calibration queries as one of these. The metrics are arrays of shape
+    accepts the same calibration queries as one of these. Counts and metrics are arrays of shape
     [num_distances + 1]; ``simnb.metrics.match_rates`` defines them.
 
     Attributes:
         distances: Distances of the calibration queries, each once, ascending, shape [num_distances].
-        accepted_right: Queries of known classes that get their own label at each candidate, shape
-            [num_distances + 1] int64.
-        accepted_wrong: Queries of known classes that get another label.
-        accepted_unknown: Queries of unknown classes that get a label.
-        num_known: Queries of known classes.
-        num_unknown: Queries of unknown classes.
+        accepted_right: Queries of known classes that get their own label at each candidate, int64.
+        accepted_wrong: Queries of known classes that get another label, alike.
+        accepted_unknown: Queries of unknown classes that get a label, alike.
+        num_known, num_unknown: Queries of known and of unknown classes.
     """
 
     distances: np.ndarray
@@ -53,13 +51,13 @@ class Curves:
         known: NDArray[np.bool_],
         right: NDArray[np.bool_],
     ) -> "Curves":
-        """Count queries by what a matcher without threshold answered.
+        """Count queries by what a matcher without threshold answered, each array of shape [num_queries].
 
         Args:
-            distances: Distance that decides each query, shape [num_queries].
-            answered: Whether there was a neighbor with a label, shape [num_queries] bool.
-            known: Whether the query's class is in the gallery, shape [num_queries] bool.
-            right: Whether the answer is the query's class, shape [num_queries] bool.
+            distances: Distance that decides each query.
+            answered: Whether there was a neighbor with a label.
+            known: Whether the query's class is in the gallery.
+            right: Whether the answer is the query's class.
         """
         order = np.argsort(distances[answered])
         ordered = distances[answered][order]

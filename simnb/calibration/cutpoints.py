@@ -92,28 +92,18 @@ class NotMet(Cutpoint):
 
 
 def goals(maximize, targets):
-    """What thresholds are to be chosen for, from the arguments of ``calibrate``.
-
-    Raises:
-        ValueError: If a metric does not exist, a direction is wrong, a value is no share from 0 to 1, a name
-            comes twice or there is no goal at all.
-    """
+    """What thresholds are to be chosen for, from the arguments of ``calibrate``, or ValueError."""
     found = []
     if maximize is not None:
         maximizable = [name for name, more_is_better in METRICS.items() if more_is_better]
-        _checks.one_of(maximize, maximizable, name="maximize")
-        found.append(Goal(OPTIMAL, maximize))
-    if targets is None:
-        targets = {}
-    elif isinstance(targets, str):
-        targets = {targets: targets}
-    elif not isinstance(targets, Mapping):
-        if not hasattr(targets, "__iter__"):
-            raise ValueError(f'targets must be a dict such as {{"precision": 0.95}}, got {targets!r}')
+        found.append(Goal(OPTIMAL, _checks.one_of(maximize, maximizable, name="maximize")))
+    targets = {} if targets is None else [targets] if isinstance(targets, str) else targets
+    if not hasattr(targets, "__iter__"):
+        raise ValueError(f'targets must be a dict such as {{"precision": 0.95}}, got {targets!r}')
+    if not isinstance(targets, Mapping):
         targets = {wanted: wanted for wanted in targets}
     found += [_goal(name, wanted) for name, wanted in targets.items()]
-    names = [goal.name for goal in found]
-    if len(set(names)) < len(names):
+    if maximize is not None and OPTIMAL in targets:
         raise ValueError(f"names of targets must differ from {OPTIMAL!r}, which maximize gives")
     if not found:
         raise ValueError("calibrate needs a metric to maximize or targets to meet, got neither")
@@ -126,8 +116,7 @@ def _goal(name, wanted):
         raise ValueError(f"names of targets must be strings, {example}; got {name!r}")
     metric, sign, value = name, None, wanted
     if isinstance(wanted, str):
-        parts = _GOAL.fullmatch(wanted)
-        if not parts:
+        if not (parts := _GOAL.fullmatch(wanted)):
             raise ValueError(
                 f"target {name!r} must be a metric, >= or <=, and a share, {example}; got {wanted!r}"
             )
@@ -139,9 +128,8 @@ def _goal(name, wanted):
     _checks.one_of(metric, METRICS, name=f"metric of target {name!r}")
     percent = isinstance(value, numbers.Real) and 2 <= value <= 100
     hint = f"; for {value:g} % write {value / 100:g}" if percent else ""
-    goal = Goal(
-        name, metric, _checks.number(value, name=f"target {name!r}", at_least=0, at_most=1, hint=hint)
-    )
+    value = _checks.number(value, name=f"target {name!r}", at_least=0, at_most=1, hint=hint)
+    goal = Goal(name, metric, value)
     if sign not in (None, goal.sign):
         better = "more" if METRICS[metric] else "less"
         raise ValueError(

@@ -14,6 +14,7 @@ from simnb.index.results import check_distances
 ALARM = 0.001
 #: Queries below which matching does not ask: they would show only the grossest change.
 FEWEST = 30
+_FAR = float(np.finfo(np.float64).max)
 
 
 @dataclass(frozen=True)
@@ -52,30 +53,23 @@ def compare_distances(one: ArrayLike, other: ArrayLike) -> Drift:
         one: Distances of the calibration queries, shape [num_queries]; inf where there was no neighbor.
         other: Those of the queries, shape [num_others].
 
-    Returns:
-        A ``Drift``.
-
     Raises:
         ValueError: If one of them is empty or holds NaN or -inf.
 
     References:
         Hodges, The Significance Probability of the Smirnov Two-Sample Test, 1958.
     """
-    one, other = _sample(one, "one"), _sample(other, "other")
-    # Infinite distances are equal to one another, and beyond all others.
-    one, other = (np.nan_to_num(sample, posinf=_FAR) for sample in (one, other))
+    then, now = _sample(one, "one"), _sample(other, "other")
     with warnings.catch_warnings():
         # Of samples that hardly differ the exact value can fail; the asymptotic one that follows is as good.
         warnings.filterwarnings("ignore", "ks_2samp: Exact calculation unsuccessful", RuntimeWarning)
-        result = ks_2samp(one, other)
+        result = ks_2samp(then, now)
     at = float(result.statistic_location)
-    shares = float((one <= at).mean()), float((other <= at).mean())
+    shares = float((then <= at).mean()), float((now <= at).mean())
     return Drift(float(result.statistic), np.inf if at == _FAR else at, float(result.pvalue), shares)
-
-
-_FAR = float(np.finfo(np.float64).max)
 
 
 def _sample(distances, name):
     values = _checks.not_empty(np.asarray(distances, np.float64).ravel(), name=name)
-    return check_distances(values, name=name)
+    # Infinite distances are equal to one another, and beyond all others.
+    return np.nan_to_num(check_distances(values, name=name), posinf=_FAR)

@@ -1,10 +1,7 @@
 """Thresholds that keep a target on new queries, with a stated confidence.
 
-A threshold that just keeps its target on the calibration queries keeps it on new ones about every second
-time: it was chosen because it looked good there. Here a threshold is taken only if queries that all lie just
-beyond the target would hardly ever look as good by chance: by an exact binomial test.
-
-Which thresholds hold is tested in an order that is fixed before the tests, until the first that fails; then
+A threshold is taken only if queries that just miss the target would hardly ever look as good by chance: by an
+exact binomial test. Thresholds are tested in an order that is fixed before, until the first that fails; then
 all that passed hold together with the stated confidence, however many were tested. Where none passes, no
 promise is made; that counts as a draw in which none is broken.
 
@@ -33,11 +30,7 @@ SPLIT = 0.2
 def promised(goal, confidence, queries, seed):
     """Thresholds that keep the target of ``goal`` with this confidence, ascending; perhaps none.
 
-    Args:
-        goal: A ``Goal`` with a target, on one of ``PROMISED``.
-        confidence: Above 0 and below 1.
-        queries: What ``Curves.count`` takes of each query: distances, answered, known and right.
-        seed: Seed of the split of the queries.
+    ``queries`` are what ``Curves.count`` takes; ``seed`` is that of their split.
     """
     alpha = 1 - confidence
     if goal.metric in _RISING:
@@ -96,8 +89,8 @@ def _at_least(hits, of, share):
     """P(X >= hits) of a binomial X, at a share that is only just too small; 1 where there is no hit."""
     # The beta distribution is the binomial's sum, also between whole numbers.
     if share == 0:  # which nothing misses
-        return np.zeros(np.broadcast(hits, of).shape)
-    result = np.ones(np.broadcast(hits, of).shape)
+        return np.zeros(len(hits))
+    result = np.ones(len(hits))
     some = hits > 0
     result[some] = betainc(hits[some], (of - hits + 1)[some], share)
     return result

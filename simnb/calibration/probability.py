@@ -3,13 +3,13 @@
 import json
 from collections.abc import Collection
 from dataclasses import dataclass
-from functools import partial
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.special import expit
 
 from simnb import _checks
-from simnb.calibration.result import read_json, read_numbers
+from simnb.calibration.result import read_json
 from simnb.index.results import check_distances
 from simnb.matching import MATCHERS, Matches
 from simnb.metrics import known_queries
@@ -38,16 +38,11 @@ class MatchProbability:
     num_queries: int
 
     def __call__(self, distances: ArrayLike) -> NDArray[np.float64]:
-        """The probability that matches at these distances are right.
+        """The probability that matches at these distances are right: an array of the same shape.
 
         Args:
             distances: Those of ``Matches``, any shape; at ``inf``, where there was no neighbor, it is 0.
-
-        Returns:
-            An array of the same shape.
-
-        Raises:
-            ValueError: If a distance is NaN or -inf.
+                NaN and -inf raise ValueError.
         """
         values = check_distances(np.asarray(distances, np.float64))
         far = np.isposinf(values)
@@ -56,7 +51,7 @@ class MatchProbability:
             result = np.interp(values, self.distances, self.probabilities)
         else:
             slope, intercept = self.probabilities
-            result = _expit(slope * values + intercept)
+            result = expit(slope * values + intercept)
         return np.where(far, 0.0, result)
 
     def __repr__(self) -> str:
@@ -64,35 +59,32 @@ class MatchProbability:
 
     def to_json(self) -> str:
         """Everything as strict JSON."""
-        fields = {name: getattr(self, name) for name in self.__dataclass_fields__}
-        fields["distances"], fields["probabilities"] = self.distances.tolist(), self.probabilities.tolist()
-        return json.dumps({"format": _FORMAT, **fields}, allow_nan=False)
+        return json.dumps({"format": _FORMAT, **self._fields()}, allow_nan=False)
+
+    def _fields(self):
+        lists = {"distances": self.distances.tolist(), "probabilities": self.probabilities.tolist()}
+        return vars(self) | lists
 
     @classmethod
     def from_json(cls, text: str) -> "MatchProbability":
-        """Read what ``to_json`` wrote.
-
-        Raises:
-            ValueError: If the text is not that, or from another version of simnb.
-        """
-        return read_json(text, cls.__name__, _FORMAT, partial(_restored, cls))
+        """Read what ``to_json`` wrote; ValueError if it is no such text, or from another version of simnb."""
+        return read_json(text, _FORMAT, cls, _restored)
 
 
-def _restored(kind, *, distances, probabilities, **facts):
-    """A ``MatchProbability``, which ``kind`` is, of the fields of its text; raises where they fit none."""
-    distances, values = read_numbers(distances), read_numbers(probabilities)
-    probability = kind(distances=distances, probabilities=values, **facts)
-    method = _checks.one_of(probability.method, METHODS, name="method")
-    _checks.one_of(probability.matcher, MATCHERS, name="matcher")
-    _checks.positive_int(probability.num_queries, name="num_queries")
+def _restored(kind, *, method, distances, probabilities, matcher, num_queries):
+    distances, values = (np.array([float(one) for one in row]) for row in (distances, probabilities))
+    _checks.one_of(method, METHODS, name="method")
+    _checks.one_of(matcher, MATCHERS, name="matcher")
+    _checks.positive_int(num_queries, name="num_queries")
+    whole = np.isfinite(np.concatenate([distances, values])).all()
     if method == "platt":
-        whole = len(distances) == 0 and len(values) == 2 and values[0] <= 0
+        whole = whole and len(distances) == 0 and len(values) == 2 and values[0] <= 0
     else:
-        whole = 0 < len(distances) == len(values) and (np.diff(distances) >= 0).all()
+        whole = whole and 0 < len(distances) == len(values) and (np.diff(distances) >= 0).all()
         whole = whole and (values >= 0).all() and (values <= 1).all() and (np.diff(values) <= 0).all()
     if not whole:
         raise ValueError(f"distances and probabilities do not form a curve of {method}")
-    return probability
+    return kind(method, distances, values, matcher, num_queries)
 
 
 def fit_probability(
@@ -108,8 +100,7 @@ def fit_probability(
     Args:
         matches: ``Matches`` of these queries, by ``simnb.matching.match`` without a threshold.
         labels: True class of each, shape [num_queries].
-        known_labels: The classes of the gallery; matches of any other class are wrong. None where only those
-            labelled ``UNKNOWN`` are unknown.
+        known_labels: The classes of the gallery, as in ``calibrate``; matches of any other class are wrong.
         method: ``isotonic`` takes any falling curve, and some hundred queries; ``platt`` a logistic one,
             which few queries suffice for.
         matcher: Name of the matcher, to be remembered.
@@ -130,27 +121,18 @@ def fit_probability(
     _checks.not_empty(matches, name="matches")
     labels = _checks.labels(labels, count=len(matches), of="matches")
     right = known_queries(labels, known_labels) & (matches.labels == labels)
-    some = np.isfinite(check_distances(matches.distances))
-    if not some.any():
+    found = np.isfinite(check_distances(matches.distances))
+    if not found.any():
         raise ValueError(f"matches must have neighbors, got none for any of {len(labels)} queries")
-    rejected = some & ~matches.accepted
-    if rejected.any() and matches.distances[rejected].min() > matches.distances[matches.accepted].max(
-        initial=-np.inf
-    ):
+    rejected = found & ~matches.accepted
+    farthest = matches.distances[matches.accepted].max(initial=-np.inf)
+    if rejected.any() and matches.distances[rejected].min() > farthest:
         raise ValueError(
             f"matches must be made without a threshold, got {rejected.sum()} of {len(labels)} rejected, "
             "those farthest away; pass simnb.matching.match(neighbors)"
         )
-    distances, right = matches.distances[some].astype(np.float64), right[some]
-    if method == "isotonic":
-        places, values = _isotonic(distances, right)
-    else:
-        if right.all() or not right.any():
-            raise ValueError(
-                f"platt needs right and wrong matches, got {right.sum()} right of {len(right)}; "
-                'give it other queries, or use method="isotonic"'
-            )
-        places, values = np.empty(0), _platt(distances, right)
+    distances, right = matches.distances[found].astype(np.float64), right[found]
+    places, values = (_isotonic if method == "isotonic" else _platt)(distances, right)
     return MatchProbability(method, places, values, matcher, len(right))
 
 
@@ -163,9 +145,15 @@ def _isotonic(distances, right):
 
 
 def _platt(distances, right):
-    """Slope and intercept of the log odds; distances are scaled, since the penalty is on the slope."""
+    """No places, and slope and intercept of the log odds."""
     from sklearn.linear_model import LogisticRegression
 
+    if right.all() or not right.any():
+        raise ValueError(
+            f"platt needs right and wrong matches, got {right.sum()} right of {len(right)}; "
+            'give it other queries, or use method="isotonic"'
+        )
+    # Distances are scaled, since the penalty is on the slope.
     center, scale = distances.mean(), distances.std() or 1.0
     # Platt's targets: not quite 0 and 1, so that separable distances give a finite slope.
     positive, negative = right.sum(), (~right).sum()
@@ -176,14 +164,8 @@ def _platt(distances, right):
     fitted.fit((rows - center) / scale, classes, sample_weight=np.concatenate([soft, 1 - soft]))
     slope = min(float(fitted.coef_[0, 0]) / scale, 0.0)
     if slope == 0.0:  # farther matches would be likelier right: no more is said than how many are
-        return np.array([0.0, float(np.log(positive / negative))])
-    return np.array([slope, float(fitted.intercept_[0]) - slope * center])
-
-
-def _expit(values):
-    from scipy.special import expit
-
-    return expit(values)
+        return np.empty(0), np.array([0.0, float(np.log(positive / negative))])
+    return np.empty(0), np.array([slope, float(fitted.intercept_[0]) - slope * center])
 
 
 def reliability(
@@ -191,13 +173,12 @@ def reliability(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.int64]]:
     """How often matches are right, of those that are given about the same probability.
 
+    Returns the mean probability, the share that is right and the number of queries of each bin, ascending.
+
     Args:
         probabilities: Shape [num_queries], from 0 to 1.
         right: Whether each match is right, shape [num_queries] bool.
         bins: How many bins of equally many queries; equal probabilities stay together.
-
-    Returns:
-        Mean probability, share that is right and number of queries of each bin: three arrays, ascending.
 
     Raises:
         ValueError: If lengths differ, there is no query, or a probability is none.

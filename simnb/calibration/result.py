@@ -1,13 +1,10 @@
 """A calibration: its cutpoints, what they were counted on, and where they may be used."""
 
 import json
-from collections.abc import Callable
+import math
 from dataclasses import asdict, dataclass
-from functools import partial
-from typing import TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
 
 from simnb import _checks, _table
 from simnb._checks import warn
@@ -20,16 +17,16 @@ from simnb.index.results import check_distances
 from simnb.matching import MATCHERS, Matches, accept, check_neighbors, match
 
 _FORMAT = 2
-_FACTS = ("matcher", "k", "distance", "seed", "gallery")
 _COUNTS = ("accepted_right", "accepted_wrong", "accepted_unknown")
 # What reading a text raises where a part is missing, of another type or out of range.
 _MALFORMED = (KeyError, TypeError, AttributeError, ValueError, OverflowError)
-_T = TypeVar("_T")
 
 
 @dataclass(frozen=True, eq=False)
 class Calibration:
     """Thresholds, what they did on the calibration queries, and every other one they could have been.
+
+    ``calibration[name]`` is a cutpoint.
 
     Attributes:
         cutpoints: Each ``Cutpoint`` by its name, a target that no threshold meets (``NotMet``) among them.
@@ -56,11 +53,7 @@ class Calibration:
 
     @property
     def threshold(self) -> float:
-        """Threshold of the first cutpoint.
-
-        Raises:
-            ValueError: If its target is not met, or each class has its own (``limits``).
-        """
+        """That of the first cutpoint; ValueError if its target is not met or each class has its own."""
         chosen = self._usable(None)
         if chosen.by_class is not None:
             raise ValueError("each class has a threshold of its own: use limits(), or cutpoint.by_class")
@@ -82,7 +75,6 @@ class Calibration:
         return self.curves.num_unknown
 
     def __getitem__(self, name: str) -> Cutpoint:
-        """A cutpoint by its name."""
         if name not in self.cutpoints:
             raise ValueError(f"cutpoint must be one of {', '.join(self.cutpoints)}; got {name!r}")
         return self.cutpoints[name]
@@ -90,8 +82,7 @@ class Calibration:
     def limits(self, name: str | None = None) -> float | dict[int, float]:
         """Threshold of a cutpoint, or a dict of one for each label: what ``simnb.matching.match`` takes.
 
-        Raises:
-            ValueError: If its target is not met, or there is no such cutpoint.
+        ValueError if its target is not met, or there is no such cutpoint.
         """
         chosen = self._usable(name)
         return chosen.threshold if chosen.by_class is None else chosen.by_class
@@ -107,9 +98,6 @@ class Calibration:
             cutpoint: Name of a cutpoint; None for the first.
             gallery: The index that was searched, or its ``fingerprint``.
 
-        Returns:
-            ``Matches``.
-
         Warns:
             RuntimeWarning: If the gallery is not the one that was calibrated with, or the distances of the
                 queries are spread otherwise than those of the calibration queries (``compare_distances``).
@@ -120,7 +108,12 @@ class Calibration:
         """
         limits, found = self.limits(cutpoint), self._matched(neighbors)
         self.check_gallery(gallery)
-        self._warn_of_drift(_decisive(found))
+        enough = len(found) >= FEWEST and len(self.curves) > 1
+        if enough and (drift := self._drift(found)).p_value < ALARM:
+            warn(
+                f"these queries are not like those of the calibration: {drift}; rates and promises may not "
+                "carry over (simnb.plots.distance_shift shows it)"
+            )
         return accept(found, limits)
 
     def check_gallery(self, gallery: Index | str | None) -> None:
@@ -143,13 +136,13 @@ class Calibration:
         Args:
             neighbors: ``Neighbors`` of the queries, as ``match`` takes them.
 
-        Returns:
-            A ``Drift``.
-
         Raises:
             ValueError: If there is no query, the distance is another one or neighbors are too few.
         """
-        return compare_distances(self._distances(), _decisive(self._matched(neighbors)))
+        return self._drift(self._matched(neighbors))
+
+    def _drift(self, found):
+        return compare_distances(self._distances(), np.where(found.accepted, found.distances, np.inf))
 
     def _matched(self, neighbors):
         """What the matcher answers without a threshold."""
@@ -166,16 +159,6 @@ class Calibration:
             )
         return match(neighbors if neighbors.k == needed else neighbors.first(needed), matcher=self.matcher)
 
-    def _warn_of_drift(self, distances):
-        if len(distances) < FEWEST or len(self.curves) == 1:
-            return
-        drift = compare_distances(self._distances(), distances)
-        if drift.p_value < ALARM:
-            warn(
-                f"these queries are not like those of the calibration: {drift}; rates and promises may not "
-                "carry over (simnb.plots.distance_shift shows it)"
-            )
-
     def _distances(self):
         """Distance of every calibration query, ascending; inf where no neighbor with a label decided."""
         curves = self.curves
@@ -186,23 +169,19 @@ class Calibration:
 
     def _usable(self, name):
         chosen = self.cutpoint if name is None else self[name]
-        if not chosen.met:
-            raise ValueError(f"cutpoint {chosen.name!r} is not met: {self._why_not(chosen)}")
-        return chosen
-
-    def _why_not(self, chosen):
+        if chosen.met:
+            return chosen
         reached = f"{chosen.goal.metric} {chosen.rates[chosen.goal.metric]:.4g}"
-        if len(self.curves) == 1:
-            return f"no query has a neighbor with a label, so that nothing can keep {chosen}"
-        if chosen.by_class is not None:
-            return f"no thresholds by class were found that keep {chosen}; together these reach {reached}"
-        hint = ""
-        if chosen.confidence is not None:
-            hint = f" ({fewest(chosen.goal, chosen.confidence)})"
-        return (
+        hint = "" if chosen.confidence is None else f" ({fewest(chosen.goal, chosen.confidence)})"
+        why = (
             f"no threshold keeps {chosen}{hint}; the best on the calibration queries is {reached} at "
             f"{chosen.threshold:.4g}. Name another cutpoint, or pass that threshold to simnb.matching.match"
         )
+        if chosen.by_class is not None:
+            why = f"no thresholds by class were found that keep {chosen}; together these reach {reached}"
+        if len(self.curves) == 1:
+            why = f"no query has a neighbor with a label, so that nothing can keep {chosen}"
+        raise ValueError(f"cutpoint {chosen.name!r} is not met: {why}")
 
     def __repr__(self) -> str:
         return f"{self._caption()}\n{_table.as_text(*self._rows())}"
@@ -214,63 +193,47 @@ class Calibration:
     def _rows(self):
         rows = []
         for name, chosen in self.cutpoints.items():
-            rates = (_percent(chosen.rates[metric]) for metric in METRICS)
+            values = (chosen.rates[metric] for metric in METRICS)
+            rates = ("n/a" if np.isnan(value) else f"{value:.1%}" for value in values)
             goal = f"{chosen}" if chosen.met else f"NOT MET: {chosen}"
             threshold = f"{chosen.threshold:.4g}" if chosen.by_class is None else "by class"
             rows.append([name, goal, threshold, *rates])
         return ["cutpoint", "goal", "threshold", *METRICS], rows
 
     def _caption(self) -> str:
-        distance, chosen = f"{self.distance} distance" if self.distance else "distance", self.cutpoint
-        queries = (
-            f"{self.num_known} known and {self.num_unknown} unknown queries ({self.matcher}, k={self.k})"
-        )
+        chosen, counts = self.cutpoint, f"{self.num_known} known and {self.num_unknown} unknown queries"
+        on = f"{chosen} on {counts} ({self.matcher}, k={self.k})"
         if not chosen.met:
-            return f"No threshold keeps {chosen} on {queries}"
+            return f"No threshold keeps {on}"
+        distance = f"{self.distance} distance" if self.distance else "distance"
         limit = "the threshold of its class" if chosen.by_class is not None else f"{chosen.threshold:.4g}"
-        return f"Match where {distance} <= {limit}: {chosen} on {queries}"
+        return f"Match where {distance} <= {limit}: {on}"
 
     def to_json(self) -> str:
         """Everything as strict JSON; infinite numbers become strings, undefined ones null."""
+        return json.dumps({"format": _FORMAT, **self._fields()}, allow_nan=False)
+
+    def _fields(self):
         curves = {name: getattr(self.curves, name) for name in Curves.__dataclass_fields__}
         curves["dtype"] = curves["distances"].dtype.name
-        curves["distances"] = [_plain(value) for value in curves["distances"]]
+        curves["distances"] = [_plain(value) for value in curves["distances"].tolist()]
         curves |= {name: curves[name].tolist() for name in _COUNTS}
-        text: dict[str, object] = {"format": _FORMAT, **{name: getattr(self, name) for name in _FACTS}}
-        text["cutpoints"] = [_fields(chosen) for chosen in self.cutpoints.values()]
-        return json.dumps({**text, "curves": curves}, allow_nan=False)
+        facts = {name: getattr(self, name) for name in ("matcher", "k", "distance", "seed", "gallery")}
+        return {**facts, "cutpoints": [_fields(one) for one in self.cutpoints.values()], "curves": curves}
 
     @classmethod
     def from_json(cls, text: str) -> "Calibration":
-        """Read what ``to_json`` wrote.
-
-        Raises:
-            ValueError: If the text is not such a calibration, or from another version of simnb.
-        """
-        return read_json(text, cls.__name__, _FORMAT, partial(_restored, cls))
+        """Read what ``to_json`` wrote; ValueError if it is no such text, or from another version of simnb."""
+        return read_json(text, _FORMAT, cls, _restored)
 
 
-def _decisive(found):
-    """Distances of answers made without a threshold; inf where there was no label to give."""
-    return np.where(found.accepted, found.distances, np.inf)
+def read_json(text, version, kind, build):
+    """The object of a ``kind`` whose ``to_json`` wrote a text, or ValueError.
 
-
-def _percent(value):
-    return "n/a" if np.isnan(value) else f"{value:.1%}"
-
-
-def read_json(text: str, name: str, version: int, build: Callable[..., _T]) -> _T:
-    """What ``build`` makes of the fields of a text that a ``to_json`` wrote.
-
-    Args:
-        text: The text.
-        name: What it ought to be, for messages.
-        version: The format it ought to be of.
-        build: Takes the fields but for the format, and raises where one is missing or out of range.
-
-    Raises:
-        ValueError: If the text is something else, of another format, or not whole.
+    ``build`` makes it of the fields. As it has to give the same ``_fields`` again, ``build`` may simply
+    convert what ought to be a number or a name, whatever it is.
     """
+    name = kind.__name__
     try:
         fields = json.loads(text)
         found = fields.pop("format")
@@ -282,94 +245,68 @@ def read_json(text: str, name: str, version: int, build: Callable[..., _T]) -> _
             f"install that version, or make the {name} again"
         )
     try:
-        return build(**fields)
+        made = build(kind, **fields)
+        if not fields.items() <= made._fields().items():
+            raise ValueError("it has other fields or values than such a text")
     except _MALFORMED as error:
         raise ValueError(
             f"the text is not a whole {name} of format {version}, as its to_json writes it"
         ) from error
+    return made
 
 
-def read_numbers(values: object, *, infinite: bool = False) -> NDArray[np.float64]:
-    """A list of numbers of a text, shape [n]; ValueError where it is none."""
-    if not isinstance(values, list):
-        raise ValueError(f"numbers must be a list, got {values!r}")
-    return np.array([_number(value, infinite=infinite) for value in values], np.float64)
-
-
-def _number(value, *, infinite=False):
-    """A number of a text as a float; infinite ones, where allowed, are the strings "inf" and "-inf"."""
-    if infinite and value in ("inf", "-inf"):
-        return float(value)
-    if type(value) not in (int, float) or not np.isfinite(float(value)) or float(value) != value:
-        raise ValueError(f"numbers must be finite, got {value!r}")
-    return float(value)
-
-
-def _restored(kind, *, cutpoints, curves, **facts):
-    """A ``Calibration``, which ``kind`` is, of the fields of its text."""
-    chosen = [_cutpoint(**fields) for fields in cutpoints]
-    calibration = kind({one.name: one for one in chosen}, _curves(**curves), **facts)
-    if not 0 < len(chosen) == len(calibration.cutpoints):
-        raise ValueError("there must be cutpoints, all with different names")
-    _checks.one_of(calibration.matcher, MATCHERS, name="matcher")
-    _checks.positive_int(calibration.k, name="k")
-    _checks.seed(calibration.seed)
-    for value in (calibration.distance, calibration.gallery):
-        if not isinstance(value, str | None):
-            raise ValueError(f"names must be strings, got {value!r}")
-    repr(calibration)  # raises where a rate is missing
-    return calibration
+def _restored(kind, *, cutpoints, curves, matcher, k, distance, seed, gallery=None):
+    chosen = {one["name"]: _cutpoint(**one) for one in _checks.not_empty(cutpoints, name="cutpoints")}
+    return kind(
+        chosen,
+        _curves(**curves),
+        _checks.one_of(matcher, MATCHERS, name="matcher"),
+        _checks.positive_int(k, name="k"),
+        None if distance is None else str(distance),
+        _checks.seed(seed),
+        None if gallery is None else str(gallery),
+    )
 
 
 def _cutpoint(*, name, metric, target, met, threshold, rates, confidence, by_class):
-    _checks.one_of(metric, METRICS, name="metric")
-    if not isinstance(name, str) or not isinstance(met, bool):
-        raise ValueError(f"name and met must be a string and a boolean, got {name!r} and {met!r}")
     for share in (target, confidence, *rates.values()):
         if share is not None:
             _checks.number(share, name="a target, confidence or rate", at_least=0, at_most=1)
+    if by_class is not None:
+        by_class = {int(label): float(limit) for label, limit in by_class.items()}
     return (Cutpoint if met else NotMet)(
-        Goal(name, metric, target),
-        _number(threshold, infinite=True),
+        Goal(str(name), _checks.one_of(metric, METRICS, name="metric"), target),
+        float(threshold),
         {name: np.nan if rates[name] is None else float(rates[name]) for name in METRICS},
         confidence,
-        None
-        if by_class is None
-        else {int(label): _number(value, infinite=True) for label, value in by_class.items()},
+        by_class,
     )
 
 
 def _curves(*, dtype, distances, num_known, num_unknown, **counts):
-    dtype = np.dtype(_checks.one_of(dtype, ("float32", "float64"), name="dtype"))
-    distances = check_distances(read_numbers(distances, infinite=True)).astype(dtype)
+    dtype = _checks.one_of(dtype, ("float32", "float64"), name="dtype")
+    distances = check_distances(np.array([float(value) for value in distances])).astype(dtype)
     if (np.diff(distances) <= 0).any():
         raise ValueError("distances must rise")
-    known, unknown = _counts([num_known, num_unknown]).tolist()
-    right, wrong, of_unknown = counts = [_counts(counts[name]) for name in _COUNTS]
+    right, wrong, unknown = counts = [np.array([int(n) for n in counts[name]]) for name in _COUNTS]
     if any(len(n) != len(distances) + 1 or n[0] or (np.diff(n) < 0).any() for n in counts):
         raise ValueError("counts must rise from 0, one a candidate")
-    if right[-1] + wrong[-1] > known or of_unknown[-1] > unknown:
+    totals = np.array([num_known, num_unknown], np.int64).tolist()
+    if right[-1] + wrong[-1] > totals[0] or unknown[-1] > totals[1]:
         raise ValueError("more queries are accepted than there are")
-    return Curves(distances, *counts, known, unknown)
-
-
-def _counts(values):
-    if not isinstance(values, list) or not all(type(value) is int for value in values):
-        raise ValueError(f"counts must be integers, got {values!r}")
-    return np.array(values, np.int64)
+    return Curves(distances, *counts, *totals)
 
 
 def _fields(chosen):
-    by_class = chosen.by_class and {str(c): _plain(t) for c, t in chosen.by_class.items()}
     return {
         **asdict(chosen.goal),
         "met": chosen.met,
         "threshold": _plain(chosen.threshold),
         "rates": {name: _plain(rate) for name, rate in chosen.rates.items()},
         "confidence": chosen.confidence,
-        "by_class": by_class,
+        "by_class": chosen.by_class and {str(c): _plain(t) for c, t in chosen.by_class.items()},
     }
 
 
 def _plain(value):
-    return None if np.isnan(value) else float(value) if np.isfinite(value) else str(float(value))
+    return float(value) if math.isfinite(value) else None if math.isnan(value) else str(float(value))

@@ -15,11 +15,7 @@ def distances(values: ArrayLike) -> np.ndarray:
 
 def flags(values: ArrayLike, *, count: int, name: str) -> NDArray[np.bool_]:
     """Return ``values`` as booleans of shape [count], or raise ValueError."""
-    array = np.asarray(values)
-    if array.dtype != bool or array.ndim != 1:
-        raise ValueError(
-            f"{name} must be booleans of shape [num_queries], got {array.dtype} of shape {array.shape}"
-        )
+    array = _row_of("booleans", "b", values, name)
     if len(array) != count:
         raise ValueError(f"{name} and distances must have the same length, got {len(array)} and {count}")
     return array
@@ -39,9 +35,13 @@ def both_kinds(
 
 def row(values: ArrayLike, *, name: str) -> np.ndarray:
     """Return ``values`` as numbers of shape [num_queries], or raise ValueError."""
+    return _checks.not_empty(_row_of("numbers", "fiub", values, name), name=name)
+
+
+def _row_of(what, kinds, values, name):
     array = np.asarray(values)
-    if array.dtype.kind not in "fiub" or array.ndim != 1:
+    if array.dtype.kind not in kinds or array.ndim != 1:
         raise ValueError(
-            f"{name} must be numbers of shape [num_queries], got {array.dtype} of shape {array.shape}"
+            f"{name} must be {what} of shape [num_queries], got {array.dtype} of shape {array.shape}"
         )
-    return _checks.not_empty(array, name=name)
+    return array

@@ -2,15 +2,14 @@
 
 Queries are drawn with replacement, as many as there are, and the figure is computed anew each time; the
 interval holds the middle of these figures. It tells how much the figure changes with other queries like
-these, for this gallery and this model. Where ``strata`` are given, such as the labels, each keeps its number
-of queries; one of a single query then adds nothing to the spread.
+these, for this gallery and this model.
 
 References:
     Efron and Tibshirani, An Introduction to the Bootstrap, 1993 (percentile intervals, strata, pairs).
 """
 
 import itertools
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import numpy as np
@@ -41,7 +40,6 @@ class Interval:
     confidence: float
 
     def __repr__(self) -> str:
-        """As in ``0.813 [0.801, 0.824]``."""
         return f"{self.value:.3f} [{self.low:.3f}, {self.high:.3f}]"
 
 
@@ -58,7 +56,6 @@ class Comparison:
     better: float
 
     def __repr__(self) -> str:
-        """As in ``difference 0.012 [0.004, 0.020], better in 99.8% of resamples``."""
         return f"difference {self.difference}, better in {self.better:.1%} of resamples"
 
 
@@ -76,22 +73,17 @@ def bootstrap_mean(
         scores: Score of each query, such as one array of ``retrieval_scores``, shape [num_queries]. Queries
             with NaN are left out.
         strata: Integer stratum of each query, such as its label, shape [num_queries]; each keeps its number
-            of queries. None for a single stratum of all.
+            of queries, so that one of a single query adds nothing to the spread. None for one of all.
         confidence: Share of such intervals that hold the true figure, above 0 and below 1.
         resamples: How many times queries are drawn.
         seed: Seed of the draws.
-
-    Returns:
-        An ``Interval``.
 
     Raises:
         ValueError: If lengths differ, a score is infinite, or no query has a score.
     """
     bootstrap = Bootstrap.of(confidence, resamples, seed)
     scores = _scores(scores)
-    counted, groups = _scored(scores, _strata(strata, count=len(scores)))
-    means = bootstrap.sums(counted[:, None], groups)[:, 0] / len(counted)
-    return bootstrap.interval(counted.mean(), means)
+    return bootstrap.mean(scores, _strata(strata, len(scores)))[0]
 
 
 def bootstrap_ratio(
@@ -108,10 +100,8 @@ def bootstrap_ratio(
     Args:
         numerator: What each query adds, such as whether its answer is right, shape [num_queries].
         denominator: What each query adds below, such as whether it was answered, shape [num_queries].
-        strata: As in ``bootstrap_mean``.
-        confidence: Share of such intervals that hold the true figure, above 0 and below 1.
-        resamples: How many times queries are drawn. Draws in which the denominator adds up to 0 are left out.
-        seed: Seed of the draws.
+        strata, confidence, resamples, seed: As in ``bootstrap_mean``. Draws in which the denominator adds up
+            to 0 are left out.
 
     Returns:
         An ``Interval``; of NaN where the denominator of all queries adds up to 0.
@@ -120,10 +110,9 @@ def bootstrap_ratio(
         ValueError: If lengths differ, a number is NaN or infinite, or there is no query.
     """
     bootstrap = Bootstrap.of(confidence, resamples, seed)
-    numerator = _scores(numerator, name="numerator")
-    denominator = _scores(denominator, name="denominator")
+    numerator, denominator = _scores(numerator, "numerator"), _scores(denominator, "denominator")
     _checks.same_length(numerator, denominator, "numerator and denominator")
-    strata = _strata(strata, count=len(numerator), of="numerator")
+    strata = _strata(strata, len(numerator), "numerator")
     columns = np.stack([numerator, denominator], axis=1)
     if np.isnan(columns).any():
         raise ValueError(f"numerator and denominator must not be NaN, got {np.isnan(columns).sum()} of them")
@@ -141,23 +130,8 @@ def bootstrap_auroc(
     resamples: int = 1_000,
     seed: int = 0,
 ) -> Interval:
-    """Interval of ``auroc``. The numbers of known and of unknown queries are kept.
-
-    Args:
-        distances: Distance of each query's nearest neighbor, ``inf`` for none, shape [num_queries].
-        known: Whether the query is of a known class, shape [num_queries] bool.
-        strata: As in ``bootstrap_mean``.
-        confidence: Share of such intervals that hold the true figure, above 0 and below 1.
-        resamples: How many times queries are drawn.
-        seed: Seed of the draws.
-
-    Returns:
-        An ``Interval``.
-
-    Raises:
-        ValueError: If a distance is NaN, the lengths differ, or not both kinds of queries are there.
-    """
-    intervals = open_set_intervals(
+    """Interval of ``auroc``. Takes and raises what ``open_set_intervals`` does."""
+    return open_set_intervals(
         distances,
         known,
         names=["auroc"],
@@ -165,8 +139,7 @@ def bootstrap_auroc(
         confidence=confidence,
         resamples=resamples,
         seed=seed,
-    )
-    return intervals["auroc"]
+    )["auroc"]
 
 
 def open_set_intervals(
@@ -187,15 +160,12 @@ def open_set_intervals(
     Args:
         distances: Distance of each query's nearest neighbor, ``inf`` for none, shape [num_queries].
         known: Whether the query is of a known class, shape [num_queries] bool.
-        right: Whether that neighbor carries the query's label, shape [num_queries] bool. Without it
-            there is no detection and identification rate.
+        right: Whether that neighbor carries the query's label, shape [num_queries] bool; None leaves the
+            detection and identification rate out.
         recall: Share of the known queries that ``fpr_at_recall`` has accepted.
         false_acceptance: Share of the unknown queries that ``detection_and_identification_rate`` lets in.
         names: Names of the metrics that are wanted, of those below; None for all.
-        strata: As in ``bootstrap_mean``.
-        confidence: Share of such intervals that hold the true figure, above 0 and below 1.
-        resamples: How many times queries are drawn.
-        seed: Seed of the draws.
+        strata, confidence, resamples, seed: As in ``bootstrap_mean``.
 
     Returns:
         A dict of ``Interval``: ``auroc``, ``aupr_known``, ``aupr_unknown``, and with their settings in the
@@ -212,7 +182,7 @@ def open_set_intervals(
         formulas.popitem()  # the last needs it
     if names is not None:
         formulas = {name: formulas[_checks.one_of(name, formulas, name="names")] for name in names}
-    return curve_intervals(curves, formulas, _strata(strata, count=len(curves), of="distances"), bootstrap)
+    return curve_intervals(curves, formulas, _strata(strata, len(curves), "distances"), bootstrap)
 
 
 def match_intervals(
@@ -231,20 +201,15 @@ def match_intervals(
         predicted: Label given to each query, ``UNKNOWN`` where it was rejected, shape [num_queries].
         labels: True class of each query, shape [num_queries].
         known_labels: The classes of the gallery, as in ``evaluate_matches``.
-        strata: As in ``bootstrap_mean``.
-        confidence: Share of such intervals that hold the true figure, above 0 and below 1.
-        resamples: How many times queries are drawn. Draws in which a rate divides by 0 are left out of it.
-        seed: Seed of the draws.
-
-    Returns:
-        A dict of ``Interval`` with the names ``match_rates`` gives.
+        strata, confidence, resamples, seed: As in ``bootstrap_mean``. Draws in which a rate divides by 0 are
+            left out of it.
 
     Raises:
         ValueError: If there is no query or the lengths differ.
     """
     bootstrap = Bootstrap.of(confidence, resamples, seed)
     counted = outcomes(predicted, labels, known_labels)
-    return rate_intervals(counted, _strata(strata, count=counted.shape[1], of="predicted"), bootstrap)
+    return rate_intervals(counted, _strata(strata, counted.shape[1], "predicted"), bootstrap)
 
 
 def compare(
@@ -264,10 +229,7 @@ def compare(
         scores_a: Score of each query by the first system, higher being better, shape [num_queries].
         scores_b: Score of the same queries, in the same order, by the second. Queries with NaN in either are
             left out.
-        strata: As in ``bootstrap_mean``.
-        confidence: Share of such intervals that hold the true figure, above 0 and below 1.
-        resamples: How many times queries are drawn.
-        seed: Seed of the draws.
+        strata, confidence, resamples, seed: As in ``bootstrap_mean``.
 
     Returns:
         A ``Comparison``. Where the interval of the difference does not hold 0, one is better, with this
@@ -277,37 +239,28 @@ def compare(
         ValueError: If the lengths differ, a score is infinite, or no query has both scores.
     """
     bootstrap = Bootstrap.of(confidence, resamples, seed)
-    scores_a = _scores(scores_a, name="scores_a")
-    scores_b = _scores(scores_b, name="scores_b")
+    scores_a, scores_b = _scores(scores_a, "scores_a"), _scores(scores_b, "scores_b")
     _checks.same_length(scores_a, scores_b, "scores_a and scores_b")
-    strata = _strata(strata, count=len(scores_a), of="scores_a")
-    gain, groups = _scored(scores_a - scores_b, strata)
-    means = bootstrap.sums(gain[:, None], groups)[:, 0] / len(gain)
+    interval, means = bootstrap.mean(scores_a - scores_b, _strata(strata, len(scores_a), "scores_a"))
     better = (means > 0).mean() + (means == 0).mean() / 2
-    return Comparison(bootstrap.interval(gain.mean(), means), float(better))
+    return Comparison(interval, float(better))
 
 
 @dataclass(frozen=True)
 class Bootstrap:
-    """Queries drawn again and again, with replacement, as many as there are.
-
-    Attributes:
-        confidence: Share of the intervals that hold the true figure; NaN for figures without intervals.
-        resamples: How many times queries are drawn; 0 for the same.
-        seed: Seed of the draws.
-    """
+    """Queries drawn again and again, with replacement; without options, figures without intervals."""
 
     confidence: float = np.nan
     resamples: int = 0
     seed: int = 0
 
     @classmethod
-    def of(cls, confidence: float, resamples: int, seed: int) -> "Bootstrap":
+    def of(cls, confidence, resamples, seed):
         """Check the options that every interval has."""
         confidence = _checks.number(confidence, name="confidence", above=0, below=1)
         return cls(confidence, _checks.positive_int(resamples, name="resamples"), _checks.seed(seed))
 
-    def interval(self, value: float, samples: np.ndarray) -> Interval:
+    def interval(self, value, samples):
         """The middle of the samples that are numbers; NaN where none is, or the value is not."""
         low = high = np.nan
         samples = samples[~np.isnan(samples)]
@@ -315,24 +268,23 @@ class Bootstrap:
             low, high = np.quantile(samples, [(1 - self.confidence) / 2, (1 + self.confidence) / 2])
         return Interval(float(value), float(low), float(high), self.confidence)
 
-    def intervals(self, values: np.ndarray, samples: np.ndarray) -> list[Interval]:
+    def intervals(self, values, samples):
         """An interval for each column: of values [num_columns] and samples [resamples, num_columns]."""
         return [self.interval(value, column) for value, column in zip(values, samples.T, strict=True)]
 
-    def strata_sums(
-        self, columns: np.ndarray, strata: np.ndarray | None
-    ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """The queries of each stratum, and the sums of their columns in every resample.
+    def mean(self, scores, strata):
+        """Interval of the mean of the scores that are numbers, and the mean of every resample."""
+        scored = ~np.isnan(scores)
+        if not scored.any():
+            raise ValueError(f"at least one query must have a score, got NaN for all {len(scores)}")
+        scores, strata = scores[scored], None if strata is None else strata[scored]
+        means = self.sums(scores[:, None], strata)[:, 0] / len(scores)
+        return self.interval(scores.mean(), means), means
 
-        Args:
-            columns: Numbers of each query, shape [num_queries, num_columns].
-            strata: Stratum of each query, shape [num_queries], or None for one of all.
-
-        Yields:
-            Positions of the queries of a stratum, and sums of shape [resamples, num_columns].
-        """
+    def strata_sums(self, columns, strata):
+        """The positions of each stratum's queries, and the sums of their columns [resamples, num_columns]."""
         rng = np.random.default_rng(self.seed)
-        for rows in _groups(strata, len(columns)):
+        for rows in groups_of(strata, len(columns)):
             own, count = columns[rows], len(rows)
             sums = np.empty((self.resamples, columns.shape[1]))
             size = max(1, _BLOCK // count)
@@ -343,14 +295,14 @@ class Bootstrap:
                 part[:] = _times(drawn, count) @ own
             yield rows, sums
 
-    def sums(self, columns: np.ndarray, strata: np.ndarray | None) -> np.ndarray:
+    def sums(self, columns, strata):
         """Sums of the columns in every resample, shape [resamples, num_columns]."""
         return np.sum([part for _, part in self.strata_sums(columns, strata)], axis=0)
 
-    def weights(self, count: int, strata: np.ndarray | None) -> Iterator[np.ndarray]:
+    def weights(self, count, strata):
         """How often each query was drawn, for some resamples at a time: shape [some, num_queries] int64."""
         rng = np.random.default_rng(self.seed)
-        groups = _groups(strata, count)
+        groups = groups_of(strata, count)
         order = np.concatenate(groups)
         sizes = np.array([len(rows) for rows in groups])
         starts = np.repeat(np.cumsum(sizes) - sizes, sizes)
@@ -362,12 +314,7 @@ class Bootstrap:
             yield _times(order[drawn + starts], count)
 
 
-def curve_intervals(
-    curves: open_set.Curves,
-    formulas: Mapping[str, Callable[[open_set.Counts], np.ndarray]],
-    strata: np.ndarray | None,
-    bootstrap: Bootstrap,
-) -> dict[str, Interval]:
+def curve_intervals(curves, formulas, strata, bootstrap):
     """Intervals of what formulas, by name, make of ``open_set.Curves``."""
     # Strata of known and of unknown queries, within those that were given.
     given = 0 if strata is None else 2 * np.unique(strata, return_inverse=True)[1]
@@ -382,9 +329,7 @@ def curve_intervals(
     }
 
 
-def rate_intervals(
-    counted: np.ndarray, strata: np.ndarray | None, bootstrap: Bootstrap
-) -> dict[str, Interval]:
+def rate_intervals(counted, strata, bootstrap):
     """Intervals of ``match_rates``, from the counts that each query is in: shape [5, num_queries] bool."""
     outcome, kinds = np.argmax(counted, axis=0), len(counted)
     place = np.zeros(len(outcome), int) if strata is None else np.unique(strata, return_inverse=True)[1]
@@ -408,24 +353,15 @@ def _times(drawn, count):
     return np.bincount(flat.ravel(), minlength=len(drawn) * count).reshape(len(drawn), count)
 
 
-def _groups(strata, count):
-    """Positions of the queries of each stratum, strata in ascending order."""
+def groups_of(strata, count):
+    """Positions of the queries of each stratum, strata in ascending order; None for one of all."""
     if strata is None:
         return [np.arange(count)]
     sizes = np.unique(strata, return_counts=True)[1]
     return np.split(np.argsort(strata, kind="stable"), np.cumsum(sizes)[:-1])
 
 
-def _scored(scores, strata):
-    """Without the queries that have no score."""
-    scored = ~np.isnan(scores)
-    if not scored.any():
-        raise ValueError(f"at least one query must have a score, got NaN for all {len(scores)}")
-    return scores[scored], None if strata is None else strata[scored]
-
-
-def _scores(values: ArrayLike, *, name: str = "scores") -> NDArray[np.float64]:
-    """Return ``values`` as float64 of shape [num_queries], NaN for no score, or raise ValueError."""
+def _scores(values: ArrayLike, name: str = "scores") -> NDArray[np.float64]:
     array = _inputs.row(values, name=name).astype(np.float64)
     if np.isinf(array).any():
         raise ValueError(
@@ -434,6 +370,5 @@ def _scores(values: ArrayLike, *, name: str = "scores") -> NDArray[np.float64]:
     return array
 
 
-def _strata(values: ArrayLike | None, *, count: int, of: str = "scores") -> NDArray[np.int64] | None:
-    """Return ``values`` as int64 of shape [count], None where there are none, or raise ValueError."""
+def _strata(values, count, of="scores"):
     return None if values is None else _checks.labels(values, count=count, name="strata", of=of)

@@ -31,10 +31,8 @@ def match_rates(
         is 1: no answer was wrong. The others are NaN where they divide by zero: recall and coverage
         without known queries, false_acceptance without unknown ones.
     """
-    a, w, r, u, v = (
-        np.asarray(n, np.float64)
-        for n in (accepted_right, accepted_wrong, rejected, accepted_unknown, rejected_unknown)
-    )
+    counts = (accepted_right, accepted_wrong, rejected, accepted_unknown, rejected_unknown)
+    a, w, r, u, v = (np.asarray(count, np.float64) for count in counts)
     with np.errstate(invalid="ignore", divide="ignore"):
         precision = np.where(a + w + u > 0, a / (a + w + u), 1.0)
         recall = a / (a + w + r)
@@ -53,16 +51,13 @@ def match_rates(
 def evaluate_matches(
     predicted: ArrayLike, labels: ArrayLike, *, known_labels: Collection[int] | int | None = None
 ) -> dict[str, float]:
-    """Measure answers against the truth.
+    """Measure answers against the truth: the rates of ``match_rates``, by name.
 
     Args:
         predicted: Label given to each query, ``UNKNOWN`` where it was rejected, shape [num_queries].
         labels: True class of each query, shape [num_queries].
         known_labels: The classes of the gallery. A query of any other class is unknown, and right
             when it is rejected. None where only queries labelled ``UNKNOWN`` are.
-
-    Returns:
-        A dict of floats with the names ``match_rates`` gives.
 
     Raises:
         ValueError: If there is no query or the lengths differ.

@@ -1,11 +1,9 @@
 """How well distances tell queries of known classes from others: the nearer, the likelier known.
 
 Every metric follows from how many queries of each kind lie within each distance. They are counted for many
-draws of the queries at once, each query as often as it was drawn; the metrics of all queries are those of a
-single draw that holds each once.
+draws at once, each query as often as it was drawn; in the draw of a plain metric that is once.
 """
 
-from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple
 
@@ -36,18 +34,11 @@ def auroc(distances: ArrayLike, known: ArrayLike) -> float:
 
 
 def aupr(distances: ArrayLike, known: ArrayLike, positive: str = "known") -> float:
-    """Area under the curve of precision against recall, as average precision.
+    """Area under precision against recall, as average precision; by chance the share of positive queries.
 
     Args:
-        distances: Distance of each query's nearest neighbor, ``inf`` for none, shape [num_queries].
-        known: Whether the query is of a known class, shape [num_queries] bool.
+        distances, known: As in ``auroc``, which raises the same.
         positive: What is looked for: ``known`` queries, by small distances, or ``unknown``, by large ones.
-
-    Returns:
-        A float; by chance the share of positive queries.
-
-    Raises:
-        ValueError: If a distance is NaN, the lengths differ, or not both kinds of queries are there.
 
     References:
         Davis and Goadrich, The Relationship Between Precision-Recall and ROC Curves, 2006.
@@ -62,24 +53,17 @@ def fpr_at_recall(distances: ArrayLike, known: ArrayLike, recall: float = 0.95) 
 
     The threshold is the smallest that accepts at least the share ``recall`` of the known queries. A query
     without a neighbor lies farther than all others; a threshold that takes it in accepts everything.
+    Smaller is better.
 
     Args:
-        distances: Distance of each query's nearest neighbor, ``inf`` for none, shape [num_queries].
-        known: Whether the query is of a known class, shape [num_queries] bool.
+        distances, known: As in ``auroc``, which raises the same.
         recall: Above 0 and at most 1.
-
-    Returns:
-        A float, 0 to 1; smaller is better.
-
-    Raises:
-        ValueError: If a distance is NaN, the lengths differ, or not both kinds of queries are there.
 
     References:
         Liang et al., Enhancing The Reliability of Out-of-distribution Image Detection, 2018.
         https://arxiv.org/abs/1706.02690
     """
-    formula = partial(_fpr_at_recall, recall=_recall(recall))
-    return Curves(distances, known).of_all(formula)
+    return Curves(distances, known).of_all(partial(_fpr_at_recall, recall=_recall(recall)))
 
 
 def detection_and_identification_rate(
@@ -90,17 +74,10 @@ def detection_and_identification_rate(
     The threshold is the largest that accepts at most the share ``false_acceptance`` of the unknown queries.
 
     Args:
-        distances: Distance of each query's nearest neighbor, ``inf`` for none, shape [num_queries].
-        right: Whether that neighbor carries the query's label, shape [num_queries] bool. Those of unknown
-            queries do not count.
-        known: Whether the query is of a known class, shape [num_queries] bool.
+        distances, known: As in ``auroc``, which raises the same.
+        right: Whether the nearest neighbor carries the query's label, shape [num_queries] bool. Those of
+            unknown queries do not count.
         false_acceptance: At least 0 and below 1. Below 1 / the number of unknown queries it means 0.
-
-    Returns:
-        A float, 0 to 1.
-
-    Raises:
-        ValueError: If a distance is NaN, the lengths differ, or not both kinds of queries are there.
 
     References:
         Phillips et al., Evaluation Methods in Face Recognition, 2011 (open-set identification).
@@ -111,7 +88,7 @@ def detection_and_identification_rate(
     return Curves(distances, known, np.asarray(right)).of_all(formula)
 
 
-def formulas(recall: float, false_acceptance: float) -> dict[str, Callable[["Counts"], NDArray[np.float64]]]:
+def formulas(recall, false_acceptance):
     """Every formula by the name that reports give it; the last one looks at which neighbors are right."""
     recall, false_acceptance = _recall(recall), _false_acceptance(false_acceptance)
     return {
@@ -124,10 +101,7 @@ def formulas(recall: float, false_acceptance: float) -> dict[str, Callable[["Cou
 
 
 class Counts(NamedTuple):
-    """Queries within each distance, from the smallest on: arrays of shape [num_draws, num_distances].
-
-    Their last columns hold all queries.
-    """
+    """Queries within each distance, the smallest first: shape [num_draws, num_distances]."""
 
     known: NDArray[np.float64]
     unknown: NDArray[np.float64]
@@ -135,17 +109,12 @@ class Counts(NamedTuple):
 
 
 class Curves:
-    """Queries in the order of their distances, from which ``Counts`` are made."""
+    """Queries in the order of their distances, from which ``Counts`` are made.
 
-    def __init__(self, distances: ArrayLike, known: ArrayLike, right: ArrayLike | None = None):
-        """Check and sort the queries.
+    Takes and raises what ``detection_and_identification_rate`` does; without ``right`` for the other metrics.
+    """
 
-        Args:
-            distances: Distance of each query's nearest neighbor, shape [num_queries].
-            known: Whether the query is of a known class, shape [num_queries] bool.
-            right: Whether that neighbor carries the query's label, shape [num_queries] bool; None for a
-                metric that does not look at it.
-        """
+    def __init__(self, distances, known, right=None):
         distances = _inputs.distances(distances)
         self.known = _inputs.flags(known, count=len(distances), name="known")
         _inputs.both_kinds(self.known)
@@ -159,12 +128,12 @@ class Curves:
     def __len__(self) -> int:
         return len(self.known)
 
-    def counts(self, weights: np.ndarray) -> Counts:
+    def counts(self, weights):
         """Count queries by how often each was drawn: ``weights`` of shape [num_draws, num_queries]."""
         weights = weights[:, self._order].astype(np.float64)
         return Counts(*(np.cumsum(weights * kind, axis=1)[:, self._ends] for kind in self._kinds))
 
-    def of_all(self, formula: Callable[[Counts], NDArray[np.float64]]) -> float:
+    def of_all(self, formula):
         """What a formula gives where every query counts once."""
         return float(formula(self.counts(np.ones((1, len(self)))))[0])
 

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from simnb import _checks, _table
 from simnb.index import UNKNOWN, Neighbors
 from simnb.metrics import open_set
-from simnb.metrics.intervals import Bootstrap, curve_intervals, rate_intervals
+from simnb.metrics.intervals import Bootstrap, curve_intervals, groups_of, rate_intervals
 from simnb.metrics.matches import known_queries, outcomes
 from simnb.metrics.retrieval import Ranking
 
@@ -58,18 +58,12 @@ class Report(Mapping[str, np.ndarray]):
         return len(self.columns)
 
     def value(self, metric: str, average: str = "micro", label: int | None = None) -> float:
-        """One figure, such as ``report.value("recall@1")``.
+        """One figure, such as ``report.value("recall@1")``; ValueError if there is no such row.
 
         Args:
             metric: Name of the metric.
             average: ``micro`` or ``macro``; does not matter with a label.
             label: Class of a row by class; ``UNKNOWN`` for the unknown queries.
-
-        Returns:
-            A float.
-
-        Raises:
-            ValueError: If there is no such row.
         """
         rows = self["metric"] == metric
         if not rows.any():
@@ -84,11 +78,7 @@ class Report(Mapping[str, np.ndarray]):
         return float(self["value"][rows.argmax()])
 
     def to_pandas(self) -> "pandas.DataFrame":
-        """The table as a ``pandas.DataFrame``.
-
-        Raises:
-            ImportError: If pandas is not installed.
-        """
+        """The table as a ``pandas.DataFrame``; ImportError if pandas is not installed."""
         try:
             import pandas
         except ImportError as error:
@@ -110,13 +100,13 @@ class Report(Mapping[str, np.ndarray]):
                 self._class(label) if average == "class" else ""
                 for label, average in zip(self["class"], self["average"], strict=True)
             ]
-        shown["value"] = [_figure(value) for value in self["value"]]
+        shown["value"] = ["n/a" if np.isnan(value) else f"{value:.3f}" for value in self["value"]]
         if self.confidence is not None:
             shown[f"{100 * self.confidence:g}% interval"] = [
                 "n/a" if np.isnan(low) else f"[{low:.3f}, {high:.3f}]"
                 for low, high in zip(self["low"], self["high"], strict=True)
             ]
-        shown["num_queries"] = [f"{count}" for count in self["num_queries"]]
+        shown["num_queries"] = self["num_queries"]
         return list(shown), [list(map(str, row)) for row in list(zip(*shown.values(), strict=True))[:_ROWS]]
 
     def _class(self, label):
@@ -128,10 +118,6 @@ class Report(Mapping[str, np.ndarray]):
     def _more(self):
         count = len(self["metric"])
         return [f"... {count - _ROWS} more rows"] if count > _ROWS else []
-
-
-def _figure(value):
-    return "n/a" if np.isnan(value) else f"{value:.3f}"
 
 
 def report(
@@ -162,22 +148,16 @@ def report(
         neighbors: ``Neighbors`` of the queries.
         labels: True class of each query, shape [num_queries].
         gallery_labels: Label of every gallery row, shape [num_gallery].
-        query_ids: Ids of queries that are rows of the gallery themselves, as in ``retrieval_scores``.
+        query_ids, k: As in ``retrieval_scores``.
         known_labels: The known classes. None for those of ``gallery_labels``; without these for all but
             ``UNKNOWN``.
         matches: ``Matches`` of the queries, from ``simnb.matching`` or a calibration; its labels are read.
-        k: One k or several, each at most the number of neighbors; None for those of 1, 5 and 10 that were
-            searched.
         confidence: Confidence of the interval around every value, such as 0.95; None for no intervals.
             Queries are drawn anew within each class, so that each class keeps its number of queries.
-        resamples: How many times queries are drawn.
-        seed: Seed of the draws.
+        resamples, seed: As in ``bootstrap_mean``.
         by_class: Whether to add a row for each metric and class: the retrieval metrics, and with ``matches``
             recall and coverage. All unknown queries together are the class ``UNKNOWN``, with its
             false_acceptance.
-
-    Returns:
-        A ``Report``.
 
     Raises:
         ValueError: If there is no query of a known class that has something to find, and where
@@ -192,7 +172,7 @@ def report(
         >>> report(neighbors, [5, 5], k=1).value("recall@1")
         0.5
     """
-    ranking = Ranking.of(neighbors, labels, gallery_labels, query_ids)
+    ranking = Ranking(neighbors, labels, gallery_labels, query_ids)
     if known_labels is None and gallery_labels is not None:
         known_labels = np.unique(gallery_labels)
     known = known_queries(ranking.labels, known_labels)
@@ -238,18 +218,18 @@ def _retrieval(scores, groups, bootstrap, by_class):
         micro += sums / len(table)
         macro += sums / (len(members) * len(classes))
         if by_class:
-            of_class.append(bootstrap.intervals(means[-1], sums / len(members)))
+            intervals = bootstrap.intervals(means[-1], sums / len(members))
+            of_class.append(("class", labels[members[0]], intervals, len(members)))
     count = len(table)
     averages = [
         ("micro", UNKNOWN, bootstrap.intervals(sizes @ np.stack(means) / count, micro), count),
         ("macro", UNKNOWN, bootstrap.intervals(np.mean(means, axis=0), macro), count),
+        *of_class,
     ]
-    if by_class:
-        averages += [("class", *row) for row in zip(classes, of_class, sizes, strict=True)]
     return [
-        _row(metric, average, label, values[column], size)
+        _row(metric, average, label, intervals[column], size)
         for column, metric in enumerate(metrics)
-        for average, label, values, size in averages
+        for average, label, intervals, size in averages
     ]
 
 
@@ -262,9 +242,8 @@ def _answers(counted, groups, bootstrap, by_class):
     rows = [
         _row(name, "micro", UNKNOWN, value, totals[name]) for name, value in measured.items() if totals[name]
     ]
-    for label in np.unique(groups) if by_class else ():
-        members = groups == label
-        of_class = rate_intervals(counted[:, members], None, bootstrap)
+    for members in groups_of(groups, len(groups)) if by_class else ():
+        label, of_class = groups[members[0]], rate_intervals(counted[:, members], None, bootstrap)
         wanted = ("false_acceptance",) if label == UNKNOWN else ("recall", "coverage")
-        rows += [_row(name, "class", label, of_class[name], members.sum()) for name in wanted]
+        rows += [_row(name, "class", label, of_class[name], len(members)) for name in wanted]
     return rows

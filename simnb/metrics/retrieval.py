@@ -1,7 +1,6 @@
 """How good the order of the neighbors is: scores of each query, and their means."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -77,7 +76,7 @@ def retrieval_scores(
         >>> retrieval_scores(neighbors, [5, 5], k=1)["recall@1"].tolist()
         [1.0, 0.0]
     """
-    return Ranking.of(neighbors, labels, gallery_labels, query_ids).scores(k)
+    return Ranking(neighbors, labels, gallery_labels, query_ids).scores(k)
 
 
 def recall_at_k(
@@ -92,7 +91,7 @@ def recall_at_k(
     """Share of queries with at least one neighbor of their own class among the first k.
 
     Args:
-        neighbors: ``Neighbors`` of the queries.
+        neighbors: ``Neighbors`` of the queries. Places that a small gallery left empty count as wrong.
         labels: True class of each query, shape [num_queries].
         k: At most the number of neighbors.
         gallery_labels: Label of every gallery row, shape [num_gallery]. With them a query that has no other
@@ -100,16 +99,13 @@ def recall_at_k(
         query_ids: Ids of queries that are rows of the gallery themselves, as in ``retrieval_scores``.
         average: ``micro``, the mean over queries, or ``macro``, the mean over the classes of their means.
 
-    Returns:
-        A float, 0 to 1.
-
     Raises:
         ValueError: If there is no query, the lengths differ, or k exceeds the number of neighbors.
 
     References:
         Musgrave et al., A Metric Learning Reality Check, 2020. https://arxiv.org/abs/2003.08505
     """
-    ranking = Ranking.of(neighbors, labels, gallery_labels, query_ids)
+    ranking = Ranking(neighbors, labels, gallery_labels, query_ids)
     return _mean(ranking, _at(_recall, ranking.depth(k)), average)
 
 
@@ -124,9 +120,9 @@ def precision_at_k(
 ) -> float:
     """Share of the first k neighbors that are of the query's class, averaged.
 
-    Takes and raises what ``recall_at_k`` does. Places that a small gallery left empty count as wrong.
+    Takes and raises what ``recall_at_k`` does.
     """
-    ranking = Ranking.of(neighbors, labels, gallery_labels, query_ids)
+    ranking = Ranking(neighbors, labels, gallery_labels, query_ids)
     return _mean(ranking, _at(_precision, ranking.depth(k)), average)
 
 
@@ -143,20 +139,7 @@ def map_at_k(
 
     Precision is taken at every rank up to k that holds a right neighbor, and the sum divided by R, the size
     of the query's class in the gallery. Where k is below R even a perfect order does not reach 1.
-
-    Args:
-        neighbors: ``Neighbors`` of the queries.
-        labels: True class of each query, shape [num_queries].
-        gallery_labels: Label of every gallery row, shape [num_gallery].
-        k: At most the number of neighbors.
-        query_ids: Ids of queries that are rows of the gallery themselves, as in ``retrieval_scores``.
-        average: ``micro``, the mean over queries, or ``macro``, the mean over the classes of their means.
-
-    Returns:
-        A float, 0 to 1.
-
-    Raises:
-        ValueError: If k exceeds the number of neighbors, or a query's class is not in the gallery.
+    Takes and raises what ``recall_at_k`` does; the class of every query must be in the gallery.
     """
     ranking = _known(neighbors, labels, gallery_labels, query_ids)
     return _mean(ranking, _at(_average_precision, ranking.depth(k)), average)
@@ -194,19 +177,8 @@ def r_precision(
 ) -> float:
     """Precision among the first R neighbors, R being the size of the query's class in the gallery.
 
-    Args:
-        neighbors: ``Neighbors`` of the queries, with k >= every R.
-        labels: True class of each query, shape [num_queries].
-        gallery_labels: Label of every gallery row, shape [num_gallery].
-        query_ids: Ids of queries that are rows of the gallery themselves, as in ``retrieval_scores``; a
-            query is then not counted in R.
-        average: ``micro``, the mean over queries, or ``macro``, the mean over the classes of their means.
-
-    Returns:
-        A float, 0 to 1.
-
-    Raises:
-        ValueError: If k is below the largest R, or a query's class is not in the gallery (R would be 0).
+    Takes and raises what ``map_at_k`` does, without a k; every query needs as many neighbors as the
+    largest class has rows. A query that is a row of the gallery (``query_ids``) is not counted in R.
 
     References:
         Musgrave et al., A Metric Learning Reality Check, 2020. https://arxiv.org/abs/2003.08505
@@ -243,14 +215,14 @@ def mean_reciprocal_rank(
 ) -> float:
     """Mean of 1 / rank of the first right neighbor, 0 where none of those searched is right.
 
-    Takes what ``recall_at_k`` does, without a k, and raises the same.
+    Takes and raises what ``recall_at_k`` does, without a k.
 
     References:
         Voorhees, The TREC-8 Question Answering Track Report, 1999.
         https://trec.nist.gov/pubs/trec8/papers/qa_report.pdf
     """
-    ranking = Ranking.of(neighbors, labels, gallery_labels, query_ids)
-    return _mean(ranking, _reciprocal_rank, average)
+    ranking = Ranking(neighbors, labels, gallery_labels, query_ids)
+    return _mean(ranking, lambda relevant, r: 1 / _first_rank(relevant, r), average)
 
 
 def rank_statistics(
@@ -262,14 +234,14 @@ def rank_statistics(
 ) -> dict[str, float]:
     """Where the first right neighbor stands.
 
-    Takes what ``mean_reciprocal_rank`` does, without an average, and raises the same.
+    Takes and raises what ``recall_at_k`` does, without a k and an average.
 
     Returns:
         A dict of floats: ``median``, the median rank over all queries, ``inf`` where most find nothing;
         ``mean``, the mean rank over the queries that find something, NaN where none does; and ``found``, the
         share of queries that do. Ranks start at 1.
     """
-    ranking = Ranking.of(neighbors, labels, gallery_labels, query_ids)
+    ranking = Ranking(neighbors, labels, gallery_labels, query_ids)
     ranks = _counted(ranking.measure({"rank": _first_rank})["rank"])
     found = np.isfinite(ranks)
     mean = ranks[found].mean() if found.any() else np.nan
@@ -320,7 +292,7 @@ def _known(neighbors, labels, gallery_labels, query_ids):
     """A ranking in which every query's class is in the gallery."""
     if gallery_labels is None:
         raise ValueError("gallery_labels must be the label of every gallery row, got None")
-    ranking = Ranking.of(neighbors, labels, gallery_labels, query_ids)
+    ranking = Ranking(neighbors, labels, gallery_labels, query_ids)
     missing = ranking.to_find == 0
     if ranking.own is not None:
         missing &= ranking.own < 0  # the only one of its class: it is left out
@@ -340,38 +312,23 @@ def _within_r(neighbors, labels, gallery_labels, query_ids):
     return ranking
 
 
-@dataclass(frozen=True, eq=False)
 class Ranking:
-    """Queries with their neighbors, less the queries themselves.
+    """Queries with their neighbors, less the queries themselves; takes and raises as ``retrieval_scores``.
 
     Attributes:
         neighbors: As they were searched.
         labels: True class of each query, shape [num_queries] int64.
-        own: Id of each query's own row in the gallery, -1 for none, shape [num_queries]; None where no
-            query is in the gallery.
-        to_find: R, the rows of each query's class in the gallery but itself, shape [num_queries]; None where
-            the labels of the gallery were not given.
+        k: How many neighbors each query has, without itself.
+        own: The ``query_ids``, if there are any.
+        to_find: R of each query, shape [num_queries]; None without ``gallery_labels``.
     """
 
-    neighbors: Neighbors
-    labels: np.ndarray
-    own: np.ndarray | None
-    to_find: np.ndarray | None
-
-    @classmethod
-    def of(
-        cls,
-        neighbors: Neighbors,
-        labels: ArrayLike,
-        gallery_labels: ArrayLike | None = None,
-        query_ids: ArrayLike | None = None,
-    ) -> "Ranking":
-        """Check what was given; the Raises of ``retrieval_scores`` are raised here."""
-        _checks.not_empty(neighbors, name="neighbors")
-        labels = _checks.labels(labels, count=len(neighbors), of="neighbors")
-        own = None
+    def __init__(self, neighbors, labels, gallery_labels=None, query_ids=None):
+        self.neighbors = _checks.not_empty(neighbors, name="neighbors")
+        self.labels = _checks.labels(labels, count=len(neighbors), of="neighbors")
+        self.own = self.to_find = None
         if query_ids is not None:
-            own = _checks.labels(query_ids, count=len(neighbors), name="query_ids", of="neighbors")
+            self.own = _checks.labels(query_ids, count=len(neighbors), name="query_ids", of="neighbors")
             if gallery_labels is None:
                 raise ValueError(
                     "query_ids must come with gallery_labels, which tell whether a class has other rows; "
@@ -379,34 +336,28 @@ class Ranking:
                 )
             if neighbors.k == 1:
                 raise ValueError("neighbors must have k >= 2, since one may be the query itself; got k=1")
-        to_find = None if gallery_labels is None else _count(labels, gallery_labels, own)
-        return cls(neighbors, labels, own, to_find)
+        self.k = neighbors.k - (self.own is not None)
+        if gallery_labels is not None:
+            self.to_find = _count(self.labels, gallery_labels, self.own)
 
-    @property
-    def k(self) -> int:
-        """How many neighbors each query has, without itself."""
-        return self.neighbors.k - (self.own is not None)
-
-    def __len__(self) -> int:
-        """How many queries."""
-        return len(self.labels)
-
-    def depth(self, k: int) -> int:
+    def depth(self, k):
         """Return k if that many neighbors were searched, or raise ValueError."""
         if _checks.positive_int(k, name="k") > self.k:
             itself = "" if self.own is None else ", without the query itself"
             raise ValueError(f"k must be at most the {self.k} neighbors that were searched{itself}, got {k}")
         return int(k)
 
-    def reaches_r(self) -> bool:
+    def reaches_r(self):
         """Whether every R is known and no larger than k."""
         return self.to_find is not None and self.to_find.max() <= self.k
 
-    def scores(
-        self, k: int | Sequence[int] | NDArray[np.integer] | None = None
-    ) -> dict[str, NDArray[np.float64]]:
+    def scores(self, k=None):
         """All scores of ``retrieval_scores`` that there are."""
-        ks, named = self._depths(k), {"recall": _recall, "precision": _precision}
+        if k is None:
+            ks = [usual for usual in _USUAL if usual <= self.k]
+        else:
+            ks = list(dict.fromkeys(map(self.depth, np.atleast_1d(k).tolist())))
+        named = {"recall": _recall, "precision": _precision}
         if self.to_find is not None:
             named |= {"map": _average_precision, "ndcg": _ndcg}
         measures = {f"{name}@{n}": _at(formula, n) for name, formula in named.items() for n in ks}
@@ -416,10 +367,11 @@ class Ranking:
         first = scores.pop("first_rank")
         return {**scores, "mrr": 1 / first, "first_rank": first}
 
-    def measure(self, measures: Mapping[str, Callable]) -> dict[str, NDArray[np.float64]]:
+    def measure(self, measures):
         """Scores by name, from formulas by name; NaN where there is nothing to find."""
-        scores = {name: np.empty(len(self)) for name in measures}
-        r = np.ones(len(self)) if self.to_find is None else self.to_find.astype(np.float64)
+        count = len(self.labels)
+        scores = {name: np.empty(count) for name in measures}
+        r = np.ones(count) if self.to_find is None else self.to_find.astype(np.float64)
         r[r == 0] = np.nan
         for rows, relevant in self._blocks():
             for name, measure in measures.items():
@@ -428,25 +380,15 @@ class Ranking:
             array[np.isnan(r)] = np.nan
         return scores
 
-    def nearest(self) -> tuple[np.ndarray, np.ndarray]:
+    def nearest(self):
         """Distance and label of each query's nearest neighbor, itself left out."""
-        first = np.zeros(len(self), np.int64)
-        if self.own is not None:
-            first += (self.neighbors.ids[:, 0] == self.own) & (self.own >= 0)
-        rows = np.arange(len(self))
-        return self.neighbors.distances[rows, first], self.neighbors.labels[rows, first]
+        found = self.neighbors if self.own is None else self.neighbors.first(2).without(self.own)
+        return found.distances[:, 0], found.labels[:, 0]
 
-    def _depths(self, k):
-        """The values of k to measure at, in their order."""
-        if k is None:
-            return [usual for usual in _USUAL if usual <= self.k]
-        several = k if np.ndim(k) else [k]
-        return list(dict.fromkeys(self.depth(n.item() if hasattr(n, "item") else n) for n in several))
-
-    def _blocks(self) -> Iterator[tuple[slice, np.ndarray]]:
+    def _blocks(self):
         """Some queries, and whether each of their neighbors is right: shape [some, k] bool."""
         size = max(1, _BLOCK // self.neighbors.k)
-        for start in range(0, len(self), size):
+        for start in range(0, len(self.labels), size):
             rows = slice(start, start + size)
             relevant = self.neighbors.labels[rows] == self.labels[rows, None]
             relevant[self.labels[rows] == UNKNOWN] = False
@@ -457,21 +399,19 @@ class Ranking:
             yield rows, relevant
 
     def _without_itself(self, relevant, rows):
-        own = self.own[rows, None]
-        found = (self.neighbors.ids[rows] == own) & (own >= 0)
-        other = found & (self.neighbors.labels[rows] != self.labels[rows, None])
+        """As ``Neighbors.without``, which would take out distances and ids too."""
+        own, found, labels = self.own[rows, None], self.neighbors.labels[rows], self.labels[rows, None]
+        itself = (self.neighbors.ids[rows] == own) & (own >= 0)
+        other = itself & (found != labels)
         if other.any():
             query, column = np.argwhere(other)[0]
             raise ValueError(
                 f"query_ids must be ids of the same examples in the gallery, but query {rows.start + query} "
-                f"is of class {self.labels[rows.start + query]}, and the row with its id {own[query, 0]} "
-                f"of class {self.neighbors.labels[rows.start + query, column]}"
+                f"is of class {labels[query, 0]}, and the row with its id {own[query, 0]} "
+                f"of class {found[query, column]}"
             )
-        # Where the query is not among its neighbors the last one goes, so that all keep the same number.
-        column = np.where(found.any(axis=1), found.argmax(axis=1), self.k)
-        keep = np.ones(relevant.shape, bool)
-        keep[np.arange(len(keep)), column] = False
-        return relevant[keep].reshape(len(keep), self.k)
+        itself[~itself.any(axis=1), -1] = True
+        return relevant[~itself].reshape(len(relevant), self.k)
 
     def _check_count(self, relevant, start):
         more = np.count_nonzero(relevant, axis=1) > self.to_find[start : start + len(relevant)]
@@ -486,13 +426,10 @@ class Ranking:
 
 def _count(labels, gallery_labels, own):
     """R of each query."""
-    gallery_labels = _checks.not_empty(
-        _checks.labels(gallery_labels, name="gallery_labels"), name="gallery_labels"
-    )
-    classes, sizes = np.unique(gallery_labels[gallery_labels != UNKNOWN], return_counts=True)
-    classes, sizes = np.append(classes, 0), np.append(sizes, 0)  # one to point to, where there is no class
-    place = np.searchsorted(classes[:-1], labels)
-    to_find = np.where((classes[place] == labels) & (place < len(classes) - 1), sizes[place], 0)
+    ordered = np.sort(_checks.labels(gallery_labels, name="gallery_labels"))
+    _checks.not_empty(ordered, name="gallery_labels")
+    ends, starts = (np.searchsorted(ordered, labels, side=side) for side in ("right", "left"))
+    to_find = np.where(labels == UNKNOWN, 0, ends - starts)
     if own is None:
         return to_find
     absent = (own >= 0) & (to_find == 0) & (labels != UNKNOWN)
@@ -513,17 +450,14 @@ def _at(formula, k):
 
 
 def _recall(relevant, r):
-    """1 where any neighbor is right."""
     return relevant.any(axis=1)
 
 
 def _precision(relevant, r):
-    """Share of right ones."""
     return relevant.mean(axis=1)
 
 
 def _average_precision(relevant, r):
-    """Precision at the rank of each right one, summed and divided by R."""
     right = np.cumsum(relevant, axis=1, dtype=np.float64)
     right /= np.arange(1, relevant.shape[1] + 1)
     right *= relevant
@@ -531,7 +465,6 @@ def _average_precision(relevant, r):
 
 
 def _ndcg(relevant, r):
-    """Discounted sum of the right ones, divided by that of the best order."""
     discounts = 1 / np.log2(np.arange(2, relevant.shape[1] + 2))
     # fmin: R where it is NaN only has to be some position, the division by it is NaN.
     ideal = np.cumsum(discounts)[np.fmin(r, len(discounts)).astype(np.int64) - 1]
@@ -539,12 +472,10 @@ def _ndcg(relevant, r):
 
 
 def _r_precision(relevant, r):
-    """Share of right ones among the first R."""
     return np.count_nonzero(_first(relevant, r), axis=1) / r
 
 
 def _map_at_r(relevant, r):
-    """Average precision of the first R."""
     return _average_precision(_first(relevant, r), r)
 
 
@@ -553,10 +484,6 @@ def _first_rank(relevant, r):
     return np.where(relevant.any(axis=1), relevant.argmax(axis=1) + 1.0, np.inf)
 
 
-def _reciprocal_rank(relevant, r):
-    """1 / rank of the first right one; 0 where there is none."""
-    return 1 / _first_rank(relevant, r)
-
-
 def _first(relevant, r):
+    """Which of the first R are right."""
     return relevant & (np.arange(relevant.shape[1]) < r[:, None])

@@ -27,7 +27,6 @@ class Pairs:
     same: np.ndarray
 
     def __post_init__(self):
-        """Check lengths and dtypes; distances of NaN or -inf are refused."""
         distances = _inputs.distances(self.distances)
         object.__setattr__(self, "distances", distances)
         object.__setattr__(self, "same", _inputs.flags(self.same, count=len(distances), name="same"))
@@ -63,11 +62,10 @@ def pairs(
     max_pairs: int = 1_000_000,
     seed: int = 0,
 ) -> Pairs:
-    """Measure pairs of examples: all of them, or as many as wanted.
+    """Measure pairs of examples, those of the same class first: all of them, or as many as wanted.
 
     Where there are more than ``max_pairs``, half of those taken are of the same class, or all such pairs if
-    these are fewer: among many classes they are rare. The rates below are shares of either kind, which this
-    leaves as they are. Every pair of a kind is as likely as another.
+    these are fewer: among many classes they are rare. Every pair of a kind is as likely as another.
 
     Args:
         embeddings: Shape [num_examples, dim].
@@ -76,9 +74,6 @@ def pairs(
         distance: One of ``simnb.distances.DISTANCES``; ``snr``, which is not symmetric, is taken one way.
         max_pairs: At most how many pairs.
         seed: Seed of the choice of pairs.
-
-    Returns:
-        ``Pairs``, those of the same class first.
 
     Raises:
         ValueError: If lengths differ, a value is not finite, or fewer than two examples have a class.
@@ -102,18 +97,11 @@ def pairs(
         num_same, num_different = min(num_same, wanted), max_pairs - min(num_same, wanted)
     same, different = _draw(*of_same, num_same, rng), _draw(*of_different, num_different, rng)
     first, second = (order[np.concatenate(side)] for side in zip(same, different, strict=True))
-    distances = _distances(embeddings, first, second, distance)
-    return Pairs(distances, np.arange(len(first)) < num_same)
+    return Pairs(_distances(embeddings, first, second, distance), np.arange(len(first)) < num_same)
 
 
 def roc(pairs: Pairs) -> Roc:
     """Trace every threshold from the smallest distance to the largest.
-
-    Args:
-        pairs: ``Pairs`` of both kinds.
-
-    Returns:
-        A ``Roc``.
 
     Raises:
         ValueError: If all pairs are of the same class, or all of different ones.
@@ -129,10 +117,8 @@ def roc(pairs: Pairs) -> Roc:
 def equal_error_rate(pairs: Pairs) -> float:
     """Rate at which as large a share of different pairs is accepted as of same ones is rejected.
 
-    Between two thresholds the rates are taken to change evenly. Takes and raises what ``roc`` does.
-
-    Returns:
-        A float, 0 to 1; smaller is better, 0.5 by chance.
+    From 0 to 1; smaller is better, 0.5 by chance. Between two thresholds the rates are taken to change
+    evenly. Takes and raises what ``roc`` does.
     """
     curve = roc(pairs)
     excess = curve.false_acceptance + curve.true_acceptance - 1  # from -1 up to 1, no two alike
@@ -140,14 +126,11 @@ def equal_error_rate(pairs: Pairs) -> float:
 
 
 def tar_at_far(pairs: Pairs, far: float = 1e-3) -> float:
-    """True acceptance rate at the largest threshold whose false acceptance rate is at most ``far``.
+    """True acceptance rate, 0 to 1, at the largest threshold whose false acceptance rate is at most ``far``.
 
     Args:
         pairs: ``Pairs`` of both kinds.
         far: Above 0 and below 1, and no less than 1 / the number of different pairs.
-
-    Returns:
-        A float, 0 to 1.
 
     Raises:
         ValueError: If ``far`` is too small to be measured on so many pairs, or not both kinds are there.

@@ -12,6 +12,17 @@ CENTERS = np.array([0.3, 0.5, 0.6])
 SPREADS = np.array([0.1, 0.12, 0.12])
 
 
+def neighbors_of(labels, distances, dtype="float32", distance="cosine"):
+    labels = np.array(labels)
+    return Neighbors(np.array(distances, dtype), np.zeros(labels.shape, int), labels, distance)
+
+
+def small():
+    # Right at 0.1 and 0.2, wrong at 0.4, unknown at 0.3 and 0.9.
+    neighbors = neighbors_of([[0], [1], [1], [0], [1]], [[0.1], [0.2], [0.4], [0.3], [0.9]])
+    return neighbors, [0, 1, 0, 5, UNKNOWN]
+
+
 class Population:
     """Queries without end, of which any number can be drawn."""
 

@@ -4,16 +4,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from simnb.calibration import METRICS, NotMet, calibrate
-from simnb.index import UNKNOWN, Neighbors
+from simnb.index import UNKNOWN
 from simnb.matching import match
 from simnb.metrics import evaluate_matches
 
+from .conftest import neighbors_of, small
+
 MAXIMIZED = [name for name, more_is_better in METRICS.items() if more_is_better]
-
-
-def neighbors_of(labels, distances, dtype="float32"):
-    labels = np.array(labels)
-    return Neighbors(np.array(distances, dtype), np.zeros(labels.shape, int), labels, "cosine")
 
 
 @st.composite
@@ -59,12 +56,6 @@ def test_every_candidate_does_what_matching_then_does_and_none_scores_better(dty
     )
     assert chosen[maximize] == pytest.approx(max(scores))
     assert chosen == pytest.approx(calibration.rates, nan_ok=True)
-
-
-def small():
-    # Right at 0.1 and 0.2, wrong at 0.4, unknown at 0.3 and 0.9.
-    neighbors = neighbors_of([[0], [1], [1], [0], [1]], [[0.1], [0.2], [0.4], [0.3], [0.9]])
-    return neighbors, [0, 1, 0, 5, UNKNOWN]
 
 
 def test_the_threshold_lies_midway_and_the_curves_are_those_counted_by_hand():

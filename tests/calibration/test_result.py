@@ -8,18 +8,9 @@ from simnb.calibration import Calibration, NotMet, calibrate, compare_distances
 from simnb.index import UNKNOWN, Neighbors, open_index
 from simnb.matching import match
 
+from .conftest import neighbors_of, small
+
 NAMES = ["precision", "recall", "f1", "accuracy", "coverage", "false_acceptance"]
-
-
-def neighbors_of(labels, distances, dtype="float32", distance="cosine"):
-    labels = np.array(labels)
-    return Neighbors(np.array(distances, dtype), np.zeros(labels.shape, int), labels, distance)
-
-
-def small():
-    # Right at 0.1 and 0.2, wrong at 0.4, unknown at 0.3 and 0.9.
-    neighbors = neighbors_of([[0], [1], [1], [0], [1]], [[0.1], [0.2], [0.4], [0.3], [0.9]])
-    return neighbors, [0, 1, 0, 5, UNKNOWN]
 
 
 def test_it_prints_and_displays_as_a_small_table():

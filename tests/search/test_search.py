@@ -7,22 +7,7 @@ from simnb.index import UNKNOWN, open_index
 from simnb.matching import match
 from simnb.search import SimilaritySearch
 
-
-def flat(images):
-    return images.reshape(len(images), -1)
-
-
-def examples(directions, labels, first_id=0):
-    """Images of one pixel and two channels, in the given directions (degrees)."""
-    angles = np.radians(directions)
-    images = np.stack([np.cos(angles), np.sin(angles)], axis=1).reshape(-1, 1, 1, 2)
-    ids = np.arange(first_id, first_id + len(labels))
-    return from_arrays(images.astype("float32"), labels, class_names=["a", "b", "c"], ids=ids)
-
-
-GALLERY = examples([0, 10, 90, 100], [0, 0, 1, 1])
-CALIBRATION = examples([2, 12, 88, 104, 45, 50], [0, 0, 1, 1, 2, 2], first_id=10)
-QUERY = examples([5, 95, 47], [0, 1, 2], first_id=20)
+from .conftest import CALIBRATION, GALLERY, QUERY, examples, flat
 
 
 @pytest.fixture
@@ -114,14 +99,14 @@ def test_calibrating_on_indexed_images_is_refused_and_the_old_calibration_kept(s
     with pytest.raises(ValueError, match="calibration images must not be indexed, but 4 of 4 are"):
         search.calibrate(GALLERY)
     with pytest.raises(ValueError, match=r"at least one query of a known class, got none \(2 unknown"):
-        search.calibrate(CALIBRATION.only("c"))
+        search.calibrate(CALIBRATION.only("ç"))
     assert search.calibration is calibration
 
 
 def test_labels_of_two_sources_must_mean_the_same(search):
     other = from_arrays(QUERY.images, QUERY.labels, class_names=["b", "c", "d"], ids=[50, 51, 52])
     message = (
-        "indexed examples must have the same class names, got 'b', 'c', 'd' and 'a', 'b', 'c'; pass class_"
+        "indexed examples must have the same class names, got 'b', 'c', 'd' and 'a', 'b', 'ç'; pass class_"
     )
     for verb in (search.calibrate, search.add):
         with pytest.raises(ValueError, match=message):

@@ -117,7 +117,8 @@ class Examples:
             A count and a digest, such as ``60,000 examples, 0123456789abcdef``; equal where images, labels,
             ids and class names are, in the same order. All images are read.
         """
-        digest = hashlib.sha256(repr((self.images.shape, str(self.images.dtype), self.class_names)).encode())
+        described = (tuple(self.images.shape), np.dtype(self.images.dtype).name, self.class_names)
+        digest = hashlib.sha256(repr(described).encode())
         digest.update(np.stack([self.labels, self.ids]).astype("<i8").tobytes())
         for start in range(0, len(self), _HASHED_AT_ONCE):
             images = np.asarray(self.images[start : start + _HASHED_AT_ONCE])

@@ -128,12 +128,12 @@ def test_a_fingerprint_tells_examples_apart_and_knows_them_again():
     assert len(fingerprints) == 9
 
 
-def test_a_fingerprint_of_big_endian_images_is_that_of_little_endian_ones(monkeypatch):
+def test_a_fingerprint_depends_neither_on_the_order_of_bytes_nor_on_how_many_are_hashed_at_once(monkeypatch):
     images = np.arange(48, dtype="<i2").reshape(3, 4, 4, 1)
-    little = data.from_arrays(images, [0, 1, 0])
+    fingerprint = data.from_arrays(images, [0, 1, 0]).fingerprint()
+    assert data.from_arrays(images.astype(">i2"), [0, 1, 0]).fingerprint() == fingerprint
     monkeypatch.setattr(data.examples, "_HASHED_AT_ONCE", 2)
-    assert data.from_arrays(images, [0, 1, 0]).fingerprint() == little.fingerprint()
-    assert data.from_arrays(images.byteswap(), [0, 1, 0]).fingerprint() != little.fingerprint()
+    assert data.from_arrays(images, [0, 1, 0]).fingerprint() == fingerprint
 
 
 # Splits by class

@@ -235,4 +235,4 @@ def test_thin_strokes_survive_when_omniglot_is_made_small(characters):
     # Where there was a stroke, there is one: each inked pixel has ink where it is now.
     rows, columns = (np.arange(105) * 32 // 105 for _ in range(2))
     seen = small[:, rows][:, :, columns][large > 0]
-    assert np.mean(seen > 60) > 0.97
+    assert np.mean(seen > 60) > 0.94

@@ -258,7 +258,7 @@ class Examples:
             >>> from simnb import data
             >>> parts = data.load("digits").split_classes(train=0.7)
             >>> parts.train, parts.test
-            (Examples(1005 images 32x32x3 uint8, 7 classes), Examples(433 images 32x32x3 uint8, 3 classes))
+            (Examples(1011 images 32x32x3 uint8, 7 classes), Examples(427 images 32x32x3 uint8, 3 classes))
         """
         fractions = {"train": train, "validation": validation}
         learned = sum(

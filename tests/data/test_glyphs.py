@@ -163,8 +163,9 @@ def test_examples_are_shifted_rotated_and_resized_a_little(everything):
     shifts = middles(np.concatenate([of[c] for c in "HIΙІOОН"]))
     assert (np.abs(shifts) < 3).all()
     assert (shifts.std(axis=0) > 0.5).all()
-    heights = [np.ptp(np.nonzero((image < 200).any(axis=1))[0]) + 1 for image in of["O"]]
-    assert max(heights) - min(heights) >= 3
+    # Letters that look alike in a face have as much ink where they are as large.
+    latin, cyrillic = ((255.0 - of[c][:12]).sum(axis=(1, 2)) for c in "IІ")
+    assert np.ptp(latin / cyrillic) > 0.2
     # Upright stems: where they lie at the top less where they lie at the bottom, in the face without serifs.
     upright = [of[c][0] for c in "IΙІ"]
     slants = []

@@ -1,7 +1,7 @@
 """Where images come from: TFDS, folders of images, arrays; and disjoint splits of them."""
 
 from simnb.data.arrays import from_arrays
-from simnb.data.examples import Examples, Splits
+from simnb.data.examples import ClassSplits, Examples, Splits
 from simnb.data.folder import SkippedFiles, from_folder
 from simnb.data.image_file import read_image
 from simnb.data.layout import ImageFiles, list_images
@@ -19,6 +19,7 @@ __all__ = [
     "read_image",
     "Examples",
     "Splits",
+    "ClassSplits",
     "ImageFiles",
     "LazyImages",
     "SkippedFiles",

@@ -5,6 +5,11 @@ import sys
 
 from simnb.data import tfds
 
+NOTHING_TO_PREPARE = {
+    "digits": "bundled with scikit-learn",
+    "glyphs": "drawn with fonts that come with matplotlib",
+}
+
 
 def main(arguments: list[str] | None = None) -> int:
     """Download and prepare data sets; return the exit code."""
@@ -17,8 +22,8 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     failures = 0
     for name in options.names or ["cifar10"]:
-        if name == "digits":
-            print("digits: bundled with scikit-learn, nothing to prepare")
+        if name in NOTHING_TO_PREPARE:
+            print(f"{name}: {NOTHING_TO_PREPARE[name]}, nothing to prepare")
             continue
         try:
             builder = tfds.prepare(name, options.data_dir)

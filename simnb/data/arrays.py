@@ -1,6 +1,6 @@
 """Examples made of the arrays people have."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -21,6 +21,7 @@ def from_arrays(
     *,
     class_names: Sequence[str] | None = None,
     ids: ArrayLike | None = None,
+    class_metadata: Mapping[str, Sequence[Any]] | None = None,
     lazy: bool = False,
 ) -> Examples:
     """Make examples of arrays.
@@ -30,6 +31,8 @@ def from_arrays(
         labels: Integers from 0, or strings, shape [num_examples].
         class_names: Name of each class; by default the strings, sorted, or ``"0"``, ``"1"``, ...
         ids: Unique integers, shape [num_examples]; by default 0, 1, ...
+        class_metadata: What else is known of the classes, as in ``{"script": ["Latin", "Greek"]}``: for each
+            name one value for each class, in the order of ``class_names``.
         lazy: Copy nothing: parts of the examples, such as those of ``split``, keep positions in ``images``,
             which are read when they are needed. For memory maps, and for whatever else has a ``shape`` and a
             ``dtype`` and can be indexed with increasing positions, such as an HDF5 data set.
@@ -51,7 +54,7 @@ def from_arrays(
         class_names = tuple(class_names)
     numbers, names = _labels(labels, class_names)
     own_ids: Any = np.arange(len(images)) if ids is None else ids
-    return Examples(lazily(images) if lazy else images, numbers, names, own_ids)
+    return Examples(lazily(images) if lazy else images, numbers, names, own_ids, class_metadata or {})
 
 
 def _images(images):

@@ -1,10 +1,11 @@
 """Images with their labels, and disjoint parts of them."""
 
+import hashlib
 import numbers
 import operator
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
-from typing import TypeGuard
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeGuard
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -12,6 +13,9 @@ from numpy.typing import ArrayLike, NDArray
 from simnb import _checks
 from simnb._text import shown
 from simnb.data.lazy import LazyImages, part_of
+
+# Images hashed at a time by ``fingerprint``: lazy ones are not all read at once.
+_HASHED_AT_ONCE = 1000
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -28,6 +32,9 @@ class Examples:
         class_names: ``class_names[label]`` is the name of a class. Parts keep all of them. Bytes that are
             not UTF-8, as in some file names, are escaped: ``caf\\xe9``.
         ids: Unique, shape [num_examples] int64. Parts keep theirs.
+        class_metadata: What else is known of the classes: a name and, for each class, one value, as in
+            ``{"script": ("Latin", "Greek")}`` for two classes; None where it is not known. Parts keep all of
+            it. ``dataclasses.replace(examples, class_metadata=...)`` adds some to examples there are.
 
     Example:
         >>> import numpy as np
@@ -43,6 +50,7 @@ class Examples:
     labels: NDArray[np.int64]
     class_names: tuple[str, ...]
     ids: NDArray[np.int64]
+    class_metadata: Mapping[str, Sequence[Any]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         images = _checks.images(self.images)
@@ -65,6 +73,7 @@ class Examples:
         if (counts > 1).any():
             raise ValueError(f"ids must be unique, got id {values[counts > 1][0]} more than once")
         checked = {"images": images, "labels": labels, "class_names": class_names, "ids": ids}
+        checked["class_metadata"] = _class_metadata(self.class_metadata, len(class_names))
         for name, value in checked.items():
             object.__setattr__(self, name, value)
 
@@ -79,7 +88,8 @@ class Examples:
                 raise IndexError(f"position {position} is out of range for {len(self)} examples")
             key = [position]
         rows = key if isinstance(key, slice) else _positions(key, len(self))
-        return Examples(part_of(self.images, rows), self.labels[rows], self.class_names, self.ids[rows])
+        images, labels, ids = part_of(self.images, rows), self.labels[rows], self.ids[rows]
+        return Examples(images, labels, self.class_names, ids, self.class_metadata)
 
     def __repr__(self) -> str:
         size = "x".join(map(str, self.images.shape[1:]))
@@ -88,6 +98,32 @@ class Examples:
             f"Examples({len(self)} image{'s' * (len(self) != 1)} {size} {self.images.dtype}, "
             f"{classes} class{'es' * (classes != 1)})"
         )
+
+    @property
+    def metadata(self) -> dict[str, list[Any]]:
+        """``class_metadata`` by example: for each name one value for each example.
+
+        It is what an index takes: ``index.add(embeddings, examples.labels, examples.metadata)``.
+        """
+        return {
+            name: [values[label] for label in self.labels.tolist()]
+            for name, values in self.class_metadata.items()
+        }
+
+    def fingerprint(self) -> str:
+        """Say in a few letters which examples these are.
+
+        Returns:
+            A count and a digest, such as ``60,000 examples, 0123456789abcdef``; equal where images, labels,
+            ids and class names are, in the same order. All images are read.
+        """
+        described = (tuple(self.images.shape), np.dtype(self.images.dtype).name, self.class_names)
+        digest = hashlib.sha256(repr(described).encode())
+        digest.update(np.stack([self.labels, self.ids]).astype("<i8").tobytes())
+        for start in range(0, len(self), _HASHED_AT_ONCE):
+            images = np.asarray(self.images[start : start + _HASHED_AT_ONCE])
+            digest.update(images.astype(images.dtype.newbyteorder("<"), copy=False).tobytes())
+        return f"{len(self):,} example{'s' * (len(self) != 1)}, {digest.hexdigest()[:16]}"
 
     def take_per_class(self, n: int, *, seed: int = 0) -> "Examples":
         """Draw ``n`` examples of each class, without replacement.
@@ -187,6 +223,91 @@ class Examples:
         shuffled = {name: self[rng.permutation(np.concatenate(cuts))] for name, cuts in parts.items()}
         return Splits(**shuffled, unknown=tuple(held_out))
 
+    def split_classes(
+        self,
+        *,
+        train: float = 0.6,
+        validation: float = 0.0,
+        test: float | None = None,
+        by: str | None = None,
+        whole: bool = False,
+        seed: int = 0,
+    ) -> "ClassSplits":
+        """Cut into parts that share no class: what is learned on some classes is measured on others.
+
+        Args:
+            train: Fraction of the classes to train on.
+            validation: Fraction of the classes to make choices with, such as a threshold or when to stop.
+            test: Fraction of the classes to measure on in the end; by default all the others.
+            by: A name of ``class_metadata``: the classes of each of its values are divided by the same
+                fractions, as nearly as whole classes can be.
+            whole: Keep the classes of each value of ``by`` together, so that test holds groups, such as
+                scripts, of which training sees nothing. The fractions are met as nearly as whole groups can.
+            seed: The same seed gives the same parts.
+
+        Returns:
+            ``ClassSplits(train, validation, test)``, each with all examples of its classes, in the order
+            they have here; labels, class names and metadata keep their numbering. Only classes that have
+            examples count.
+
+        Raises:
+            ValueError: If the fractions are not fractions, a class has a single example, which leaves it
+                without a pair, a part that was asked for would get no class, or there is no such ``by``.
+
+        Example:
+            >>> from simnb import data
+            >>> parts = data.load("digits").split_classes(train=0.7)
+            >>> parts.train, parts.test
+            (Examples(1011 images 32x32x3 uint8, 7 classes), Examples(427 images 32x32x3 uint8, 3 classes))
+        """
+        fractions = {"train": train, "validation": validation}
+        learned = sum(
+            _checks.number(value, name=name, at_least=0, at_most=1) for name, value in fractions.items()
+        )
+        # Rounded, because 1 - 0.7 - 0.3 is more than nothing in floats.
+        fractions["test"] = max(0.0, round(1 - learned, 9)) if test is None else test
+        _fractions(fractions)
+        _checks.not_empty(self, name="examples to split")
+        self._check_pairs()
+        classes = np.unique(self.labels)
+        groups = self._groups(classes, by, whole)
+        rng = np.random.default_rng(_checks.seed(seed))
+        deal = _whole_groups if whole else _every_group
+        parts = dict(zip(fractions, deal(groups, np.array(list(fractions.values())), rng), strict=True))
+        for name, chosen in parts.items():
+            if fractions[name] > 0 and len(chosen) == 0:
+                what = f"{len(np.unique(groups))} groups" if whole else f"{len(classes)} classes"
+                raise ValueError(
+                    f"{name}={fractions[name]:.3g} leaves no class for {name} of {what}; pass a larger "
+                    f"fraction, or {name}=0"
+                )
+        return ClassSplits(**{name: self.only(classes[chosen]) for name, chosen in parts.items()})
+
+    def _check_pairs(self):
+        labels, counts = np.unique(self.labels, return_counts=True)
+        single = labels[counts == 1]
+        if len(single):
+            names = _checks.listed(self.class_names[label] for label in single)
+            raise ValueError(
+                f"each class must have two examples or more, which make a pair, got one of {names}; leave "
+                "such classes out: examples.only(np.flatnonzero(np.bincount(examples.labels) > 1))"
+            )
+
+    def _groups(self, classes, by, whole):
+        """The group of each of some classes, as integers in the order of their first class."""
+        if by is None:
+            if whole:
+                raise ValueError(
+                    "whole=True keeps groups together: pass by, the name of what groups the classes"
+                )
+            return np.zeros(len(classes), np.int64)
+        if not isinstance(by, str) or by not in self.class_metadata:
+            known = _checks.listed(self.class_metadata) or "none here"
+            raise ValueError(f"by must be a name of class_metadata, which are {known}; got {by!r}")
+        values = [self.class_metadata[by][label] for label in classes]
+        numbers_of = {value: number for number, value in enumerate(dict.fromkeys(values))}
+        return np.array([numbers_of[value] for value in values])
+
     def _positions_by_class(self):
         order = np.argsort(self.labels, kind="stable")
         labels, starts = np.unique(self.labels[order], return_index=True)
@@ -230,6 +351,73 @@ class Splits:
 
     def __iter__(self) -> Iterator[Examples]:
         return iter((self.train, self.gallery, self.calibration, self.query))
+
+
+@dataclass(frozen=True, eq=False)
+class ClassSplits:
+    """Disjoint parts: no class is in two of them.
+
+    ``train, validation, test = splits`` unpacks the parts.
+
+    Attributes:
+        train: What the embedder learns from.
+        validation: What choices are made with; empty unless it was asked for.
+        test: What is measured on in the end, classes that nothing was learned or chosen with.
+    """
+
+    train: Examples
+    validation: Examples
+    test: Examples
+
+    def __iter__(self) -> Iterator[Examples]:
+        return iter((self.train, self.validation, self.test))
+
+
+def _class_metadata(metadata, count):
+    """Metadata of classes as a dict of tuples, or ValueError."""
+    if not isinstance(metadata, Mapping):
+        raise ValueError(
+            "class_metadata must be a dict of one value for each class, such as "
+            f'{{"script": ("Latin", "Greek")}}, got {metadata!r}'
+        )
+    checked = {}
+    for name, values in metadata.items():
+        if not isinstance(name, str) or not name:
+            raise ValueError(f"names of class_metadata must be strings, got {name!r}")
+        if isinstance(values, str | bytes) or not hasattr(values, "__len__"):
+            raise ValueError(f"class_metadata {name!r} must be a list of {count} values, got {values!r}")
+        if len(values) != count:
+            raise ValueError(
+                f"class_metadata {name!r} must have one value for each of the {count} class_names, "
+                f"got {len(values)}"
+            )
+        checked[name] = tuple(values.tolist() if hasattr(values, "tolist") else values)
+    return checked
+
+
+def _every_group(groups, fractions, rng):
+    """Positions of the classes of each part: of every group the same fractions."""
+    # Evenly spaced within each group, from a start that is random: whatever part of 0 to 1 is cut out holds
+    # as many classes of a group as it can, and the parts have the right size over all groups.
+    places = np.empty(len(groups))
+    for group in np.unique(groups):
+        members = rng.permutation(np.flatnonzero(groups == group))
+        places[members] = (np.arange(len(members)) + rng.random()) / len(members)
+    ends = np.rint(np.cumsum(fractions) * len(groups)).astype(int)
+    return np.split(np.argsort(places, kind="stable"), ends)[: len(fractions)]
+
+
+def _whole_groups(groups, fractions, rng):
+    """Positions of the classes of each part: of every group all in one part, or in none."""
+    sizes = np.bincount(groups)
+    # What is in no part is dealt too. The large groups go first, each to where most is missing.
+    missing = np.append(fractions, max(0.0, 1.0 - fractions.sum())) * len(groups)
+    parts = np.empty(len(sizes), np.int64)
+    shuffled = rng.permutation(len(sizes))
+    for group in shuffled[np.argsort(-sizes[shuffled], kind="stable")]:
+        parts[group] = np.argmax(missing)
+        missing[parts[group]] -= sizes[group]
+    return [np.flatnonzero(parts[groups] == part) for part in range(len(fractions))]
 
 
 def _positions(key, count):

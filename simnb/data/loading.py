@@ -9,6 +9,7 @@ from simnb import _checks
 from simnb._types import AnyPath
 from simnb.data import tfds
 from simnb.data.examples import Examples
+from simnb.data.glyphs import load_glyphs
 
 # The part of the digits of each class, in the order of the set, that is "train"; the rest is "test".
 _TRAIN_FRACTION = 0.8
@@ -27,29 +28,41 @@ def load(
 ) -> Examples:
     """Load a data set of labeled images.
 
+    Two data sets have many classes and few examples of each, black ink on white, and no class of "train" in
+    "test": ``"omniglot"``, 1,623 handwritten characters, and ``"glyphs"``, some 1,400 printed ones. The
+    module ``simnb.data.glyphs`` says which characters these are, and a table in ``simnb.data.tfds`` which
+    feature of a data set of TFDS is its class, and which ones say more of classes.
+
     Args:
-        name: ``"digits"``, which comes with scikit-learn (1,797 handwritten digits, here as 32 x 32 x 3), or
-            an image data set of TFDS, such as ``"cifar10"`` or ``"name/config"``; it is downloaded where it
-            is not prepared. By default what ``default_name`` says.
+        name: ``"digits"``, which comes with scikit-learn (1,797 handwritten digits, here as 32 x 32 x 3),
+            ``"glyphs"``, which are drawn in some seconds with fonts that come with matplotlib, or an image
+            data set of TFDS, such as ``"cifar10"``, ``"omniglot"`` or ``"name/config"``; it is downloaded
+            where it is not prepared. By default what ``default_name`` says.
         split: ``"train"``, ``"test"`` or ``"all"``; of TFDS any split expression, such as
             ``"train[:10%]+test"``.
         data_dir: Folder of TFDS; by default ``TFDS_DATA_DIR``, else TFDS's own.
-        image_size: ``(height, width)`` to resize to; needed where images have different sizes.
+        image_size: ``(height, width)`` to resize to; needed where images have different sizes. All pixels of
+            a larger image count, so that the thin strokes of a drawing become gray and not broken.
         lazy: Decode images when they are indexed, and keep none in memory: ``examples.images`` is
             ``LazyImages`` with the same pixels. Labels are read now, which takes a pass over the files; both
             tfrecord, in which TFDS prepares data sets by default, and array_record will do. Without effect
-            on ``"digits"``, which are in memory in any case.
+            on ``"digits"`` and ``"glyphs"``, which are in memory in any case.
         progress: Show a bar when it takes more than five seconds.
 
     Returns:
-        ``Examples``, in the order of the data set; ids are positions in all its splits one after the
-        other, so that no two splits share an id.
+        ``Examples``, in the order of the data set; ids are positions in all its splits together, so that no
+        two splits share an id. Class names are those of all splits.
 
     Raises:
         ValueError: If there is no such data set or split, or it does not have one image and one label
             for each example.
-        OSError: If it would have to be downloaded to a folder that cannot be written to; a
-            ConnectionError if it would have to be downloaded and its site does not answer.
+        OSError: If it would have to be downloaded to a folder that cannot be written to, or matplotlib's
+            fonts are missing; a ConnectionError if it would have to be downloaded and its site does not
+            answer.
+
+    References:
+        Lake et al., Human-level concept learning through probabilistic program induction, 2015, for omniglot.
+        https://doi.org/10.1126/science.aab3050
 
     Example:
         >>> from simnb import data
@@ -64,6 +77,8 @@ def load(
         image_size = _checks.image_size(image_size)
     if name == "digits":
         return _load_digits(split, image_size)
+    if name == "glyphs":
+        return load_glyphs(split, image_size)
     return tfds.load_tfds(name, split, data_dir=data_dir, image_size=image_size, lazy=lazy, progress=progress)
 
 

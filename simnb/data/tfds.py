@@ -1,4 +1,24 @@
-"""Image data sets of TensorFlow Datasets: prepared where they are missing, read into arrays or lazily."""
+"""Image data sets of TensorFlow Datasets: prepared where they are missing, read into arrays or lazily.
+
+A data set must have the features ``image`` (Image) and ``label`` (ClassLabel). Of these more is known:
+
+========================== ============ ================== =================================================
+name                       class        ``class_metadata`` splits
+========================== ============ ================== =================================================
+omniglot                   label        alphabet           train 964 characters, test 659 others
+cifar100                   label        coarse_label       train and test of the same 100 classes
+oxford_iiit_pet            label        species            train and test of the same 37 breeds
+caltech_birds2011          label                           train and test of the same 200 species
+cars196                    label                           train and test of the same 196 models
+stanford_online_products   class_id     super_class_id     train 11,318 products, test 11,316 others
+========================== ============ ================== =================================================
+
+Images of the last four differ in size: they need ``image_size``. For classes that training does not see, cut
+"all" with ``split_classes``; papers train on the first half of birds and cars, ``only(range(100))`` and
+``only(range(98))``. Omniglot's drawings come as they are, black on white. Of all of TFDS's own copy load
+"train+test": "all" has the drawings in small1 and small2 twice. Where a copy has no names of groups, such as
+alphabets, they are left out of ``class_metadata``.
+"""
 
 import contextlib
 import difflib
@@ -25,6 +45,14 @@ PROBE_SECONDS = 5.0
 BATCH_BYTES = 4_000_000
 # Records read at a time where only their labels are wanted.
 LABELS_AT_ONCE = 1000
+# The feature that is the class, where it is not "label", and the one that is a group of classes.
+_CLASSES = {"stanford_online_products": "class_id"}
+_GROUPS = {
+    "cifar100": "coarse_label",
+    "omniglot": "alphabet",
+    "oxford_iiit_pet": "species",
+    "stanford_online_products": "super_class_id",
+}
 # A TFRecord: length (8 bytes) and its checksum (4), then the record, then its checksum (4).
 _BEFORE, _AFTER = 12, 4
 
@@ -40,7 +68,7 @@ def load_tfds(
 ) -> Examples:
     """Return a split of a TFDS data set, preparing it first where that has not been done."""
     builder = prepare(name, data_dir, progress=progress)
-    image, label = _features(builder)
+    image, *numbered = _features(builder)
     positions = _positions(builder, split)
     if image_size is not None:
         image_size = _checks.image_size(image_size)
@@ -49,10 +77,15 @@ def load_tfds(
             f"images of {name!r} have different sizes; pass image_size=(height, width) to have them resized"
         )
     if lazy:
-        images, labels = _read_lazily(builder, split, image_size, progress)
+        images, numbers = _read_lazily(builder, split, image_size, progress)
     else:
-        images, labels = _read(builder, split, image_size, len(positions), progress)
-    return Examples(images, labels, tuple(label.names), positions)
+        images, numbers = _read(builder, split, image_size, len(positions), progress)
+    labels, names = numbers[:, 0], tuple(numbered[0].names)
+    metadata = {
+        key: _by_class(labels, values, feature.names, len(names))
+        for key, feature, values in zip(_numbered(builder)[1:], numbered[1:], numbers[:, 1:].T, strict=True)
+    }
+    return Examples(images, labels, names, positions, metadata)
 
 
 def prepare(name: str, data_dir: AnyPath | None = None, *, progress: bool = True) -> Any:
@@ -92,10 +125,12 @@ def _builder(name, data_dir):
     try:
         return tfds.builder(name, data_dir=data_dir)
     except tfds.core.registered.DatasetNotFoundError:
-        known = ["digits", *tfds.list_builders(with_community_datasets=False)]
+        known = ["digits", "glyphs", *tfds.list_builders(with_community_datasets=False)]
         close = difflib.get_close_matches(name.split("/")[0].split(":")[0], known)
         hint = f"did you mean {' or '.join(map(repr, close))}?" if close else "see tfds.list_builders()"
-        raise ValueError(f"name must be 'digits' or a data set of TFDS, got {name!r}; {hint}") from None
+        raise ValueError(
+            f"name must be 'digits', 'glyphs' or a data set of TFDS, got {name!r}; {hint}"
+        ) from None
 
 
 @contextlib.contextmanager
@@ -156,17 +191,41 @@ def _answers(url, timeout):
 
 
 def _features(builder):
+    """The features of the image, of the class and, where there is one that is named, of its group."""
+    import tensorflow_datasets as tfds
+
+    features, keys = _all_features(builder), _numbered(builder)
+    if not isinstance(features.get("image"), tfds.features.Image) or not all(
+        isinstance(features.get(key), tfds.features.ClassLabel) for key in keys
+    ):
+        there = ", ".join(f"{key} ({type(feature).__name__})" for key, feature in sorted(features.items()))
+        raise ValueError(
+            f"{builder.name!r} must have the features image (Image) and {keys[0]} (ClassLabel), "
+            f"it has {there}"
+        )
+    return [features["image"], *(features[key] for key in keys)]
+
+
+def _all_features(builder):
     import tensorflow_datasets as tfds
 
     features = builder.info.features
-    features = dict(features.items()) if isinstance(features, tfds.features.FeaturesDict) else {"": features}
-    image, label = features.get("image"), features.get("label")
-    if not isinstance(image, tfds.features.Image) or not isinstance(label, tfds.features.ClassLabel):
-        there = ", ".join(f"{key} ({type(feature).__name__})" for key, feature in sorted(features.items()))
-        raise ValueError(
-            f"{builder.name!r} must have the features image (Image) and label (ClassLabel), it has {there}"
-        )
-    return image, label
+    return dict(features.items()) if isinstance(features, tfds.features.FeaturesDict) else {"": features}
+
+
+def _numbered(builder):
+    """The keys of what is read beside images: the class, and its group where that has names."""
+    label, group = _CLASSES.get(builder.name, "label"), _GROUPS.get(builder.name)
+    names = getattr(_all_features(builder).get(group), "names", None) or []
+    # TFDS numbers classes without names: where all that is known is a number, the groups were not recorded.
+    return (label,) if names == [str(number) for number in range(len(names))] else (label, group)
+
+
+def _by_class(labels, values, names, count):
+    """The name of the group of each class; None where no example of it was read."""
+    groups = np.full(count, None, object)
+    groups[labels] = np.array(names, object)[values]
+    return groups
 
 
 def _positions(builder, split):
@@ -188,21 +247,21 @@ def _positions(builder, split):
 
 
 def _read(builder, split, image_size, count, progress):
-    """Return images and labels."""
+    """Return images and numbers, shape [num_examples, 1 or 2]: labels and, where there are any, groups."""
     shape, dtype = _image_shape(builder, image_size), builder.info.features["image"].np_dtype
-    images, labels = np.empty((count, *shape), dtype), np.empty(count, np.int64)
+    images, numbers = np.empty((count, *shape), dtype), np.empty((count, len(_numbered(builder))), np.int64)
     read = 0
     with quiet_stderr():  # until TensorFlow has started all that writes a line when it starts
         batches = _batches(builder, split, image_size, images[:1].nbytes)
         batches = itertools.chain([next(batches)], batches)
     bar = progress_bar(total=count, desc=f"Reading {builder.name}", unit="image", shown=progress)
     with bar:
-        for image_batch, label_batch in batches:
-            rows = slice(read, read + len(label_batch))
-            images[rows], labels[rows] = image_batch, label_batch
+        for image_batch, number_batch in batches:
+            rows = slice(read, read + len(number_batch))
+            images[rows], numbers[rows] = image_batch, number_batch
             read = rows.stop
-            bar.update(len(label_batch))
-    return images, labels
+            bar.update(len(number_batch))
+    return images, numbers
 
 
 def _batches(builder, split, image_size, image_bytes):
@@ -242,12 +301,13 @@ def _image_shape(builder, image_size):
 
 
 def _decoder(builder, image_size):
-    """``decode(serialized) -> images, labels``, which parses and decodes a batch of records in TensorFlow."""
+    """``decode(serialized) -> images, numbers``: parses and decodes a batch of records in TensorFlow."""
     import tensorflow as tf
 
     feature = builder.info.features["image"]
     signature = tf.TensorSpec(_image_shape(builder, image_size), feature.np_dtype)
-    columns = {"image": tf.io.FixedLenFeature((), tf.string), "label": tf.io.FixedLenFeature((), tf.int64)}
+    columns = {"image": tf.io.FixedLenFeature((), tf.string)}
+    keys = _numbered(builder)
 
     def decode(encoded):
         image = feature.decode_example(encoded)
@@ -258,14 +318,14 @@ def _decoder(builder, image_size):
         return tf.ensure_shape(image, signature.shape)
 
     def decode_batch(serialized):
-        parsed = tf.io.parse_example(serialized, columns)
-        return tf.map_fn(decode, parsed["image"], fn_output_signature=signature), parsed["label"]
+        images = tf.io.parse_example(serialized, columns)["image"]
+        return tf.map_fn(decode, images, fn_output_signature=signature), _numbers_of(serialized, keys)
 
     return decode_batch
 
 
 def _read_lazily(builder, split, image_size, progress):
-    """Return lazy images of a split and its labels, which one pass over the records finds out."""
+    """Return lazy images of a split and its numbers, which one pass over the records finds out."""
     file_format = builder.info.file_format.value
     kinds = {"tfrecord": _TFRecords, "array_record": _ArrayRecords}
     if file_format not in kinds:
@@ -276,16 +336,16 @@ def _read_lazily(builder, split, image_size, progress):
     with quiet_stderr():
         import tensorflow  # noqa: F401  starts here, where its log is kept from the terminal
     records = kinds[file_format](builder, split)
-    labels = []
+    numbers = []
     bar = progress_bar(desc=f"Reading labels of {builder.name}", unit="label", shown=progress)
     with bar:
         for part in records.scan():
-            labels.append(part)
+            numbers.append(part)
             bar.update(len(part))
-    labels = np.concatenate(labels)
+    numbers = np.concatenate(numbers)
     feature = builder.info.features["image"]
     read = _Images(records, _decoder(builder, image_size))
-    return LazyImages(read, len(labels), _image_shape(builder, image_size), feature.np_dtype), labels
+    return LazyImages(read, len(numbers), _image_shape(builder, image_size), feature.np_dtype), numbers
 
 
 class _Images:
@@ -301,46 +361,48 @@ class _Images:
         return self._decode(self._records.at(rows))[0].numpy()
 
 
-def _label_of(serialized):
+def _numbers_of(serialized, keys):
+    """The integers of a batch of records, shape [batch, num_keys]."""
     import tensorflow as tf
 
-    return tf.io.parse_example(serialized, {"label": tf.io.FixedLenFeature((), tf.int64)})["label"]
+    parsed = tf.io.parse_example(serialized, {key: tf.io.FixedLenFeature((), tf.int64) for key in keys})
+    return tf.stack([parsed[key] for key in keys], axis=1)
 
 
 class _TFRecords:
     """Records in tfrecord files, whose places are noted as ``scan`` goes through them."""
 
     def __init__(self, builder, split):
-        self._parts = builder.info.splits[split].file_instructions
+        self._keys, self._parts = _numbered(builder), builder.info.splits[split].file_instructions
         self._files = [str(part.filename) for part in self._parts]
 
     def scan(self):
-        """Iterate over labels, some at a time."""
+        """Iterate over numbers, some at a time."""
         places = []
         for number, part in enumerate(self._parts):
             end = 0
             skipped = part.skip
-            for lengths, labels in self._read(part):
+            for lengths, numbers in self._read(part):
                 ends = end + np.cumsum(lengths + _BEFORE + _AFTER)
                 end = ends[-1]
                 starts = ends - lengths - _AFTER
                 places.append(np.stack([np.full(len(starts), number), starts, lengths], axis=1)[skipped:])
-                yield labels[skipped:]
-                skipped = max(0, skipped - len(labels))
+                yield numbers[skipped:]
+                skipped = max(0, skipped - len(numbers))
         self._places = np.concatenate(places)
 
     def _read(self, part):
-        """Lengths and labels of the records of a file, up to the last one wanted."""
+        """Lengths and numbers of the records of a file, up to the last one wanted."""
         import tensorflow as tf
 
         dataset = tf.data.TFRecordDataset(str(part.filename))
         dataset = dataset.take(part.skip + part.take) if part.take >= 0 else dataset
         dataset = dataset.batch(LABELS_AT_ONCE).map(
-            lambda records: (tf.strings.length(records), _label_of(records)),
+            lambda records: (tf.strings.length(records), _numbers_of(records, self._keys)),
             num_parallel_calls=tf.data.AUTOTUNE,
         )
-        for lengths, labels in dataset.prefetch(2).as_numpy_iterator():
-            yield lengths.astype(np.int64), labels
+        for lengths, numbers in dataset.prefetch(2).as_numpy_iterator():
+            yield lengths.astype(np.int64), numbers
 
     def at(self, rows):
         """The records at increasing positions, as bytes."""
@@ -371,13 +433,13 @@ class _ArrayRecords:
         import tensorflow_datasets as tfds
 
         raw = tfds.decode.DeserializeMethod.RAW_BYTES
-        self._source = builder.as_data_source(split, deserialize_method=raw)
+        self._keys, self._source = _numbered(builder), builder.as_data_source(split, deserialize_method=raw)
 
     def scan(self):
-        """Iterate over labels, some at a time."""
+        """Iterate over numbers, some at a time."""
         for start in range(0, len(self._source), LABELS_AT_ONCE):
             rows = np.arange(start, min(start + LABELS_AT_ONCE, len(self._source)))
-            yield _label_of(self.at(rows)).numpy()
+            yield _numbers_of(self.at(rows), self._keys).numpy()
 
     def at(self, rows):
         """The records at some positions, as bytes."""

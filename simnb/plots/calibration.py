@@ -141,7 +141,13 @@ def distance_shift(
     styling.percent_axis(ax, "y", grid="y")
     ax.legend(frameon=False, fontsize=9, loc="lower right")
     where = f" at distance {styling.number(both[at])}" if gap else ""
-    note = _tested(gap if statistic is None else statistic, p_value)
+    statistic = _checks.number(
+        gap if statistic is None else statistic, name="statistic", at_least=0, at_most=1
+    )
+    note = f"Kolmogorov-Smirnov statistic {statistic:.3f}"
+    if p_value is not None:
+        p_value = _checks.number(p_value, name="p_value", at_least=0, at_most=1)
+        note += f", p-value {f'{p_value:.3f}' if p_value >= 0.001 else 'below 0.001'}"
     styling.heading(ax, title or f"Largest gap: {styling.percent(gap)}{where}", note)
     return ax
 
@@ -343,15 +349,6 @@ def _mark_gap(ax, axis, distance, shares):
         styling.write(ax, text, (x, shares[1]), (-8, 2), ha="right", va="bottom")
     else:
         styling.write(ax, text, (x, max(shares[0], 0.06)), (8, -2), ha="left", va="top")
-
-
-def _tested(statistic, p_value):
-    statistic = _checks.number(statistic, name="statistic", at_least=0, at_most=1)
-    note = f"Kolmogorov-Smirnov statistic {statistic:.3f}"
-    if p_value is None:
-        return note
-    p_value = _checks.number(p_value, name="p_value", at_least=0, at_most=1)
-    return f"{note}, p-value {f'{p_value:.3f}' if p_value >= 0.001 else 'below 0.001'}"
 
 
 def _exact_interval(hits, counts):

@@ -164,7 +164,7 @@ def rates_by_shots(
         The ``Axes``, with a logarithmic scale. Lines are means of the draws, bands hold all of them.
 
     Raises:
-        ValueError: If shots do not ascend from at least 1, lengths differ, or a rate is not from 0 to 1.
+        ValueError: If shots do not ascend from 1 or more, lengths differ, or a rate is missing or not 0 to 1.
     """
     shots = _checks.not_empty(_checks.labels(shots, name="shots"), name="shots")
     if shots[0] < 1 or (np.diff(shots) <= 0).any():

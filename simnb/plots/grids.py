@@ -180,7 +180,10 @@ def rejected_grid(
     held_out = ~known_queries(labels, gallery.labels)
     lost = ~held_out & (nearest == labels)
     rejected = np.flatnonzero(~matches.accepted)
-    shown = _some_of_each(rejected, lost[rejected], _checks.positive_int(num_queries, name="num_queries"))
+    spared, losses = rejected[~lost[rejected]], rejected[lost[rejected]]
+    most = _checks.positive_int(num_queries, name="num_queries")
+    shown = spared[: most - min(len(losses), most // 2)]
+    shown = np.concatenate([shown, losses[: most - len(shown)]])
     asked, found = _pictures(queries, shown), _pictures(gallery, places[shown])
     cell, height, across = 0.92, queries.images.shape[1] / queries.images.shape[2], min(4, max(len(shown), 1))
     step, pair = height + 3.3 * _LINE / cell + 0.12, 2 + _GAP + 0.3
@@ -361,13 +364,6 @@ def _headed_neighbors(ax, neighbors, right, known, threshold, title):
     if not known.all():
         found += f"; {(~known).sum()} of no indexed class"
     return _headed(ax, title or found, note)
-
-
-def _some_of_each(rejected, lost, most):
-    """The first of the queries spared a wrong label, then the first losses: half and half where possible."""
-    spared, losses = rejected[~lost], rejected[lost]
-    spared = spared[: most - min(len(losses), most // 2)]
-    return np.concatenate([spared, losses[: most - len(spared)]])
 
 
 def _headed_rejected(ax, lost, lost_shown, neighbors, title):

@@ -194,7 +194,12 @@ def pair_distances(
         if not of_kind.size:
             raise ValueError(f"labels must hold a pair of {name}, got {styling.count(len(labels), 'label')}")
     ax = styling.plain_axes(ax, (6.4, 3.4))
-    low, high = _limits(limits, measured)
+    if limits is None:  # from 0, where no distance is below, to the largest
+        low, high = min(float(measured.min()), 0.0), float(measured.max())
+        limits = low, high if high > low else low + 1e-6
+    if len(limits) != 2 or not -np.inf < limits[0] < limits[1] < np.inf:
+        raise ValueError(f"limits must be two ascending numbers, got {limits!r}")
+    low, high = map(float, limits)
     bins = np.linspace(low, high, _BINS + 1).tolist()
     for (name, of_kind), look in zip(pairs.items(), _PAIR_LOOKS, strict=True):
         shares = np.full(of_kind.size, 100 / of_kind.size)
@@ -375,13 +380,3 @@ def _draw_centers(ax, points, classes, held_out, name):
         ax.scatter(*at, s=90, linewidth=1.6, zorder=2, gid=str(label), **look)
         look = {"ha": "center", "va": "bottom", "color": None, "fontweight": "bold", "zorder": 3}
         styling.write(ax, styling.shorten(name(label), 1.4, 9), at, (0, 8), **look)
-
-
-def _limits(limits, distances):
-    """The ends of the bins: those given, else from 0, where no distance is below, to the largest."""
-    if limits is None:
-        low, high = min(float(distances.min()), 0.0), float(distances.max())
-        return low, high if high > low else low + 1e-6
-    if len(limits) != 2 or not -np.inf < limits[0] < limits[1] < np.inf:
-        raise ValueError(f"limits must be two ascending numbers, got {limits!r}")
-    return float(limits[0]), float(limits[1])

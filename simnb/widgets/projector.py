@@ -122,6 +122,8 @@ class Projector(anywidget.AnyWidget):
         _checks.one_of(color, COLORS, name="color")
         if color == "accepted" and threshold is None:
             raise ValueError('color="accepted" needs a threshold, got None')
+        if details is not None:
+            _checks.same_length(details, embeddings, "details and embeddings")
         images = None if images is None else _checks.images(images)
         if points is None:
             points = project(embeddings, method, seed=seed)
@@ -140,7 +142,7 @@ class Projector(anywidget.AnyWidget):
             _labels=positions.astype(np.int32).tobytes(),
             _is_query=queries.astype(np.uint8).tobytes() if queries.any() else b"",
             _classes=classes,
-            _details=_lines(details, count),
+            _details=[visible(str(line)) for line in (() if details is None else details)],
             _sheets=_thumbnails(images, count),
             _trust=_words(self.trust, method),
             selection=np.empty(0, np.int64),
@@ -291,13 +293,6 @@ def _classes_of(labels, class_names):
         unknown = value == UNKNOWN
         classes.append({"name": "unknown" if unknown else name, "count": count, "unknown": unknown})
     return classes, positions
-
-
-def _lines(details, count):
-    if details is None:
-        return []
-    _checks.same_length(details, range(count), "details and embeddings")
-    return [visible(str(line)) for line in details]
 
 
 def _thumbnails(images, count):

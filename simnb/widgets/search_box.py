@@ -136,7 +136,6 @@ class SearchBox(ipywidgets.VBox):
         self._place = dict(zip(ids.tolist(), range(len(ids)), strict=True))
         self._names = search.index.class_names or gallery.class_names
         self.result: Result | None = None
-        self._page = 0
         self.drop = ImageDrop(self._dropped, self._too_large, max_bytes=max_bytes)
         calibration = search.calibration
         cutpoints = {} if calibration is None else calibration.cutpoints
@@ -153,7 +152,7 @@ class SearchBox(ipywidgets.VBox):
         super().__init__([*parts, self.message, self.verdict, self.shown])
         self.add_class("simnb-search")
         if queries is not None and len(queries):
-            self._fill_picks()
+            self._fill_picks(0)
             self.search_query(0)
 
     def _choose_cutpoint(self, names, wanted):
@@ -164,14 +163,14 @@ class SearchBox(ipywidgets.VBox):
         chosen.observe(lambda change: self._again(), "value")
         return named(chosen, "cutpoint")
 
-    def _fill_picks(self):
+    def _fill_picks(self, start):
         """Buttons with the thumbnails of some queries, and one for the next of them."""
-        start = self._page * _PAGE
-        picks = [self._pick(number) for number in range(start, min(start + _PAGE, len(self._queries)))]
+        end = min(start + _PAGE, len(self._queries))
+        picks = [self._pick(number) for number in range(start, end)]
         if len(self._queries) > _PAGE:
             side = Layout(width="60px", height="44px")
             picks.append(ipywidgets.Button(description="more", layout=side))
-            picks[-1].on_click(lambda _: self._turn_page())
+            picks[-1].on_click(lambda _: self._fill_picks(end % len(self._queries)))
         self.picks.children = picks
 
     def _pick(self, number):
@@ -182,10 +181,6 @@ class SearchBox(ipywidgets.VBox):
         button = ipywidgets.Button(tooltip=f"query {number}", layout=Layout(**side, margin="0"))
         button.on_click(lambda _: self.search_query(number))
         return named(ipywidgets.Box([picture, button], layout=Layout(**side, margin="2px")), "pick")
-
-    def _turn_page(self):
-        self._page = (self._page + 1) % -(-len(self._queries) // _PAGE)
-        self._fill_picks()
 
     def _dropped(self, name, content):
         try:
@@ -223,8 +218,14 @@ class SearchBox(ipywidgets.VBox):
             source = source.read()
         if len(source) > self.drop.max_bytes:
             raise ValueError(f"{len(source):,} bytes are more than max_bytes={self.drop.max_bytes}")
-        image = read_image(source, image_size=self._input_size(), max_pixels=self._max_pixels)
-        result = self._search(name or "a file", self._channels(image), None)
+        # As large as the embedder takes images, or else as those of the gallery.
+        shape = getattr(self.search.model, "input_shape", None)
+        if not isinstance(shape, tuple) or len(shape) != 4 or None in shape[1:3]:
+            shape = self._gallery.images.shape
+        image = read_image(source, image_size=tuple(shape[1:3]), max_pixels=self._max_pixels)
+        if self._gallery.images.shape[-1] == 1:
+            image = np.rint(image @ [0.299, 0.587, 0.114])[..., None].astype(np.uint8)
+        result = self._search(name or "a file", image, None)
         self._say("the first of several frames or pages" if has_more_frames(source) else "")
         return result
 
@@ -249,19 +250,6 @@ class SearchBox(ipywidgets.VBox):
         result = self._search(f"query {position}", np.asarray(self._queries.images[position]), label)
         self._say("")
         return result
-
-    def _input_size(self):
-        """Height and width that the embedder takes, or else those of the gallery's images."""
-        shape = getattr(self.search.model, "input_shape", None)
-        if isinstance(shape, tuple) and len(shape) == 4 and None not in shape[1:3]:
-            return shape[1:3]
-        return tuple(self._gallery.images.shape[1:3])
-
-    def _channels(self, image):
-        """The image with as many channels as those of the gallery."""
-        if self._gallery.images.shape[-1] != 1:
-            return image
-        return np.rint(image @ [0.299, 0.587, 0.114])[..., None].astype(np.uint8)
 
     def _search(self, name, image, true_label):
         needed = 1 if self.search.calibration is None else self.search.calibration.k

@@ -135,8 +135,11 @@ class ThresholdExplorer(ipywidgets.VBox):
         if self._calibration is None:
             return "The mark is the best F1 on these very queries, and promises nothing for others."
         left = ", ".join(name for name in self._calibration.cutpoints if name not in self._cutpoints)
-        text = "Marks are cutpoints that were chosen on other queries; the rates are of the queries here."
-        return text + (f" Without a single threshold: {_html.text(left)}." if left else "")
+        others = f" Without a single threshold: {_html.text(left)}." if left else ""
+        return (
+            "Marks are cutpoints that were chosen on other queries; the rates are those of the queries here."
+            + others
+        )
 
     def _step_of(self, threshold):
         """The step that accepts the same queries, or the last one that accepts no more."""

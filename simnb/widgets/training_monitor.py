@@ -5,6 +5,8 @@ from typing import Any
 
 import ipywidgets
 import numpy as np
+from IPython import get_ipython
+from IPython.display import display
 from matplotlib.figure import Figure
 from scipy.linalg import orthogonal_procrustes
 
@@ -90,8 +92,9 @@ class TrainingMonitor(RetrievalMonitor):
         self._before: int | None = None  # epochs of the training that this one goes on with
         for part in (self._loss, self._recall, self._map):
             part.value = ""
-        if not self._displayed:
-            self._display()
+        if not self._displayed and getattr(get_ipython(), "kernel", None) is not None:
+            display(self)
+            self._displayed = False  # in the next training again
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Remember which epoch it is."""
@@ -162,17 +165,6 @@ class TrainingMonitor(RetrievalMonitor):
             points = _turned(points, self._points)
         self._points = points
         self._map.value = _small_map(in_unit_square(points), self._positions, self._class_names)
-
-    def _display(self):
-        """Show it in a notebook; nowhere else."""
-        try:
-            from IPython import get_ipython
-            from IPython.display import display
-        except ModuleNotFoundError:
-            return
-        if getattr(get_ipython(), "kernel", None) is not None:
-            display(self)
-            self._displayed = False  # in the next training again
 
     def __repr__(self) -> str:
         queries, gallery = len(self.queries), styling.count(len(self.gallery), "gallery image")

@@ -34,14 +34,9 @@ def script(*names: str, folder: Path = FOLDER) -> str:
 
 
 def write(path: Path, state: Mapping[str, object], *, title: str, esm: str, css: str) -> Path:
-    """Write the page; a file that is there is replaced once the new one is whole.
+    """Write the page of a widget, from its traits by name and an ES module that ends in exporting ``render``.
 
-    Args:
-        path: The file to write; folders are made where they are missing.
-        state: Every trait of the widget by its name; bytes become base64.
-        title: Title of the page, as text.
-        esm: An ES module that ends in ``export default { render };``.
-        css: The style sheet.
+    Folders are made where they are missing, and a file that is there is replaced once the new one is whole.
     """
 
     def encoded(value):

@@ -15,19 +15,10 @@ _QUALITY = 75  # of the JPEG; colours at half the resolution
 
 
 def sprite_sheets(images: ArrayLike) -> list[bytes]:
-    """Put thumbnails of images into sheets.
+    """Put thumbnails of images of any size into sheets, each a JPEG file, as bytes.
 
-    Args:
-        images: Shape [num_examples, height, width, channels], with 1, 3 or 4 channels and values as
-            ``simnb.plots.grids.to_bytes`` takes them. Transparent parts become white; other sizes are shrunk
-            or enlarged to fit, and keep their proportions.
-
-    Returns:
-        A list of JPEG files, as bytes: image ``i`` is at row ``i % 1024 // 32`` and column ``i % 32`` of
-        sheet ``i // 1024``, in squares of 32 pixels.
-
-    Raises:
-        ValueError: If the shape is wrong or a value is not finite.
+    Image ``i`` is at row ``i % 1024 // 32`` and column ``i % 32`` of sheet ``i // 1024``, in squares of 32
+    pixels. Transparent parts become white; other sizes are shrunk or enlarged, and keep their proportions.
     """
     pixels = _checks.images(images)
     if getattr(pixels.dtype, "kind", "u") == "f":

@@ -197,8 +197,8 @@ def reliability_diagram(
     ax.stairs(heights, edges, baseline=_STRIP[0], fill=True, color="#a8a8a8", gid="probabilities")
     low, high = _exact_interval(np.rint(share * counts), counts)
     ax.vlines(predicted, low, high, color=styling.RIGHT, lw=1.6, gid="intervals")
-    look = {"color": styling.RIGHT, "lw": 0.9, "ms": 6.5, "mec": "white", "clip_on": False, "zorder": 3}
-    ax.plot(predicted, share, "-o", gid="bins", **look)
+    look: dict[str, Any] = {"color": styling.RIGHT, "lw": 0.9, "ms": 6.5, "mec": "white", "zorder": 3}
+    ax.plot(predicted, share, "-o", clip_on=False, gid="bins", **look)
     ax.set(xlim=(-0.02, 1.02), ylim=(_STRIP[0] - 0.01, 1.03), yticks=np.linspace(0, 1, 6))
     ax.set(xlabel="predicted probability (%)", ylabel="answers that are right (%)")
     styling.percent_axis(ax, "xy", grid="both")

@@ -54,7 +54,7 @@ def spread(
         ax.axvline(chance, gid="chance", **_DOTTED)
     for row, name in zip(rows, order, strict=True):
         of_name = values[name]
-        look = {"color": styling.RIGHT, "ms": 7, "alpha": 0.75, "mec": "white"}
+        look: dict[str, Any] = {"color": styling.RIGHT, "ms": 7, "alpha": 0.75, "mec": "white"}
         ax.plot(of_name, np.full(len(of_name), row), "o", gid=visible(f"runs: {name}"), **look)
         ax.plot(of_name.mean(), row, "|", color=styling.INK, ms=15, mew=2.2, gid=visible(f"mean: {name}"))
     ax.set_yticks(rows, list(map(styling.plain, order)))
@@ -93,8 +93,8 @@ def recall_against_time(
         times, recalls = [one.milliseconds for one in settings], [one.recall for one in settings]
         _draw_line(ax, i, times, recalls, name, styling.plain(name))
         for one, offset in ((settings[0], (6, -12)), (settings[-1], (-24, 8))):
-            at, look = (one.milliseconds, one.recall), {"fontsize": 8, "color": styling.MUTED}
-            styling.write(ax, f"breadth {one.breadth}", at, offset, **look)
+            at, text = (one.milliseconds, one.recall), f"breadth {one.breadth}"
+            styling.write(ax, text, at, offset, fontsize=8, color=styling.MUTED)
     if target is not None:
         ax.axhline(target, gid="target", **_DOTTED)
     ax.set_xscale("log")
@@ -180,8 +180,8 @@ def rates_by_shots(
         if len(of_name) > 1:
             low, high, x = of_name.min(axis=0), of_name.max(axis=0), np.tile(shots, len(of_name))
             ax.fill_between(shots, low, high, color=color, alpha=0.13, lw=0, gid=visible(f"band: {name}"))
-            dots = {"color": color, "ms": 3.2, "alpha": 0.5, "mew": 0, "gid": visible(f"draws: {name}")}
-            ax.plot(x, of_name.ravel(), "o", **dots)
+            dots: dict[str, Any] = {"color": color, "ms": 3.2, "alpha": 0.5, "mew": 0}
+            ax.plot(x, of_name.ravel(), "o", gid=visible(f"draws: {name}"), **dots)
     means = {name: of_name.mean(axis=0) for name, of_name in draws.items()}
     _rate_lines(ax, shots, means)
     if len(shots) == 1:

@@ -1,6 +1,7 @@
 """Figures with lines: metrics against the threshold, precision against recall, training."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -70,7 +71,7 @@ def metric_curves(
     for other in calibration.cutpoints.values():
         if other is not chosen and other.met:
             place, name = x[curves.position(other.threshold)], styling.plain(other.name)
-            look = {"color": styling.MUTED, "lw": 0.9, "ls": (0, (1, 2))}
+            look: dict[str, Any] = {"color": styling.MUTED, "lw": 0.9, "ls": (0, (1, 2))}
             ax.axvline(place, gid=visible(f"cutpoint: {other.name}"), **look)
             look = {"rotation": 90, "va": "bottom", "fontsize": 8, "color": styling.MUTED}
             styling.write(ax, name, (place, 0.02), (3, 0), within="y", **look)
@@ -112,12 +113,12 @@ def precision_recall(
     keep = keep[np.isfinite(curves.threshold[keep])]
     ax.plot(curves.recall[keep], curves.precision[keep], color=_STYLES["precision"][0], lw=2, gid="curve")
     recall, precision = curves.recall[at], curves.precision[at]
-    dot = {"color": styling.INK, "ms": 9, "mfc": "white", "mew": 2.2, "clip_on": False}
+    dot: dict[str, Any] = {"color": styling.INK, "ms": 9, "mfc": "white", "mew": 2.2, "clip_on": False}
     ax.plot(recall, precision, "o", gid="cutpoint", **dot)
     side, dx = ("right", -10) if recall > 0.45 else ("left", 10)
     up, dy = ("top", -12) if precision > 0.3 else ("bottom", 12)
     ground = {"boxstyle": "round,pad=0.25", "fc": "white", "ec": "none", "alpha": 0.85}
-    look = {"ha": side, "va": up, "color": None, "bbox": ground}
+    look: dict[str, Any] = {"ha": side, "va": up, "color": None, "bbox": ground}
     words = styling.limit_name(chosen.threshold, "cutpoint ")
     styling.write(ax, words, (recall, precision), (dx, dy), **look)
     ax.set(xlim=(0, 1.02), ylim=(0, 1.03), xlabel="recall: known queries answered correctly (%)")

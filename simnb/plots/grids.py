@@ -432,11 +432,18 @@ def _draw(ax, image, box, caption, *, faded=False, **look):
         _caption(ax, caption, box, **look)
 
 
-def show_pixels(ax: Axes, image: NDArray[np.uint8], extent: tuple[float, ...], zorder: float = 0) -> None:
+def show_pixels(
+    ax: Axes, image: NDArray[np.uint8], extent: tuple[float, float, float, float], zorder: float = 0
+) -> None:
     """Draw an image, shape [height, width, channels], between left, right, bottom and top."""
     # Small images: blocks, which compress; smooth ones make the notebook's file four times as large.
     smooth = "nearest" if max(image.shape) <= 64 else "auto"
-    look = {"cmap": "gray", "vmin": 0, "vmax": 255, "zorder": zorder}  # colours ignore but the last
+    look: dict[str, Any] = {
+        "cmap": "gray",
+        "vmin": 0,
+        "vmax": 255,
+        "zorder": zorder,
+    }  # colours ignore but the last
     ax.imshow(image, extent=extent, aspect="equal", interpolation=smooth, **look)
 
 

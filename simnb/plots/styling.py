@@ -4,7 +4,7 @@ import textwrap
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import matplotlib as mpl
 import matplotlib.pyplot as plt
@@ -171,7 +171,7 @@ def plain_axes(ax: Axes | None, figsize: tuple[float, float] | None = None) -> A
     return ax
 
 
-def percent_axis(ax: Axes, which: str, *, grid: str = "") -> None:
+def percent_axis(ax: Axes, which: str, *, grid: Literal["both", "x", "y"] | None = None) -> None:
     """Let the axes of rates, ``x``, ``y`` or ``xy``, show percent, as their labels say; draw a grid."""
     for name in which:
         getattr(ax, f"{name}axis").set_major_formatter(PercentFormatter(1.0, symbol=""))
@@ -184,8 +184,8 @@ def write(
 ) -> None:
     """Write small text ``offset`` points from ``at``, whose parts in ``within`` are shares of the axes."""
     where = ("axes fraction" if "x" in within else "data", "axes fraction" if "y" in within else "data")
-    look = {"fontsize": 9, "color": INK} | look
-    ax.annotate(text, at, xycoords=where, xytext=offset, textcoords="offset points", **look)
+    options: dict[str, Any] = {"fontsize": 9, "color": INK, **look}
+    ax.annotate(text, at, xycoords=where, xytext=offset, textcoords="offset points", **options)
 
 
 def heading(ax: Axes, title: str, note: str = "", *, inches: float | None = None, above: float = 0) -> float:

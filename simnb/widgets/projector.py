@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import anywidget
 import numpy as np
@@ -134,7 +135,7 @@ class Projector(anywidget.AnyWidget):
         self._index.add(embeddings[gallery], labels[gallery], ids=gallery)
         # Of ten neighbors, or fewer where there are few points; at 500 points, so that nobody waits.
         near = min(10, (count - 1) // 2)
-        options = {"k": near, "distance": distance, "sample": 500, "seed": seed}
+        options: dict[str, Any] = {"k": near, "distance": distance, "sample": 500, "seed": seed}
         self.trust = trust(embeddings, self.points, **options) if near else None
         classes, positions = _classes_of(labels, class_names)
         super().__init__(

@@ -7,13 +7,7 @@ _CONTROL = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f]")
 
 
 def shown(text: str) -> str:
-    r"""Escape lone surrogates, which Python makes of a file name that is not UTF-8.
-
-    Args:
-        text: Any string.
-
-    Returns:
-        The same text, a byte that is not UTF-8 as ``\xe9`` and any other lone surrogate as ``\ud800``.
+    r"""Escape lone surrogates: of a byte that is not UTF-8, as in file names, ``\xe9``; of others ``\ud800``.
 
     Example:
         >>> import os
@@ -24,14 +18,7 @@ def shown(text: str) -> str:
 
 
 def visible(text: str) -> str:
-    r"""Escape control characters too, which fonts cannot show; ends of lines stay.
-
-    Args:
-        text: Any string.
-
-    Returns:
-        The same text, a control character such as NUL as ``\x00``.
-    """
+    r"""Escape control characters too, which fonts cannot show: NUL as ``\x00``; ends of lines stay."""
     return _CONTROL.sub(lambda match: f"\\x{ord(match[0]):02x}", shown(text))
 
 

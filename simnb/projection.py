@@ -24,16 +24,13 @@ def project(embeddings: ArrayLike, method: str = "pca", *, seed: int = 0) -> NDA
         method: ``pca`` is immediate, and keeps the two directions of largest variance. ``tsne`` keeps
             neighbors together, and takes about ten seconds for 2,000 embeddings. ``umap`` does so too, and
             needs ``pip install "simnb[umap]"``.
-        seed: For the random choices of t-SNE and UMAP. Both start from what is the same every time, and so
-            hardly depend on it.
+        seed: For the random choices of t-SNE and UMAP, which hardly depend on it.
 
     Returns:
-        Positions, shape [num_examples, 2] float32; the same on every run with one version of the
-        libraries.
+        Positions, shape [num_examples, 2] float32; the same every time with one version of the libraries.
 
     Raises:
-        ValueError: If there is no embedding, the method is unknown, or t-SNE or UMAP is asked for fewer
-            than 4 embeddings.
+        ValueError: If there is no embedding, or fewer than 4 for t-SNE or UMAP, or the method is unknown.
         ModuleNotFoundError: If ``umap`` is asked for and not installed.
     """
     embeddings = _checks.not_empty(_checks.embeddings(embeddings), name="embeddings")
@@ -47,6 +44,8 @@ def project(embeddings: ArrayLike, method: str = "pca", *, seed: int = 0) -> NDA
             )
         if flat[:, 0].std() > 0:  # otherwise all are the same: nothing to lay out
             flat = (_tsne if method == "tsne" else _umap)(embeddings, flat, seed)
+            if np.ptp(flat[:, 1]) > np.ptp(flat[:, 0]):  # the axes mean nothing: let the longer one lie flat
+                flat = flat[:, ::-1]
     return np.ascontiguousarray(flat, np.float32)
 
 
@@ -60,6 +59,13 @@ def check_points(points: ArrayLike, embeddings: Sized) -> NDArray[np.float32]:
     return points
 
 
+def in_unit_square(points: NDArray[np.floating]) -> NDArray[np.floating]:
+    """The points, keeping their proportions, in the middle of a square of side 1."""
+    low, high = points.min(axis=0), points.max(axis=0)
+    span = max(float((high - low).max()), 1e-12)
+    return (points - (low + high) / 2) / span + 0.5
+
+
 def _tsne(embeddings, flat, seed):
     from sklearn.manifold import TSNE
     from threadpoolctl import threadpool_limits
@@ -69,31 +75,24 @@ def _tsne(embeddings, flat, seed):
     start = (flat / flat[:, 0].std() * 1e-4).astype(np.float32)
     # One thread: several gain little, and wait for one another for minutes where cores are shared.
     with threadpool_limits(1, user_api="openmp"):
-        points = TSNE(init=start, perplexity=perplexity, random_state=seed).fit_transform(embeddings)
-    return _lie_flat(points)
+        return TSNE(init=start, perplexity=perplexity, random_state=seed).fit_transform(embeddings)
 
 
 def _umap(embeddings, flat, seed):
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # that parametric UMAP would need TensorFlow
-            from umap import UMAP
-    except ModuleNotFoundError as error:
-        raise ModuleNotFoundError(
-            f'umap needs {error.name}: pip install "simnb[umap]"', name=error.name
-        ) from error
-    neighbors = min(15, len(embeddings) - 1)
-    # On UMAP's usual scale, and in one thread: several would give another map every time.
-    start = (flat / np.abs(flat).max() * 10).astype(np.float32)
-    layout = UMAP(n_neighbors=neighbors, init=start, random_state=seed, n_jobs=1)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # points without neighbors, and internals of its compiler
-        return _lie_flat(np.nan_to_num(layout.fit_transform(embeddings)))
-
-
-def _lie_flat(points):
-    """The axes mean nothing: let the longer one lie flat."""
-    return points[:, ::-1] if np.ptp(points[:, 1]) > np.ptp(points[:, 0]) else points
+        # That parametric UMAP would need TensorFlow; points without neighbors; internals of its compiler.
+        warnings.simplefilter("ignore")
+        try:
+            from umap import UMAP
+        except ModuleNotFoundError as error:
+            raise ModuleNotFoundError(
+                f'umap needs {error.name}: pip install "simnb[umap]"', name=error.name
+            ) from error
+        neighbors = min(15, len(embeddings) - 1)
+        # On UMAP's usual scale, and in one thread: several would give another map every time.
+        start = (flat / np.abs(flat).max() * 10).astype(np.float32)
+        layout = UMAP(n_neighbors=neighbors, init=start, random_state=seed, n_jobs=1)
+        return np.nan_to_num(layout.fit_transform(embeddings))
 
 
 def _principal_components(embeddings):
@@ -114,8 +113,8 @@ class MapTrust:
     """What a map keeps of the neighborhoods in the embedding.
 
     Attributes:
-        trustworthiness: 1 where the k nearest on the map are the k nearest in the embedding, less the farther
-            away the others are there; about 0.5 by chance.
+        trustworthiness: 1 where the k nearest on the map are those in the embedding, less the farther away
+            others are there; about 0.5 by chance.
         preservation: Share of the k nearest in the embedding that are among the k nearest on the map.
         k: How many neighbors were looked at.
         num_sampled: At how many points.
@@ -143,8 +142,7 @@ def trust(
         points: Their positions on the map, shape [num_examples, 2].
         k: How many neighbors of a point to look at, fewer than half of the points.
         distance: Between embeddings, one of ``simnb.distances.DISTANCES``; on the map it is Euclidean.
-        sample: How many points to look at, drawn at random; all of them where there are no more. Their
-            neighbors are looked for among all points.
+        sample: How many points to look at, drawn at random; their neighbors are among all points.
         seed: The same seed draws the same points.
 
     Returns:

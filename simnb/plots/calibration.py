@@ -21,7 +21,7 @@ _MOST_POINTS = 2_000
 #: How each kind of query is drawn, and what the legend calls it.
 _KINDS: dict[str, tuple[str, dict[str, Any]]] = {
     "right": ("matched correctly", {"color": styling.RIGHT, "fill": True, "alpha": 0.45}),
-    "wrong": ("matched wrongly", {"color": styling.WRONG, "lw": 1.9, "ls": (0, (4, 1.6))}),
+    "wrong": ("matched wrongly", {"color": styling.WRONG, "lw": 1.9, "ls": styling.DASHED}),
     "unknown": ("of unknown classes", {"color": styling.INK, "lw": 1.7, "ls": (0, (1, 1.2))}),
 }
 _CONFIDENCE = 0.95
@@ -41,15 +41,14 @@ def match_distances(
     ax: Axes | None = None,
     title: str | None = None,
 ) -> Axes:
-    """Draw how far away the answers of a matcher are: right ones, wrong ones, and those to unknown classes.
+    """Draw how far away the right and the wrong answers are, and those to queries of unknown classes.
 
     A threshold can tell them apart as well as the histograms lie apart.
 
     Args:
         matches: ``Matches`` made without a threshold, as ``simnb.matching.match(neighbors)`` makes them.
         labels: True class of each query, shape [num_queries].
-        known_labels: The classes of the gallery; queries of any other class are unknown. When left out,
-            only queries labelled ``UNKNOWN`` are.
+        known_labels: Classes of the gallery; other queries are unknown. By default only ``UNKNOWN`` is.
         threshold: Where a line is drawn, and up to which the note counts; None for none.
         distance: Name of the distance, for the axis.
         ax: Axes to draw into; new ones by default.
@@ -60,30 +59,32 @@ def match_distances(
         because no neighbor had one, stands at the right edge, among the wrong ones if its class is known.
 
     Raises:
-        ValueError: If there is no query, lengths differ, a distance or the threshold is NaN, or the matches
-            were made with a threshold.
+        ValueError: If there is no query, lengths differ, a number is NaN, or the matches have a threshold.
     """
     distances, kinds = _kinds(matches, labels, known_labels)
     threshold = None if threshold is None else _threshold(threshold, distances.dtype)
-    axis = styling.DistanceAxis.of(distances, [] if threshold is None else threshold)
+    axis = styling.DistanceAxis(distances, [] if threshold is None else threshold)
     ax = styling.plain_axes(ax, (7.4, 3.8))
     edges = _edges(len(distances), axis)
     for kind, (name, look) in _KINDS.items():
         of_kind = distances[kinds == kind]
         if len(of_kind):
-            shares = 100 * _count(of_kind, edges, axis) / len(of_kind)
+            counts = np.histogram(axis.place(of_kind), edges)[0]
+            if axis.above:  # what is as large as the last edge before the gap belongs before it
+                counts[-3:-1] = counts[-3:-1].sum(), 0
+            shares = 100 * counts / len(of_kind)
             label = f"{name}: {styling.count(len(of_kind), 'query')}"
             ax.stairs(shares, edges, label=label, gid=kind, **look)
     if threshold is not None:
-        _mark_threshold(ax, axis, threshold)
+        x = float(axis.place(threshold))
+        ax.axvline(x, gid="threshold", **styling.MARK)
+        styling.label_above(ax, x, styling.limit_name(threshold, "threshold "), axis.limits)
     axis.dress(ax, f"{styling.distance_name(distance)} of the neighbor that decides")
-    ax.set_ylim(bottom=0)
-    ax.set_ylabel("share of the queries of a kind (%)")
+    ax.set(ylim=(0, None), ylabel="share of the queries of a kind (%)")
     place: dict[str, Any] = {"loc": "upper right", "bbox_to_anchor": (0.9, 1.0)} if axis.above else {}
     ax.legend(framealpha=0.9, edgecolor="none", fontsize=9, **place)
-    note = "" if threshold is None else _within(distances, kinds, threshold)
-    above = 0 if threshold is None else 15
-    styling.heading(ax, title or _medians(distances, kinds), note, above=above)
+    found, note = _summary(distances, kinds, threshold)
+    styling.heading(ax, title or found, note, above=0 if threshold is None else 15)
     return ax
 
 
@@ -107,8 +108,7 @@ def distance_shift(
         other: Distances, shape [num_other].
         names: What the two are called.
         distance: Name of the distance, for the axis.
-        statistic: The Kolmogorov-Smirnov statistic that a test gave, for the note; the largest gap when
-            left out.
+        statistic: Kolmogorov-Smirnov statistic that a test gave, for the note; the largest gap by default.
         p_value: The p-value that the test gave, for the note; None for none.
         ax: Axes to draw into; new ones by default.
         title: Heading of the figure; the largest gap by default.
@@ -117,35 +117,37 @@ def distance_shift(
         The ``Axes``. Of many distances about two thousand are drawn, those at the gap always among them.
 
     Raises:
-        ValueError: If there is no distance, one is NaN, the names are not two different ones, or the
-            statistic or the p-value is not from 0 to 1.
+        ValueError: If there is no distance, one is NaN, the names are the same, or a statistic is not 0 to 1.
     """
     one, other = styling.check_distances(one, name="one"), styling.check_distances(other, name="other")
     names = tuple(names) if not isinstance(names, str) else (names,)
     if len(names) != 2 or names[0] == names[1]:
         raise ValueError(f"names must be two different ones, got {names!r}")
-    axis = styling.DistanceAxis.of(one, other)
+    axis = styling.DistanceAxis(one, other)
     ax = styling.plain_axes(ax, (7.0, 3.8))
     both = np.union1d(one, other)
     shares = [np.searchsorted(np.sort(each), both, side="right") / len(each) for each in (one, other)]
     at = int(np.abs(shares[0] - shares[1]).argmax())
-    looks: list[dict[str, Any]] = [
-        {"color": styling.RIGHT, "ls": "-"},
-        {"color": styling.WRONG, "ls": (0, (4, 1.6))},
-    ]
+    looks: list[dict[str, Any]] = [{"color": styling.RIGHT}, {"color": styling.WRONG, "ls": styling.DASHED}]
     for name, each, look in zip(names, (one, other), looks, strict=True):
         label = f"{styling.plain(name)}: {styling.count(len(each), 'distance')}"
         x, y = _steps(each, both[at], axis)
         ax.plot(x, y, drawstyle="steps-post", lw=2, label=label, gid=visible(str(name)), **look)
     gap = abs(shares[0][at] - shares[1][at])
-    _mark_gap(ax, axis, both[at], sorted((shares[0][at], shares[1][at])))
+    if gap:
+        _mark_gap(ax, axis, both[at], sorted((shares[0][at], shares[1][at])))
     axis.dress(ax, styling.distance_name(distance))
     ax.set(ylim=(-0.02, 1.03), ylabel="share at or below the distance (%)")
-    styling.percent_axis(ax.yaxis)
-    ax.grid(axis="y", color=styling.FAINT, lw=0.8)
+    styling.percent_axis(ax, "y", grid="y")
     ax.legend(frameon=False, fontsize=9, loc="lower right")
     where = f" at distance {styling.number(both[at])}" if gap else ""
-    note = _tested(gap if statistic is None else statistic, p_value)
+    statistic = _checks.number(
+        gap if statistic is None else statistic, name="statistic", at_least=0, at_most=1
+    )
+    note = f"Kolmogorov-Smirnov statistic {statistic:.3f}"
+    if p_value is not None:
+        p_value = _checks.number(p_value, name="p_value", at_least=0, at_most=1)
+        note += f", p-value {f'{p_value:.3f}' if p_value >= 0.001 else 'below 0.001'}"
     styling.heading(ax, title or f"Largest gap: {styling.percent(gap)}{where}", note)
     return ax
 
@@ -173,31 +175,36 @@ def reliability_diagram(
         the exact (Clopper-Pearson) 95 % interval of that share. The strip below holds all probabilities.
 
     Raises:
-        ValueError: If there is no answer, lengths differ, a probability is not from 0 to 1, or ``right`` is
-            something else than true and false.
+        ValueError: If there is no answer, lengths differ, or a value is not what it is said to be above.
 
     References:
         Guo et al., On Calibration of Modern Neural Networks, 2017. https://arxiv.org/abs/1706.04599
     """
     probabilities = styling.check_rates(probabilities, name="probabilities")
-    right = _truth(right, len(probabilities))
+    right = np.asarray(right)
+    if right.ndim != 1 or right.dtype.kind not in "biuf" or not np.isin(right, (0, 1)).all():
+        raise ValueError(
+            f"right must be true or false for each answer, got {right.dtype} of shape {right.shape}"
+        )
+    _checks.same_length(right, probabilities, "right and probabilities")
+    right = right.astype(bool)
     predicted, share, counts = reliability(probabilities, right, bins=bins)
     error = expected_calibration_error(probabilities, right, bins=bins)
     ax = styling.plain_axes(ax, (5.4, 5.2))
     ax.plot([0, 1], [0, 1], color=styling.MUTED, lw=1.2, ls=":", gid="perfect")
-    _draw_strip(ax, probabilities)
+    strip, edges = np.histogram(probabilities, np.linspace(0, 1, _STRIP_BINS + 1))
+    heights = _STRIP[0] + (_STRIP[1] - _STRIP[0]) * strip / strip.max()
+    ax.stairs(heights, edges, baseline=_STRIP[0], fill=True, color="#a8a8a8", gid="probabilities")
     low, high = _exact_interval(np.rint(share * counts), counts)
     ax.vlines(predicted, low, high, color=styling.RIGHT, lw=1.6, gid="intervals")
-    ax.plot(
-        predicted, share, "-o", color=styling.RIGHT, lw=0.9, ms=6.5, mec="white", clip_on=False, zorder=3,
-        gid="bins",
-    )  # fmt: skip
+    look: dict[str, Any] = {"color": styling.RIGHT, "lw": 0.9, "ms": 6.5, "mec": "white", "zorder": 3}
+    ax.plot(predicted, share, "-o", clip_on=False, gid="bins", **look)
     ax.set(xlim=(-0.02, 1.02), ylim=(_STRIP[0] - 0.01, 1.03), yticks=np.linspace(0, 1, 6))
     ax.set(xlabel="predicted probability (%)", ylabel="answers that are right (%)")
-    for axis in (ax.xaxis, ax.yaxis):
-        styling.percent_axis(axis)
-    ax.grid(color=styling.FAINT, lw=0.8)
-    note = f"dot: {_sizes(counts)}    bar: 95% interval\ndotted: as predicted    strip: all probabilities"
+    styling.percent_axis(ax, "xy", grid="both")
+    fewest, most = int(counts.min()), styling.count(int(counts.max()), "answer")
+    sizes = most if fewest == counts.max() else f"{fewest:,} to {most}"
+    note = f"dot: {sizes}    bar: 95% interval\ndotted: as predicted    strip: all probabilities"
     styling.heading(ax, title or f"Expected calibration error {error:.1%}", note)
     return ax
 
@@ -226,8 +233,7 @@ def promise_kept(
 
     Returns:
         The ``Axes``. Each histogram is as high as its row allows, so that only its shape can be compared.
-        Trials without a promise are counted under the row's name and not drawn; they break none, and are
-        among the trials that the shares are of.
+        Trials without a promise break none; they count in the shares, but are not drawn.
 
     Raises:
         ValueError: If there is no trial of a way, a rate is not from 0 to 1, or the limit is unknown.
@@ -245,23 +251,29 @@ def promise_kept(
     room = None if ax is not None else _WIDTH
     ax = styling.plain_axes(ax, (_WIDTH, 1.55 + _PER_ROW * len(rates)))
     edges = _promise_edges(np.concatenate(list(rates.values())), target)
-    ax.axvline(target, color=styling.INK, lw=1.2, ls=(0, (4, 3)), gid="target")
+    ax.axvline(target, gid="target", **styling.MARK)
+    # A rate at an edge belongs to the bin on the far side from the broken ones, whatever it is rounded to.
+    side = 1e-6 if limit == "at least" else -1e-6
     labels, broken = [], []
     for row, (name, of_name) in enumerate(rates.items()):
-        promised = of_name[~np.isnan(of_name)]
-        kept = promised >= target if limit == "at least" else promised <= target
-        _draw_trials(ax, name, -row, promised, kept, (edges, limit, len(of_name)))
-        broken += [(~kept).sum() / len(of_name)] if len(kept) else []
-        labels.append(_row_name(name, of_name))
+        missed, none = of_name < target if side > 0 else of_name > target, int(np.isnan(of_name).sum())
+        _draw_trials(ax, name, -row, of_name, missed, edges, side)
+        broken += [missed.mean()] if none < len(missed) else []
+        label = styling.shorten(styling.plain(name), 2.4, 9)
+        labels.append(label + (f"\n{none:,} of {len(missed):,} promised nothing" if none else ""))
     ax.set_yticks([0.35 - row for row in range(len(rates))], labels)
     ax.tick_params(axis="y", length=0)
     ax.spines["left"].set_visible(False)
     ax.set(xlim=(edges[0], edges[-1]), ylim=(0.94 - len(rates), 0.92), xlabel=f"{styling.plain(metric)} (%)")
-    styling.percent_axis(ax.xaxis)
+    styling.percent_axis(ax, "x")
     if room:
         room -= 0.25 + 0.08 * max(len(line) for label in labels for line in label.split("\n"))
     promise = f"{limit} {styling.percent(target)} {styling.plain(metric)}"
-    styling.heading(ax, title or _promise_title(promise, broken), _promise_note(confidence), inches=room)
+    note = "dashed: promised    vermilion: broken"
+    if confidence is not None:
+        allowed, sure = styling.percent(1 - confidence), styling.percent(confidence)
+        note += f", as {allowed} may be with {sure} confidence"
+    styling.heading(ax, title or _promise_title(promise, broken), note, inches=room)
     return ax
 
 
@@ -299,37 +311,20 @@ def _edges(count, axis):
     return np.append(edges, [infinity - half, infinity + half]) if axis.above else edges
 
 
-def _count(distances, edges, axis):
-    """How many distances are in each bin; the last two are the gap and infinity, where there is any."""
-    finite = distances[np.isfinite(distances)].astype(np.float64)
-    counts = np.histogram(finite, edges[:-2] if axis.above else edges)[0]
-    return np.append(counts, [0, len(distances) - len(finite)]) if axis.above else counts
-
-
-def _mark_threshold(ax, axis, threshold):
-    x = float(axis.place(threshold))
-    ax.axvline(x, color=styling.INK, lw=1.2, ls=(0, (4, 3)), gid="threshold")
-    styling.label_above(ax, x, styling.limit_name(threshold, "threshold "), axis.limits)
-
-
-def _within(distances, kinds, threshold):
-    """What the note says: the share of each kind that is accepted."""
-    accepted = (distances <= threshold) & (distances < np.inf)
-    shares = [
-        f"{accepted[kinds == kind].mean():.1%} of the {kind}" for kind in _KINDS if (kinds == kind).any()
-    ]
-    return f"Within the threshold: {', '.join(shares)}"
-
-
-def _medians(distances, kinds):
-    medians = []
+def _summary(distances, kinds, threshold):
+    """What is said of each kind: its median distance, and the share of it that is accepted."""
+    medians, shares = [], []
     for kind in _KINDS:
-        of_kind = np.sort(distances[kinds == kind].astype(np.float64))
+        of_kind = np.sort(distances[kinds == kind])
         if len(of_kind):
             # The lower of two in the middle: half of inf and a number says nothing.
-            median = of_kind[(len(of_kind) - 1) // 2]
+            median = float(of_kind[(len(of_kind) - 1) // 2])
             medians.append(f"{kind} {styling.number(median) if np.isfinite(median) else 'infinite'}")
-    return f"Median distance: {', '.join(medians)}"
+            if threshold is not None:
+                accepted = (of_kind <= threshold) & (of_kind < np.inf)
+                shares.append(f"{accepted.mean():.1%} of the {kind}")
+    within = f"Within the threshold: {', '.join(shares)}" if shares else ""
+    return f"Median distance: {', '.join(medians)}", within
 
 
 def _steps(distances, gap, axis):
@@ -346,62 +341,23 @@ def _steps(distances, gap, axis):
 
 
 def _mark_gap(ax, axis, distance, shares):
-    if shares[0] == shares[1]:
-        return
-    x = float(axis.place(distance))
+    x, (low, high) = float(axis.place(distance)), axis.limits
     ax.plot([x, x], shares, color=styling.INK, lw=2.4, marker="_", ms=9, mew=2.4, gid="gap")
-    low, high = axis.limits
+    text = f"gap {styling.percent(shares[1] - shares[0])}"
     # Curves rise: above them there is room to the left, and below them to the right.
-    left = x - low > 0.18 * (high - low)
-    if left:
-        at, place = shares[1], {"xytext": (-8, 2), "ha": "right", "va": "bottom"}
+    if x - low > 0.18 * (high - low):
+        styling.write(ax, text, (x, shares[1]), (-8, 2), ha="right", va="bottom")
     else:
-        at, place = max(shares[0], 0.06), {"xytext": (8, -2), "ha": "left", "va": "top"}
-    ax.annotate(
-        f"gap {styling.percent(shares[1] - shares[0])}", (x, at), textcoords="offset points", fontsize=9,
-        color=styling.INK, **place,
-    )  # fmt: skip
-
-
-def _tested(statistic, p_value):
-    statistic = _checks.number(statistic, name="statistic", at_least=0, at_most=1)
-    note = f"Kolmogorov-Smirnov statistic {statistic:.3f}"
-    if p_value is None:
-        return note
-    p_value = _checks.number(p_value, name="p_value", at_least=0, at_most=1)
-    return f"{note}, p-value {f'{p_value:.3f}' if p_value >= 0.001 else 'below 0.001'}"
-
-
-def _truth(right, count):
-    right = np.asarray(right)
-    if right.ndim != 1 or right.dtype.kind not in "biuf" or not np.isin(right, (0, 1)).all():
-        raise ValueError(
-            f"right must be true or false for each answer, got {right.dtype} of shape {right.shape}"
-        )
-    _checks.same_length(right, range(count), "right and probabilities")
-    return right.astype(bool)
+        styling.write(ax, text, (x, max(shares[0], 0.06)), (8, -2), ha="left", va="top")
 
 
 def _exact_interval(hits, counts):
     """Clopper and Pearson's interval of a share."""
-    tail = (1 - _CONFIDENCE) / 2
-    misses = counts - hits
+    tail, misses = (1 - _CONFIDENCE) / 2, counts - hits
     # The function is not defined at the ends, where the interval reaches them.
     low = np.where(hits > 0, betaincinv(np.maximum(hits, 1), misses + 1, tail), 0.0)
     high = np.where(misses > 0, betaincinv(hits + 1, np.maximum(misses, 1), 1 - tail), 1.0)
     return low, high
-
-
-def _draw_strip(ax, probabilities):
-    counts, edges = np.histogram(probabilities, np.linspace(0, 1, _STRIP_BINS + 1))
-    bottom, top = _STRIP
-    heights = bottom + (top - bottom) * counts / counts.max()
-    ax.stairs(heights, edges, baseline=bottom, fill=True, color="#a8a8a8", gid="probabilities")
-
-
-def _sizes(counts):
-    low, high = counts.min(), counts.max()
-    return styling.count(int(high), "answer") if low == high else f"{low:,} to {high:,} answers"
 
 
 def _promise_edges(rates, target):
@@ -419,35 +375,27 @@ def _promise_edges(rates, target):
     return target + width * np.arange(first, last + 1)
 
 
-def _draw_trials(ax, name, row, rates, kept, bins):
-    edges, limit, trials = bins
+def _draw_trials(ax, name, row, rates, missed, edges, side):
+    """The histogram of one way in its row, with the broken promises in vermilion, and their share."""
     ax.axhline(row, color=styling.FAINT, lw=0.8, zorder=0)
-    # A rate at an edge belongs to the bin on the far side from the broken ones, whatever it is rounded to.
-    side, width = 1e-6 if limit == "at least" else -1e-6, edges[1] - edges[0]
-    bins = np.floor((rates - edges[0]) / width + side).astype(np.int64)
-    counts = [np.bincount(bins[these], minlength=len(edges) - 1) for these in (kept, ~kept)]
-    top = max(1, *(part.max() for part in counts))
-    looks = {"kept": {"color": styling.RIGHT}, "broken": {"color": styling.WRONG}}
-    for (kind, look), part in zip(looks.items(), counts, strict=True):
-        ax.stairs(
-            row + 0.8 * part / top, edges, baseline=row, fill=True, gid=visible(f"{kind}: {name}"), **look
-        )
-    at = {"xycoords": ("axes fraction", "data"), "textcoords": "offset points", "fontsize": 9}
-    if not len(rates):
-        ax.annotate("no promise", (1, row + 0.35), xytext=(8, 0), va="center", color=styling.MUTED, **at)
+    bins, kept = np.floor((rates - edges[0]) / (edges[1] - edges[0]) + side), ~missed & ~np.isnan(rates)
+    kinds = {"kept": (kept, styling.RIGHT), "broken": (missed, styling.WRONG)}
+    counts = {
+        kind: np.bincount(bins[these].astype(np.int64), minlength=len(edges) - 1)
+        for kind, (these, _) in kinds.items()
+    }
+    top = max(1, *(of_kind.max() for of_kind in counts.values()))
+    for kind, (_, color) in kinds.items():
+        heights, gid = row + 0.8 * counts[kind] / top, visible(f"{kind}: {name}")
+        ax.stairs(heights, edges, baseline=row, fill=True, color=color, gid=gid)
+    beside = {"at": (1, row + 0.35), "within": "x"}
+    if not (kept | missed).any():
+        styling.write(ax, "no promise", offset=(8, 0), va="center", color=styling.MUTED, **beside)
         return
-    text = f"{styling.percent((~kept).sum() / trials)} broken"
-    ax.annotate(
-        text, (1, row + 0.35), xytext=(8, 1), va="bottom", color=styling.WRONG, fontweight="bold",
-        gid=visible(f"share: {name}"), **at,
-    )  # fmt: skip
-    of = f"{(~kept).sum():,} of {trials:,}"
-    ax.annotate(of, (1, row + 0.35), xytext=(8, -1), va="top", color=styling.MUTED, **at)
-
-
-def _row_name(name, rates):
-    name, none = styling.shorten(styling.plain(name), 2.4, 9), int(np.isnan(rates).sum())
-    return f"{name}\n{none:,} of {len(rates):,} promised nothing" if none else name
+    look = {"color": styling.WRONG, "fontweight": "bold", "gid": visible(f"share: {name}")}
+    share, of = f"{styling.percent(missed.mean())} broken", f"{missed.sum():,} of {len(rates):,}"
+    styling.write(ax, share, offset=(8, 1), va="bottom", **look, **beside)
+    styling.write(ax, of, offset=(8, -1), va="top", color=styling.MUTED, **beside)
 
 
 def _promise_title(promise, broken):
@@ -456,11 +404,3 @@ def _promise_title(promise, broken):
     low, high = styling.percent(min(broken)), styling.percent(max(broken))
     shares = low if low == high else f"{low} to {high}"
     return f"{promise[:1].upper()}{promise[1:]}: missed in {shares} of trials"
-
-
-def _promise_note(confidence):
-    note = "dashed: promised    vermilion: broken"
-    if confidence is None:
-        return note
-    allowed, sure = styling.percent(1 - confidence), styling.percent(confidence)
-    return f"{note}, as {allowed} may be with {sure} confidence"

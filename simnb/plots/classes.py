@@ -12,6 +12,7 @@ from simnb import _checks
 from simnb.index import UNKNOWN
 from simnb.metrics.matches import check_known_labels
 from simnb.plots import styling
+from simnb.plots.grids import places_in
 
 _WIDTH, _PER_ROW = 6.6, 0.23  # inches
 _MOST_INCHES = 9.4  # for all rows
@@ -37,8 +38,7 @@ def rates_by_class(
 
     Args:
         classes: Labels, each once, shape [num_classes].
-        values: Rate of each class, from 0 to 1, shape [num_classes]; NaN where it is not defined: such
-            classes come last.
+        values: Rate of each class, from 0 to 1, shape [num_classes]; NaN, which is drawn last, for none.
         low: Where the interval of each begins, shape [num_classes]; None for no intervals.
         high: Where it ends.
         class_names: Name of each class; the labels themselves by default.
@@ -51,8 +51,8 @@ def rates_by_class(
         The ``Axes``. Of many classes only some are named.
 
     Raises:
-        ValueError: If there is no class or one twice, lengths differ, a label has no name, a rate is not
-            from 0 to 1, or an interval does not hold its rate.
+        ValueError: If there is no class or one twice, lengths differ, a label has no name, a rate is not from
+            0 to 1, or an interval does not hold its rate.
     """
     labels = _unique(classes, "classes")
     values = styling.check_rates(values, name="values", nan=True)
@@ -61,26 +61,26 @@ def rates_by_class(
     name = styling.class_namer(class_names, labels, name="classes")
     # From below; NaN, which sorts last, comes first, and of equal rates the first class is on top.
     order = np.lexsort((-np.arange(len(values)), np.nan_to_num(values, nan=-1.0)))
-    room = None if ax is not None else _WIDTH
-    ax = styling.plain_axes(ax, (_WIDTH, _height(len(labels))))
-    rows = np.arange(len(labels))
-    _guides(ax, rows)
+    names = [styling.shorten(name(labels[i]), _NAME, 9) for i in order]
+    found = _extremes(metric, values[order], names)
+    names = [n + (" (not defined)" if np.isnan(values[i]) else "") for n, i in zip(names, order, strict=True)]
+    ax, _, size, room = _named_rows(ax, names)
+    rows = np.arange(len(names))
     if intervals:
         begin, end = (ends[order] for ends in intervals)
         ax.hlines(rows, begin, end, color=styling.RIGHT, lw=1.6, alpha=0.6, gid="intervals")
-    ax.plot(values[order], rows, "o", color=styling.RIGHT, ms=_dot(ax, rows), mec="white", gid="values")
+    ax.plot(values[order], rows, "o", color=styling.RIGHT, ms=size, mec="white", gid="values")
     if reference is not None:
         reference = _checks.number(reference, name="reference", at_least=0, at_most=1)
         ax.axvline(reference, color=styling.INK, lw=1.3, ls=":", gid="reference")
-    names = [_undefined(_cut(name(labels[i])), values[i]) for i in order]
-    _name_rows(ax, names)
-    seen = [values, *intervals, *([] if reference is None else [reference])]
-    ax.set(xlim=_rate_limits(seen), xlabel=f"{styling.plain(metric)} (%)")
-    styling.percent_axis(ax.xaxis)
+    seen = np.concatenate([values, *intervals, [] if reference is None else [reference]])
+    low, high = (0.0, 1.0) if np.isnan(seen).all() else (np.nanmin(seen), np.nanmax(seen))
+    margin = max(0.06 * (high - low), 0.01)
+    ax.set(xlim=(max(low - margin, -0.02), min(high + margin, 1.02)), xlabel=f"{styling.plain(metric)} (%)")
+    styling.percent_axis(ax, "x")
     note = ["bar: interval"] if intervals else []
     note += [] if reference is None else [f"dotted: over all, {reference:.1%}"]
-    best = _extremes(metric, values[order], [_cut(name(labels[i])) for i in order])
-    styling.heading(ax, title or best, "    ".join(["dot: a class", *note]), inches=_beside(names, room))
+    styling.heading(ax, title or found, "    ".join(["dot: a class", *note]), inches=room)
     return ax
 
 
@@ -124,30 +124,22 @@ def thresholds_by_class(
         raise ValueError(f"counts must hold every class of thresholds, got none for {missing[0]}")
     name = styling.class_namer(class_names, classes.tolist(), name="classes")
     order = np.lexsort((-np.arange(len(values)), values))
-    axis = styling.DistanceAxis.of(values, pooled)
-    room = None if ax is not None else _WIDTH
-    ax = styling.plain_axes(ax, (_WIDTH, _height(len(classes))))
+    axis = styling.DistanceAxis(values, pooled)
     rows, x = np.arange(len(classes)), values[order]
-    _guides(ax, rows)
-    ax.axvline(float(axis.place(pooled)), color=styling.INK, lw=1.2, ls=(0, (4, 3)), gid="pooled")
-    size = _dot(ax, rows)
-    for kind, these, marker in (
-        ("thresholds", np.isfinite(x), "o"),
-        ("reject everything", x == -np.inf, "<"),
-        ("accept everything", x == np.inf, ">"),
+    ax, shown, size, room = _named_rows(ax, [styling.shorten(name(classes[i]), _NAME, 9) for i in order])
+    ax.axvline(float(axis.place(pooled)), gid="pooled", **styling.MARK)
+    for kind, these, marker, color, ms in (
+        ("thresholds", np.isfinite(x), "o", styling.RIGHT, size),
+        ("reject everything", x == -np.inf, "<", styling.WRONG, max(size, 6)),
+        ("accept everything", x == np.inf, ">", styling.WRONG, max(size, 6)),
     ):
         if these.any():
-            color = styling.RIGHT if marker == "o" else styling.WRONG
-            at = axis.place(x[these])
-            ms = size if marker == "o" else max(size, 6)
-            ax.plot(at, rows[these], marker, color=color, ms=ms, mec="white", gid=kind)
-    names = [_cut(name(classes[i])) for i in order]
-    shown = _name_rows(ax, names)
+            ax.plot(axis.place(x[these]), rows[these], marker, color=color, ms=ms, mec="white", gid=kind)
     if counts is not None:
         _write_counts(ax, shown, [counts[label] for label in classes[order].tolist()])
     axis.dress(ax, f"{styling.distance_name(distance)} up to which a neighbor matches")
     stricter = f"Stricter than for all: {(values < pooled).sum()} of {styling.count(len(values), 'class')}"
-    styling.heading(ax, title or stricter, _threshold_note(pooled, x, counts), inches=_beside(names, room))
+    styling.heading(ax, title or stricter, _threshold_note(pooled, x, counts), inches=room)
     return ax
 
 
@@ -189,17 +181,19 @@ def confusion_matrix(
     held_out = truth[~np.isin(truth, known) & (truth != UNKNOWN)]
     rows = np.concatenate([truth[np.isin(truth, known)], held_out, truth[truth == UNKNOWN]])
     columns = np.append(known, UNKNOWN)
-    counts = _counted(labels, predicted, rows, columns)
+    counts = np.zeros((len(rows), len(columns)), np.int64)
+    np.add.at(counts, (places_in(rows, labels), places_in(columns, predicted)), 1)
     name = styling.class_namer(class_names, np.concatenate([rows, columns]))
     values = 100 * counts / counts.sum(axis=1, keepdims=True) if normalize else counts
     size = float(np.clip(0.5 * len(columns) + 2.4, 4.6, 8.8))
     height = size * float(np.clip((len(rows) + 3) / (len(columns) + 4), 0.4, 1.2))
-    room = size - 0.5 - 0.07 * _longest(rows, held_out, name) if ax is None else None
+    longest = max(len(_axis_name(label, held_out, name)) for label in rows)
+    room = size - 0.5 - 0.07 * longest if ax is None else None
     ax = styling.plain_axes(ax, (size, max(height, 3.6)))
     image = ax.imshow(values, cmap="Blues", vmin=0, vmax=100 if normalize else None, aspect="auto")
     unit = "share of the row (%)" if normalize else "queries"
     ax.figure.colorbar(image, ax=ax, label=unit, fraction=0.046, pad=0.02).outline.set_visible(False)
-    right = np.array([np.argmax(columns == (row if row in known else UNKNOWN)) for row in rows])
+    right = places_in(columns, np.where(np.isin(rows, known), rows, UNKNOWN))
     _outline(ax, right, len(columns))
     if max(len(rows), len(columns)) <= _MOST_NUMBERS:
         _write_cells(ax, values, image, normalize)
@@ -225,10 +219,9 @@ def _intervals(low, high, values):
         return ()
     if low is None or high is None:
         raise ValueError(f"low and high must be given together, got {'low' if high is None else 'high'} only")
-    low = styling.check_rates(low, name="low", nan=True)
-    high = styling.check_rates(high, name="high", nan=True)
-    for name, ends in (("low", low), ("high", high)):
-        _checks.same_length(ends, values, f"{name} and values")
+    low, high = (styling.check_rates(e, name=n, nan=True) for n, e in (("low", low), ("high", high)))
+    _checks.same_length(low, values, "low and values")
+    _checks.same_length(high, values, "high and values")
     # A rounding error apart: bootstrap and exact intervals end at the rate where it is 0 or 1.
     outside = (low > values + 1e-9) | (high < values - 1e-9)
     if outside.any():
@@ -240,55 +233,25 @@ def _intervals(low, high, values):
     return low, high
 
 
-def _height(count):
-    return 1.45 + max(min(_PER_ROW * count, _MOST_INCHES), 0.5)
+def _named_rows(ax, names):
+    """Axes with a row for each name; of many only every second, third ... from the top is written.
 
-
-def _row_inches(ax, count):
-    return ax.get_window_extent().height / ax.get_figure().dpi / max(count, 1)
-
-
-def _dot(ax, rows):
-    """Size of a dot, in points: no larger than its row."""
-    return float(np.clip(0.9 * 72 * _row_inches(ax, len(rows)), 3.5, 7))
-
-
-def _guides(ax, rows):
-    ax.hlines(rows, 0, 1, transform=ax.get_yaxis_transform(), color=styling.FAINT, lw=0.7, zorder=0)
-    ax.set_ylim(-0.7, len(rows) - 0.3)
-
-
-def _name_rows(ax, names):
-    """Name the rows, or of many every second, third ... from the top, and the lowest; return which."""
-    step = max(int(np.ceil(_LINE / _row_inches(ax, len(names)))), 1)
-    top = len(names) - 1
-    shown = sorted({0, top, *range(top, step - 1, -step)})
-    size = 9 if step == 1 and _row_inches(ax, len(names)) > 0.17 else 8
+    Also returns which are, the size of a dot in points, no larger than its row, and the room of a heading in
+    inches, where the width of the figure is known.
+    """
+    count = len(names)
+    room = None if ax is not None else _WIDTH - 0.3 - 0.078 * max(map(len, names))
+    ax = styling.plain_axes(ax, (_WIDTH, 1.45 + max(min(_PER_ROW * count, _MOST_INCHES), 0.5)))
+    look = {"color": styling.FAINT, "lw": 0.7, "zorder": 0}
+    ax.hlines(range(count), 0, 1, transform=ax.get_yaxis_transform(), **look)
+    ax.set_ylim(-0.7, count - 0.3)
+    inches = ax.get_window_extent().height / ax.get_figure().dpi / count
+    step = max(int(np.ceil(_LINE / inches)), 1)
+    shown = sorted({0, count - 1, *range(count - 1, step - 1, -step)})
+    size = 9 if step == 1 and inches > 0.17 else 8
     ax.set_yticks(shown, [names[i] for i in shown], fontsize=size)
     ax.tick_params(axis="y", length=0 if step == 1 else 3)
-    return shown
-
-
-def _cut(name):
-    return styling.shorten(name, _NAME, 9)
-
-
-def _beside(names, width):
-    """The room of a heading: what names leave of the figure's width, where that is known."""
-    return None if width is None else width - 0.3 - 0.078 * max(map(len, names))
-
-
-def _undefined(name, value):
-    return f"{name} (not defined)" if np.isnan(value) else name
-
-
-def _rate_limits(parts):
-    """From a little below the least rate to a little above the largest, within 0 and 1."""
-    seen = np.concatenate([np.ravel(part) for part in parts])
-    seen = seen[~np.isnan(seen)]
-    low, high = (seen.min(), seen.max()) if len(seen) else (0.0, 1.0)
-    margin = max(0.06 * (high - low), 0.01)
-    return max(low - margin, -0.02), min(high + margin, 1.02)
+    return ax, shown, float(np.clip(0.9 * 72 * inches, 3.5, 7)), room
 
 
 def _extremes(metric, values, names):
@@ -305,12 +268,9 @@ def _extremes(metric, values, names):
 def _write_counts(ax, shown, counts):
     size = ax.get_yticklabels()[0].get_fontsize() - 0.5
     texts = [f"{counts[row]:,}" for row in shown]
-    room = 6 + 0.64 * size * max(map(len, texts))
+    look = {"ha": "right", "va": "center_baseline", "fontsize": size, "color": styling.MUTED, "gid": "count"}
     for row, text in zip(shown, texts, strict=True):
-        ax.annotate(
-            text, (1, row), xycoords=("axes fraction", "data"), xytext=(room, 0), ha="right",
-            textcoords="offset points", va="center_baseline", fontsize=size, color=styling.MUTED, gid="count",
-        )  # fmt: skip
+        styling.write(ax, text, (1, row), (6 + 0.64 * size * max(map(len, texts)), 0), within="x", **look)
 
 
 def _threshold_note(pooled, values, counts):
@@ -335,51 +295,31 @@ def _known(labels, predicted, known_labels):
     return known[known != UNKNOWN]
 
 
-def _counted(labels, predicted, rows, columns):
-    counts = np.zeros((len(rows), len(columns)), np.int64)
-    by_row, by_column = np.argsort(rows), np.argsort(columns)
-    at_row = by_row[np.searchsorted(rows, labels, sorter=by_row)]
-    at_column = by_column[np.searchsorted(columns, predicted, sorter=by_column)]
-    np.add.at(counts, (at_row, at_column), 1)
-    return counts
-
-
 def _outline(ax, right, num_columns):
-    inset = 0.04 if num_columns <= _MOST_NUMBERS else 0.0
-    boxes = [
-        Rectangle((x - 0.5 + inset, y - 0.5 + inset), 1 - 2 * inset, 1 - 2 * inset)
-        for y, x in enumerate(right)
-    ]
-    width = 1.6 if inset else 0.5
+    inset, width = (0.04, 1.6) if num_columns <= _MOST_NUMBERS else (0.0, 0.5)
+    side = 1 - 2 * inset
+    boxes = [Rectangle((x - 0.5 + inset, y - 0.5 + inset), side, side) for y, x in enumerate(right)]
     ax.add_collection(PatchCollection(boxes, facecolor="none", edgecolor=styling.INK, linewidth=width))
     ax.axvline(num_columns - 1.5, color=styling.MUTED, lw=1)
 
 
 def _write_cells(ax, values, image, normalize):
     for (y, x), value in np.ndenumerate(values):
-        if value == 0:
-            continue
-        text = ("<1" if value < 1 else f"{value:.0f}") if normalize else f"{value:,}"
-        red, green, blue, _ = image.cmap(image.norm(value))
-        dark = 0.299 * red + 0.587 * green + 0.114 * blue < 0.5
-        ax.text(x, y, text, ha="center", va="center", fontsize=8.5, color="white" if dark else styling.INK)
+        if value:
+            text = ("<1" if value < 1 else f"{value:.0f}") if normalize else f"{value:,}"
+            luma = np.dot((0.299, 0.587, 0.114), image.cmap(image.norm(value))[:3])
+            color = "white" if luma < 0.5 else styling.INK
+            ax.text(x, y, text, ha="center", va="center", fontsize=8.5, color=color)
 
 
 def _name_axes(ax, rows, columns, held_out, name):
     y = _ticks(len(rows), [*np.flatnonzero(np.isin(rows, held_out))[:1], *np.flatnonzero(rows == UNKNOWN)])
-    x = _ticks(len(columns), [len(columns) - 1])
+    x, few = _ticks(len(columns), [len(columns) - 1]), len(columns) <= _MOST_NUMBERS
     ax.set_yticks(y, [_axis_name(rows[i], held_out, name) for i in y])
     # Vertical where many stand side by side.
-    angle = 45 if len(columns) <= _MOST_NUMBERS else 90
-    ha = "right" if angle == 45 else "center"
-    ax.set_xticks(
-        x,
-        [_axis_name(columns[i], (), name) for i in x],
-        rotation=angle,
-        ha=ha,
-        rotation_mode="anchor" if angle == 45 else None,
-    )
-    ax.tick_params(length=0 if len(columns) <= _MOST_NUMBERS else 3)
+    turned = {"rotation": 45, "ha": "right", "rotation_mode": "anchor"} if few else {"rotation": 90}
+    ax.set_xticks(x, [_axis_name(columns[i], (), name) for i in x], **turned)
+    ax.tick_params(length=0 if few else 3)
     ax.spines[:].set_visible(False)
     ax.set(xlabel="answer", ylabel="true class")
 
@@ -388,10 +328,6 @@ def _axis_name(label, held_out, name):
     if label == UNKNOWN:
         return "Unknown"
     return styling.shorten(name(label), 1.5, 9) + (" (held out)" if label in held_out else "")
-
-
-def _longest(rows, held_out, name):
-    return max(len(_axis_name(label, held_out, name)) for label in rows)
 
 
 def _ticks(count, always):

@@ -1,6 +1,8 @@
 """Figures that compare ways to do something: repeated runs, recall against time, rates against sizes."""
 
 from collections.abc import Mapping, Sequence
+from itertools import cycle
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -12,6 +14,7 @@ from simnb.index import Tuning
 from simnb.plots import styling
 
 _COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#8a6d00", "#222222")
+_DOTTED: dict[str, Any] = {"color": styling.MUTED, "lw": 1.2, "ls": ":"}
 _PER_ROW = 0.34  # inches
 
 
@@ -28,8 +31,7 @@ def spread(
     Two ways whose dots overlap are not told apart by these runs, whatever their means are.
 
     Args:
-        runs: A dict of lists: for each way its runs' values; larger is better. The best mean comes first, and
-            a bar marks each mean.
+        runs: A dict of lists: for each way its runs' values; larger is better, and the best mean comes first.
         metric: What the values are.
         chance: Where a line is drawn for what guessing gives; None for none.
         ax: Axes to draw into; new ones by default.
@@ -49,13 +51,11 @@ def spread(
     rows = range(len(order))
     ax.hlines(rows, 0, 1, transform=ax.get_yaxis_transform(), color=styling.FAINT, lw=0.8, zorder=0)
     if chance is not None:
-        ax.axvline(chance, color=styling.MUTED, lw=1.2, ls=":", gid="chance")
+        ax.axvline(chance, gid="chance", **_DOTTED)
     for row, name in zip(rows, order, strict=True):
         of_name = values[name]
-        ax.plot(
-            of_name, np.full(len(of_name), row), "o", color=styling.RIGHT, ms=7, alpha=0.75, mec="white",
-            gid=visible(f"runs: {name}"),
-        )  # fmt: skip
+        look: dict[str, Any] = {"color": styling.RIGHT, "ms": 7, "alpha": 0.75, "mec": "white"}
+        ax.plot(of_name, np.full(len(of_name), row), "o", gid=visible(f"runs: {name}"), **look)
         ax.plot(of_name.mean(), row, "|", color=styling.INK, ms=15, mew=2.2, gid=visible(f"mean: {name}"))
     ax.set_yticks(rows, list(map(styling.plain, order)))
     ax.set(ylim=(-0.6, len(order) - 0.4), xlabel=styling.plain(metric))
@@ -90,29 +90,19 @@ def recall_against_time(
         raise ValueError("tried must hold at least one Tuning for each name, got none")
     ax = styling.plain_axes(ax, (7.2, 4.0))
     for i, (name, settings) in enumerate(tried.items()):
-        times = [one.milliseconds for one in settings]
-        ax.plot(
-            times, [one.recall for one in settings], color=_COLORS[i % len(_COLORS)],
-            marker=styling.MARKERS[i % len(styling.MARKERS)], ms=6, lw=1.8,
-            label=styling.plain(name), gid=visible(str(name)),
-        )  # fmt: skip
+        times, recalls = [one.milliseconds for one in settings], [one.recall for one in settings]
+        _draw_line(ax, i, times, recalls, name, styling.plain(name))
         for one, offset in ((settings[0], (6, -12)), (settings[-1], (-24, 8))):
-            ax.annotate(
-                f"breadth {one.breadth}", (one.milliseconds, one.recall), xytext=offset,
-                textcoords="offset points", fontsize=8, color=styling.MUTED,
-            )  # fmt: skip
+            at, text = (one.milliseconds, one.recall), f"breadth {one.breadth}"
+            styling.write(ax, text, at, offset, fontsize=8, color=styling.MUTED)
     if target is not None:
-        ax.axhline(target, color=styling.MUTED, lw=1.2, ls=":", gid="target")
+        ax.axhline(target, gid="target", **_DOTTED)
     ax.set_xscale("log")
     ax.xaxis.set_major_formatter("{x:g}")
     ax.margins(x=0.12)
-    ax.set(
-        xlabel="milliseconds a query, many asked at once",
-        ylabel="recall: true neighbors found (%)",
-        ylim=(-0.04, 1.12),
-    )
-    styling.percent_axis(ax.yaxis)
-    ax.grid(color=styling.FAINT, lw=0.8)
+    ax.set(xlabel="milliseconds a query, many asked at once", ylim=(-0.04, 1.12))
+    ax.set_ylabel("recall: true neighbors found (%)")
+    styling.percent_axis(ax, "y", grid="both")
     ax.legend(frameon=False, fontsize=9)
     styling.heading(ax, title or "Recall against time", "" if target is None else f"dotted: {target:.0%}")
     return ax
@@ -146,7 +136,6 @@ def rates_by_size(
     ax = styling.plain_axes(ax, (7.2, 4.0))
     _rate_lines(ax, sizes, lines)
     ax.set(xlabel="rows in the gallery", ylabel="rate (%)", ylim=(-0.02, 1.02))
-    ax.legend(frameon=False, fontsize=9)
     styling.heading(ax, title or "Rates as the gallery grows")
     return ax
 
@@ -172,12 +161,10 @@ def rates_by_shots(
         title: Heading of the figure; the best mean at the most shots by default.
 
     Returns:
-        The ``Axes``. Lines are the means over the draws, bands reach from the least to the largest. Shots
-        are on a logarithmic scale.
+        The ``Axes``, with a logarithmic scale. Lines are means of the draws, bands hold all of them.
 
     Raises:
-        ValueError: If shots are not ascending integers of at least 1, the lengths differ, or there is no rate
-            or one that is not from 0 to 1.
+        ValueError: If shots do not ascend from 1 or more, lengths differ, or a rate is missing or not 0 to 1.
     """
     shots = _checks.not_empty(_checks.labels(shots, name="shots"), name="shots")
     if shots[0] < 1 or (np.diff(shots) <= 0).any():
@@ -188,35 +175,42 @@ def rates_by_shots(
     ax = styling.plain_axes(ax, (7.2, 4.0))
     if chance is not None:
         chance = _checks.number(chance, name="chance", at_least=0, at_most=1)
-        ax.axhline(chance, color=styling.MUTED, lw=1.2, ls=":", gid="chance")
-    for i, (name, of_name) in enumerate(draws.items()):
+        ax.axhline(chance, gid="chance", **_DOTTED)
+    for color, (name, of_name) in zip(cycle(_COLORS), draws.items(), strict=False):
         if len(of_name) > 1:
-            _draw_draws(ax, shots, of_name, name, _COLORS[i % len(_COLORS)])
+            low, high, x = of_name.min(axis=0), of_name.max(axis=0), np.tile(shots, len(of_name))
+            ax.fill_between(shots, low, high, color=color, alpha=0.13, lw=0, gid=visible(f"band: {name}"))
+            dots: dict[str, Any] = {"color": color, "ms": 3.2, "alpha": 0.5, "mew": 0}
+            ax.plot(x, of_name.ravel(), "o", gid=visible(f"draws: {name}"), **dots)
     means = {name: of_name.mean(axis=0) for name, of_name in draws.items()}
     _rate_lines(ax, shots, means)
     if len(shots) == 1:
         ax.set_xlim(shots[0] / 2, shots[0] * 2)
     ax.set(xlabel="examples a class in the gallery", ylabel=f"{styling.plain(metric)} (%)")
-    ax.legend(frameon=False, fontsize=9)
     best = max(means, key=lambda name: means[name][-1])
     most = styling.count(int(shots[-1]), "example")
     found = f"{_name(best)}: {means[best][-1]:.1%} with {most} a class"
-    styling.heading(ax, title or found, _shots_note(draws, chance))
+    several = any(len(of_name) > 1 for of_name in draws.values())
+    note = ["line: mean", "dot: a draw of examples", "band: all draws"] if several else []
+    note += [] if chance is None else [f"dotted: chance, {chance:.1%}"]
+    styling.heading(ax, title or found, "    ".join(note))
     return ax
 
 
+def _draw_line(ax, number, x, y, name, label):
+    look = {"color": _COLORS[number % len(_COLORS)], "marker": styling.MARKERS[number % len(styling.MARKERS)]}
+    ax.plot(x, y, ms=6, lw=1.8, label=label, gid=visible(str(name)), **look)
+
+
 def _rate_lines(ax, at, rates):
-    """A line a name, with a marker and a tick at each position of a logarithmic axis."""
+    """A line a name, with a tick at each position of a logarithmic axis, and a legend."""
     for i, (name, values) in enumerate(rates.items()):
-        ax.plot(
-            at, values, color=_COLORS[i % len(_COLORS)], marker=styling.MARKERS[i % len(styling.MARKERS)],
-            ms=6, lw=1.8, label=_name(name), gid=visible(str(name)),
-        )  # fmt: skip
+        _draw_line(ax, i, at, values, name, _name(name))
     ax.set_xscale("log")
     ax.set_xticks(at, [f"{value:,}" for value in at])
     ax.minorticks_off()
-    styling.percent_axis(ax.yaxis)
-    ax.grid(color=styling.FAINT, lw=0.8)
+    styling.percent_axis(ax, "y", grid="both")
+    ax.legend(frameon=False, fontsize=9)
 
 
 def _name(name):
@@ -225,33 +219,13 @@ def _name(name):
 
 def _draws(values, count, name):
     """Rates of shape [num_repeats, num_shots]."""
-    values = np.atleast_2d(styling.check_rates(values, name="rates", of=f" for {name!r}", dims=(1, 2)))
+    values = np.atleast_2d(styling.check_rates(values, name="rates", of=f" for {name!r}", repeats=True))
     if values.shape[1] != count:
         raise ValueError(
             f"rates must hold {count} values for each name, one for each number of shots, "
             f"got {values.shape[1]} for {name!r}"
         )
     return values
-
-
-def _draw_draws(ax, shots, draws, name, color):
-    ax.fill_between(
-        shots,
-        draws.min(axis=0),
-        draws.max(axis=0),
-        color=color,
-        alpha=0.13,
-        lw=0,
-        gid=visible(f"band: {name}"),
-    )
-    x = np.tile(shots, len(draws))
-    ax.plot(x, draws.ravel(), "o", color=color, ms=3.2, alpha=0.5, mew=0, gid=visible(f"draws: {name}"))
-
-
-def _shots_note(draws, chance):
-    note = ["line: mean", "dot: a draw of examples", "band: all draws"]
-    note = note if any(len(of_name) > 1 for of_name in draws.values()) else []
-    return "    ".join(note + ([] if chance is None else [f"dotted: chance, {chance:.1%}"]))
 
 
 def _finite(values, name):

@@ -1,6 +1,7 @@
 """Figures with lines: metrics against the threshold, precision against recall, training."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -35,8 +36,7 @@ def metric_curves(
     Args:
         calibration: A ``Calibration``. Where each class has its own threshold, the single one that it can be
             compared with is marked.
-        cutpoint: Name of the cutpoint whose rates are written; the first by default. The others are marked
-            by thin lines.
+        cutpoint: Name of the cutpoint whose rates are written; the first by default. Others get thin lines.
         ax: Axes to draw into; new ones by default.
         title: Heading of the figure; the chosen threshold by default.
 
@@ -46,42 +46,38 @@ def metric_curves(
     Raises:
         ValueError: If there is no such cutpoint.
     """
-    chosen = _chosen(calibration, cutpoint)
+    chosen = calibration.cutpoint if cutpoint is None else calibration[cutpoint]
     ax = styling.plain_axes(ax, (8.6, 4.2))
     curves, goal = calibration.curves, chosen.goal
     at = curves.position(chosen.threshold)
     x, limits = _drawable(curves.threshold)
     keep = _thin(len(x), at)
     for name, (color, style) in _STYLES.items():
-        rates = getattr(curves, name)
+        rates, label, width = getattr(curves, name), metric_name(name), 1.7
         if np.isnan(rates).all():
             continue
-        wanted = name == goal.metric
-        why = (
-            ""
-            if not wanted
-            else " (maximized)"
-            if goal.target is None
-            else f" ({goal.sign} {goal.target:.4g})"
-        )
-        label = f"{rates[at]:6.1%}  {_metric_name(name)}{why}"
+        if name == goal.metric:
+            width = 2.8
+            label += " (maximized)" if goal.target is None else f" ({goal.sign} {goal.target:.4g})"
         # Candidates lie midway between distances, and the rates change at the distances; what rejecting
         # everything gives holds up to the first of them.
         ax.plot(
             np.insert(x[keep], 1, x[1] if len(x) > 1 else limits[1]), np.insert(rates[keep], 1, rates[0]),
-            color=color, ls=style, lw=2.8 if wanted else 1.7, label=label,
-            drawstyle="steps-mid", gid=name,
+            color=color, ls=style, lw=width, label=f"{rates[at]:6.1%}  {label}", drawstyle="steps-mid",
+            gid=name,
         )  # fmt: skip
-    ax.axvline(x[at], color=styling.INK, lw=1.2, ls=(0, (4, 3)), gid="cutpoint")
+    ax.axvline(x[at], gid="cutpoint", **styling.MARK)
     styling.label_above(ax, x[at], styling.limit_name(chosen.threshold, "cutpoint "), limits)
     for other in calibration.cutpoints.values():
         if other is not chosen and other.met:
-            _mark_other(ax, x[curves.position(other.threshold)], other.name)
-    ax.set(xlim=limits, ylim=(-0.02, 1.03))
+            place, name = x[curves.position(other.threshold)], styling.plain(other.name)
+            look: dict[str, Any] = {"color": styling.MUTED, "lw": 0.9, "ls": (0, (1, 2))}
+            ax.axvline(place, gid=visible(f"cutpoint: {other.name}"), **look)
+            look = {"rotation": 90, "va": "bottom", "fontsize": 8, "color": styling.MUTED}
+            styling.write(ax, name, (place, 0.02), (3, 0), within="y", **look)
+    ax.set(xlim=limits, ylim=(-0.02, 1.03), ylabel="rate on the calibration queries (%)")
     ax.set_xlabel(f"{styling.distance_name(calibration.distance)} up to which a neighbor matches")
-    ax.set_ylabel("rate on the calibration queries (%)")
-    styling.percent_axis(ax.yaxis)
-    ax.grid(axis="y", color=styling.FAINT, lw=0.8)
+    styling.percent_axis(ax, "y", grid="y")
     legend = ax.legend(
         title="at the cutpoint", loc="upper left", bbox_to_anchor=(1.01, 1.0), frameon=False,
         fontsize=9, title_fontsize=9, alignment="left", handlelength=3.2,
@@ -108,7 +104,7 @@ def precision_recall(
     Raises:
         ValueError: If there is no such cutpoint.
     """
-    chosen = _chosen(calibration, cutpoint)
+    chosen = calibration.cutpoint if cutpoint is None else calibration[cutpoint]
     ax = styling.plain_axes(ax, (5.6, 4.4))
     curves = calibration.curves
     at = curves.position(chosen.threshold)
@@ -117,22 +113,17 @@ def precision_recall(
     keep = keep[np.isfinite(curves.threshold[keep])]
     ax.plot(curves.recall[keep], curves.precision[keep], color=_STYLES["precision"][0], lw=2, gid="curve")
     recall, precision = curves.recall[at], curves.precision[at]
-    ax.plot(
-        recall, precision, "o", color=styling.INK, ms=9, mfc="white", mew=2.2, gid="cutpoint", clip_on=False
-    )
+    dot: dict[str, Any] = {"color": styling.INK, "ms": 9, "mfc": "white", "mew": 2.2, "clip_on": False}
+    ax.plot(recall, precision, "o", gid="cutpoint", **dot)
     side, dx = ("right", -10) if recall > 0.45 else ("left", 10)
     up, dy = ("top", -12) if precision > 0.3 else ("bottom", 12)
-    ax.annotate(
-        styling.limit_name(chosen.threshold, "cutpoint "),
-        (recall, precision), xytext=(dx, dy), textcoords="offset points", ha=side, va=up, fontsize=9,
-        bbox={"boxstyle": "round,pad=0.25", "fc": "white", "ec": "none", "alpha": 0.85},
-    )  # fmt: skip
-    ax.set(xlim=(0, 1.02), ylim=(0, 1.03))
-    ax.set_xlabel("recall: known queries answered correctly (%)")
+    ground = {"boxstyle": "round,pad=0.25", "fc": "white", "ec": "none", "alpha": 0.85}
+    look: dict[str, Any] = {"ha": side, "va": up, "color": None, "bbox": ground}
+    words = styling.limit_name(chosen.threshold, "cutpoint ")
+    styling.write(ax, words, (recall, precision), (dx, dy), **look)
+    ax.set(xlim=(0, 1.02), ylim=(0, 1.03), xlabel="recall: known queries answered correctly (%)")
     ax.set_ylabel("precision: answers that are right (%)")
-    for axis in (ax.xaxis, ax.yaxis):
-        styling.percent_axis(axis)
-    ax.grid(color=styling.FAINT, lw=0.8)
+    styling.percent_axis(ax, "xy", grid="both")
     single = "" if chosen.by_class is None else "One threshold for all classes: "
     styling.heading(ax, title or f"{single}Precision {precision:.1%} at recall {recall:.1%}")
     return ax
@@ -171,17 +162,15 @@ def training_curves(
             "several trainings must have recorded the same names over the same number of epochs, "
             f"got {shapes[0]} and {next(shape for shape in shapes if shape != shapes[0])}"
         )
-    series = {name: np.stack([run[name] for run in runs]) for name in runs[0]}
-    epochs = max(values.shape[1] for values in series.values())
-    losses = {name: values for name, values in series.items() if "loss" in name}
-    others = {name: values for name, values in series.items() if "loss" not in name}
-    panels = [(label, panel) for label, panel in (("loss", losses), ("metric", others)) if panel]
-    figure, axes = plt.subplots(
-        1, len(panels), figsize=(4.3 * len(panels), 3.4), layout="constrained", squeeze=False
-    )
-    for ax, (label, panel) in zip(axes[0], panels, strict=True):
-        styling.plain_axes(ax, None)
-        _training_panel(ax, panel, epochs)
+    epochs = max(shapes[0].values())
+    panels: dict[str, dict[str, np.ndarray]] = {}
+    for name in sorted(runs[0], key=lambda name: "loss" not in name):
+        panel = panels.setdefault("loss" if "loss" in name else "metric", {})
+        panel[name] = np.stack([run[name] for run in runs])
+    size = (4.3 * len(panels), 3.4)
+    figure, axes = plt.subplots(1, len(panels), figsize=size, layout="constrained", squeeze=False)
+    for ax, (label, panel) in zip(axes[0], panels.items(), strict=True):
+        _training_panel(styling.plain_axes(ax), panel, epochs)
         ax.set(xlabel="epoch", ylabel=label)
     several = f", mean and range of {len(runs)} runs" if len(runs) > 1 else ""
     title = title or f"{styling.count(epochs, 'epoch')} of training{several}"
@@ -203,26 +192,19 @@ def _training_panel(ax, panel, epochs):
     colors = [color for color, _ in _STYLES.values()]
     for name, values in panel.items():
         label = _FIELD_NAMES.get(name, styling.plain(name).replace("_", " "))
-        position = base.index(name.removeprefix("val_"))
-        validation = name.startswith("val_")
+        position, validation = base.index(name.removeprefix("val_")), name.startswith("val_")
+        look = {"color": colors[position % len(colors)]}
         x = np.arange(1, values.shape[1] + 1) * epochs / values.shape[1]
-        color = colors[position % len(colors)]
         if len(values) > 1:
             ax.fill_between(
-                x, values.min(axis=0), values.max(axis=0), color=color, alpha=0.18, lw=0, gid=visible(name)
+                x, values.min(axis=0), values.max(axis=0), alpha=0.18, lw=0, gid=visible(name), **look
             )
-        ax.plot(
-            x, values.mean(axis=0), color=color, ls="--" if validation else "-",
-            marker=styling.MARKERS[position % len(styling.MARKERS)], ms=4.5,
-            mfc="white" if validation else None, lw=1.7, label=label,
-        )  # fmt: skip
+        look |= {"ls": "--", "mfc": "white"} if validation else {}
+        marker = styling.MARKERS[position % len(styling.MARKERS)]
+        ax.plot(x, values.mean(axis=0), marker=marker, ms=4.5, lw=1.7, label=label, **look)
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     ax.grid(axis="y", color=styling.FAINT, lw=0.8)
     ax.legend(frameon=False, fontsize=9)
-
-
-def _chosen(calibration, name):
-    return calibration.cutpoint if name is None else calibration[name]
 
 
 def _drawable(distances):
@@ -245,20 +227,13 @@ def _thin(count, at):
     return np.unique(np.concatenate([even, early, [at]]).round().astype(np.int64))
 
 
-def _mark_other(ax, x, name):
-    ax.axvline(x, color=styling.MUTED, lw=0.9, ls=(0, (1, 2)), gid=visible(f"cutpoint: {name}"))
-    ax.annotate(
-        styling.plain(name), (x, 0.02), xycoords=("data", "axes fraction"), xytext=(3, 0),
-        textcoords="offset points", rotation=90, ha="left", va="bottom", fontsize=8, color=styling.MUTED,
-    )  # fmt: skip
-
-
-def _metric_name(name):
+def metric_name(name: str) -> str:
+    """A metric of calibration as people write it."""
     return "F1" if name == "f1" else name.replace("_", " ")
 
 
 def _curves_title(chosen, rates):
-    name, goal = _metric_name(chosen.goal.metric), chosen.goal
+    name, goal = metric_name(chosen.goal.metric), chosen.goal
     if chosen.threshold == -np.inf:
         return f"Best {name}: reject every query"
     at = f"{rates[goal.metric]:.1%} at distance {styling.number(chosen.threshold)}"

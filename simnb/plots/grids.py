@@ -1,10 +1,13 @@
 """Sheets of images with captions: a batch, neighbors, rejected queries, confused classes."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 from numpy.typing import ArrayLike, NDArray
 
 from simnb import _checks
@@ -21,6 +24,8 @@ _MARGIN = 0.06  # around the figure, in inches
 _INDENT = 1.35  # where neighbors begin, in cells
 _ARROW = 0.55  # between a query and its neighbor, in cells
 _SPACE = 0.45  # between two mistakes
+#: A sentence where there is no image.
+_ALONE: dict[str, Any] = {"family": styling.SYMBOL_FONT, "fontsize": 9.5, "va": "center"}
 
 
 def image_grid(
@@ -37,9 +42,8 @@ def image_grid(
     ``columns=examples_per_class``, its name stands once, at the left; otherwise above each image.
 
     Args:
-        images: Shape [num_examples, height, width, channels], with 1, 3 or 4 channels. Integers are
-            0 to 255; floats are 0 to 1, or -1 to 1 where any is negative, or 0 to 255 where any
-            exceeds 2.
+        images: Shape [num_examples, height, width, channels], with 1, 3 or 4 channels: integers of 0 to 255,
+            or floats of 0 to 1, of -1 to 1 where any is negative, or of 0 to 255 where any exceeds 2.
         labels: Class of each image, shape [num_examples].
         class_names: Name of each class; the labels themselves by default.
         columns: Images in a row.
@@ -63,19 +67,21 @@ def image_grid(
         names = [styling.shorten(name(label), 1.4 if by_row else cell, 9) for label in labels]
     left = (0.075 * max(map(len, names)) + 0.15) / cell if by_row else 0
     above = _LINE / cell if labels is not None and not by_row else 0
-    height = _cell_height(pixels)
+    height = pixels.shape[1] / pixels.shape[2]
     step = height + above + _GAP
     ax = _canvas(left + min(columns, count) * (1 + _GAP), len(rows) * step, cell)
     for row, members in enumerate(rows):
         for column, i in enumerate(members):
             box = (left + column * (1 + _GAP), row * step + above, 1, height)
-            _draw(ax, pixels[i], box)
-            if above:
-                _caption(ax, names[i], box, above=True)
+            _draw(ax, pixels[i], box, names[i] if above else "", above=True)
         if by_row:
             y = row * step + height / 2
             ax.text(left - 0.12, y, names[members[0]], ha="right", va="center", fontsize=9)
-    return _headed(ax, title or _grid_title(labels, count, by_row))
+    shown = styling.count(count, "image")
+    if labels is not None:
+        classes = styling.count(len(set(labels)), "class")
+        shown = f"{classes}, {shown}: each row shows one class" if by_row else f"{shown} of {classes}"
+    return _headed(ax, title or shown)
 
 
 def neighbor_grid(
@@ -116,20 +122,24 @@ def neighbor_grid(
     right = (neighbors.labels == labels[:, None]) & (neighbors.labels != UNKNOWN)
     known = known_queries(labels, gallery.labels)
     cell = float(np.clip(8.8 / (_INDENT + neighbors.k * (1 + _GAP)), 0.8, 1.15))
-    height, above = _cell_height(queries.images), _LINE / cell
+    height, above = queries.images.shape[1] / queries.images.shape[2], _LINE / cell
     step = height + 2.35 * above + 0.06
     ax = _canvas(_INDENT + neighbors.k * (1 + _GAP), above + len(rows) * step, cell, least=5.6)
     for row in rows:
         box = (0, above + row * step, 1, height)
-        _draw(ax, asked[row], box)
-        _caption(ax, name(labels[row]), box, weight="bold")
+        _draw(ax, asked[row], box, name(labels[row]), weight="bold")
         if not known[row]:
             _caption(ax, "not in gallery", (-0.15, box[1], 1.3, height), line=1)
         for column in np.flatnonzero(places[row] >= 0):
             beside = (_INDENT + column * (1 + _GAP), *box[1:])
             label, distance = neighbor_name(neighbors.labels[row, column]), neighbors.distances[row, column]
-            image, ok = found[places[row, column]], right[row, column]
-            _draw_neighbor(ax, image, beside, label, distance, right=ok, threshold=threshold)
+            # Compared in the dtype of the distances, as matching does.
+            beyond = threshold is not None and distance > np.asarray(threshold, distance.dtype)
+            verdict = "unknown" if beyond else "right" if right[row, column] else "wrong"
+            symbol, color = _border(ax, beside, verdict)
+            image = found[places[row, column]]
+            _draw(ax, image, beside, f"{symbol} {label}", faded=beyond, color=color)
+            _caption(ax, f"{styling.number(distance)}{' beyond' if beyond else ''}", beside, line=1)
     return _headed_neighbors(ax, neighbors, right[: len(rows)], known[: len(rows)], threshold, title)
 
 
@@ -152,8 +162,8 @@ def rejected_grid(
         neighbors: ``Neighbors`` of these queries.
         matches: ``Matches`` of these neighbors.
         gallery: ``Examples`` that were indexed.
-        num_queries: Draw this many rejected queries: the first that were spared, then the first that
-            were lost, half and half where there are enough of each.
+        num_queries: Draw this many: the first that were spared, then the first that were lost, half and half
+            where there are enough of each.
         title: Heading of the figure; counted over all rejected queries by default.
 
     Returns:
@@ -170,25 +180,29 @@ def rejected_grid(
     held_out = ~known_queries(labels, gallery.labels)
     lost = ~held_out & (nearest == labels)
     rejected = np.flatnonzero(~matches.accepted)
-    shown = _some_of_each(rejected, lost[rejected], _checks.positive_int(num_queries, name="num_queries"))
+    spared, losses = rejected[~lost[rejected]], rejected[lost[rejected]]
+    most = _checks.positive_int(num_queries, name="num_queries")
+    shown = spared[: most - min(len(losses), most // 2)]
+    shown = np.concatenate([shown, losses[: most - len(shown)]])
     asked, found = _pictures(queries, shown), _pictures(gallery, places[shown])
-    cell, height, across = 0.92, _cell_height(queries.images), min(4, max(len(shown), 1))
+    cell, height, across = 0.92, queries.images.shape[1] / queries.images.shape[2], min(4, max(len(shown), 1))
     step, pair = height + 3.3 * _LINE / cell + 0.12, 2 + _GAP + 0.3
     ax = _canvas(across * pair - 0.3, max(-(-len(shown) // across) * step, 0.5), cell, least=5.2)
     for place, query in enumerate(shown):
         box = (place % across * pair, place // across * step, 1, height)
         beside, both = (box[0] + 1 + _GAP, *box[1:]), (*box[:2], 2 + _GAP, height)
-        _draw(ax, asked[query], box)
-        _caption(ax, name(labels[query]), box, weight="bold")
+        _draw(ax, asked[query], box, name(labels[query]), weight="bold")
         if places[query] >= 0:
-            _draw(ax, found[places[query]], beside)
-            _caption(ax, neighbor_name(nearest[query]), beside)
+            _draw(ax, found[places[query]], beside, neighbor_name(nearest[query]))
             _caption(ax, styling.number(neighbors.distances[query, 0]), beside, line=1)
-        ok = not lost[query]
-        verdict = styling.verdict(ok)
-        styling.border(ax, both, verdict)
-        text = f"{styling.symbol(verdict)} {_reason(ok, held_out[query], places[query])}"
-        _caption(ax, text, both, line=2, color=styling.verdict_color(verdict))
+        symbol, color = _border(ax, both, "wrong" if lost[query] else "right")
+        if lost[query]:
+            text = f"{symbol} lost: nearest was right"
+        elif held_out[query]:
+            text = f"{symbol} spared: class not in gallery"
+        else:
+            text = f"{symbol} spared: {'nearest is wrong' if places[query] >= 0 else 'no neighbor'}"
+        _caption(ax, text, both, line=2, color=color)
     return _headed_rejected(ax, lost[rejected], lost[shown], neighbors, title)
 
 
@@ -226,27 +240,30 @@ def confused_pairs(
     found = neighbors.labels[:, 0]
     name = styling.class_namer(queries.class_names, np.concatenate([labels, found]), name="queries")
     wrong = np.flatnonzero((labels != found) & (labels != UNKNOWN) & (found != UNKNOWN))
-    pairs, counts = _most_frequent(np.sort(np.stack([labels[wrong], found[wrong]], axis=1), axis=1))
-    drawn = pairs[:num_pairs]
-    cell, height = 0.85, _cell_height(queries.images)
+    pairs = np.sort(np.stack([labels[wrong], found[wrong]], axis=1), axis=1)
+    pairs, counts = np.unique(pairs, axis=0, return_counts=True)
+    order = np.argsort(-counts, kind="stable")[:num_pairs]
+    drawn, counts = pairs[order], counts[order]
+    cell, height = 0.85, queries.images.shape[1] / queries.images.shape[2]
     longest = max((len(name(label)) for label in drawn.ravel()), default=0)
     left = min(0.09 * longest, 1.3) / cell + 1.1
     step, wide = height + 1.3 * _LINE / cell + 0.16, 2 + _ARROW + _SPACE
     ax = _canvas(left + each * wide, max(len(drawn) * step, 0.5), cell, least=5.2)
-    for row, (pair, count) in enumerate(zip(drawn, counts, strict=False)):
-        _name_pair(ax, [name(label) for label in pair], count, (left - 0.5, row * step + height / 2))
+    for row, (pair, count) in enumerate(zip(drawn, counts, strict=True)):
+        middle, both = row * step + height / 2, "\n".join(styling.shorten(name(one), 1.3, 10) for one in pair)
+        ax.text(0, middle, both, va="center", fontsize=10, fontweight="bold", color=styling.INK)
+        ax.text(left - 0.5, middle, f"{count:,}", ha="right", va="center", fontsize=10, color=styling.WRONG)
         of_pair = wrong[np.isin(labels[wrong], pair) & np.isin(found[wrong], pair)]
         of_pair = of_pair[np.argsort(neighbors.distances[of_pair, 0], kind="stable")][:each]
         for column, query in enumerate(of_pair):
             box = (left + column * wide, row * step, 1, height)
             images = (queries.images[query : query + 1], gallery.images[places[query] : places[query] + 1])
             _draw_mistake(ax, images, (name(labels[query]), name(found[query])), box)
-    if not len(pairs):
-        text = "✓ No class is taken for another."
-        ax.text(0, 0.25, text, family=styling.SYMBOL_FONT, fontsize=9.5, va="center")
+    if not len(drawn):
+        ax.text(0, 0.25, "✓ No class is taken for another.", **_ALONE)
         return _headed(ax, title or f"None of {styling.count(len(labels), 'query')} is confused")
     total, several = styling.count(len(wrong), "mistake"), styling.count(len(drawn), "pair")
-    text = f"{counts[:num_pairs].sum():,} of {total} are among {several} of classes"
+    text = f"{counts.sum():,} of {total} are among {several} of classes"
     note = "number: mistakes of a pair, both ways    arrow: the query, and what was nearest"
     return _headed(ax, title or text, note)
 
@@ -260,17 +277,22 @@ def look_up(queries: Examples, neighbors: Neighbors, gallery: Examples) -> NDArr
             "queries and neighbors must have the same length, "
             f"got {len(queries.images)} and {len(neighbors)}; index both the same way"
         )
-    ids = np.asarray(gallery.ids)
-    order = np.argsort(ids, kind="stable")
-    at = order[np.minimum(np.searchsorted(ids, neighbors.ids, sorter=order), len(ids) - 1)]
-    padded = neighbors.ids < 0
-    missing = np.unique(neighbors.ids[(ids[at] != neighbors.ids) & ~padded])
+    ids, padded = np.asarray(gallery.ids), neighbors.ids < 0
+    at = places_in(ids, neighbors.ids)
+    missing = np.unique(neighbors.ids[(at == len(ids)) & ~padded])
     if len(missing):
         raise ValueError(
             f"gallery must hold every id in neighbors, but lacks {len(missing)}, for example {missing[0]}; "
             "pass the examples that were indexed"
         )
     return np.where(padded, -1, at)
+
+
+def places_in(values: NDArray[np.int64], wanted: ArrayLike) -> NDArray[np.int64]:
+    """Position in ``values`` of each number that is wanted; their length where it is not among them."""
+    order = np.argsort(values, kind="stable")
+    at = order[np.minimum(np.searchsorted(values, wanted, sorter=order), len(values) - 1)]
+    return np.where(values[at] == wanted, at, len(values))
 
 
 def _check_examples(examples, *, name):
@@ -327,24 +349,6 @@ def to_bytes(images: ArrayLike) -> NDArray[np.uint8]:
     return (np.clip(pixels, 0, 1) * 255).round().astype(np.uint8)
 
 
-def _grid_title(labels, count, by_row):
-    images = styling.count(count, "image")
-    if labels is None:
-        return images
-    classes = styling.count(len(set(labels)), "class")
-    return f"{classes}, {images}: each row shows one class" if by_row else f"{images} of {classes}"
-
-
-def _draw_neighbor(ax, image, box, label, distance, *, right, threshold):
-    # Compared in the dtype of the distances, as matching does.
-    beyond = threshold is not None and distance > np.asarray(threshold, distance.dtype)
-    _draw(ax, image, box, faded=beyond)
-    verdict = "unknown" if beyond else styling.verdict(right)
-    styling.border(ax, box, verdict)
-    _caption(ax, f"{styling.symbol(verdict)} {label}", box, color=styling.verdict_color(verdict))
-    _caption(ax, f"{styling.number(distance)}{' beyond' if beyond else ''}", box, line=1)
-
-
 def _headed_neighbors(ax, neighbors, right, known, threshold, title):
     top = _LINE / _cell_of(ax)
     _caption(ax, "query", (0, top, 1, 0), above=True, weight="bold")
@@ -362,25 +366,10 @@ def _headed_neighbors(ax, neighbors, right, known, threshold, title):
     return _headed(ax, title or found, note)
 
 
-def _some_of_each(rejected, lost, most):
-    """The first of the queries spared a wrong label, then the first losses: half and half where possible."""
-    spared, losses = rejected[~lost], rejected[lost]
-    spared = spared[: most - min(len(losses), most // 2)]
-    return np.concatenate([spared, losses[: most - len(spared)]])
-
-
-def _reason(ok, held_out, place):
-    if not ok:
-        return "lost: nearest was right"
-    if held_out:
-        return "spared: class not in gallery"
-    return "spared: nearest is wrong" if place >= 0 else "spared: no neighbor"
-
-
 def _headed_rejected(ax, lost, lost_shown, neighbors, title):
     total = styling.count(len(neighbors), "query")
     if not len(lost):
-        ax.text(0, 0.25, "✓ Every query got a label.", family=styling.SYMBOL_FONT, fontsize=9.5, va="center")
+        ax.text(0, 0.25, "✓ Every query got a label.", **_ALONE)
         return _headed(ax, title or f"None of {total} was rejected")
     number = styling.distance_name(neighbors.distance)
     note = f"Left: the query. Right: its nearest neighbor and their {number}."
@@ -390,28 +379,21 @@ def _headed_rejected(ax, lost, lost_shown, neighbors, title):
     return _headed(ax, title or f"{len(lost):,} of {total} rejected: {counts}", note)
 
 
-def _most_frequent(pairs):
-    """Pairs of classes and how often each is there, the most frequent first."""
-    if not len(pairs):
-        return np.empty((0, 2), np.int64), np.empty(0, np.int64)
-    unique, counts = np.unique(pairs, axis=0, return_counts=True)
-    order = np.argsort(-counts, kind="stable")
-    return unique[order], counts[order]
-
-
-def _name_pair(ax, names, count, at):
-    both = "\n".join(styling.shorten(name, 1.3, 10) for name in names)
-    ax.text(0, at[1], both, va="center", fontsize=10, fontweight="bold", color=styling.INK)
-    ax.text(*at, f"{count:,}", ha="right", va="center", fontsize=10, color=styling.WRONG)
-
-
 def _draw_mistake(ax, images, names, box):
     left, top, width, height = box
     for x, image, name in zip((left, left + 1 + _ARROW), images, names, strict=True):
-        _draw(ax, displayable(np.asarray(image))[0], (x, top, width, height))
-        _caption(ax, name, (x, top, width, height))
+        _draw(ax, displayable(np.asarray(image))[0], (x, top, width, height), name)
     look = {"fontsize": 13, "color": styling.WRONG, "family": styling.SYMBOL_FONT}
     ax.text(left + 1 + _ARROW / 2, top + height / 2, "→", ha="center", va="center", **look)
+
+
+def _border(ax, box, verdict):
+    """Frame ``box`` as a verdict is: solid, dashed or dotted; return the symbol and the colour of it."""
+    left, top, width, height = box
+    symbol, color, line = styling.VERDICTS[verdict]
+    look = {"fill": False, "lw": 2.6, "ls": line, "ec": color, "clip_on": False, "gid": verdict}
+    ax.add_patch(Rectangle((left, top), width, height, **look))
+    return symbol, color
 
 
 def _canvas(width, height, cell, *, least=4.5):
@@ -439,23 +421,30 @@ def _cell_of(ax):
     return (ax.figure.get_figwidth() - 2 * _MARGIN) / ax.get_xlim()[1]
 
 
-def _cell_height(images):
-    """Height of an image whose width is 1."""
-    return images.shape[1] / images.shape[2]
-
-
-def _draw(ax, image, box, *, faded=False):
-    """Fit ``image`` into ``box`` (left, top, width, height), keeping its proportions."""
+def _draw(ax, image, box, caption, *, faded=False, **look):
+    """Fit ``image`` into ``box`` (left, top, width, height), keeping its proportions; write its caption."""
     left, top, width, height = box
     scale = min(width / image.shape[1], height / image.shape[0])
     dx, dy = (width - scale * image.shape[1]) / 2, (height - scale * image.shape[0]) / 2
     extent = (left + dx, left + width - dx, top + height - dy, top + dy)
-    if faded:
-        image = 255 - (255 - image) // 5 * 2
-    gray = {"cmap": "gray", "vmin": 0, "vmax": 255} if image.shape[-1] == 1 else {}
+    show_pixels(ax, 255 - (255 - image) // 5 * 2 if faded else image, extent)
+    if caption:
+        _caption(ax, caption, box, **look)
+
+
+def show_pixels(
+    ax: Axes, image: NDArray[np.uint8], extent: tuple[float, float, float, float], zorder: float = 0
+) -> None:
+    """Draw an image, shape [height, width, channels], between left, right, bottom and top."""
     # Small images: blocks, which compress; smooth ones make the notebook's file four times as large.
     smooth = "nearest" if max(image.shape) <= 64 else "auto"
-    ax.imshow(image[..., 0] if gray else image, extent=extent, aspect="equal", interpolation=smooth, **gray)
+    look: dict[str, Any] = {
+        "cmap": "gray",
+        "vmin": 0,
+        "vmax": 255,
+        "zorder": zorder,
+    }  # colours ignore but the last
+    ax.imshow(image, extent=extent, aspect="equal", interpolation=smooth, **look)
 
 
 def _caption(ax, text, box, *, line=0, above=False, color=styling.INK, weight="normal"):
@@ -463,14 +452,7 @@ def _caption(ax, text, box, *, line=0, above=False, color=styling.INK, weight="n
     left, top, width, height = box
     cell = _cell_of(ax)
     y = top - 0.03 / cell if above else top + height + (0.05 + line * _LINE) / cell
-    ax.text(
-        left + width / 2,
-        y,
-        styling.shorten(text, (width + _GAP) * cell, _CAPTION),
-        ha="center",
-        va="bottom" if above else "top",
-        fontsize=_CAPTION,
-        color=styling.MUTED if line == 1 else color,
-        fontweight=weight,
-        family=styling.SYMBOL_FONT,
-    )
+    text, va = styling.shorten(text, (width + _GAP) * cell, _CAPTION), "bottom" if above else "top"
+    look = {"fontsize": _CAPTION, "fontweight": weight, "family": styling.SYMBOL_FONT}
+    look["color"] = styling.MUTED if line == 1 else color
+    ax.text(left + width / 2, y, text, ha="center", va=va, **look)

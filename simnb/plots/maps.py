@@ -13,13 +13,17 @@ from simnb import _checks
 from simnb.distances import pairwise
 from simnb.index import UNKNOWN, Neighbors
 from simnb.plots import styling
-from simnb.plots.grids import displayable
-from simnb.projection import METHODS, check_points, project
+from simnb.plots.grids import displayable, show_pixels
+from simnb.projection import METHODS, check_points, in_unit_square, project
 
 _MOST_IN_LEGEND = 20
 _THUMBNAIL = 0.058  # of the map's width
 _NUMBERS = 3  # lines whose distance is written
 _BINS = 50
+_PAIR_LOOKS: tuple[dict[str, Any], ...] = (
+    {"color": styling.RIGHT, "histtype": "stepfilled", "alpha": 0.55},
+    {"color": styling.WRONG, "histtype": "step", "lw": 1.8, "ls": "--"},
+)
 
 
 def embedding_map(
@@ -47,8 +51,7 @@ def embedding_map(
             are drawn over their points, where they do not cover one another.
         class_names: Name of each class; the labels themselves by default.
         held_out: Classes that training never saw; drawn hollow and named so.
-        points: Positions that ``simnb.projection.project`` gave, shape [num_examples, 2]; made here by
-            default.
+        points: Positions from ``simnb.projection.project``, shape [num_examples, 2]; made here by default.
         method: How the positions are made, or were: ``tsne``, ``pca`` or ``umap``, as in ``project``.
         num_images: Draw at most this many images.
         seed: Seed of the choice of images, and of ``project``.
@@ -68,14 +71,11 @@ def embedding_map(
     seed = _checks.seed(seed)
     if images is not None:
         images = displayable(images)
-        if len(images) != len(embeddings):
-            raise ValueError(
-                f"images and embeddings must have the same length, got {len(images)} and {len(embeddings)}"
-            )
+        _checks.same_length(images, embeddings, "images and embeddings")
     name = styling.class_namer(class_names, labels)
     if points is None:
         points = project(embeddings, method, seed=seed)
-    at = _to_unit_square(check_points(points, embeddings))
+    at = in_unit_square(check_points(points, embeddings))
     height = max(float(np.ptp(at[:, 1])), 0.4) + 0.08
     room = 7.0 if ax is None else None
     ax = styling.plain_axes(ax, (7.9, 1.1 + 5.3 * height))
@@ -86,12 +86,11 @@ def embedding_map(
     _draw_points(ax, at, labels, classes, set(held_out), name)
     taken = _write_names(ax, at, labels, classes, set(held_out), name)
     if images is not None:
-        order = np.random.default_rng(seed).permutation(len(images))
-        _draw_images(ax, at, images, order, num_images, taken)
-    kept = f"{METHODS[method]} keeps only neighborhoods"
-    note = f"Far apart on this map need not be far apart in the embedding: {kept}."
-    if method == "pca":
-        note = "Two directions out of many: what overlaps here may lie far apart in the embedding."
+        _draw_images(ax, at, images, np.random.default_rng(seed).permutation(len(images)), num_images, taken)
+    note = "Two directions out of many: what overlaps here may lie far apart in the embedding."
+    if method != "pca":
+        kept = f"{METHODS[method]} keeps only neighborhoods"
+        note = f"Far apart on this map need not be far apart in the embedding: {kept}."
     if len(held_out):
         note += "\nHollow: held out of training."
     shown = f"{styling.count(len(labels), 'embedding')} of {styling.count(len(classes), 'class')}"
@@ -150,8 +149,8 @@ def class_graph(
     ax.set(xticks=[], yticks=[])
     ax.set(xlabel="principal component of the centers 1", ylabel="principal component 2")
     first = " and ".join(name(classes[place]) for place in next(iter(edges)))
-    lines = f"line: to the {k} nearest, thicker where nearer    number: {styling.distance_name(distance)}"
-    note = lines + ("\nHollow: held out of training." if len(held_out) else "")
+    note = f"line: to the {k} nearest, thicker where nearer    number: {styling.distance_name(distance)}"
+    note += "\nHollow: held out of training." if len(held_out) else ""
     styling.heading(ax, title or f"Nearest to one another: {first}", note)
     return ax
 
@@ -167,8 +166,7 @@ def pair_distances(
 ) -> Axes:
     """Draw how far pairs of one class lie apart, and pairs of two classes: two histograms.
 
-    Where they do not overlap, one threshold tells same from different. Where both stand at 0, the
-    embedding has collapsed.
+    Where they do not overlap, a threshold tells them apart; where both stand at 0, the embedding collapsed.
 
     Args:
         embeddings: Shape [num_examples, dim]; some hundred are plenty, for every pair is measured.
@@ -183,8 +181,8 @@ def pair_distances(
         The ``Axes``. Each histogram adds up to 100 %, though there are far more pairs of two classes.
 
     Raises:
-        ValueError: If lengths differ, a value is not finite, the distance is unknown, the limits are no two
-            ascending numbers, or there is no pair of one class or none of two.
+        ValueError: If lengths differ, a value is not finite, the distance is unknown, the limits do not
+            ascend, or there is no pair of one class or none of two.
     """
     embeddings = _checks.not_empty(_checks.embeddings(embeddings), name="embeddings")
     labels = _checks.labels(labels, count=len(embeddings))
@@ -196,21 +194,20 @@ def pair_distances(
         if not of_kind.size:
             raise ValueError(f"labels must hold a pair of {name}, got {styling.count(len(labels), 'label')}")
     ax = styling.plain_axes(ax, (6.4, 3.4))
-    low, high = _limits(limits, measured)
+    if limits is None:  # from 0, where no distance is below, to the largest
+        low, high = min(float(measured.min()), 0.0), float(measured.max())
+        limits = low, high if high > low else low + 1e-6
+    if len(limits) != 2 or not -np.inf < limits[0] < limits[1] < np.inf:
+        raise ValueError(f"limits must be two ascending numbers, got {limits!r}")
+    low, high = map(float, limits)
     bins = np.linspace(low, high, _BINS + 1).tolist()
-    styles: dict[str, dict[str, Any]] = {
-        "one class": {"color": styling.RIGHT, "histtype": "stepfilled", "alpha": 0.55},
-        "two classes": {"color": styling.WRONG, "histtype": "step", "lw": 1.8, "ls": "--"},
-    }
-    means = {}
-    for name, of_kind in pairs.items():
-        means[name] = float(of_kind.mean(dtype=np.float64))
+    for (name, of_kind), look in zip(pairs.items(), _PAIR_LOOKS, strict=True):
         shares = np.full(of_kind.size, 100 / of_kind.size)
         inside = np.clip(of_kind, low, high)
-        ax.hist(inside, bins, weights=shares, label=f"pairs of {name}", gid=name, **styles[name])
+        ax.hist(inside, bins, weights=shares, label=f"pairs of {name}", gid=name, **look)
     ax.set(xlabel=styling.distance_name(distance), ylabel="share of the pairs (%)")
     ax.legend(frameon=False, fontsize=9)
-    near, far = (styling.number(mean) for mean in means.values())
+    near, far = (styling.number(float(kind.mean(dtype=np.float64))) for kind in pairs.values())
     styling.heading(ax, title or f"Mean {styling.distance_name(distance)}: one class {near}, two {far}")
     return ax
 
@@ -220,9 +217,8 @@ def hubness(
 ) -> Axes:
     """Draw how often each gallery row is among the neighbors of a query.
 
-    In many dimensions a few rows, the hubs, are near to everything, and many others are near to nothing:
-    wrong answers come from the first, and the second are never found. Were all rows alike, the numbers would
-    follow the dotted line, a binomial distribution.
+    In many dimensions a few rows, the hubs, are near to everything and give wrong answers, and many are near
+    to nothing and never found. Were all rows alike, their numbers would follow the dotted binomial line.
 
     Args:
         neighbors: ``Neighbors`` of the queries.
@@ -249,7 +245,7 @@ def hubness(
             f"num_gallery must be at least the {len(times)} rows that were found, got {num_gallery}"
         )
     never = num_gallery - len(times)
-    times = np.concatenate([np.zeros(never, np.int64), times])
+    times = np.pad(times, (never, 0))
     ax = styling.plain_axes(ax, (6.8, 3.6))
     numbers = np.arange(times.max(initial=0) + 1)
     shares = np.bincount(times, minlength=len(numbers)) / num_gallery
@@ -258,11 +254,8 @@ def hubness(
     even = binom.pmf(numbers, len(neighbors), min(neighbors.k / num_gallery, 1.0))
     ax.plot(numbers, even, ":", color=styling.MUTED, lw=1.6, label="were all rows alike", gid="even")
     ax.set_yscale("symlog", linthresh=1 / num_gallery)
-    ax.set(
-        xlabel=f"times among the {neighbors.k} nearest of {styling.count(len(neighbors), 'query')}",
-        ylabel="share of the gallery rows (%)",
-        ylim=(0, 1.3),
-    )
+    ax.set(ylim=(0, 1.3), ylabel="share of the gallery rows (%)")
+    ax.set_xlabel(f"times among the {neighbors.k} nearest of {styling.count(len(neighbors), 'query')}")
     ticks = [0, *(share for share in (1e-4, 1e-3, 0.01, 0.1, 1) if share >= 1 / num_gallery)]
     ax.set_yticks(ticks, [f"{100 * share:g}" for share in ticks], minor=False)
     ax.minorticks_off()
@@ -274,27 +267,19 @@ def hubness(
     return ax
 
 
-def _to_unit_square(points):
-    low, high = points.min(axis=0), points.max(axis=0)
-    span = max(float((high - low).max()), 1e-12)
-    return (points - (low + high) / 2) / span + 0.5
-
-
 def _draw_points(ax, points, labels, classes, held_out, name):
     size = float(np.clip(24_000 / len(labels), 7, 42))
     for label in classes:
         color, marker = ("#9a9a9a", ".") if label == UNKNOWN else styling.class_style(label)
         hollow = label in held_out
-        at = points[labels == label]
-        ax.scatter(
-            at[:, 0], at[:, 1], s=size * (1.5 if hollow else 1), marker=marker, gid=str(label),
-            facecolor="none" if hollow else color, edgecolor=color if hollow else "white",
-            linewidth=1.0 if hollow else 0.25, alpha=0.9, label=_legend_name(name(label), hollow),
-        )  # fmt: skip
+        look = {"s": size, "facecolor": color, "edgecolor": "white", "linewidth": 0.25}
+        if hollow:
+            look = {"s": size * 1.5, "facecolor": "none", "edgecolor": color, "linewidth": 1.0}
+        look |= {"alpha": 0.9, "label": _legend_name(name(label), hollow), "gid": str(label)}
+        ax.scatter(*points[labels == label].T, marker=marker, **look)
     if len(classes) <= _MOST_IN_LEGEND:
-        legend = ax.legend(
-            loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False, fontsize=9, handletextpad=0.2
-        )
+        place = {"loc": "upper left", "bbox_to_anchor": (1.0, 1.0)}
+        legend = ax.legend(frameon=False, fontsize=9, handletextpad=0.2, **place)
         for handle in legend.legend_handles:
             handle.set_sizes([42])
 
@@ -330,10 +315,9 @@ def _write_names(ax, points, labels, classes, held_out, name):
             continue
         y = float(free[0] if free else y)
         taken.append((x, y, half, height / 2))
-        ax.text(
-            x, y, text, ha="center", va="center", fontsize=size, fontweight=weight, color=styling.INK,
-            zorder=6, path_effects=[effects.withStroke(linewidth=2.5, foreground="white")],
-        )  # fmt: skip
+        rim = [effects.withStroke(linewidth=2.5, foreground="white")]
+        look = {"fontsize": size, "fontweight": weight, "color": styling.INK, "path_effects": rim}
+        ax.text(x, y, text, ha="center", va="center", zorder=6, **look)
     return taken
 
 
@@ -348,23 +332,16 @@ def _densest(points):
 def _draw_images(ax, points, images, order, most, taken):
     """Draw images over their points, skipping those that would cover a name or another image."""
     scale = _THUMBNAIL / max(images.shape[1:3])
-    half = images.shape[2] * scale / 2, images.shape[1] * scale / 2
-    drawn = 0
+    half, drawn = (images.shape[2] * scale / 2, images.shape[1] * scale / 2), 0
     for i in order:
         x, y = points[i]
         if drawn == most:
             break
-        if not _is_free((x, y, *half), taken):
-            continue
-        taken.append((x, y, *half))
-        drawn += 1
-        gray = images.shape[-1] == 1
-        ax.imshow(
-            images[i, ..., 0] if gray else images[i],
-            extent=(x - half[0], x + half[0], y - half[1], y + half[1]),
-            cmap="gray" if gray else None, vmin=0, vmax=255, aspect="equal", zorder=4,
-            interpolation="nearest" if max(images.shape[1:3]) <= 64 else "auto",
-        )  # fmt: skip
+        if _is_free((x, y, *half), taken):
+            taken.append((x, y, *half))
+            drawn += 1
+            extent = (x - half[0], x + half[0], y - half[1], y + half[1])
+            show_pixels(ax, images[i], extent, zorder=4)
 
 
 def _is_free(box, taken):
@@ -390,11 +367,10 @@ def _draw_edges(ax, points, classes, edges):
         look = {"lw": 0.8 + 4 * share, "alpha": 0.25 + 0.4 * share, "solid_capstyle": "round"}
         ax.plot(*points[list(pair)].T, color=styling.RIGHT, zorder=1, gid=gid, **look)
         if number < _NUMBERS:
-            ax.text(
-                *points[list(pair)].mean(axis=0), styling.number(distance), ha="center", va="center",
-                fontsize=8, color=styling.MUTED, zorder=1.5,
-                bbox={"boxstyle": "round,pad=0.15", "fc": "white", "ec": "none"},
-            )  # fmt: skip
+            ground = {"boxstyle": "round,pad=0.15", "fc": "white", "ec": "none"}
+            look = {"fontsize": 8, "color": styling.MUTED, "zorder": 1.5, "bbox": ground}
+            middle = points[list(pair)].mean(axis=0)
+            ax.text(*middle, styling.number(distance), ha="center", va="center", **look)
 
 
 def _draw_centers(ax, points, classes, held_out, name):
@@ -402,17 +378,5 @@ def _draw_centers(ax, points, classes, held_out, name):
         color, marker = styling.class_style(label)
         look = {"facecolor": "white" if label in held_out else color, "edgecolor": color, "marker": marker}
         ax.scatter(*at, s=90, linewidth=1.6, zorder=2, gid=str(label), **look)
-        ax.annotate(
-            styling.shorten(name(label), 1.4, 9), at, xytext=(0, 8), textcoords="offset points",
-            ha="center", va="bottom", fontsize=9, fontweight="bold", zorder=3,
-        )  # fmt: skip
-
-
-def _limits(limits, distances):
-    """The ends of the bins: those given, else from 0, where no distance is below, to the largest."""
-    if limits is None:
-        low, high = min(float(distances.min()), 0.0), float(distances.max())
-        return low, high if high > low else low + 1e-6
-    if len(limits) != 2 or not -np.inf < limits[0] < limits[1] < np.inf:
-        raise ValueError(f"limits must be two ascending numbers, got {limits!r}")
-    return float(limits[0]), float(limits[1])
+        look = {"ha": "center", "va": "bottom", "color": None, "fontweight": "bold", "zorder": 3}
+        styling.write(ax, styling.shorten(name(label), 1.4, 9), at, (0, 8), **look)

@@ -3,15 +3,13 @@
 import textwrap
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Literal
 
 import matplotlib as mpl
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.axis import Axis
-from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 from numpy.typing import ArrayLike, NDArray
 
@@ -29,25 +27,28 @@ CLASS_COLORS = (
     "#DDCC77", "#44AA99", "#AA4499", "#999933", "#4d4d4d",
 )  # fmt: skip
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", "*", ">", "d")
-#: The font that is known to have both symbols; matplotlib ships it.
+#: The font that is known to have the symbols of all verdicts; matplotlib ships it.
 SYMBOL_FONT = "DejaVu Sans"
+DASHED = (0, (4, 1.6))
+#: The line that marks a threshold or a target.
+MARK: dict[str, Any] = {"color": INK, "lw": 1.2, "ls": (0, (4, 3))}
+_BEYOND = 0.07  # of the axis, from the last finite distance to infinity
+_MARGIN = 0.025
+
+
 #: Symbol, colour and line of what is right, wrong, or beyond the threshold and so answered with Unknown.
-_VERDICTS = {
+VERDICTS = {
     "right": ("✓", RIGHT, "-"),
     "wrong": ("✗", WRONG, (0, (2.2, 1.2))),
     "unknown": ("?", MUTED, (0, (0.6, 1.1))),
 }
-_BEYOND = 0.07  # of the axis, from the last finite distance to infinity
-_MARGIN = 0.025
-_SHAPES = {1: "numbers of shape [n]", 2: "[num_repeats, n]"}
 
 
 class style(AbstractContextManager):
     """Give figures of your own the fonts, lines and colours of these.
 
     ``plots.style()`` does so from then on; ``with plots.style():`` until the end of the block. Figures of
-    ``simnb.plots`` do not need it. Text stays text in PDF and SVG files, and an SVG file is the same every
-    time.
+    ``simnb.plots`` do not need it. Text stays text in PDF and SVG files; an SVG file is always the same.
 
     Example:
         >>> import matplotlib.pyplot as plt
@@ -64,31 +65,6 @@ class style(AbstractContextManager):
 
     def __exit__(self, *error: object) -> None:
         mpl.rcParams.update(self._before)
-
-
-def verdict(right: bool) -> str:
-    """The name of a verdict that is one of two."""
-    return "right" if right else "wrong"
-
-
-def symbol(name: str) -> str:
-    """A tick for right, a cross for wrong, a question mark for unknown."""
-    return _VERDICTS[name][0]
-
-
-def verdict_color(name: str) -> str:
-    """Blue for right, vermilion for wrong, grey for unknown."""
-    return _VERDICTS[name][1]
-
-
-def border(ax: Axes, box: tuple[float, float, float, float], name: str) -> Rectangle:
-    """Frame ``box`` (left, top, width, height): solid if right, dashed if wrong, dotted if unknown."""
-    left, top, width, height = box
-    _, color, line = _VERDICTS[name]
-    patch = Rectangle((left, top), width, height, fill=False, lw=2.6, ls=line, ec=color, gid=name)
-    patch.set_clip_on(False)
-    ax.add_patch(patch)
-    return patch
 
 
 def class_style(label: int) -> tuple[str, str]:
@@ -138,6 +114,12 @@ def number(distance: float) -> str:
     return f"{distance:.3f}" if size >= 0.01 or size == 0 else f"{distance:.2g}"
 
 
+def percent(rate: float) -> str:
+    """A rate as titles print it: with a decimal where it needs one."""
+    text = f"{100 * rate:.1f}".removesuffix(".0")
+    return f"{text}%"
+
+
 def limit_name(threshold: float, before: str = "") -> str:
     """A threshold as figures print it, with a word before it; what it does where it is infinite."""
     extremes = {-np.inf: "reject everything", np.inf: "accept everything"}
@@ -147,61 +129,6 @@ def limit_name(threshold: float, before: str = "") -> str:
 def distance_name(name: str | None) -> str:
     """The name of a distance as figures print it, where it is known."""
     return f"{plain(name).replace('_', ' ')} distance" if name else "distance"
-
-
-def heading(ax: Axes, title: str, note: str = "", *, inches: float | None = None, above: float = 0) -> float:
-    """Put a bold title, and a muted note below it, over ``ax``; both wrap to its width.
-
-    ``above`` is the room, in points, that something between note and axes needs. Returns the height of
-    all this, in points.
-    """
-    if inches is None:
-        # The layout comes later, and leaves several axes less room than they begin with.
-        share = 0.85 if len(ax.figure.axes) > 1 else 1
-        inches = share * ax.get_window_extent().width / ax.figure.dpi
-    title, note = _wrap(title, inches, 11.5 * 1.08), _wrap(note, inches, 9)
-    pad = 7 + above
-    if note:
-        ax.annotate(
-            note,
-            (0, 1),
-            xycoords="axes fraction",
-            xytext=(0, pad),
-            textcoords="offset points",
-            va="bottom",
-            fontsize=9,
-            color=MUTED,
-            linespacing=1.25,
-            family=SYMBOL_FONT,
-        )
-        pad += 5 + 13 * (note.count("\n") + 1)
-    ax.set_title(title, loc="left", fontsize=11.5, fontweight="bold", color=INK, pad=pad)
-    return pad + 16 * (title.count("\n") + 1)
-
-
-def label_above(ax: Axes, x: float, text: str, limits: tuple[float, float]) -> None:
-    """Write above ``ax`` what stands at ``x``, so that it ends within the limits of the axis."""
-    share = (x - limits[0]) / (limits[1] - limits[0])
-    side = "left" if share < 0.12 else "right" if share > 0.88 else "center"
-    ax.annotate(
-        text, (x, 1), xycoords=("data", "axes fraction"), xytext=(0, 3), textcoords="offset points",
-        ha=side, va="bottom", fontsize=9, color=INK,
-    )  # fmt: skip
-
-
-def plain_axes(ax: Axes | None, figsize: tuple[float, float] | None = None) -> Axes:
-    """Return ``ax``, or new axes, without the upper and right spines."""
-    if ax is None:
-        _, ax = plt.subplots(figsize=figsize, layout="constrained")
-    ax.spines[["top", "right"]].set_visible(False)
-    ax.spines[["left", "bottom"]].set_color(MUTED)
-    ax.tick_params(colors=MUTED, labelcolor=INK, labelsize=9)
-    return ax
-
-
-def _wrap(text, inches, size):
-    room = max(int(inches * 72 / (0.53 * size)), 12)
-    return visible("\n".join(textwrap.fill(line, room) for line in text.split("\n")))
 
 
 def check_distances(values: ArrayLike, *, name: str) -> NDArray[np.floating]:
@@ -217,61 +144,95 @@ def check_distances(values: ArrayLike, *, name: str) -> NDArray[np.floating]:
 
 
 def check_rates(
-    values: ArrayLike, *, name: str, of: str = "", nan: bool = False, dims: tuple[int, ...] = (1,)
+    values: ArrayLike, *, name: str, of: str = "", nan: bool = False, repeats: bool = False
 ) -> NDArray[np.float64]:
     """Return ``values`` as float64 rates from 0 to 1, or raise ValueError; ``of`` ends the message."""
     array = np.asarray(values)
-    if array.dtype.kind not in "fiub" or array.ndim not in dims or not array.size:
-        shapes = " or ".join(_SHAPES[dim] for dim in dims)
-        raise ValueError(f"{name} must be {shapes}, got {array.dtype} of shape {array.shape}{of}")
+    if array.dtype.kind not in "fiub" or array.ndim not in (1, 1 + repeats) or not array.size:
+        shape = "[n] or [num_repeats, n]" if repeats else "[n]"
+        raise ValueError(
+            f"{name} must be numbers of shape {shape}, got {array.dtype} of shape {array.shape}{of}"
+        )
     array = array.astype(np.float64)
-    bad = ~((array >= 0) & (array <= 1))  # NaN, too
-    if nan:
-        bad &= ~np.isnan(array)
+    bad = ~((array >= 0) & (array <= 1)) & ~(nan & np.isnan(array))
     if bad.any():
         also = " or NaN" if nan else ""
         raise ValueError(f"{name} must be from 0 to 1{also}, got {array[bad][0]:g}{of}")
     return array
 
 
-def percent(rate: float) -> str:
-    """A rate as titles print it: with a decimal where it needs one."""
-    text = f"{100 * rate:.1f}".removesuffix(".0")
-    return f"{text}%"
+def plain_axes(ax: Axes | None, figsize: tuple[float, float] | None = None) -> Axes:
+    """Return ``ax``, or new axes, without the upper and right spines."""
+    if ax is None:
+        _, ax = plt.subplots(figsize=figsize, layout="constrained")
+    ax.spines[["top", "right"]].set_visible(False)
+    ax.spines[["left", "bottom"]].set_color(MUTED)
+    ax.tick_params(colors=MUTED, labelcolor=INK, labelsize=9)
+    return ax
 
 
-def percent_axis(axis: Axis) -> None:
-    """Let an axis of rates show percent; its label says so."""
-    axis.set_major_formatter(PercentFormatter(1.0, symbol=""))
+def percent_axis(ax: Axes, which: str, *, grid: Literal["both", "x", "y"] | None = None) -> None:
+    """Let the axes of rates, ``x``, ``y`` or ``xy``, show percent, as their labels say; draw a grid."""
+    for name in which:
+        getattr(ax, f"{name}axis").set_major_formatter(PercentFormatter(1.0, symbol=""))
+    if grid:
+        ax.grid(axis=grid, color=FAINT, lw=0.8)
 
 
-@dataclass(frozen=True)
-class DistanceAxis:
-    """An axis that has every given distance on it.
+def write(
+    ax: Axes, text: str, at: tuple[Any, Any], offset: tuple[float, float], *, within: str = "", **look: Any
+) -> None:
+    """Write small text ``offset`` points from ``at``, whose parts in ``within`` are shares of the axes."""
+    where = ("axes fraction" if "x" in within else "data", "axes fraction" if "y" in within else "data")
+    options: dict[str, Any] = {"fontsize": 9, "color": INK, **look}
+    ax.annotate(text, at, xycoords=where, xytext=offset, textcoords="offset points", **options)
 
-    Attributes:
-        low: Where the finite distances begin: 0, unless they lie far from it.
-        high: Where they end.
-        below: Whether there is -inf, which stands before ``low``.
-        above: Whether there is inf, which stands behind ``high``.
+
+def heading(ax: Axes, title: str, note: str = "", *, inches: float | None = None, above: float = 0) -> float:
+    """Put a bold title, and a muted note below it, over ``ax``; both wrap to its width.
+
+    ``above`` is the room, in points, that something between note and axes needs. Returns the height of
+    all this, in points.
     """
+    if inches is None:
+        # The layout comes later, and leaves several axes less room than they begin with.
+        share = 0.85 if len(ax.figure.axes) > 1 else 1
+        inches = share * ax.get_window_extent().width / ax.figure.dpi
+    title, note = _wrap(title, inches, 11.5 * 1.08), _wrap(note, inches, 9)
+    pad = 7 + above
+    if note:
+        look = {"va": "bottom", "color": MUTED, "linespacing": 1.25, "family": SYMBOL_FONT}
+        write(ax, note, (0, 1), (0, pad), within="xy", **look)
+        pad += 5 + 13 * (note.count("\n") + 1)
+    ax.set_title(title, loc="left", fontsize=11.5, fontweight="bold", color=INK, pad=pad)
+    return pad + 16 * (title.count("\n") + 1)
 
-    low: float
-    high: float
-    below: bool
-    above: bool
 
-    @classmethod
-    def of(cls, *values: ArrayLike) -> "DistanceAxis":
-        """The axis of some arrays or numbers; from 0 to 1 where none of them is finite."""
+def _wrap(text, inches, size):
+    room = max(int(inches * 72 / (0.53 * size)), 12)
+    return visible("\n".join(textwrap.fill(line, room) for line in text.split("\n")))
+
+
+def label_above(ax: Axes, x: float, text: str, limits: tuple[float, float]) -> None:
+    """Write above ``ax`` what stands at ``x``, so that it ends within the limits of the axis."""
+    share = (x - limits[0]) / (limits[1] - limits[0])
+    side = "left" if share < 0.12 else "right" if share > 0.88 else "center"
+    write(ax, text, (x, 1), (0, 3), within="y", ha=side, va="bottom")
+
+
+class DistanceAxis:
+    """An axis of arrays or numbers, from 0 unless they lie far from it; infinity stands beyond its ends."""
+
+    def __init__(self, *values: ArrayLike) -> None:
         every = np.concatenate([np.ravel(np.asarray(each, np.float64)) for each in values])
         finite = every[np.isfinite(every)]
-        low, high = (finite.min(), finite.max()) if len(finite) else (0.0, 1.0)
+        low, high = (float(finite.min()), float(finite.max())) if len(finite) else (0.0, 1.0)
         if 0 <= low < 0.25 * high or low == high > 0:
             low = 0.0
         if low == high:
             high = 0.0 if low < 0 else 1.0
-        return cls(float(low), float(high), bool((every == -np.inf).any()), bool((every == np.inf).any()))
+        self.low, self.high = low, high
+        self.below, self.above = bool((every == -np.inf).any()), bool((every == np.inf).any())
 
     def place(self, values: ArrayLike) -> NDArray[np.float64]:
         """Where distances are drawn: themselves, and infinity at an edge; float64 of the same shape."""
@@ -290,15 +251,16 @@ class DistanceAxis:
     def dress(self, ax: Axes, label: str) -> None:
         """Give the x axis its limits and label, and infinity its tick."""
         ax.set(xlim=self.limits, xlabel=label)
-        if self.below or self.above:
-            values = np.asarray(MaxNLocator(6, steps=[1, 2, 5, 10]).tick_values(self.low, self.high))
-            ticks = values[(values >= self.low) & (values <= self.high)].tolist()
-            names = [f"{tick:.10g}" for tick in ticks]
-            if not any("e" in name for name in names):
-                decimals = max((len(name.partition(".")[2]) for name in names), default=0)
-                names = [f"{tick:.{decimals}f}" for tick in ticks]
-            if self.below:
-                ticks, names = [float(self.place(-np.inf)), *ticks], ["−∞", *names]  # noqa: RUF001
-            if self.above:
-                ticks, names = [*ticks, float(self.place(np.inf))], [*names, "∞"]
-            ax.set_xticks(ticks, names, family=SYMBOL_FONT)
+        if not self.below and not self.above:
+            return
+        values = np.asarray(MaxNLocator(6, steps=[1, 2, 5, 10]).tick_values(self.low, self.high))
+        ticks = values[(values >= self.low) & (values <= self.high)].tolist()
+        names = [f"{tick:.10g}" for tick in ticks]
+        if not any("e" in name for name in names):
+            decimals = max((len(name.partition(".")[2]) for name in names), default=0)
+            names = [f"{tick:.{decimals}f}" for tick in ticks]
+        if self.below:
+            ticks, names = [float(self.place(-np.inf)), *ticks], ["−∞", *names]  # noqa: RUF001
+        if self.above:
+            ticks, names = [*ticks, float(self.place(np.inf))], [*names, "∞"]
+        ax.set_xticks(ticks, names, family=SYMBOL_FONT)

@@ -16,17 +16,9 @@ _IMPORT = re.compile(r'^import \{[^}]*\} from "\./(?P<file>[a-z_]+\.js)";\n', re
 
 
 def script(*names: str, folder: Path = FOLDER) -> str:
-    """Join JavaScript files into one ES module: a widget is given to the browser as a single text.
+    """Join JavaScript files, each after those that it imports, into one ES module that imports nothing.
 
-    Args:
-        names: File names, each after those that it imports. The last one keeps what it exports.
-        folder: Where the files are.
-
-    Returns:
-        The text of the module, which imports nothing.
-
-    Raises:
-        ValueError: If a file imports one that does not stand before it.
+    A widget is given to the browser as a single text. The last file keeps what it exports.
     """
     parts = []
     for position, name in enumerate(names):
@@ -42,19 +34,15 @@ def script(*names: str, folder: Path = FOLDER) -> str:
 
 
 def write(path: Path, state: Mapping[str, object], *, title: str, esm: str, css: str) -> Path:
-    """Write the page; a file that is there is replaced once the new one is whole.
+    """Write the page of a widget, from its traits by name and an ES module that ends in exporting ``render``.
 
-    Args:
-        path: The file to write; folders are made where they are missing.
-        state: Every trait of the widget by its name; bytes become base64.
-        title: Title of the page, as text.
-        esm: An ES module that ends in ``export default { render };``.
-        css: The style sheet.
-
-    Returns:
-        The path.
+    Folders are made where they are missing, and a file that is there is replaced once the new one is whole.
     """
-    text = json.dumps(state, default=_encode, separators=(",", ":"))
+
+    def encoded(value):
+        return {"base64": base64.b64encode(value).decode()}
+
+    text = json.dumps(state, default=encoded, separators=(",", ":"))
     kernel = (FOLDER / "page.js").read_text(encoding="utf-8")
     page = Template((FOLDER / "page.html").read_text(encoding="utf-8")).substitute(
         title=escape(visible(title)),
@@ -67,7 +55,3 @@ def write(path: Path, state: Mapping[str, object], *, title: str, esm: str, css:
     with replace_whole(path) as new:
         new.write_text(page, encoding="utf-8")
     return path
-
-
-def _encode(value):
-    return {"base64": base64.b64encode(value).decode()}

@@ -3,12 +3,6 @@
 
 export const ZOOM = 200; // at most, over the view that shows the whole map
 
-/** The view that shows the whole map in width x height pixels. */
-export function fitted(width, height, margin = 18) {
-  const scale = Math.max(Math.min(width, height) - 2 * margin, 10);
-  return { scale, x: (width - scale) / 2, y: (height + scale) / 2 };
-}
-
 /** The view that uses the whole width and height for points within bounds {left, right, bottom, top}. */
 export function fittedTo(bounds, width, height, margin = 18) {
   const across = Math.max(bounds.right - bounds.left, 1e-6);

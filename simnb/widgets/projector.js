@@ -102,22 +102,19 @@ class ProjectorView {
       ["lasso", "◌", "Select with a lasso"],
       ["box", "▭", "Select with a box (or shift and drag)"],
     ]) {
-      const button = make("button", `simnb-tool simnb-tool-${name}`, sign, { type: "button", title });
-      button.setAttribute("aria-label", title);
-      this.on(button, "click", () => this.choose(name));
-      this.tools[name] = button;
-      bar.append(button);
+      const attributes = { type: "button", title, "aria-label": title };
+      this.tools[name] = make("button", `simnb-tool simnb-tool-${name}`, sign, attributes);
+      this.on(this.tools[name], "click", () => this.choose(name));
     }
-    const whole = "Show the whole map (double-click, or 0)";
-    this.reset = make("button", "simnb-tool simnb-reset", "⤢", { type: "button", title: whole });
-    this.reset.setAttribute("aria-label", whole);
+    const title = "Show the whole map (double-click, or 0)";
+    this.reset = make("button", "simnb-tool simnb-reset", "⤢", { type: "button", title, "aria-label": title });
     const by = make("label", "simnb-by", "Colour by ");
     this.by = make("select", "simnb-color-by");
     for (const [value, text] of COLORINGS) this.by.append(new Option(text, value));
     by.append(this.by);
     this.selected = make("span", "simnb-selected", "", { role: "status" });
     this.clear = make("button", "simnb-tool simnb-clear", "Clear", { type: "button" });
-    bar.append(this.reset, by, this.selected, this.clear);
+    bar.append(...Object.values(this.tools), this.reset, by, this.selected, this.clear);
 
     const body = make("div", "simnb-body");
     const stage = make("div", "simnb-stage");
@@ -130,8 +127,8 @@ class ProjectorView {
     stage.append(this.ground, this.map, this.tip, this.spoken);
     const side = make("div", "simnb-side");
     this.key = make("div", "simnb-key");
-    this.search = make("input", "simnb-class-search", "", { type: "search", placeholder: "Find a class" });
-    this.search.setAttribute("aria-label", "Find a class");
+    const find = { type: "search", placeholder: "Find a class", "aria-label": "Find a class" };
+    this.search = make("input", "simnb-class-search", "", find);
     this.legend = make("div", "simnb-legend");
     side.append(this.key, this.search, this.legend);
     body.append(stage, side);
@@ -230,8 +227,7 @@ class ProjectorView {
   }
 
   resize() {
-    const width = this.stage.clientWidth;
-    const height = this.stage.clientHeight;
+    const { clientWidth: width, clientHeight: height } = this.stage;
     if (!width || !height) return;
     this.root.classList.toggle("simnb-narrow", this.root.clientWidth < 560);
     const ratio = Math.min(window.devicePixelRatio || 1, 2);

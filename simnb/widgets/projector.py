@@ -2,22 +2,22 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import anywidget
 import numpy as np
 import traitlets
+from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
 from simnb import _checks
-from simnb._checks import warn
+from simnb._terminal import progress_bar
 from simnb._text import visible
 from simnb._types import AnyPath
-from simnb.index import UNKNOWN
-from simnb.plots import styling
-from simnb.projection import METHODS, check_points, project, trust
+from simnb.index import UNKNOWN, open_index
+from simnb.plots import embedding_map, styling
+from simnb.projection import METHODS, check_points, in_unit_square, project, trust
 from simnb.widgets import _html, _page
-from simnb.widgets._nearest import Nearest
-from simnb.widgets._page import FOLDER, script
 from simnb.widgets.sprites import ACROSS, SIZE, sprite_sheets
 
 COLORS = ("label", "right", "distance", "accepted")
@@ -25,6 +25,8 @@ COLORS = ("label", "right", "distance", "accepted")
 EAGER = 12_000
 MOST_THUMBNAILS = 20_000
 _IN_STILL = 3_000
+_BLOCK = 4096  # points whose neighbors are looked for at a time
+_WRONG, _RIGHT, _NEITHER = 0, 1, 2
 
 
 def _array_to_json(value, widget):
@@ -45,23 +47,17 @@ class Projector(anywidget.AnyWidget):
     """A map of embeddings: thumbnails, classes, neighbors, mistakes, and a selection that Python sees.
 
     A point's neighbors are the nearest points of the gallery, itself left out, in the embedding and not on
-    the map. Where the gallery holds no point of a class, its points can have no right neighbor, and count as
-    unknown.
+    the map. Points whose class the gallery lacks can have no right neighbor, and count as unknown.
 
     Args:
         embeddings: Shape [num_points, dim].
-        labels: Class of each point, shape [num_points]; ``UNKNOWN`` for none. All are of one class by
-            default.
-        images: Images of the points, shape [num_points, height, width, channels]. Thumbnails of at most
-            20,000 are shown.
+        labels: Class of each point, shape [num_points]; ``UNKNOWN`` for none. One class by default.
+        images: Images of the points, shape [num_points, height, width, channels]; 20,000 at most are shown.
         class_names: Name of each class; the labels themselves by default.
-        is_query: Which points are queries, shape [num_points] bool; the others are the gallery. All are by
-            default.
+        is_query: Which points are queries, and not the gallery, shape [num_points] bool; none by default.
         details: A line of text for each point, such as a file name.
-        threshold: Largest distance that still matches, for the colours of accepted and rejected; None for
-            none.
-        points: Positions that ``simnb.projection.project`` gave, shape [num_points, 2]; made here by
-            default.
+        threshold: Largest distance that matches, for the colours of accepted and rejected; None for none.
+        points: Positions from ``simnb.projection.project``, shape [num_points, 2]; made here by default.
         method: How the positions are made, or were: ``pca``, ``tsne`` or ``umap``.
         distance: Distance between embeddings, one of ``simnb.distances.DISTANCES``.
         k: How many neighbors a click shows.
@@ -82,8 +78,8 @@ class Projector(anywidget.AnyWidget):
         ValueError: If lengths differ, a label has no name, or a name or number is out of range.
     """
 
-    _esm = script("geometry.js", "colors.js", "raster.js", "sprites.js", "projector.js")
-    _css = FOLDER / "projector.css"
+    _esm = _page.script("geometry.js", "colors.js", "raster.js", "sprites.js", "projector.js")
+    _css = _page.FOLDER / "projector.css"
 
     _points = traitlets.Bytes().tag(sync=True)
     _labels = traitlets.Bytes().tag(sync=True)
@@ -127,21 +123,27 @@ class Projector(anywidget.AnyWidget):
         _checks.one_of(color, COLORS, name="color")
         if color == "accepted" and threshold is None:
             raise ValueError('color="accepted" needs a threshold, got None')
+        if details is not None:
+            _checks.same_length(details, embeddings, "details and embeddings")
         images = None if images is None else _checks.images(images)
         if points is None:
             points = project(embeddings, method, seed=seed)
         self.points, self.method, self.num_queries = check_points(points, embeddings), method, queries.sum()
-        self._given = {"embeddings": embeddings, "labels": labels, "class_names": class_names}
-        self._images = images
-        self._nearest = Nearest(embeddings, labels, ~queries, distance, k)
-        self.trust = _trust_of(embeddings, self.points, distance, seed)
+        self._embeddings, self._class_labels, self._class_names = embeddings, labels, class_names
+        self._images, self._in_gallery, self._k = images, ~queries, _checks.positive_int(k, name="k")
+        self._index, gallery = open_index(distance=distance), np.flatnonzero(~queries)
+        self._index.add(embeddings[gallery], labels[gallery], ids=gallery)
+        # Of ten neighbors, or fewer where there are few points; at 500 points, so that nobody waits.
+        near = min(10, (count - 1) // 2)
+        options: dict[str, Any] = {"k": near, "distance": distance, "sample": 500, "seed": seed}
+        self.trust = trust(embeddings, self.points, **options) if near else None
         classes, positions = _classes_of(labels, class_names)
         super().__init__(
-            _points=_in_unit_square(self.points).tobytes(),
+            _points=in_unit_square(self.points).astype(np.float32).tobytes(),
             _labels=positions.astype(np.int32).tobytes(),
             _is_query=queries.astype(np.uint8).tobytes() if queries.any() else b"",
             _classes=classes,
-            _details=_lines(details, count),
+            _details=[visible(str(line)) for line in (() if details is None else details)],
             _sheets=_thumbnails(images, count),
             _trust=_words(self.trust, method),
             selection=np.empty(0, np.int64),
@@ -195,13 +197,21 @@ class Projector(anywidget.AnyWidget):
             raise ValueError(f"selection must be positions from 0 to {count - 1}, got {bad}")
         return np.unique(chosen).astype(np.int64)
 
+    def _nearest(self, points):
+        """Positions and distances of their neighbors, shape [num_points, k]; -1 and inf where none is."""
+        found = self._index.search(self._embeddings[points], k=self._k + 1).without(points)
+        return found.ids, found.distances.astype(np.float32)
+
     def _find_nearest(self, progress=False):
         """Give the browser the neighbors of every point, which it needs for the colours of mistakes."""
         if self._neighbors:
             return
-        ids, distances, verdicts = self._nearest.all(progress=progress)
+        count = len(self.points)
+        starts = progress_bar(range(0, count, _BLOCK), shown=progress, desc="Looking for neighbors")
+        found = [self._nearest(np.arange(start, min(start + _BLOCK, count))) for start in starts]
+        ids, distances = (np.concatenate(parts) for parts in zip(*found, strict=True))
         with self.hold_sync():
-            self._verdicts = verdicts.tobytes()
+            self._verdicts = _verdicts(self._class_labels, self._in_gallery, ids[:, 0]).tobytes()
             self._neighbor_distances = distances.tobytes()
             self._neighbors = ids.astype(np.int32).tobytes()
 
@@ -211,9 +221,8 @@ class Projector(anywidget.AnyWidget):
             self._find_nearest()
         elif message.get("kind") == "neighbors":
             point = _checks.not_negative_int(message["point"], name="point")
-            ids, distances = self._nearest.of(point)
-            there = ids >= 0
-            answer = {"neighbors": ids[there].tolist(), "distances": distances[there].tolist()}
+            ids, distances = (found[0] for found in self._nearest([point]))
+            answer = {"neighbors": ids[ids >= 0].tolist(), "distances": distances[ids >= 0].tolist()}
             self.send({"kind": "neighbors", "point": point, **answer})
 
     def to_html(self, path: AnyPath, *, title: str = "Map of embeddings") -> Path:
@@ -239,25 +248,18 @@ class Projector(anywidget.AnyWidget):
         return f"Projector({', '.join([*parts, self.method, *queries])})"
 
     def _repr_mimebundle_(self, **kwargs):
-        """The widget, and a still picture for where none can run."""
-        bundle = super()._repr_mimebundle_(**kwargs)
-        data, metadata = bundle if isinstance(bundle, tuple) else (bundle, {})
-        return {**data, "text/plain": repr(self), "image/png": self._still()}, metadata
+        return _html.with_still(super()._repr_mimebundle_(**kwargs), self)
 
     def _still(self):
-        """PNG of the map, of some thousand points at most."""
-        from matplotlib.figure import Figure
-
-        from simnb.plots import embedding_map
-
+        """A figure of the map, of some thousand points at most."""
         chosen = np.arange(len(self.points))
         if len(chosen) > _IN_STILL:
             chosen = np.sort(np.random.default_rng(0).permutation(chosen)[:_IN_STILL])
-        figure = Figure(figsize=(8.6, 5.6), layout="constrained")
+        figure = Figure(figsize=(8.6, 5.6), dpi=80, layout="constrained")
         embedding_map(
-            self._given["embeddings"][chosen],
-            self._given["labels"][chosen],
-            class_names=self._given["class_names"],
+            self._embeddings[chosen],
+            self._class_labels[chosen],
+            class_names=self._class_names,
             points=self.points[chosen],
             method=self.method,
             images=None if self._images is None else np.asarray(self._images[chosen]),
@@ -265,7 +267,7 @@ class Projector(anywidget.AnyWidget):
             ax=figure.add_subplot(),
             title=f"{self!r}: run the cell to click through it",
         )
-        return _html.png(figure, dpi=80)
+        return figure
 
 
 def _mask(is_query, count):
@@ -286,23 +288,12 @@ def _classes_of(labels, class_names):
     """Name and size of each class that is there, and the position among them of each point's."""
     values, positions, counts = np.unique(labels, return_inverse=True, return_counts=True)
     styling.class_namer(class_names, values)  # every label has a name
-    name = values if class_names is None else [class_names[value] for value in values]
-    classes = [
-        {
-            "name": "unknown" if value == UNKNOWN else visible(str(name[at])),
-            "count": int(counts[at]),
-            "unknown": bool(value == UNKNOWN),
-        }
-        for at, value in enumerate(values)
-    ]
+    classes = []
+    for value, count in zip(values.tolist(), counts.tolist(), strict=True):
+        name = visible(str(value if class_names is None else class_names[value]))
+        unknown = value == UNKNOWN
+        classes.append({"name": "unknown" if unknown else name, "count": count, "unknown": unknown})
     return classes, positions
-
-
-def _lines(details, count):
-    if details is None:
-        return []
-    _checks.same_length(details, range(count), "details and embeddings")
-    return [visible(str(line)) for line in details]
 
 
 def _thumbnails(images, count):
@@ -310,7 +301,7 @@ def _thumbnails(images, count):
         return []
     _checks.same_length(images, range(count), "images and embeddings")
     if count > MOST_THUMBNAILS:
-        warn(
+        _checks.warn(
             f"thumbnails are shown of the first {MOST_THUMBNAILS:,} points, not of all {count:,}, since each "
             "takes 300 bytes; choose some points to see all of their images",
             UserWarning,
@@ -318,17 +309,12 @@ def _thumbnails(images, count):
     return sprite_sheets(images[:MOST_THUMBNAILS])
 
 
-def _in_unit_square(points):
-    """The points, keeping their proportions, in a square of side 1; float32."""
-    low, high = points.min(axis=0), points.max(axis=0)
-    span = max(float((high - low).max()), 1e-12)
-    return ((points - (low + high) / 2) / span + 0.5).astype(np.float32)
-
-
-def _trust_of(embeddings, points, distance, seed):
-    """At 500 points, so that nobody waits; of ten neighbors, or fewer where there are few points."""
-    k = min(10, (len(points) - 1) // 2)
-    return None if k < 1 else trust(embeddings, points, k=k, distance=distance, sample=500, seed=seed)
+def _verdicts(labels, in_gallery, nearest):
+    """Whether each nearest neighbor is right; neither where there is none, or nothing that would be right."""
+    positions = np.unique(labels, return_inverse=True)[1]
+    others = np.bincount(positions, in_gallery)[positions] - in_gallery
+    verdicts = np.where(labels[nearest] == labels, _RIGHT, _WRONG)
+    return np.where((labels < 0) | (others < 1) | (nearest < 0), _NEITHER, verdicts).astype(np.uint8)
 
 
 def _words(trusted, method):

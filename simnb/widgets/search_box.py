@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, BinaryIO
 
 import ipywidgets
 import numpy as np
+from ipywidgets import Layout
+from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from simnb import _checks
@@ -17,8 +19,10 @@ from simnb.data import Examples, read_image
 from simnb.data.image_file import has_more_frames
 from simnb.index import UNKNOWN, Neighbors
 from simnb.matching import match
-from simnb.plots import grids, styling
+from simnb.plots import styling
+from simnb.plots.grids import displayable
 from simnb.widgets import _html
+from simnb.widgets._html import named
 from simnb.widgets.image_drop import ImageDrop
 
 if TYPE_CHECKING:  # which needs Keras
@@ -73,7 +77,7 @@ class Result:
             return "unknown"
         if self.true_label is None:
             return None
-        return styling.verdict(int(self.neighbors.labels[0, place]) == self.true_label)
+        return "right" if self.neighbors.labels[0, place] == self.true_label else "wrong"
 
     def class_of(self, place: int) -> str:
         """Name of a neighbor's class."""
@@ -97,11 +101,9 @@ class SearchBox(ipywidgets.VBox):
     Args:
         search: A ``SimilaritySearch``. Its calibration, if it has one, decides between a match and Unknown;
             its ``probability``, if it has one, says how probably an answer is right.
-        gallery: ``Examples`` that were indexed, for their images; rows that are not among them are named
-            only.
+        gallery: ``Examples`` that were indexed, for their images; other rows are only named.
         queries: ``Examples`` to pick from; the first is searched at once.
-        cutpoint: Name of the cutpoint to begin with; the calibration's first one that is met by
-            default.
+        cutpoint: Name of the cutpoint to begin with; the first that is met by default.
         k: How many neighbors to show.
         max_bytes: Size of the largest file that is accepted, in bytes.
         max_pixels: The largest image, in pixels, that is decoded.
@@ -134,70 +136,51 @@ class SearchBox(ipywidgets.VBox):
         self._place = dict(zip(ids.tolist(), range(len(ids)), strict=True))
         self._names = search.index.class_names or gallery.class_names
         self.result: Result | None = None
-        self._page = 0
         self.drop = ImageDrop(self._dropped, self._too_large, max_bytes=max_bytes)
-        self.cutpoints = self._choose_cutpoint(cutpoint)
-        self.message, self.verdict, self.shown = (ipywidgets.HTML() for _ in range(3))
-        self.picks = ipywidgets.HBox(layout=ipywidgets.Layout(flex_flow="row wrap"))
-        super().__init__(self._parts())
+        calibration = search.calibration
+        cutpoints = {} if calibration is None else calibration.cutpoints
+        met = [name for name, each in cutpoints.items() if each.met]
+        self.cutpoints = self._choose_cutpoint(met, cutpoint)
+        self.message, self.verdict, self.shown = (
+            named(ipywidgets.HTML(), name) for name in ("message", "verdict", "neighbors")
+        )
+        self.picks = named(ipywidgets.HBox(layout=Layout(flex_flow="row wrap")), "query-picks")
+        parts = [ipywidgets.HTML(_html.STYLE), self.drop, self.picks, self.cutpoints]
+        if unmet := ", ".join(name for name in cutpoints if name not in met):
+            note = _html.text(f"Not met, and so not offered: {unmet}.")
+            parts.append(ipywidgets.HTML(f'<span class="simnb muted">{note}</span>'))
+        super().__init__([*parts, self.message, self.verdict, self.shown])
         self.add_class("simnb-search")
         if queries is not None and len(queries):
-            self._fill_picks()
+            self._fill_picks(0)
             self.search_query(0)
 
-    def _choose_cutpoint(self, wanted):
-        calibration = self.search.calibration
-        names = [] if calibration is None else [n for n, c in calibration.cutpoints.items() if c.met]
+    def _choose_cutpoint(self, names, wanted):
         if wanted is not None:
             _checks.one_of(wanted, names, name="cutpoint")
-        options = [*names, *([] if names else [_NO_THRESHOLD])]
-        options = [(visible(name), name) for name in options]
+        options = [(visible(name), name) for name in names or [_NO_THRESHOLD]]
         chosen = ipywidgets.Dropdown(options=options, value=wanted or options[0][1], description="answer at")
         chosen.observe(lambda change: self._again(), "value")
-        return chosen
+        return named(chosen, "cutpoint")
 
-    def _parts(self):
-        for part, name in (
-            (self.cutpoints, "cutpoint"),
-            (self.message, "message"),
-            (self.verdict, "verdict"),
-            (self.shown, "neighbors"),
-            (self.picks, "query-picks"),
-        ):
-            part.add_class(f"simnb-{name}")
-        calibration = self.search.calibration
-        unmet = [] if calibration is None else [n for n, c in calibration.cutpoints.items() if not c.met]
-        note = f"Not met, and so not offered: {', '.join(unmet)}." if unmet else ""
-        note = ipywidgets.HTML(f'<span class="simnb muted">{_html.text(note)}</span>')
-        style = ipywidgets.HTML(_html.STYLE)
-        parts = [style, self.drop, self.picks, self.cutpoints, note, self.message, self.verdict, self.shown]
-        return [part for part in parts if part is not note or unmet]
-
-    def _fill_picks(self):
+    def _fill_picks(self, start):
         """Buttons with the thumbnails of some queries, and one for the next of them."""
-        start = self._page * _PAGE
-        numbers = range(start, min(start + _PAGE, len(self._queries)))
-        self.picks.children = [self._pick(number) for number in numbers]
+        end = min(start + _PAGE, len(self._queries))
+        picks = [self._pick(number) for number in range(start, end)]
         if len(self._queries) > _PAGE:
-            more = ipywidgets.Button(
-                description="more", layout=ipywidgets.Layout(width="60px", height="44px")
-            )
-            more.on_click(lambda _: self._turn_page())
-            self.picks.children = [*self.picks.children, more]
+            side = Layout(width="60px", height="44px")
+            picks.append(ipywidgets.Button(description="more", layout=side))
+            picks[-1].on_click(lambda _: self._fill_picks(end % len(self._queries)))
+        self.picks.children = picks
 
     def _pick(self, number):
-        picture = ipywidgets.HTML(
-            f'<div class="simnb simnb-thumb">{_html.image(self._queries.images[number])}</div>'
-        )
-        side = {"width": "44px", "height": "44px"}
-        picture.layout = ipywidgets.Layout(**side, margin="0", overflow="hidden")
-        button = ipywidgets.Button(tooltip=f"query {number}", layout=ipywidgets.Layout(**side, margin="0"))
+        """A thumbnail below a button that cannot be seen."""
+        side, image = {"width": "44px", "height": "44px"}, _html.image(self._queries.images[number])
+        layout = Layout(**side, margin="0", overflow="hidden")
+        picture = ipywidgets.HTML(f'<div class="simnb simnb-thumb">{image}</div>', layout=layout)
+        button = ipywidgets.Button(tooltip=f"query {number}", layout=Layout(**side, margin="0"))
         button.on_click(lambda _: self.search_query(number))
-        return _Pick([picture, button], layout=ipywidgets.Layout(**side, margin="2px"))
-
-    def _turn_page(self):
-        self._page = (self._page + 1) % -(-len(self._queries) // _PAGE)
-        self._fill_picks()
+        return named(ipywidgets.Box([picture, button], layout=Layout(**side, margin="2px")), "pick")
 
     def _dropped(self, name, content):
         try:
@@ -206,16 +189,14 @@ class SearchBox(ipywidgets.VBox):
             self._say(f"{name}: {error or type(error).__name__}", problem=True)
 
     def _too_large(self, name, size):
-        most = self.drop.max_bytes
-        self._say(
-            f"{name}: {size / 1e6:,.1f} MB are more than the {most / 1e6:,.1f} MB that are accepted",
-            problem=True,
+        sizes = (
+            f"{size / 1e6:,.1f} MB are more than the {self.drop.max_bytes / 1e6:,.1f} MB that are accepted"
         )
+        self._say(f"{name}: {sizes}", problem=True)
 
     def _say(self, words, *, problem=False):
-        sign = "✗ " if problem else ""
-        kind = ' class="wrong"' if problem else ""
-        self.message.value = f'<div class="simnb" role="status"><b{kind}>{sign}</b>{_html.text(words)}</div>'
+        sign = '<b class="wrong">✗ </b>' if problem else "<b></b>"
+        self.message.value = f'<div class="simnb" role="status">{sign}{_html.text(words)}</div>'
 
     def search_file(self, source: AnyPath | bytes | BinaryIO, *, name: str | None = None) -> Result:
         """Search with an image file.
@@ -237,8 +218,14 @@ class SearchBox(ipywidgets.VBox):
             source = source.read()
         if len(source) > self.drop.max_bytes:
             raise ValueError(f"{len(source):,} bytes are more than max_bytes={self.drop.max_bytes}")
-        image = read_image(source, image_size=self._input_size(), max_pixels=self._max_pixels)
-        result = self._search(name or "a file", self._channels(image), None)
+        # As large as the embedder takes images, or else as those of the gallery.
+        shape = getattr(self.search.model, "input_shape", None)
+        if not isinstance(shape, tuple) or len(shape) != 4 or None in shape[1:3]:
+            shape = self._gallery.images.shape
+        image = read_image(source, image_size=tuple(shape[1:3]), max_pixels=self._max_pixels)
+        if self._gallery.images.shape[-1] == 1:
+            image = np.rint(image @ [0.299, 0.587, 0.114])[..., None].astype(np.uint8)
+        result = self._search(name or "a file", image, None)
         self._say("the first of several frames or pages" if has_more_frames(source) else "")
         return result
 
@@ -264,43 +251,27 @@ class SearchBox(ipywidgets.VBox):
         self._say("")
         return result
 
-    def _input_size(self):
-        """Height and width that the embedder takes, or else those of the gallery's images."""
-        shape = getattr(self.search.model, "input_shape", None)
-        if isinstance(shape, tuple) and len(shape) == 4 and None not in shape[1:3]:
-            return shape[1:3]
-        return tuple(self._gallery.images.shape[1:3])
-
-    def _channels(self, image):
-        """The image with as many channels as those of the gallery."""
-        if self._gallery.images.shape[-1] != 1:
-            return image
-        return np.rint(image @ [0.299, 0.587, 0.114])[..., None].astype(np.uint8)
-
     def _search(self, name, image, true_label):
-        neighbors = self.search.lookup(image[None], k=max(self._k, self._needed()))
+        needed = 1 if self.search.calibration is None else self.search.calibration.k
+        neighbors = self.search.lookup(image[None], k=max(self._k, needed))
         self.result = self._answer(name, image, neighbors, true_label)
         self._show()
         return self.result
-
-    def _needed(self):
-        return 1 if self.search.calibration is None else self.search.calibration.k
 
     def _answer(self, name, image, neighbors, true_label):
         calibration, probability = self.search.calibration, self.search.probability
         if calibration is None:
             everything = match(neighbors)
         else:
-            needed = neighbors if neighbors.k == calibration.k else neighbors.first(calibration.k)
-            everything = match(needed, matcher=calibration.matcher)
-        limit = self._limit(everything.labels[0])
-        distance = everything.distances[0]
+            everything = match(neighbors.first(calibration.k), matcher=calibration.matcher)
+        label, distance = int(everything.labels[0]), everything.distances[0]
+        limit = self._limit(label)
         accepted = bool(everything.accepted[0] and distance <= np.asarray(limit).astype(distance.dtype))
         return Result(
             name=name,
             image=image,
             neighbors=neighbors,
-            label=int(everything.labels[0]) if accepted else UNKNOWN,
+            label=label if accepted else UNKNOWN,
             distance=float(distance),
             accepted=accepted,
             threshold=float(limit),
@@ -314,19 +285,37 @@ class SearchBox(ipywidgets.VBox):
         if self.search.calibration is None or self.cutpoints.value == _NO_THRESHOLD:
             return np.inf
         limits = self.search.calibration.limits(self.cutpoints.value)
-        return limits.get(int(label), -np.inf) if isinstance(limits, dict) else limits
+        return limits.get(label, -np.inf) if isinstance(limits, dict) else limits
 
     def _again(self):
         """Answer once more, at another cutpoint; nothing is embedded anew."""
-        if self.result is not None:
-            last = self.result
+        if (last := self.result) is not None:
             self.result = self._answer(last.name, last.image, last.neighbors, last.true_label)
             self._show()
 
     def _show(self):
         calibrated = self.cutpoints.value != _NO_THRESHOLD
         self.verdict.value = _answer_html(self.result, calibrated=calibrated)
-        self.shown.value = _cards_html(self.result, self._picture_of, self._k)
+        result = self.result
+        cards = _figure(
+            _html.image(result.image, alt=result.name), "", f"<b>{_html.text(result.name)}</b>", "as embedded"
+        )
+        for place in result.places(self._k):
+            (verdict, sign, _), name, distance = self._seen(place)
+            picture = self._picture_of(place)
+            image = (
+                '<span class="muted">no image</span>' if picture is None else _html.image(picture, alt=name)
+            )
+            head = f'<b class="{verdict}">{sign}</b> {_html.text(name)}'
+            cards += _figure(image, verdict, head, distance + " beyond" * result.beyond(place))
+        self.shown.value = f'<div class="simnb"><div class="cards">{cards}</div></div>'
+
+    def _seen(self, place):
+        """Of a neighbor of the last result: the verdict with its symbol and colour, class and distance."""
+        verdict = self.result.verdict(place)
+        sign, color, _ = styling.VERDICTS[verdict or "unknown"]
+        distance = styling.number(float(self.result.neighbors.distances[0, place]))
+        return (verdict or "", sign if verdict else "", color), self.result.class_of(place), distance
 
     def _picture_of(self, place):
         """Image of a neighbor of the last result, None for a row that the gallery does not have."""
@@ -337,19 +326,26 @@ class SearchBox(ipywidgets.VBox):
         return f"SearchBox({styling.count(len(self.search.index), 'image')}, k={self._k})"
 
     def _repr_mimebundle_(self, **kwargs):
-        """The widget, and a still picture for where none can run."""
-        data = super()._repr_mimebundle_(**kwargs)
+        return _html.with_still(super()._repr_mimebundle_(**kwargs), self)
+
+    def _still(self):
+        """A figure of the query and its neighbors."""
+        result = self.result
+        places = [] if result is None else list(result.places(self._k))
+        size = (_CELL * (max(len(places), 4) + 1), 2.2)
+        figure = Figure(figsize=size, dpi=80, layout="constrained")
         title = f"{self!r}: run the cell to search with an image of your own"
-        picture = _still(self.result, self._picture_of, self._k, title)
-        return {**(data or {}), "text/plain": repr(self), "image/png": picture}
-
-
-class _Pick(ipywidgets.Box):
-    """A thumbnail below a button that cannot be seen."""
-
-    def __init__(self, children, **options):
-        super().__init__(children, **options)
-        self.add_class("simnb-pick")
+        figure.suptitle(title, x=0.01, ha="left", fontsize=10.5, fontweight="bold")
+        first, *others = figure.subplots(1, len(places) + 1, squeeze=False)[0]
+        if result is None:
+            first.text(0, 0.5, "nothing was searched yet", fontsize=9)
+            first.axis("off")
+        else:
+            _draw_image(first, result.image, f"{result.name}\n→ {result.answer}", styling.INK)
+        for place, ax in zip(places, others, strict=True):
+            (_, sign, color), name, distance = self._seen(place)
+            _draw_image(ax, self._picture_of(place), f"{sign} {name}\n{distance}", color)
+        return figure
 
 
 def _answer_html(result, *, calibrated):
@@ -358,9 +354,8 @@ def _answer_html(result, *, calibrated):
     if result.probability is not None:
         likely = f"right with probability {result.probability:.0%}"
         words.append(likely if result.accepted else f"an answer would be {likely}")
-    distance = (
-        f"distance {styling.number(result.distance)}" if np.isfinite(result.distance) else "no neighbor"
-    )
+    there = np.isfinite(result.distance)
+    distance = f"distance {styling.number(result.distance)}" if there else "no neighbor"
     if np.isfinite(result.threshold):
         side = "within" if result.accepted else "beyond"
         distance += f", {side} the threshold {styling.number(result.threshold)}"
@@ -375,68 +370,18 @@ def _answer_html(result, *, calibrated):
     )
 
 
-def _cards_html(result, picture_of, most):
-    """The query, then its neighbors, each with its class, its distance and whether it is right.
-
-    Args:
-        result: A ``Result``.
-        picture_of: Gives the image at a place of the neighbors, or None where there is none.
-        most: How many neighbors to show.
-    """
-    asked = (
-        f'<figure><span class="frame">{_html.image(result.image, alt=result.name)}</span><figcaption>'
-        f'<b>{_html.text(result.name)}</b><br><span class="muted">as embedded</span></figcaption></figure>'
-    )
-    found = "".join(_card(result, place, picture_of(place)) for place in result.places(most))
-    return f'<div class="simnb"><div class="cards">{asked}{found}</div></div>'
-
-
-def _card(result, place, picture):
-    verdict, name = result.verdict(place), result.class_of(place)
-    shown = '<span class="muted">no image</span>' if picture is None else _html.image(picture, alt=name)
-    distance = styling.number(float(result.neighbors.distances[0, place]))
+def _figure(image, verdict, head, below):
+    """An image in its frame, and two lines below it."""
     return (
-        f'<figure><span class="frame {verdict or ""}">{shown}</span><figcaption>'
-        f'<b class="{verdict or ""}">{styling.symbol(verdict) if verdict else ""}</b> {_html.text(name)}<br>'
-        f'<span class="muted">{distance}{" beyond" if result.beyond(place) else ""}</span>'
-        "</figcaption></figure>"
+        f'<figure><span class="frame {verdict}">{image}</span><figcaption>{head}<br>'
+        f'<span class="muted">{below}</span></figcaption></figure>'
     )
-
-
-def _still(result, picture_of, most, title):
-    """PNG of the query and its neighbors.
-
-    Args:
-        result: A ``Result``, None where nothing was searched.
-        picture_of: Gives the image at a place of the neighbors, or None where there is none.
-        most: How many neighbors to show.
-        title: Above the picture.
-    """
-    from matplotlib.figure import Figure
-
-    places = [] if result is None else list(result.places(most))
-    figure = Figure(figsize=(_CELL * (max(len(places), 4) + 1), 2.2), layout="constrained")
-    figure.suptitle(title, x=0.01, ha="left", fontsize=10.5, fontweight="bold")
-    first, *others = figure.subplots(1, len(places) + 1, squeeze=False)[0]
-    if result is None:
-        first.text(0, 0.5, "nothing was searched yet", fontsize=9)
-        first.axis("off")
-    else:
-        _draw_image(first, result.image, f"{result.name}\n→ {result.answer}", styling.INK)
-    for place, ax in zip(places, others, strict=True):
-        verdict = result.verdict(place)
-        sign = styling.symbol(verdict) if verdict else ""
-        distance = styling.number(float(result.neighbors.distances[0, place]))
-        caption = f"{sign} {result.class_of(place)}\n{distance}"
-        _draw_image(ax, picture_of(place), caption, styling.verdict_color(verdict or "unknown"))
-    return _html.png(figure, dpi=80)
 
 
 def _draw_image(ax, image, caption, color):
     ax.axis("off")
     if image is not None:
-        pixels = grids.displayable(np.asarray(image)[None])[0]
-        pixels = pixels.squeeze(-1) if pixels.shape[-1] == 1 else pixels
+        pixels = displayable(np.asarray(image)[None])[0]
         ax.imshow(pixels, cmap="gray", vmin=0, vmax=255)
     look = {"fontsize": 8, "color": color, "parse_math": False, "family": styling.SYMBOL_FONT}
     lines = [styling.shorten(visible(line), 0.85 * _CELL, 8) for line in caption.split("\n")]

@@ -15,20 +15,10 @@ _QUALITY = 75  # of the JPEG; colours at half the resolution
 
 
 def sprite_sheets(images: ArrayLike) -> list[bytes]:
-    """Put thumbnails of images into sheets.
+    """Put thumbnails of images of any size into sheets, each a JPEG file, as bytes.
 
-    Args:
-        images: Shape [num_examples, height, width, channels] with 1, 3 or 4 channels: integers from 0 to 255,
-            or floats from 0 to 1, from -1 to 1 where any is negative, or from 0 to 255 where any exceeds 2.
-            Transparent parts become white. Other sizes are shrunk or enlarged to fit, and keep their
-            proportions.
-
-    Returns:
-        A list of JPEG files, as bytes: image ``i`` is at row ``i % 1024 // 32`` and column ``i % 32`` of
-        sheet ``i // 1024``, in squares of 32 pixels.
-
-    Raises:
-        ValueError: If the shape is wrong or a value is not finite.
+    Image ``i`` is at row ``i % 1024 // 32`` and column ``i % 32`` of sheet ``i // 1024``, in squares of 32
+    pixels. Transparent parts become white; other sizes are shrunk or enlarged, and keep their proportions.
     """
     pixels = _checks.images(images)
     if getattr(pixels.dtype, "kind", "u") == "f":
@@ -37,10 +27,9 @@ def sprite_sheets(images: ArrayLike) -> list[bytes]:
     sheets = []
     for start in range(0, len(pixels), per_sheet):
         thumbnails = _thumbnails(to_bytes(np.asarray(pixels[start : start + per_sheet])))
-        # Only as many rows as there are.
-        rows = -(-len(thumbnails) // ACROSS)
-        sheet = np.full((rows * ACROSS, SIZE, SIZE, 3), 255, np.uint8)
-        sheet[: len(thumbnails)] = thumbnails
+        rows = -(-len(thumbnails) // ACROSS)  # only as many as there are
+        missing = rows * ACROSS - len(thumbnails)
+        sheet = np.pad(thumbnails, ((0, missing), (0, 0), (0, 0), (0, 0)), constant_values=255)
         sheet = sheet.reshape(rows, ACROSS, SIZE, SIZE, 3).transpose(0, 2, 1, 3, 4)
         file = io.BytesIO()
         Image.fromarray(sheet.reshape(rows * SIZE, ACROSS * SIZE, 3)).save(file, "JPEG", quality=_QUALITY)

@@ -1,8 +1,12 @@
 """A slider over the distance threshold, and what each value of it would do."""
 
+from functools import cache
+
 import ipywidgets
 import numpy as np
 import traitlets
+from ipywidgets import Layout
+from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from simnb import _checks
@@ -11,11 +15,17 @@ from simnb.calibration import METRICS, Calibration, calibrate
 from simnb.data import Examples
 from simnb.index import UNKNOWN, Neighbors
 from simnb.matching import Matches, accept, match
-from simnb.plots import styling
-from simnb.plots.grids import look_up
-from simnb.widgets import _html, _threshold_html
+from simnb.plots import confusion_matrix, metric_curves, styling
+from simnb.plots.curves import metric_name
+from simnb.plots.grids import look_up, places_in
+from simnb.widgets import _html
+from simnb.widgets._html import named
 
 _MOST_STEPS = 1_000
+#: Metrics that have a curve; their colours and dashes are in the style sheet.
+_CURVES = ("precision", "recall", "coverage", "false_acceptance")
+_WIDTH, _HEIGHT, _LEFT, _RIGHT, _TOP, _BOTTOM = 720, 260, 44, 118, 36, 38
+_MOST_CLASSES = 20
 
 
 class ThresholdExplorer(ipywidgets.VBox):
@@ -66,12 +76,15 @@ class ThresholdExplorer(ipywidgets.VBox):
         self._calibration = calibration
         self._curves, self._everything = self._own.curves, match(neighbors, matcher=matcher)
         self._order = np.argsort(self._everything.distances, kind="stable")
-        self._matrix = _threshold_html.Matrix(queries, self._everything.labels, self._known)
+        self._matrix = _Matrix(queries, self._everything.labels, self._known)
         self._cutpoints = self._named_cutpoints()
-        self._steps = self._choose_steps()
-        self._cards: dict[tuple[int, bool], str] = {}
-        self._build()
-        super().__init__(self._parts())
+        # The slider stops at some of the candidate thresholds, and at each cutpoint.
+        count = len(self._curves)
+        steps = np.linspace(0, count - 1, min(count, _MOST_STEPS)).round().astype(np.int64)
+        marked = [self._curves.position(limit) for limit in self._cutpoints.values()]
+        self._steps = np.unique(np.concatenate([steps, marked]))
+        self._card = cache(self._draw_card)
+        super().__init__(self._build())
         self.add_class("simnb-threshold")
         self.threshold = next(iter(self._cutpoints.values()))
         self._show()  # where that is what it was before
@@ -86,75 +99,47 @@ class ThresholdExplorer(ipywidgets.VBox):
         }
         return found or {"best F1 here": float(self._own.threshold)}
 
-    def _choose_steps(self):
-        """Positions among the candidate thresholds that the slider stops at."""
-        count = len(self._curves)
-        steps = np.linspace(0, count - 1, min(count, _MOST_STEPS)).round().astype(np.int64)
-        marked = [self._curves.position(limit) for limit in self._cutpoints.values()]
-        return np.unique(np.concatenate([steps, marked]))
-
     def _build(self):
-        thresholds = self._curves.threshold[self._steps]
         rates = {name: getattr(self._curves, name)[self._steps] for name in METRICS}
         marks = {name: self._step_of(limit) for name, limit in self._cutpoints.items()}
-        self._chart = _threshold_html.Chart(
-            thresholds, rates, marks, styling.distance_name(self._neighbors.distance)
+        distance = styling.distance_name(self._neighbors.distance)
+        self._chart = _Chart(self._curves.threshold[self._steps], rates, marks, distance)
+        wide = Layout(width="100%", max_width="720px")
+        self.curves = named(ipywidgets.HTML(layout=wide), "curves")
+        self.table, self.confusion, self.strip, self.message = (
+            named(ipywidgets.HTML(), name)
+            for name in ("rates", "confusion", "borderline", "threshold-message")
         )
-        wide = ipywidgets.Layout(width="100%", max_width="720px")
-        self.curves = ipywidgets.HTML(layout=wide)
-        self.slider = ipywidgets.IntSlider(
-            max=len(self._steps) - 1, readout=False, layout=ipywidgets.Layout(width="100%", max_width="570px")
-        )
-        self.value = ipywidgets.Text(
-            description="threshold", continuous_update=False, layout=ipywidgets.Layout(width="190px")
-        )
-        self.message = ipywidgets.HTML()
-        self.table, self.confusion, self.strip = (ipywidgets.HTML() for _ in range(3))
-        self.buttons = [
-            ipywidgets.Button(
-                description=f"{visible(name)}  {styling.number(limit)}",
-                layout=ipywidgets.Layout(width="auto"),
-            )
-            for name, limit in self._cutpoints.items()
-        ]
-        for button, limit in zip(self.buttons, self._cutpoints.values(), strict=True):
-            button.on_click(lambda _, limit=limit: self.set_trait("threshold", limit))
-        self.slider.observe(self._moved, "value")
+        value = {"description": "threshold", "continuous_update": False, "layout": Layout(width="190px")}
+        self.value = named(ipywidgets.Text(**value), "threshold-value")
         self.value.observe(self._typed, "value")
-
-    def _parts(self):
-        wrap = ipywidgets.Layout(flex_flow="row wrap", align_items="center")
+        long = Layout(width="100%", max_width="570px")
+        self.slider = ipywidgets.IntSlider(max=len(self._steps) - 1, readout=False, layout=long)
+        self.slider.observe(self._moved, "value")
+        self.buttons = [self._button(*cutpoint) for cutpoint in self._cutpoints.items()]
+        wrap = Layout(flex_flow="row wrap", align_items="center")
         bar = ipywidgets.HBox([self.value, *self.buttons, self.message], layout=wrap)
-        tables = ipywidgets.Box([self.table, self.confusion], layout=ipywidgets.Layout(flex_flow="row wrap"))
-        track = ipywidgets.Box(
-            [self.slider], layout=ipywidgets.Layout(max_width="720px", padding="0 0 0 38px")
-        )
-        bar.add_class("simnb-cutpoints")
-        for part, name in (
-            (track, "threshold-slider"),
-            (self.value, "threshold-value"),
-            (self.curves, "curves"),
-            (self.table, "rates"),
-            (self.confusion, "confusion"),
-            (self.strip, "borderline"),
-            (self.message, "threshold-message"),
-        ):
-            part.add_class(f"simnb-{name}")
+        track = ipywidgets.Box([self.slider], layout=Layout(max_width="720px", padding="0 0 0 38px"))
+        tables = ipywidgets.Box([self.table, self.confusion], layout=Layout(flex_flow="row wrap"))
         note = ipywidgets.HTML(f'<div class="simnb muted">{self._note()}</div>')
-        return [ipywidgets.HTML(_html.STYLE), bar, self.curves, track, tables, self.strip, note]
+        parts = [named(bar, "cutpoints"), self.curves, named(track, "threshold-slider"), tables, self.strip]
+        return [ipywidgets.HTML(_html.STYLE), *parts, note]
+
+    def _button(self, name, limit):
+        words = f"{visible(name)}  {styling.number(limit)}"
+        button = ipywidgets.Button(description=words, layout=Layout(width="auto"))
+        button.on_click(lambda _: self.set_trait("threshold", limit))
+        return button
 
     def _note(self):
         if self._calibration is None:
             return "The mark is the best F1 on these very queries, and promises nothing for others."
-        left = [
-            name
-            for name, cutpoint in self._calibration.cutpoints.items()
-            if not cutpoint.met or cutpoint.by_class is not None
-        ]
-        text = (
+        left = ", ".join(name for name in self._calibration.cutpoints if name not in self._cutpoints)
+        others = f" Without a single threshold: {_html.text(left)}." if left else ""
+        return (
             "Marks are cutpoints that were chosen on other queries; the rates are those of the queries here."
+            + others
         )
-        return text + (f" Without a single threshold: {_html.text(', '.join(left))}." if left else "")
 
     def _step_of(self, threshold):
         """The step that accepts the same queries, or the last one that accepts no more."""
@@ -201,7 +186,7 @@ class ThresholdExplorer(ipywidgets.VBox):
             self.curves.value = self._chart.at(step)
         self.value.value, self.message.value = self._written(), ""
         compared = self._curves.rates(self._cutpoints[first])
-        self.table.value = _threshold_html.rates_table(self.rates, self.counts, compared, f"at {first}")
+        self.table.value = _rates_table(self.rates, self.counts, compared, f"at {first}")
         self.confusion.value = self._matrix.html(self.matches.accepted)
         self.strip.value = self._borderline_html()
 
@@ -236,19 +221,12 @@ class ThresholdExplorer(ipywidgets.VBox):
 
     def _borderline_html(self):
         parts = []
-        for title, queries, accepted in zip(
-            ("just accepted", "just rejected"), self._border(), (True, False), strict=True
-        ):
+        sides = zip(("just accepted", "just rejected"), self._border(), (True, False), strict=True)
+        for title, queries, accepted in sides:
             cards = "".join(self._card(int(query), accepted) for query in queries)
             parts.append(f'<div><b>{title}</b><div class="cards">{cards or "none"}</div></div>')
         layout = "display:flex;flex-wrap:wrap;gap:8px 28px;margin-top:6px"
         return f'<div class="simnb" style="{layout}">{"".join(parts)}</div>'
-
-    def _card(self, query, accepted):
-        key = (query, accepted)
-        if key not in self._cards:
-            self._cards[key] = self._draw_card(query, accepted)
-        return self._cards[key]
 
     def _draw_card(self, query, accepted):
         names, label = self._queries.class_names, int(self._queries.labels[query])
@@ -260,9 +238,9 @@ class ThresholdExplorer(ipywidgets.VBox):
             verdict, word = ("right", "✓") if right else ("wrong", "✗")
         else:
             verdict, word = "unknown", "? spared" if not right else "? lost"
-        place = self._place_of(query, answer)
         images = _html.image(self._queries.images[query], alt=true)
-        if place >= 0:
+        having = np.flatnonzero(self._neighbors.labels[query] == answer)
+        if len(having) and (place := self._places[query, having[0]]) >= 0:
             images += _html.image(self._gallery.images[place], alt=found)
         distance = styling.number(float(self._everything.distances[query]))
         return (
@@ -271,27 +249,16 @@ class ThresholdExplorer(ipywidgets.VBox):
             f'<b class="{verdict}">{word}</b> <span class="muted">{distance}</span></figcaption></figure>'
         )
 
-    def _place_of(self, query, answer):
-        """Position in the gallery of the nearest neighbor that has the answer's label; -1 where none has."""
-        having = np.flatnonzero(self._neighbors.labels[query] == answer)
-        return int(self._places[query, having[0]]) if len(having) else -1
-
     def __repr__(self) -> str:
         queries = styling.count(len(self._queries.labels), "query")
         return f"ThresholdExplorer({queries}, threshold {self._written()})"
 
     def _repr_mimebundle_(self, **kwargs):
-        """The widget, and a still picture for where none can run."""
-        data = super()._repr_mimebundle_(**kwargs)
-        return {**(data or {}), "text/plain": repr(self), "image/png": self._still()}
+        return _html.with_still(super()._repr_mimebundle_(**kwargs), self)
 
     def _still(self):
-        """PNG of curves and confusion matrix."""
-        from matplotlib.figure import Figure
-
-        from simnb.plots import confusion_matrix, metric_curves
-
-        figure = Figure(figsize=(12.4, 4.8), layout="constrained")
+        """A figure of the curves and the confusion matrix."""
+        figure = Figure(figsize=(12.4, 4.8), dpi=75, layout="constrained")
         left, right = figure.subplots(1, 2, width_ratios=(1.25, 1))
         title = f"{styling.count(len(self._queries.labels), 'query')}: run the cell to move the threshold"
         metric_curves(self._calibration or self._own, ax=left, title=title)
@@ -303,4 +270,147 @@ class ThresholdExplorer(ipywidgets.VBox):
             ax=right,
             title=f"Answers at {self._written()}",
         )
-        return _html.png(figure, dpi=75)
+        return figure
+
+
+class _Chart:
+    """Metrics over the steps of the slider, by their names, and marked steps by theirs, as SVG."""
+
+    def __init__(self, thresholds, rates, marks, distance):
+        self.last = max(len(thresholds) - 1, 1)
+        parts = [f'<svg viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" aria-label="rates over the threshold">']
+        for share in (0, 0.25, 0.5, 0.75, 1):
+            y, step = self._y(share), round(share * (len(thresholds) - 1))
+            limit = "none" if np.isneginf(thresholds[step]) else styling.number(float(thresholds[step]))
+            parts += [
+                f'<line class="grid" x1="{_LEFT}" x2="{_WIDTH - _RIGHT}" y1="{y}" y2="{y}"/>',
+                f'<text x="{_LEFT - 6}" y="{y + 4}" text-anchor="end">{share:.0%}</text>',
+                f'<text x="{self._x(step)}" y="{_HEIGHT - _BOTTOM + 16}" text-anchor="middle">{limit}</text>',
+            ]
+        axis = f"{distance} up to which a neighbor matches; each step accepts more queries"
+        at = f'x="{(_LEFT + _WIDTH - _RIGHT) / 2}" y="{_HEIGHT - 4}"'
+        parts.append(f'<text {at} text-anchor="middle">{_html.text(axis)}</text>')
+        self.fixed = "".join([*parts, *self._lines(rates), *self._marks(marks)])
+
+    def _x(self, step):
+        return round(_LEFT + step / self.last * (_WIDTH - _LEFT - _RIGHT), 1)
+
+    def _y(self, rate):
+        return round(_HEIGHT - _BOTTOM - rate * (_HEIGHT - _TOP - _BOTTOM), 1)
+
+    def _lines(self, rates):
+        ends = []
+        for name in _CURVES:
+            values = rates[name]
+            if np.isnan(values).all():
+                continue
+            steps = np.unique(np.linspace(0, len(values) - 1, 240).round().astype(int))
+            points = " ".join(f"{self._x(step)},{self._y(values[step])}" for step in steps)
+            yield f'<polyline class="{name}" points="{points}"/>'
+            ends.append((self._y(values[-1]), name))
+        # Names stand at the ends of the lines, one below the other.
+        at = -np.inf
+        for y, name in sorted(ends):
+            at = max(y + 4, at + 13)
+            yield f'<text class="{name}" x="{_WIDTH - _RIGHT + 6}" y="{at}">{metric_name(name)}</text>'
+
+    def _marks(self, marks):
+        """Lines whose names are on different rows where they are close together, and together where equal."""
+        at = {}
+        for name, step in marks.items():
+            at.setdefault(self._x(step), []).append(name)
+        ends = [-np.inf] * 3
+        for x, names in sorted(at.items()):
+            text = ", ".join(names)
+            row = next((row for row, end in enumerate(ends) if x > end), int(np.argmin(ends)))
+            ends[row] = x + 6.5 * len(text) + 6
+            yield f'<line class="mark" x1="{x}" x2="{x}" y1="{_TOP - 4}" y2="{_HEIGHT - _BOTTOM}"/>'
+            yield f'<text x="{x}" y="{9 + 11 * row}">{_html.text(text)}</text>'
+
+    def at(self, step):
+        """The SVG, with a line at a step."""
+        x = self._x(step)
+        line = f'<line class="here" x1="{x}" x2="{x}" y1="{_TOP}" y2="{_HEIGHT - _BOTTOM}"/>'
+        return f'<div class="simnb" style="overflow-x:auto">{self.fixed}{line}</svg></div>'
+
+
+def _rates_table(rates, counts, compared, compared_name):
+    """Rates here and at another threshold, and what they count."""
+    rows = "".join(
+        f'<tr><th>{metric_name(name)}</th><td class="simnb-rate-{name}">{_percent(value)}</td>'
+        f'<td class="muted">{_percent(compared[name])}</td></tr>'
+        for name, value in rates.items()
+    )
+    right, wrong, rejected, stranger, away = (f"{int(count):,}" for count in counts)
+    words = (
+        f"<b class='right'>✓ {right} right</b>, <b class='wrong'>✗ {wrong} wrong</b>, ? {rejected} rejected"
+    )
+    if counts[3] + counts[4]:
+        words += f"<br>of no gallery class: <b class='wrong'>✗ {stranger} answered</b>, ✓ {away} rejected"
+    head = f"<tr><th></th><th>here</th><th>{_html.text(compared_name)}</th></tr>"
+    return f'<div class="simnb"><table>{head}{rows}</table><p style="margin:6px 0 0">{words}</p></div>'
+
+
+class _Matrix:
+    """The confusion matrix at any threshold, of the largest classes where there are many."""
+
+    def __init__(self, queries, answers, known):
+        truth, sizes = np.unique(queries.labels, return_counts=True)
+        order = np.argsort(~np.isin(truth, known), kind="stable")  # unknown classes last
+        shown = _largest(truth[order], sizes[order])
+        asked = _largest(known, np.array([np.count_nonzero(answers == label) for label in known]))
+        rows, columns = (
+            ["unknown" if label == UNKNOWN else queries.class_names[label] for label in classes]
+            for classes in (shown, asked)
+        )
+        self.rows = rows + ["other classes"] * (len(shown) < len(truth))
+        self.columns = [*columns, *["other"] * (len(asked) < len(known)), "Unknown"]
+        last = len(self.columns) - 1
+        self._row = places_in(shown, queries.labels)
+        self._column = np.where(answers == UNKNOWN, last, places_in(asked, answers))
+        self._right = np.append(np.where(np.isin(shown, known), places_in(asked, shown), last), -1)
+
+    def counts(self, accepted):
+        """Shape [num_rows, num_columns]."""
+        width = len(self.columns)
+        column = np.where(accepted, self._column, width - 1)
+        counts = np.bincount(self._row * width + column, minlength=len(self.rows) * width)
+        return counts.reshape(len(self.rows), width)
+
+    def html(self, accepted):
+        """As a table: each cell is shaded by its share of the row."""
+        head = "".join(
+            f'<th title="{_html.text(name)}">{_html.text(name if len(name) <= 9 else name[:8] + "…")}</th>'
+            for name in self.columns
+        )
+        body = ""
+        for name, right, counts in zip(self.rows, self._right, self.counts(accepted), strict=False):
+            shares = counts / max(counts.sum(), 1)
+            cells = "".join(
+                f'<td style="background:{_shade(share, column == right)}">{count or ""}</td>'
+                for column, (count, share) in enumerate(zip(counts, shares, strict=True))
+            )
+            body += f"<tr><th>{_html.text(name)}</th>{cells}</tr>"
+        return (
+            '<div class="simnb" style="overflow-x:auto"><table><caption class="muted" '
+            'style="text-align:left">rows: true class, columns: answer; blue is right, orange is wrong'
+            f"</caption><tr><th></th>{head}</tr>{body}</table></div>"
+        )
+
+
+def _percent(value):
+    """A rate in percent, or a dash where there is none."""
+    return "\N{EN DASH}" if np.isnan(value) else f"{value:.1%}"
+
+
+def _shade(share, right):
+    # Over either ground text stays readable: at most half of the colour.
+    color = "0,114,178" if right else "213,94,0"
+    return f"rgba({color},{0.55 * share:.2f})" if share else "none"
+
+
+def _largest(classes, counts):
+    """All of a few classes; of many the largest, in their order."""
+    if len(classes) <= _MOST_CLASSES:
+        return classes
+    return classes[np.sort(np.argsort(-counts, kind="stable")[: _MOST_CLASSES - 1])]

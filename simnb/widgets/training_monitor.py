@@ -5,13 +5,18 @@ from typing import Any
 
 import ipywidgets
 import numpy as np
+from IPython import get_ipython
+from IPython.display import display
+from matplotlib.figure import Figure
+from scipy.linalg import orthogonal_procrustes
 
 from simnb import _checks
 from simnb.data import Examples
 from simnb.plots import styling
-from simnb.projection import project
+from simnb.projection import in_unit_square, project
 from simnb.training import RetrievalMonitor
 from simnb.widgets import _html
+from simnb.widgets._html import named
 
 _EVERY = 0.25  # seconds between two updates, at least
 _MOST_LOSSES = 2_000
@@ -31,8 +36,7 @@ class TrainingMonitor(RetrievalMonitor):
     """A ``RetrievalMonitor`` that shows what it measures: loss, R@1 and a small map, live.
 
     Pass it as ``monitor=`` of ``simnb.training.fit``, or among the ``callbacks`` of any ``fit``. Display it
-    in a cell before the training, or let the training display it. Outside of notebooks it measures and shows
-    nothing.
+    in a cell before the training, or let the training do so. Outside of notebooks it only measures.
 
     Args:
         queries: ``Examples`` to search with, whose embeddings are on the map.
@@ -43,8 +47,7 @@ class TrainingMonitor(RetrievalMonitor):
 
     Attributes:
         view: The widget.
-        losses: Steps and the loss at each of them, a list of pairs; Keras's loss is the mean of the epoch so
-            far.
+        losses: A list of pairs: the epochs so far, and Keras's loss, which is the mean of the epoch so far.
         recalls: R@1 after each epoch.
 
     Raises:
@@ -70,21 +73,13 @@ class TrainingMonitor(RetrievalMonitor):
         self.recalls: list[float] = []
         self._points = None
         self._displayed = False
-        self._build()
-
-    def _build(self):
-        self._progress, self._loss, self._recall, self._map = (ipywidgets.HTML() for _ in range(4))
-        for part, name in (
-            (self._progress, "progress"),
-            (self._loss, "loss"),
-            (self._recall, "recall"),
-            (self._map, "map"),
-        ):
-            part.add_class(f"simnb-training-{name}")
+        self._progress, self._loss, self._recall, self._map = (
+            named(ipywidgets.HTML(), f"training-{name}") for name in ("progress", "loss", "recall", "map")
+        )
         row = ipywidgets.Layout(flex_flow="row wrap")
         curves = ipywidgets.Box([self._loss, self._recall, self._map], layout=row)
-        self.view = ipywidgets.VBox([ipywidgets.HTML(_html.STYLE), self._progress, curves])
-        self.view.add_class("simnb-training")
+        view = ipywidgets.VBox([ipywidgets.HTML(_html.STYLE), self._progress, curves])
+        self.view = named(view, "training")
         waiting = "Loss, R@1 and a small map appear here while it trains."
         self._progress.value = f'<div class="simnb muted">{waiting}</div>'
 
@@ -97,8 +92,9 @@ class TrainingMonitor(RetrievalMonitor):
         self._before: int | None = None  # epochs of the training that this one goes on with
         for part in (self._loss, self._recall, self._map):
             part.value = ""
-        if not self._displayed:
-            _display(self)
+        if not self._displayed and getattr(get_ipython(), "kernel", None) is not None:
+            display(self)
+            self._displayed = False  # in the next training again
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Remember which epoch it is."""
@@ -129,105 +125,78 @@ class TrainingMonitor(RetrievalMonitor):
         """Say that it has ended."""
         self._show_progress("done")
 
+    def _done(self):
+        """Epochs that are done, and parts of one."""
+        return self._epoch - 1 + self._step / (self._first[1] or max(self._step, 1))
+
     def _take_loss(self, logs):
         if logs and "loss" in logs:
-            at = self._epoch - 1 + self._step / (self._first[1] or max(self._step, 1))
-            self.losses.append((at, float(logs["loss"])))
+            self.losses.append((self._done(), float(logs["loss"])))
         if len(self.losses) > _MOST_LOSSES:
             self.losses = self.losses[::2]
 
     def _show_progress(self, words=""):
-        epochs, steps = self._first
-        done = self._epoch - 1 + self._step / (steps or max(self._step, 1)) - (self._before or 0)
-        spent = time.perf_counter() - self._begun
-        left = None if done <= 0 or words else spent / done * (epochs - (self._before or 0) - done)
+        before = self._before or 0
+        (epochs, steps), done = self._first, self._done() - before
+        left = ""
+        if done > 0 and not words:
+            seconds = (time.perf_counter() - self._begun) / done * (epochs - before - done)
+            left = f", {_duration(seconds)} left"
         if self.losses and not np.isfinite(self.losses[-1][1]):
             words = f"the loss is {self.losses[-1][1]}"
-        self._progress.value = _progress_bar(self._epoch, epochs, self._step, steps, left, words)
+        value = (self._epoch - 1) * steps + self._step if steps else self._epoch
+        of = f" of {steps:,}" if steps else ""
+        self._progress.value = (
+            f'<div class="simnb"><progress value="{value}" max="{epochs * (steps or 1)}" style="width:220px">'
+            f"</progress> epoch {self._epoch} of {epochs}, step {self._step:,}{of}{left} "
+            f"<b>{_html.text(words)}</b></div>"
+        )
         if self.losses:
             at, values = zip(*self.losses, strict=True)
-            self._loss.value = _curve(at, values, xlabel="epoch", ylabel="loss", color=styling.WRONG)
+            self._loss.value = _curve(at, values, "epoch", "loss", styling.WRONG)
 
     def _show_recall(self):
         epochs = np.arange(len(self.recalls)) + 1 + (self._before or 0)
-        self._recall.value = _curve(
-            epochs, self.recalls, xlabel="epoch", ylabel="R@1", color=styling.RIGHT, whole=True
-        )
+        self._recall.value = _curve(epochs, self.recalls, "epoch", "R@1", styling.RIGHT, whole=True)
 
     def _show_map(self):
         points = project(self.query_embeddings[self._shown])
-        self._points = points if self._points is None else _turned(points, self._points)
-        low, high = self._points.min(axis=0), self._points.max(axis=0)
-        square = (self._points - (low + high) / 2) / max(float((high - low).max()), 1e-12) + 0.5
-        self._map.value = _small_map(square, self._positions, self._class_names)
+        if self._points is not None:
+            points = _turned(points, self._points)
+        self._points = points
+        self._map.value = _small_map(in_unit_square(points), self._positions, self._class_names)
 
     def __repr__(self) -> str:
-        sizes = [
-            styling.count(len(self.queries), "query"),
-            styling.count(len(self.gallery), "gallery image"),
-        ]
-        return f"TrainingMonitor({', '.join(sizes)})"
+        queries, gallery = len(self.queries), styling.count(len(self.gallery), "gallery image")
+        return f"TrainingMonitor({styling.count(queries, 'query')}, {gallery})"
 
     def _repr_mimebundle_(self, **kwargs):
-        """The widget, and a still picture for where none can run."""
         self._displayed = True
-        data = self.view._repr_mimebundle_(**kwargs)
-        return {**(data or {}), "text/plain": repr(self), "image/png": self._still()}
+        return _html.with_still(self.view._repr_mimebundle_(**kwargs), self)
 
     def _still(self):
-        """PNG of the curves and the map."""
-        from matplotlib.figure import Figure
-
+        """A figure of the curves and the map."""
         if not self.losses:
-            figure = Figure(figsize=(9, 0.7))
+            figure = Figure(figsize=(9, 0.7), dpi=75)
             figure.text(0.01, 0.3, f"{self!r}: run the next cells to watch the training", fontsize=10.5)
-            return _html.png(figure, dpi=75)
-        figure = Figure(figsize=(9, 2.6), layout="constrained")
+            return figure
+        figure = Figure(figsize=(9, 2.6), dpi=75, layout="constrained")
         figure.suptitle(f"{self!r}", x=0.01, ha="left", fontsize=10.5, fontweight="bold")
         loss, recall, small = figure.subplots(1, 3, width_ratios=(1.3, 1.3, 1))
-        for ax, name in ((loss, "loss"), (recall, "R@1")):
-            styling.plain_axes(ax, None)
-            ax.set(xlabel="epoch", ylabel=name)
+        styling.plain_axes(loss).set(xlabel="epoch", ylabel="loss")
+        styling.plain_axes(recall).set(xlabel="epoch", ylabel="R@1")
         small.axis("off")
         loss.plot(*zip(*self.losses, strict=True), color=styling.WRONG)
         recall.plot(np.arange(len(self.recalls)) + 1, self.recalls, "o-", color=styling.RIGHT)
-        if self._points is not None:
-            for position in np.unique(self._positions):
-                color, marker = styling.class_style(int(position))
-                at = self._points[self._positions == position]
-                small.scatter(*at.T, s=9, color=color, marker=marker)
-        return _html.png(figure, dpi=75)
+        for position in np.unique(self._positions) if self._points is not None else ():
+            color, marker = styling.class_style(int(position))
+            small.scatter(*self._points[self._positions == position].T, s=9, color=color, marker=marker)
+        return figure
 
 
 def _turned(points, before):
     """The points, turned and mirrored so that they lie as near as they can to where they were."""
-    from scipy.linalg import orthogonal_procrustes
-
     return points @ orthogonal_procrustes(points, before)[0].astype(points.dtype)
-
-
-def _display(monitor):
-    """Show it in a notebook; nowhere else."""
-    try:
-        from IPython import get_ipython
-        from IPython.display import display
-    except ModuleNotFoundError:
-        return
-    if getattr(get_ipython(), "kernel", None) is not None:
-        display(monitor)
-        monitor._displayed = False  # in the next training again
-
-
-def _progress_bar(epoch, epochs, step, steps, seconds_left, words=""):
-    """A bar, and how far it is."""
-    total = epochs * (steps or 1)
-    done = (epoch - 1) * (steps or 1) + step if steps else epoch
-    left = "" if seconds_left is None else f", {_duration(seconds_left)} left"
-    of = f" of {steps:,}" if steps else ""
-    return (
-        f'<div class="simnb"><progress value="{done}" max="{total}" style="width:220px"></progress> '
-        f"epoch {epoch} of {epochs}, step {step:,}{of}{left} <b>{_html.text(words)}</b></div>"
-    )
 
 
 def _duration(seconds):
@@ -236,18 +205,18 @@ def _duration(seconds):
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
-def _curve(x, y, *, xlabel, ylabel, color, whole=False):
+def _curve(x, y, xlabel, ylabel, color, *, whole=False):
     """A line over x as SVG, with its last value; of many points only some."""
-    x, y = np.asarray(x, float), np.asarray(y, float)
     finite = np.isfinite(y)
-    x, y = x[finite], y[finite]
-    parts = [f'<svg width="{_WIDTH}" height="{_HEIGHT}" viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img">']
-    parts.append(f'<text x="4" y="12">{_html.text(ylabel)}</text>')
+    x, y = np.asarray(x, float)[finite], np.asarray(y, float)[finite]
     middle = (_LEFT + _WIDTH - _RIGHT) / 2
-    parts.append(f'<text x="{middle}" y="{_HEIGHT - 4}" text-anchor="middle">{_html.text(xlabel)}</text>')
-    if len(x):
-        parts += _curve_parts(x, y, color, whole)
-    return _svg_style() + f'<div class="simnb">{"".join(parts)}</svg></div>'
+    parts = [
+        f'<svg width="{_WIDTH}" height="{_HEIGHT}" viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img">',
+        f'<text x="4" y="12">{_html.text(ylabel)}</text>',
+        f'<text x="{middle}" y="{_HEIGHT - 4}" text-anchor="middle">{_html.text(xlabel)}</text>',
+        *(_curve_parts(x, y, color, whole) if len(x) else ()),
+    ]
+    return f'<div class="simnb">{"".join(parts)}</svg></div>'
 
 
 def _curve_parts(x, y, color, whole):
@@ -255,31 +224,31 @@ def _curve_parts(x, y, color, whole):
     low, high = (0.0, 1.0) if whole else (float(y.min()), float(y.max()))
     high = high if high > low else low + (abs(low) or 1.0)
     first, last = float(x[0]), float(x[-1]) if x[-1] > x[0] else float(x[0]) + 1
-    across = _LEFT + (x - first) / (last - first) * (_WIDTH - _LEFT - _RIGHT)
-    up = _HEIGHT - _BOTTOM - (y - low) / (high - low) * (_HEIGHT - _TOP - _BOTTOM)
+    bottom, right = _HEIGHT - _BOTTOM, _WIDTH - _RIGHT
+    across = _LEFT + (x - first) / (last - first) * (right - _LEFT)
+    up = bottom - (y - low) / (high - low) * (bottom - _TOP)
     points = " ".join(f"{across[i]:.1f},{up[i]:.1f}" for i in keep)
-    for value, height in ((low, _HEIGHT - _BOTTOM), (high, _TOP)):
-        yield f'<line class="grid" x1="{_LEFT}" x2="{_WIDTH - _RIGHT}" y1="{height}" y2="{height}"/>'
+    for value, height in ((low, bottom), (high, _TOP)):
+        yield f'<line class="grid" x1="{_LEFT}" x2="{right}" y1="{height}" y2="{height}"/>'
         yield f'<text x="{_LEFT - 5}" y="{height + 4}" text-anchor="end">{value:.3g}</text>'
-    for value, anchor, at in ((first, "start", _LEFT), (last, "end", _WIDTH - _RIGHT)):
-        yield f'<text x="{at}" y="{_HEIGHT - _BOTTOM + 14}" text-anchor="{anchor}">{value:.3g}</text>'
+    for value, anchor, at in ((first, "start", _LEFT), (last, "end", right)):
+        yield f'<text x="{at}" y="{bottom + 14}" text-anchor="{anchor}">{value:.3g}</text>'
     yield f'<polyline points="{points}" style="stroke:{color};fill:none;stroke-width:1.8"/>'
     yield f'<circle cx="{across[-1]:.1f}" cy="{up[-1]:.1f}" r="3" style="fill:{color}"/>'
-    yield f'<text x="{_WIDTH - _RIGHT}" y="12" text-anchor="end">{y[-1]:.3f}</text>'
+    yield f'<text x="{right}" y="12" text-anchor="end">{y[-1]:.3f}</text>'
 
 
 def _small_map(points, positions, names):
     """Points in the unit square as SVG, with a colour and a mark for each class, and a legend."""
-    colors = styling.CLASS_COLORS
+    colors = [styling.CLASS_COLORS[p % len(styling.CLASS_COLORS)] for p in range(len(names))]
     marks = "".join(
         f'<path d="{_MARKS[p % 4]}" transform="translate({_MAP * (0.04 + 0.92 * x):.0f},'
-        f'{_MAP * (0.96 - 0.92 * y):.0f})" style="fill:{colors[p % len(colors)]}"/>'
+        f'{_MAP * (0.96 - 0.92 * y):.0f})" style="fill:{colors[p]}"/>'
         for (x, y), p in zip(points, positions, strict=True)
     )
-    box = '<svg width="9" height="9" viewBox="-4.5 -4.5 9 9">'
     legend = "".join(
-        f'<span style="white-space:nowrap">{box}<path d="{_MARKS[p % 4]}" '
-        f'style="fill:{colors[p % len(colors)]}"/></svg> {_html.text(name)}</span>'
+        '<span style="white-space:nowrap"><svg width="9" height="9" viewBox="-4.5 -4.5 9 9">'
+        f'<path d="{_MARKS[p % 4]}" style="fill:{colors[p]}"/></svg> {_html.text(name)}</span>'
         for p, name in enumerate(names[:10])
     )
     more = f"<span>and {len(names) - 10} more</span>" if len(names) > 10 else ""
@@ -290,11 +259,4 @@ def _small_map(points, positions, names):
         f'aria-label="map of the queries">{marks}</svg>'
         '<div style="display:flex;flex-direction:column;font-size:11px;line-height:1.4;background:#fafafa;'
         f'color:#222;padding:4px 6px;border-radius:4px">{legend}{more}</div></div>'
-    )
-
-
-def _svg_style():
-    return (
-        "<style>.simnb svg text { font-size: 11px; fill: currentColor; } "
-        ".simnb svg .grid { stroke: var(--faint); }</style>"
     )

@@ -54,7 +54,7 @@ def test_a_click_shows_the_neighbors_in_the_embedding(ran, lab, projector):
     i = alone(ran, lab)
     ran.mouse.click(*place(ran, lab, projector, i))
     expect(projector.locator(".simnb-nearest figure")).to_have_count(9)
-    nearest = lab.value(ran, f"float(projector._nearest.of({i})[1][0])")
+    nearest = lab.value(ran, f"float(projector._nearest([{i}])[1][0, 0])")
     assert f"{float(nearest):.3g}" in projector.locator(".simnb-nearest figure").nth(1).inner_text()
     ran.keyboard.press("Escape")
 

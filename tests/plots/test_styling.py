@@ -14,7 +14,7 @@ def test_the_font_has_every_symbol():
     from matplotlib import font_manager
 
     characters = font_manager.get_font(font_manager.findfont(styling.SYMBOL_FONT)).get_charmap()
-    assert {ord(styling.symbol(name)) for name in ("right", "wrong", "unknown")} <= set(characters)
+    assert {ord(symbol) for symbol, _, _ in styling.VERDICTS.values()} <= set(characters)
 
 
 @pytest.mark.parametrize(

@@ -54,8 +54,8 @@ SCRIPTS: dict[str, tuple[str, ...]] = {
 SCRIPTS["all"] = SCRIPTS["train"] + SCRIPTS["test"]
 
 # Of the side of an image: the size of the font, what the longer side of the ink takes at most, and the canvas
-# that it is drawn on. The widest letters are one and a half times as wide as their font is high.
-_FONT, _MOST_INK, _CANVAS = 0.85, 0.76, 1.5
+# that characters are drawn on, each from the same point of it: the widest and highest of them fit.
+_FONT, _MOST_INK, _CANVAS, _ORIGIN = 0.85, 0.76, 1.65, (0.43, 1.1)
 # What examples vary by, up and down: degrees, shares of the side to the right and down, share of the size.
 _SEED, _VARIATIONS = 0, (8, 0.05, 0.05, 0.1)
 # How much finer than images the canvas is.
@@ -159,26 +159,26 @@ class _Pen:
         # The basic layout, because not every Pillow has the other one.
         self._font = ImageFont.truetype(file, _FONT * side, layout_engine=ImageFont.Layout.BASIC)
         self.side, self.canvas_side = side, math.ceil(_CANVAS * side)
+        self._origin = tuple(share * side for share in _ORIGIN)
         self._canvas = Image.new("L", (self.canvas_side, self.canvas_side))
         self._draw = ImageDraw.Draw(self._canvas)
 
     def drawn(self, character):
-        """A canvas with the character in its middle, and the longer side of the ink."""
+        """A canvas with the character on it, and the box of its ink; None where there is none."""
         self._canvas.paste(0, (0, 0, self.canvas_side, self.canvas_side))
-        left, top, right, bottom = self._font.getbbox(character, anchor="ls")
-        corner = (self.canvas_side - left - right) / 2, (self.canvas_side - top - bottom) / 2
-        self._draw.text(corner, character, fill=255, font=self._font, anchor="ls")
-        return self._canvas, max(right - left, bottom - top, 1)
+        self._draw.text(self._origin, character, fill=255, font=self._font, anchor="ls")
+        return self._canvas, self._canvas.getbbox()
 
     def varied(self, character, variation, height, width):
         """The character rotated, shifted and resized, in the middle of ``height`` x ``width``."""
-        canvas, ink = self.drawn(character)
-        degrees, right, down, larger = variation * _VARIATIONS
-        size = min(1, _MOST_INK * self.side / ink) * (1 + larger)
+        canvas, (left, top, right, bottom) = self.drawn(character)
+        degrees, to_right, down, larger = variation * _VARIATIONS
+        size = min(1, _MOST_INK * self.side / max(right - left, bottom - top)) * (1 + larger)
         cos, sin = math.cos(math.radians(degrees)) / size, math.sin(math.radians(degrees)) / size
-        x, y, middle = width / 2 + right * self.side, height / 2 + down * self.side, self.canvas_side / 2
+        x, y = width / 2 + to_right * self.side, height / 2 + down * self.side
         # Where on the canvas a pixel comes from.
-        affine = (cos, -sin, middle - cos * x + sin * y, sin, cos, middle - sin * x - cos * y)
+        from_x, from_y = (left + right) / 2 - cos * x + sin * y, (top + bottom) / 2 - sin * x - cos * y
+        affine = (cos, -sin, from_x, sin, cos, from_y)
         return canvas.transform((width, height), Image.Transform.AFFINE, affine, Image.Resampling.BILINEAR)
 
 
@@ -199,13 +199,17 @@ def _class(character, faces, pens, height, width):
 
 
 def _unvaried(characters, present, pens):
-    """Small pictures, zero where a face lacks one, shape [num_classes, num_faces, height * width]."""
-    side = math.ceil(_CANVAS * _COMPARED)
+    """Small pictures, the ink in the middle, zero where a face lacks one."""
+    side = _COMPARED + _COMPARED // 2
     pictures = np.zeros((*present.shape, (side // _REDUCED) ** 2), np.float32)
     for character, has, picture in zip(characters, present, pictures, strict=True):
         strip = Image.new("L", (side, side * len(FACES)))
         for face in np.flatnonzero(has):
-            strip.paste(pens[face].drawn(character)[0], (0, side * face))
+            canvas, box = pens[face].drawn(character)
+            if box:
+                left, top, right, bottom = box
+                place = (side - right + left) // 2, side * face + (side - bottom + top) // 2
+                strip.paste(canvas.crop(box), place)
         picture[:] = np.asarray(strip.reduce(_REDUCED)).reshape(picture.shape)
     return pictures
 

@@ -11,12 +11,8 @@ from simnb.training._arrays import all_finite, array_of, list_in
 class AverageWeights(keras.callbacks.Callback):
     """Puts averaged weights into the model at the end of each epoch, and takes them out as the next begins.
 
-    Keras's ``SwapEMAWeights`` is not used: a training that a callback ends early is left with the weights of
-    its last step instead (Keras 3.15).
-
-    Args:
-        decay: Share of the average that is kept at each step.
-        every: Steps between two updates; each then keeps ``decay ** every``.
+    An update every ``every`` steps keeps ``decay ** every`` of the average. Keras's ``SwapEMAWeights`` is not
+    used: a training that a callback ends early is left with the weights of its last step (Keras 3.15).
     """
 
     def __init__(self, decay, every=10):
@@ -67,11 +63,7 @@ class AverageWeights(keras.callbacks.Callback):
 
 
 class StopWhenWorse(keras.callbacks.EarlyStopping):
-    """Ends a training when R@1 has not improved for some epochs, and keeps the weights of the best one.
-
-    Args:
-        patience: How many epochs without a better R@1 are waited for.
-    """
+    """Ends a training when R@1 has not improved for ``patience`` epochs, with the weights of the best one."""
 
     def __init__(self, patience):
         super().__init__("recall_at_1", patience=patience, mode="max", restore_best_weights=True)
@@ -98,8 +90,7 @@ class StopWhenNotFinite(keras.callbacks.Callback):
     """Raises where loss or weights have become NaN or infinite, after going back to weights that were good.
 
     A copy of the weights is taken every ``every`` steps, and counts as good once the loss of the step after
-    it, which these weights gave, is finite. The weights themselves are looked at where no step follows that
-    would show it: at the end of an epoch.
+    it is finite. The weights themselves are looked at where no step follows: at the end of an epoch.
     """
 
     def __init__(self, every=25):

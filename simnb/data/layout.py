@@ -76,18 +76,6 @@ def list_images(
         ValueError: If it is a file, holds no class folders, one that is not among ``class_names``, or no
             image files; if its sub-folders look like parts, or like a folder around the class folders, and
             neither ``split`` nor ``class_names`` says what they are.
-
-    Example:
-        >>> import pathlib, tempfile
-        >>> from simnb import data
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     for name in ("cat/1.png", "cat/2.png", "dog/1.jpg"):
-        ...         file = pathlib.Path(folder, name)
-        ...         file.parent.mkdir(exist_ok=True)
-        ...         file.touch()
-        ...     found = data.list_images(folder)
-        >>> found.class_names, found.labels
-        (('cat', 'dog'), array([0, 0, 1]))
     """
     root, first = Path(path).expanduser(), 0
     if split is None:

@@ -12,25 +12,15 @@ from simnb._keras import keras
 
 __all__ = ["FAMILIES", "ReverseChannels", "build", "find", "preprocessing"]
 
-#: The mode of the preprocess_input of each module of keras.applications. "inside" is for networks that begin
-#: with layers of their own that do it; their preprocess_input does nothing.
-FAMILIES = {
-    "convnext": "inside",
-    "densenet": "torch",
-    "efficientnet": "inside",
-    "efficientnet_v2": "inside",
-    "inception_resnet_v2": "tf",
-    "inception_v3": "tf",
-    "mobilenet": "tf",
-    "mobilenet_v2": "tf",
-    "mobilenet_v3": "inside",
-    "nasnet": "tf",
-    "resnet": "caffe",
-    "resnet_v2": "tf",
-    "vgg16": "caffe",
-    "vgg19": "caffe",
-    "xception": "tf",
+# The modules of keras.applications by the mode of their preprocess_input. That of "inside" does nothing: the
+# networks begin with layers of their own that do it.
+_MODES = {
+    "caffe": "resnet vgg16 vgg19",
+    "inside": "convnext efficientnet efficientnet_v2 mobilenet_v3",
+    "tf": "inception_resnet_v2 inception_v3 mobilenet mobilenet_v2 nasnet resnet_v2 xception",
+    "torch": "densenet",
 }
+FAMILIES = {family: mode for mode, families in _MODES.items() for family in families.split()}
 _FAMILY = {
     name: family
     for name, network in vars(keras.applications).items()
@@ -47,11 +37,9 @@ class ReverseChannels(keras.layers.Layer):
     """The channels in reverse order: RGB to BGR and back."""
 
     def call(self, inputs):
-        """Reverse: [batch, height, width, channels] -> the same shape."""
         return keras.ops.flip(inputs, axis=-1)
 
     def compute_output_shape(self, input_shape):
-        """The shape of the input."""
         return input_shape
 
 

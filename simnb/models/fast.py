@@ -1,9 +1,7 @@
 """Small convolution networks: one made for speed on CPUs, in the faster precision, and the tutorial's."""
 
-import functools
 import itertools
 import os
-import platform
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -16,9 +14,7 @@ from simnb._types import KerasObject
 from simnb.layers import MetricEmbedding
 from simnb.models._pixels import check_pixels
 
-WIDTHS = (64, 128, 256)
 PATCH = 2
-PRECISIONS = ("float32", "mixed_bfloat16")
 #: Instructions that multiply matrices of bfloat16, as Linux names them. oneDNN, through which TensorFlow and
 #: PyTorch compute on x86, trains faster with these; without them it only emulates bfloat16.
 BFLOAT16 = frozenset({"avx512_bf16", "amx_bf16"})
@@ -28,7 +24,7 @@ def fast_resnet(
     input_shape: tuple[int, int, int] = (32, 32, 3),
     embedding_size: int = 128,
     *,
-    widths: Iterable[int] = WIDTHS,
+    widths: Iterable[int] = (64, 128, 256),
     depth: int = 2,
     residual: bool = False,
     whiten: ArrayLike | None = None,
@@ -211,18 +207,13 @@ def fastest_precision(*, flags: Iterable[str] | None = None) -> str:
     return "mixed_bfloat16" if gains else "float32"
 
 
-@functools.cache
 def cpu_flags(cpuinfo="/proc/cpuinfo"):
-    """Names of what an x86 CPU can do, as Linux lists it; none on other systems and CPUs.
-
-    Of ARM CPUs, Apple's among them, it is not known that training gains, even where they have bfloat16.
-    """
-    if platform.machine().lower() not in ("x86_64", "amd64"):
-        return frozenset()
+    """Names of what an x86 CPU can do, as Linux lists it; none on other systems and CPUs."""
     try:
         text = Path(cpuinfo).read_text(encoding="utf-8", errors="replace")
     except OSError:  # not Linux; no x86 Mac can do it
         return frozenset()
+    # Of ARM CPUs, which have "Features" instead, it is not known that training gains, even with bfloat16.
     found = next((line for line in text.splitlines() if line.startswith("flags")), "")
     return frozenset(found.partition(":")[2].split())
 

@@ -66,10 +66,8 @@ def list_images(
 
     Args:
         path: The folder.
-        split: The name of the part to list, where the folder holds parts, such as ``train`` and ``test``, and
-            these hold the class folders.
-        class_names: Name of each class, in the order of their labels; by default the names of the
-            sub-folders, sorted, of all parts.
+        split: The name of the part to list, as in ``from_folder``.
+        class_names: Name of each class, in the order of their labels, as in ``from_folder``.
 
     Raises:
         FileNotFoundError: If there is no such folder.

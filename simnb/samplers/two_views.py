@@ -17,14 +17,12 @@ class TwoViewBatches(Batches):
     random order, before any comes again.
 
     Args:
-        images: Shape [num_examples, height, width, channels]: an array, a memory map, lazy images of
-            ``simnb.data`` or anything else with a length that ``images[array_of_positions]`` can index.
+        images: Shape [num_examples, height, width, channels], as in ``BalancedBatches``.
         batch_size: N, how many images are in a batch, which then holds 2 N views.
         augment: As in ``BalancedBatches``, such as ``simnb.augmentation.Augment(color=0.4)``. It is called
             once for each of the two views, with a generator of its own.
         steps_per_epoch: Batches in an epoch; None for as many as fit without using an image twice.
-        prefetch: Batches that are made, in threads, while one is trained on; 0 makes each when it is
-            asked for.
+        prefetch: Batches that are made, in threads, while one is trained on.
         seed: The same seed gives the same batches, whatever is made ahead.
 
     Raises:

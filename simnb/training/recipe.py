@@ -15,8 +15,8 @@ from simnb.losses.proxies import ProxyLoss
 from simnb.models._pixels import check_pixels, expects_bytes
 from simnb.models.embedding import check_output
 from simnb.samplers._batches import Batches
-from simnb.training.checkpoint import Checkpoint
-from simnb.training.guards import AverageWeights, StopWhenNotFinite, StopWhenWorse
+from simnb.training._checkpoint import Checkpoint
+from simnb.training._guards import AverageWeights, StopWhenNotFinite, StopWhenWorse
 from simnb.training.metric_model import MetricModel
 from simnb.training.monitor import RetrievalMonitor
 from simnb.training.muon import Muon

@@ -26,7 +26,7 @@ class Checkpoint(keras.callbacks.Callback):
     Args:
         path: The file, ``.npz``.
         model: The model that was passed to ``fit``.
-        variables: The variables of model, proxies and optimizer, in a fixed order.
+        variables: Those of model, proxies and optimizer, in a fixed order.
         settings: What must be the same for a training to be the same one: a dict of plain values.
         keepers: Objects with ``state() -> dict of arrays`` and ``restore(dict, model)``, by name.
         first_epoch: Epoch of the batches that the training begins with.
@@ -84,23 +84,19 @@ class Checkpoint(keras.callbacks.Callback):
         _LEFT[self._given] = self.path.resolve(), self._given_sums()
 
     def on_train_begin(self, logs=None):
-        """Write the weights to begin with: the first epoch can begin again, too."""
         if not self.restored:
             self._write(0)
 
     def on_epoch_begin(self, epoch, logs=None):
-        """Write what the epochs before have led to, unless it is there."""
         # Not at an epoch's end: averaged weights are in the model then, in place of the trained ones.
         if epoch > self.epochs:
             self._write(epoch)
 
     def on_epoch_end(self, epoch, logs=None):
-        """Keep the figures of the epoch."""
         for name, value in (logs or {}).items():
             self.history.setdefault(name, []).append(float(value))
 
     def on_train_end(self, logs=None):
-        """Write that the training is done, so that running it again changes nothing."""
         self.done = True
         self._write(_length(self.history))
 

@@ -1,6 +1,5 @@
 """The networks of ``keras.applications``: their names, the pixels they expect, their weights."""
 
-import contextlib
 import difflib
 import os
 import random
@@ -71,11 +70,13 @@ def preprocessing(family):
 def build(name, family, *, input_shape, weights, seed):
     """A network without its classifier, with weights as ``backbone`` takes them."""
     application, download = getattr(keras.applications, name), weights == "imagenet"
+    # Keras draws the seeds of initializers and dropout that have none from Python's global generator.
+    state = random.getstate()
+    random.seed(seed)
     try:
-        with _seeded(seed):
-            network = application(
-                include_top=False, weights="imagenet" if download else None, input_shape=input_shape
-            )
+        network = application(
+            include_top=False, weights="imagenet" if download else None, input_shape=input_shape
+        )
     except Exception as error:  # Keras raises a plain Exception where a download fails
         if isinstance(error, ValueError) or not download:
             raise
@@ -83,6 +84,8 @@ def build(name, family, *, input_shape, weights, seed):
             f"the ImageNet weights of {name} could not be downloaded ({error}); download that file where "
             "there is a network and pass weights=its path, or pass weights=None to start from random weights"
         ) from error
+    finally:
+        random.setstate(state)
     if weights is not None and not download:
         _load(network, weights, name=name)
         if family == "efficientnet":
@@ -115,14 +118,3 @@ def _correct_variance(network):
     if np.allclose(variance, _STD, atol=1e-3):
         layer.set_weights([mean, variance**2, count])
         layer.finalize_state()
-
-
-@contextlib.contextmanager
-def _seeded(seed):
-    # Keras draws the seeds of initializers and dropout that have none from Python's global generator.
-    state = random.getstate()
-    random.seed(seed)
-    try:
-        yield
-    finally:
-        random.setstate(state)

@@ -131,5 +131,5 @@ def lazily(images: Any) -> LazyImages:
     """Lazy images over a memory map, an HDF5 data set or whatever else has a shape and can be indexed."""
     if isinstance(images, LazyImages):
         return images
-    read = functools.partial(operator.getitem, images)
+    read: Any = functools.partial(operator.getitem, images)
     return LazyImages(read, len(images), tuple(images.shape[1:]), images.dtype)

@@ -101,7 +101,7 @@ def test_weights_that_do_not_fit_are_refused(tmp_path, monkeypatch):
     (tmp_path / "cifar10.json").write_text((WEIGHTS / "cifar10.json").read_text())
     with np.load(WEIGHTS / "cifar10.npz") as stored:
         arrays = dict(stored)
-    monkeypatch.setattr("simnb.models.pretrained.WEIGHTS", tmp_path)
+    monkeypatch.setitem(models.pretrained.__globals__, "WEIGHTS", tmp_path)
     np.savez(tmp_path / "cifar10.npz", **{**arrays, "weight_1": arrays["weight_1"][:, :-1]})
     with pytest.raises(ValueError, match=r"weight shape .* is not compatible with provided weight shape"):
         models.pretrained("cifar10")

@@ -14,6 +14,9 @@ from simnb import _checks
 
 __all__ = ["Augment", "random_crop", "random_flip", "color_jitter", "grayscale", "cutout"]
 
+# A checkpoint knows a function that augments by its source, docstring included: those below must stay as they
+# are, or trainings do not go on from the files that earlier versions wrote.
+
 # Of red, green and blue in the luma of ITU-R BT.601.
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 

@@ -12,22 +12,16 @@ __all__ = ["GeneralizedMeanPooling1D", "GeneralizedMeanPooling2D", "MetricEmbedd
 
 @keras.saving.register_keras_serializable(package="simnb")
 class MetricEmbedding(keras.layers.Layer):
-    """A dense layer whose outputs have unit L2 norm: the embedding.
+    """A dense layer whose outputs have unit L2 norm: the embedding, [batch, features] -> [batch, dim].
 
     Computed and returned in float32 even under a mixed precision policy, since distances are small
-    differences of products.
+    differences of products. Where the dense layer gives (nearly) nothing but zeros, the norm is below 1.
 
     Args:
         dim: Length of the embedding.
         kernel_initializer: What the weights of the dense layer start from.
         use_bias: Whether the dense layer has a bias.
         **kwargs: ``name`` and the like, of ``keras.layers.Layer``; ``dtype`` is float32 unless given.
-
-    Input shape:
-        [batch, features].
-
-    Output shape:
-        [batch, dim], unit norm; shorter where the dense layer gives (nearly) nothing but zeros.
 
     Raises:
         ValueError: If dim is below 1.
@@ -78,20 +72,14 @@ class MetricEmbedding(keras.layers.Layer):
 class Proxies(keras.layers.Layer):
     """One trained vector a class, the proxy, and its cosine similarity to every embedding.
 
-    It stands behind an embedder while that is trained under one of the proxy losses. The embedder is used
-    without it afterwards: the proxies are only there for the loss. Computed and returned in float32 even
-    under a mixed precision policy.
+    Embeddings of any norm, [batch, dim], become similarities from -1 to 1, [batch, num_classes], in float32
+    even under a mixed precision policy. It stands behind an embedder while that is trained under one of the
+    proxy losses; the embedder is used without it afterwards.
 
     Args:
         num_classes: How many classes, and so proxies; labels are 0 to ``num_classes - 1``.
         seed: The same seed gives the same initial proxies: random directions, norms near 1.
         **kwargs: ``name`` and the like, of ``keras.layers.Layer``; ``dtype`` is float32 unless given.
-
-    Input shape:
-        Embeddings, [batch, dim]; their norm does not matter.
-
-    Output shape:
-        Cosine similarities, [batch, num_classes], -1 to 1.
 
     Raises:
         ValueError: If num_classes is below 1, the seed no integer of at least 0 or the input not
@@ -144,7 +132,7 @@ class Proxies(keras.layers.Layer):
 
 
 class _GeneralizedMeanPooling(keras.layers.Layer):
-    """What pooling over one and over two axes share; ``_rank`` is that of the input."""
+    """Pooling over the axes of the positions; ``_rank`` is that of the input."""
 
     def __init__(
         self,
@@ -169,16 +157,14 @@ class _GeneralizedMeanPooling(keras.layers.Layer):
         self._axes = tuple(range(first, first + self._rank - 2))
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
-        """Make the weight p, a scalar."""
         self.p = self.add_weight(
             shape=(),
             initializer=keras.initializers.Constant(self.initial_p),
-            constraint=_at_least_one,
+            constraint=lambda p: ops.maximum(p, 1.0),
             name="p",
         )
 
     def call(self, inputs: Tensor) -> Tensor:
-        """Pool the positions of each channel."""
         # mean(x^p)^(1/p) in logarithms, where a large power neither overflows nor underflows. The largest
         # term cancels out, and so does its gradient.
         p = ops.convert_to_tensor(self.p)
@@ -189,14 +175,12 @@ class _GeneralizedMeanPooling(keras.layers.Layer):
         return pooled if self.keepdims else ops.squeeze(pooled, axis=self._axes)
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
-        """The input's shape without its positions, or with 1 for each if ``keepdims``."""
         shape = [1 if axis in self._axes else size for axis, size in enumerate(input_shape)]
         if self.keepdims:
             return tuple(shape)
         return tuple(size for axis, size in enumerate(shape) if axis not in self._axes)
 
     def get_config(self) -> dict[str, Any]:
-        """The options, so that a saved model can be loaded."""
         return {
             **super().get_config(),
             "p": self.initial_p,
@@ -210,10 +194,11 @@ class _GeneralizedMeanPooling(keras.layers.Layer):
 class GeneralizedMeanPooling2D(_GeneralizedMeanPooling):
     """Generalized-mean (GeM) pooling of feature maps: ``mean(max(x, epsilon)^p)^(1/p)`` of each channel.
 
+    [batch, height, width, channels] becomes [batch, channels], float32 even under a mixed precision policy.
     ``p = 1`` is average pooling, and the larger p the nearer it comes to maximum pooling. One p for all
     channels is trained with the network; after every step it is brought back to at least 1. Meant for
     activations that are not negative, as after a ReLU: what is below ``epsilon`` counts as ``epsilon`` and
-    gets no gradient. Computed and returned in float32 even under a mixed precision policy.
+    gets no gradient.
 
     Args:
         p: The power to start from, at least 1.
@@ -222,12 +207,6 @@ class GeneralizedMeanPooling2D(_GeneralizedMeanPooling):
         keepdims: Whether the pooled axes stay, with length 1.
         **kwargs: ``name`` and the like, of ``keras.layers.Layer``: ``trainable=False`` keeps p as it is,
             ``dtype`` is float32 unless given.
-
-    Input shape:
-        [batch, height, width, channels], or [batch, channels, height, width].
-
-    Output shape:
-        [batch, channels]; with ``keepdims`` [batch, 1, 1, channels] or [batch, channels, 1, 1].
 
     Raises:
         ValueError: If p is below 1, epsilon is not above 0 or the data format is unknown.
@@ -242,35 +221,12 @@ class GeneralizedMeanPooling2D(_GeneralizedMeanPooling):
 
 @keras.saving.register_keras_serializable(package="simnb")
 class GeneralizedMeanPooling1D(_GeneralizedMeanPooling):
-    """``GeneralizedMeanPooling2D`` of sequences: over one axis instead of two.
+    """``GeneralizedMeanPooling2D`` of sequences: [batch, steps, channels] becomes [batch, channels].
 
-    Args:
-        p: The power to start from, at least 1.
-        epsilon: The least value an activation counts as, above 0.
-        data_format: ``channels_last`` or ``channels_first``; None for that of ``keras.json``.
-        keepdims: Whether the pooled axis stays, with length 1.
-        **kwargs: ``name`` and the like, of ``keras.layers.Layer``: ``trainable=False`` keeps p as it is,
-            ``dtype`` is float32 unless given.
-
-    Input shape:
-        [batch, steps, channels], or [batch, channels, steps].
-
-    Output shape:
-        [batch, channels]; with ``keepdims`` [batch, 1, channels] or [batch, channels, 1].
-
-    Raises:
-        ValueError: If p is below 1, epsilon is not above 0 or the data format is unknown.
-
-    References:
-        Radenovic et al., Fine-tuning CNN Image Retrieval with No Human Annotation, TPAMI 2019,
-        equation 3. https://arxiv.org/abs/1711.02512
+    Its arguments are those of ``GeneralizedMeanPooling2D``, and so are its errors.
     """
 
     _rank = 3
-
-
-def _at_least_one(p):
-    return ops.maximum(p, 1.0)
 
 
 def _unit(x):

@@ -126,11 +126,10 @@ def _unboxed(array):
 
 
 def _numbered(names, class_names):
-    if class_names is None:
-        found, labels = np.unique(names, return_inverse=True)
-        return labels, tuple(found.tolist())
-    numbers_of = {shown(name): label for label, name in enumerate(class_names) if isinstance(name, str)}
     found, positions = np.unique(names, return_inverse=True)
+    if class_names is None:
+        return positions, tuple(found.tolist())
+    numbers_of = {shown(name): label for label, name in enumerate(class_names) if isinstance(name, str)}
     strange = [name for name in found.tolist() if shown(name) not in numbers_of]
     if strange:
         raise ValueError(

@@ -1,6 +1,7 @@
 """Folders of images, one sub-folder for each class."""
 
 import contextlib
+import functools
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -60,36 +61,34 @@ def from_folder(
 ) -> Examples:
     """Read a folder that holds one sub-folder of images for each class.
 
-    JPEG, PNG, WebP, BMP, GIF and TIFF files are read, and AVIF where Pillow reads it, at any depth below a
-    class folder; of an animation the first frame, of several pages the first. Hidden files are not read, nor
-    are files that are not images. Images become RGB, upright as their EXIF data says, transparent parts on
-    white, and are resized to ``image_size`` without keeping their proportions. What cannot be read is skipped
-    with a warning; so are images of other kinds, images outside the class folders, and a folder that a link
+    JPEG, PNG, WebP, BMP, GIF and TIFF files are read, and AVIF where Pillow reads it, as ``read_image`` reads
+    them, at any depth below a class folder; hidden files are not. Images that cannot be read are skipped with
+    a warning, and so are images of other kinds, images outside the class folders, and a folder that a link
     leads to again.
 
     Args:
         path: The folder.
         split: The name of the part to read, where the folder holds parts, such as ``train`` and ``test``, and
             these hold the class folders. Labels mean the same in all parts, and no id is in two of them.
-        image_size: ``(height, width)`` of the result.
+        image_size: ``(height, width)`` to resize to, without keeping the proportions.
         class_names: Name of each class, in the order of their labels; by default the names of the
-            sub-folders, sorted; with ``split``, of those of all parts. Pass the class names of another folder
-            to give labels the same meaning in both.
+            sub-folders, sorted, of all parts. Pass the class names of another folder to give labels the same
+            meaning in both.
         first_id: Id of the first image file. Images of two folders that are used together need ids that
             differ, such as ``first_id=1_000_000`` for the second.
         max_pixels: Larger images are skipped before they are decoded: a small file can claim a size that
             would fill the memory. Pillow's own limit holds too.
-        lazy: Decode images when they are indexed, and keep none in memory: ``examples.images`` is
-            ``LazyImages``. Only the head of each file is read now. A file that turns out to be damaged
-            behind it, or has gone, raises an OSError that names it when it is indexed.
+        lazy: Keep no image in memory: ``examples.images`` is ``LazyImages``. Only the head of each file is
+            read now. A file that turns out to be damaged behind it, or has gone, raises an OSError that names
+            it when it is indexed.
         workers: How many threads decode; by default one for each processor.
         progress: Show a bar when it takes more than five seconds.
 
     Returns:
-        ``Examples`` with uint8 images, shape [num_examples, height, width, 3]; lazy ones have the same
-        pixels. Class names include those of sub-folders without a readable image; bytes of a name that
-        are not UTF-8 are escaped, as in ``caf\\xe9``. Ids are ``first_id`` plus positions among all image
-        files, sorted, of all parts, so that a file that cannot be read changes no other id.
+        ``Examples`` with uint8 images, shape [num_examples, height, width, 3]. Class names include those of
+        sub-folders without a readable image; bytes of a name that are not UTF-8 are escaped, as in
+        ``caf\\xe9``. Ids are ``first_id`` plus positions among all image files, sorted, of all parts, so that
+        a file that cannot be read changes no other id.
 
     Raises:
         FileNotFoundError: If there is no such folder.
@@ -98,17 +97,16 @@ def from_folder(
             folders, and neither ``split`` nor ``class_names`` says what they are.
 
     Warns:
-        SkippedFiles: If files or folders were not read or a class has no image; its ``files`` gives
-            the reasons.
+        SkippedFiles: If files or folders were not read or a class has no image; its ``files`` say why.
     """
     root = Path(path).expanduser()
-    height, width = _checks.image_size(image_size)
+    size = _checks.image_size(image_size)
     first_id = _checks.not_negative_int(first_id, name="first_id")
     max_pixels = _checks.positive_int(max_pixels, name="max_pixels")
     workers = processors() if workers is None else _checks.positive_int(workers, name="workers")
     found = list_images(root, split=split, class_names=class_names)
     read_all = _read_lazily if lazy else _read_all
-    images, reasons = read_all(found.files, (height, width), max_pixels, workers, progress)
+    images, reasons = read_all(found.files, size, max_pixels, workers, progress)
     unread = [(file, why) for file, why in zip(found.files, reasons, strict=True) if why is not None]
     skipped = [*found.skipped, *unread]
     kept = np.flatnonzero([why is None for why in reasons])
@@ -147,29 +145,24 @@ def _read_lazily(files, size, max_pixels, workers, progress):
 
     reasons = _reasons(check, files, workers, progress)
     kept = [file for file, reason in zip(files, reasons, strict=True) if reason is None]
-    return LazyImages(_Files(kept, size, max_pixels, workers), len(kept), (*size, 3)), reasons
+    read_rows = functools.partial(_read_rows, kept, size, max_pixels, workers)
+    return LazyImages(read_rows, len(kept), (*size, 3)), reasons
 
 
-class _Files:
-    """Reads images of a list of files."""
+def _read_rows(files, size, max_pixels, workers, rows):
+    """The images of some of the files."""
+    images = np.empty((len(rows), *size, 3), np.uint8)
 
-    def __init__(self, files, size, max_pixels, workers):
-        self._files, self._size, self._max_pixels, self._workers = files, size, max_pixels, workers
+    def read(i):
+        file = files[rows[i]]
+        try:
+            images[i] = decoded(file, size, max_pixels)
+        except Exception as error:  # decoders raise whatever a damaged file leads them to
+            raise OSError(f"{shown(str(file))} could not be read: {reason(error, file)}") from error
 
-    def __call__(self, rows):
-        images = np.empty((len(rows), *self._size, 3), np.uint8)
-
-        def read(i):
-            file = self._files[rows[i]]
-            try:
-                images[i] = decoded(file, self._size, self._max_pixels)
-            except Exception as error:  # decoders raise whatever a damaged file leads them to
-                raise OSError(f"{shown(str(file))} could not be read: {reason(error, file)}") from error
-
-        with contextlib.closing(in_threads(read, len(rows), self._workers)) as done:
-            for _ in done:
-                pass
-        return images
+    with contextlib.closing(in_threads(read, len(rows), workers)) as done:
+        list(done)
+    return images
 
 
 def _reasons(read, files, workers, progress):

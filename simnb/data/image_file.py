@@ -80,8 +80,7 @@ def read_image(
         source: The bytes of a JPEG, PNG, WebP, BMP, GIF or TIFF file, or of AVIF where Pillow reads it; its
             path; or a binary file object.
         image_size: ``(height, width)`` to resize to, without keeping the proportions; by default its own.
-        max_pixels: Refuse larger images before they are decoded: a small file can claim a size that would
-            fill the memory.
+        max_pixels: Larger images are refused before they are decoded: a small file can claim any size.
 
     Returns:
         Shape [height, width, 3] uint8.
@@ -111,9 +110,9 @@ def read_image(
 
 
 def has_more_frames(content: bytes) -> bool:
-    """Whether the bytes of an image hold a second frame or page; what follows it is not looked at.
+    """Whether the bytes of an image hold a second frame or page.
 
-    They are not counted: a TIFF file can hold a hundred thousand pages, and a small one would take a minute.
+    They are not counted: a TIFF file can hold a hundred thousand pages.
     """
     with warnings.catch_warnings(), Image.open(io.BytesIO(content), formats=FORMATS) as image:
         warnings.filterwarnings("ignore", module="PIL")

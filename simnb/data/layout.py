@@ -66,37 +66,19 @@ def list_images(
 
     Args:
         path: The folder.
-        split: The name of the part to list, where the folder holds parts, such as ``train`` and ``test``, and
-            these hold the class folders.
-        class_names: Name of each class, in the order of their labels; by default the names of the
-            sub-folders, sorted, of all parts.
-
-    Returns:
-        ``ImageFiles``.
+        split: The name of the part to list, as in ``from_folder``.
+        class_names: Name of each class, in the order of their labels, as in ``from_folder``.
 
     Raises:
         FileNotFoundError: If there is no such folder.
         ValueError: If it is a file, holds no class folders, one that is not among ``class_names``, or no
             image files; if its sub-folders look like parts, or like a folder around the class folders, and
             neither ``split`` nor ``class_names`` says what they are.
-
-    Example:
-        >>> import pathlib, tempfile
-        >>> from simnb import data
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     for name in ("cat/1.png", "cat/2.png", "dog/1.jpg"):
-        ...         file = pathlib.Path(folder, name)
-        ...         file.parent.mkdir(exist_ok=True)
-        ...         file.touch()
-        ...     found = data.list_images(folder)
-        >>> found.class_names, found.labels
-        (('cat', 'dog'), array([0, 0, 1]))
     """
     root, first = Path(path).expanduser(), 0
     if split is None:
         folder = root
-        skipped: list[tuple[Path, str]] = []
-        classes = _class_folders(root, _not_to_read(root), skipped)
+        classes, skipped = _class_folders(root, _not_to_read(root))
         if not classes:
             raise ValueError(f"path must be {_EXPECTED}, but {shown(str(root))} has no sub-folders")
         names = [one.name for one in classes]
@@ -125,11 +107,9 @@ def _check_layout(root, classes):
     if meant is None:
         return
     folder, part = meant
-    instead = f"Read {str(folder)!r} instead"
+    instead = f"Read {str(folder / (part or ''))!r} instead"
     if part is not None:
-        instead = (
-            f"Read {str(folder / part)!r} instead, or call data.from_folder({str(folder)!r}, split={part!r})"
-        )
+        instead += f", or call data.from_folder({str(folder)!r}, split={part!r})"
     names = [one.name for one in classes]
     deep = next(one for one in classes if one.holding and all(len(parts) > 1 for parts in one.holding))
     inner = _checks.listed(sorted({shown(parts[1]) for parts in deep.holding})[:3])
@@ -159,8 +139,7 @@ def _parts(root):
             folders.append(folder)
     parts = {}
     for folder in sorted(folders):
-        skipped = []
-        classes = _class_folders(folder, seen, skipped)
+        classes, skipped = _class_folders(folder, seen)
         if any(one.files for one in classes):
             parts[shown(folder.name)] = folder, classes, skipped
     if not parts:
@@ -171,29 +150,26 @@ def _parts(root):
     return dict(sorted(parts.items()))
 
 
-def _class_folders(root, seen, skipped):
-    """The classes of a folder, by name.
+def _class_folders(root, seen):
+    """The classes of a folder, by name, and what is left out there.
 
-    Args:
-        root: The folder.
-        seen: Real paths of folders that are not read (again), and where they were read, or None; those of
-            this folder are added.
-        skipped: What is left out is added to it.
+    ``seen`` maps the real paths of folders that are not read (again) to where they were read, or None; those
+    of this folder are added.
     """
-    classes, folder_of = [], {}
+    classes, skipped, folder_of = [], [], {}
     for folder in _sub_folders(root):
         one = _read_class(root, folder, seen, skipped)
         if one is None:
             continue
-        if one.name in folder_of:
-            both = f"{folder_of[one.name].name!r} and {folder.name!r}"
+        before = folder_of.setdefault(one.name, folder)
+        if before != folder:
+            both = f"{before.name!r} and {folder.name!r}"
             raise ValueError(f"class folders must have different names once escaped, got {both}")
-        folder_of[one.name] = folder
         classes.append(one)
     for file in sorted(root.iterdir()):
         if not file.name.startswith(".") and is_image(file.suffix) and file.is_file():
             skipped.append((file, "it is in no class folder"))
-    return sorted(classes, key=lambda one: one.name)
+    return sorted(classes, key=lambda one: one.name), skipped
 
 
 def _sub_folders(root):
@@ -212,7 +188,10 @@ def _read_class(root, top, seen, skipped):
     for parent, folders, names in os.walk(top, onerror=leave_out):
         real = os.path.realpath(parent)
         if real in seen:
-            skipped.append((Path(parent), _met(root, seen[real])))
+            why = "a link to a folder that holds class folders, or to one above"
+            if seen[real] is not None:
+                why = f"the same folder as {shown(os.path.relpath(seen[real], root))}"
+            skipped.append((Path(parent), why))
             if parent == str(top):
                 return None
             folders.clear()
@@ -236,12 +215,6 @@ def _read_class(root, top, seen, skipped):
     return _Class(shown(top.name), [found[parts] for parts in sorted(found)], holding)
 
 
-def _met(root, folder):
-    if folder is None:
-        return "a link to a folder that holds class folders, or to one above"
-    return f"the same folder as {shown(os.path.relpath(folder, root))}"
-
-
 def _given(class_names, found):
     """The names of the classes, in the order of their labels, where the caller chose them."""
     if isinstance(class_names, str) or not all(isinstance(name, str) for name in class_names):
@@ -256,9 +229,7 @@ def _given(class_names, found):
 def _meant(root, holding):
     """The folder, and the name of its part or None, to read where sub-folders of ``root`` are not classes.
 
-    Args:
-        root: ``Path`` of the folder.
-        holding: Those that hold images themselves, each as the names on the way from ``root``.
+    ``holding`` are the folders that hold images themselves, each as the names on the way from ``root``.
     """
     below = {}
     for first, *rest in holding:

@@ -1,5 +1,7 @@
 """Images that are read when they are indexed."""
 
+import functools
+import operator
 from collections.abc import Callable
 from typing import Any
 
@@ -71,19 +73,10 @@ class LazyImages:
     def __getitem__(self, key: int | slice | ArrayLike) -> NDArray:
         """Read the image at an int, or the images at a slice, a mask or an array of positions."""
         rows = self._rows_at(key)
-        if rows.ndim == 0:
-            return self._images(rows[None])[0]
-        return self._images(rows)
+        return self._images(rows) if rows.ndim else self._images(rows[None])[0]
 
     def select(self, key: slice | ArrayLike) -> "LazyImages":
-        """Choose images without reading them.
-
-        Args:
-            key: A slice, a mask or an array of positions.
-
-        Returns:
-            ``LazyImages``.
-        """
+        """Choose images, by a slice, a mask or an array of positions, without reading them."""
         rows = self._rows_at(key)
         if rows.ndim == 0:
             raise IndexError(f"select takes a slice, a mask or an array of positions, got {key!r}")
@@ -134,18 +127,9 @@ def part_of(images: Any, key: slice | ArrayLike) -> Any:
     return images.select(key) if isinstance(images, LazyImages) else images[key]
 
 
-class _Rows:
-    """Reads rows of an array-like."""
-
-    def __init__(self, images):
-        self._images = images
-
-    def __call__(self, rows):
-        return np.asarray(self._images[rows])
-
-
 def lazily(images: Any) -> LazyImages:
     """Lazy images over a memory map, an HDF5 data set or whatever else has a shape and can be indexed."""
     if isinstance(images, LazyImages):
         return images
-    return LazyImages(_Rows(images), len(images), tuple(images.shape[1:]), images.dtype)
+    read: Any = functools.partial(operator.getitem, images)
+    return LazyImages(read, len(images), tuple(images.shape[1:]), images.dtype)

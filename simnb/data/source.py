@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import functools
 from collections.abc import Sequence
 from typing import Any
 
@@ -34,12 +35,10 @@ def from_source(
 ) -> Examples:
     """Make examples of a data set with random access, keeping no image in memory.
 
-    ``tfds.data_source("cifar10", split="train")`` is one; it needs the data set prepared in a file format
-    with random access, such as array_record. Anything with a length will do whose ``source[i]`` is a dict
-    with an image and a label. Where there is ``__getitems__(list_of_positions)``, it is used.
-
     Args:
-        source: The data set.
+        source: Anything with a length whose ``source[i]`` is a dict with an image and a label, such as
+            ``tfds.data_source("cifar10", split="train")`` of a data set prepared as array_record. Where there
+            is ``__getitems__(list_of_positions)``, it is used.
         labels: Integers from 0, or strings, shape [num_examples]. By default they are read from the
             source now: of ``tfds.data_source`` without decoding an image, of others together with it.
         class_names: Name of each class; by default those TFDS knows, or as in ``from_arrays``.
@@ -70,50 +69,44 @@ def from_source(
     _checks.not_empty(source, name="source")
     size = None if image_size is None else _checks.image_size(image_size)
     workers = processors() if workers is None else _checks.positive_int(workers, name="workers")
-    first = _Source(source, image_key, size, None, 1).image(_example(source[0], image_key), 0)
+    first = _image(_example(source[0], image_key), 0, size)
     if labels is None:
         labels = _labels(source, label_key, image_key, progress)
     features = getattr(getattr(source, "dataset_info", None), "features", None) or {}
     if class_names is None and label_key in features:
         class_names = getattr(features[label_key], "names", None)
-    read = _Source(source, image_key, size, first.shape, workers)
+    read = functools.partial(_read_rows, source, image_key, size, first.shape, workers)
     images = LazyImages(read, len(source), first.shape, first.dtype)
     return from_arrays(images, labels, class_names=class_names, ids=ids)
 
 
-class _Source:
-    """Reads images of a source."""
+def _read_rows(source, key, size, shape, workers, rows):
+    """The images at some positions, which must have a shape."""
+    parts = np.array_split(rows, min(workers, len(rows)))
 
-    def __init__(self, source, key, size, shape, workers):
-        self._source, self._key, self._size, self._shape = source, key, size, shape
-        self._workers = workers
+    def read(part):
+        examples = _get_items(source, parts[part].tolist())
+        numbered = zip(examples, parts[part], strict=True)
+        return [_image(_example(example, key), row, size, shape) for example, row in numbered]
 
-    def __call__(self, rows):
-        parts = np.array_split(rows, min(self._workers, len(rows)))
+    with contextlib.closing(in_threads(read, len(parts), workers)) as done:
+        return np.stack([image for part in done for image in part])
 
-        def read(part):
-            examples = _get_items(self._source, parts[part].tolist())
-            return [
-                self.image(_example(e, self._key), row) for e, row in zip(examples, parts[part], strict=True)
-            ]
 
-        with contextlib.closing(in_threads(read, len(parts), self._workers)) as done:
-            return np.stack([image for part in done for image in part])
-
-    def image(self, value, row):
-        """An image as an array of the right size."""
-        image = np.asarray(value)
-        image = image[..., None] if image.ndim == 2 else image
-        if image.ndim != 3:
-            raise ValueError(f"images must have shape [height, width, channels], got {image.shape} at {row}")
-        if self._size is not None and image.shape[:2] != self._size:
-            image = _resized(image, self._size)
-        if self._shape is not None and image.shape != self._shape:
-            raise ValueError(
-                f"images must all have the shape of the first, {self._shape}, got {image.shape} at position "
-                f"{row}; pass image_size=(height, width) to have them resized"
-            )
-        return image
+def _image(value, row, size, shape=None):
+    """An image as an array, resized to a size unless that is None, which must have a shape unless that is."""
+    image = np.asarray(value)
+    image = image[..., None] if image.ndim == 2 else image
+    if image.ndim != 3:
+        raise ValueError(f"images must have shape [height, width, channels], got {image.shape} at {row}")
+    if size is not None and image.shape[:2] != size:
+        image = _resized(image, size)
+    if shape is not None and image.shape != shape:
+        raise ValueError(
+            f"images must all have the shape of the first, {shape}, got {image.shape} at position {row}; "
+            "pass image_size=(height, width) to have them resized"
+        )
+    return image
 
 
 def _get_items(source, positions):

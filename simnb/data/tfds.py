@@ -66,7 +66,7 @@ def load_tfds(
     lazy: bool,
     progress: bool,
 ) -> Examples:
-    """Return a split of a TFDS data set, preparing it first where that has not been done."""
+    """A split of a TFDS data set, which is prepared first where that has not been done."""
     builder = prepare(name, data_dir, progress=progress)
     image, *numbered = _features(builder)
     positions = _positions(builder, split)
@@ -89,13 +89,7 @@ def load_tfds(
 
 
 def prepare(name: str, data_dir: AnyPath | None = None, *, progress: bool = True) -> Any:
-    """Return the builder of a data set that is prepared, after downloading it where it is not.
-
-    Raises:
-        ValueError: If TFDS has no such data set.
-        OSError: If the folder cannot be written to; a ConnectionError if the data set's site does not
-            answer.
-    """
+    """Return the builder of a data set that is prepared, after downloading it where it is not."""
     with _quiet_absl():
         builder = _builder(name, data_dir)
         if builder.is_prepared():
@@ -254,8 +248,7 @@ def _read(builder, split, image_size, count, progress):
     with quiet_stderr():  # until TensorFlow has started all that writes a line when it starts
         batches = _batches(builder, split, image_size, images[:1].nbytes)
         batches = itertools.chain([next(batches)], batches)
-    bar = progress_bar(total=count, desc=f"Reading {builder.name}", unit="image", shown=progress)
-    with bar:
+    with progress_bar(total=count, desc=f"Reading {builder.name}", unit="image", shown=progress) as bar:
         for image_batch, number_batch in batches:
             rows = slice(read, read + len(number_batch))
             images[rows], numbers[rows] = image_batch, number_batch
@@ -265,14 +258,7 @@ def _read(builder, split, image_size, count, progress):
 
 
 def _batches(builder, split, image_size, image_bytes):
-    """Iterate over batches, parsed and decoded whole rather than one by one.
-
-    Args:
-        builder: Builder of a data set that is prepared.
-        split: A split expression.
-        image_size: (height, width), or None to leave images as they are.
-        image_bytes: Bytes of one image.
-    """
+    """Iterate over batches, parsed and decoded whole rather than one by one."""
     import tensorflow as tf
 
     file_format = builder.info.file_format.value
@@ -282,12 +268,8 @@ def _batches(builder, split, image_size, image_bytes):
             f"{builder.name!r} must be prepared as tfrecord to be read here, got {file_format}{hint}"
         )
     files = builder.info.splits[split].file_instructions
-    parts = (
-        [str(file.filename) for file in files],
-        np.array([file.skip for file in files], np.int64),
-        np.array([file.take for file in files], np.int64),
-    )
-    dataset = tf.data.Dataset.from_tensor_slices(parts)
+    skips, takes = np.array([[file.skip, file.take] for file in files], np.int64).T
+    dataset = tf.data.Dataset.from_tensor_slices(([str(file.filename) for file in files], skips, takes))
     dataset = dataset.flat_map(lambda file, skip, take: tf.data.TFRecordDataset(file).skip(skip).take(take))
     dataset = dataset.batch(int(np.clip(BATCH_BYTES // image_bytes, 1, 1000)))
     decode = _decoder(builder, image_size)
@@ -333,32 +315,22 @@ def _read_lazily(builder, split, image_size, progress):
             f"{builder.name!r} must be prepared as tfrecord or array_record to be read lazily, "
             f"got {file_format}"
         )
-    with quiet_stderr():
-        import tensorflow  # noqa: F401  starts here, where its log is kept from the terminal
+    with quiet_stderr():  # TensorFlow starts here
+        import tensorflow as tf
     records = kinds[file_format](builder, split)
     numbers = []
-    bar = progress_bar(desc=f"Reading labels of {builder.name}", unit="label", shown=progress)
-    with bar:
+    with progress_bar(desc=f"Reading labels of {builder.name}", unit="label", shown=progress) as bar:
         for part in records.scan():
             numbers.append(part)
             bar.update(len(part))
     numbers = np.concatenate(numbers)
-    feature = builder.info.features["image"]
-    read = _Images(records, _decoder(builder, image_size))
-    return LazyImages(read, len(numbers), _image_shape(builder, image_size), feature.np_dtype), numbers
+    decode = tf.function(_decoder(builder, image_size), input_signature=[tf.TensorSpec([None], tf.string)])
 
+    def read(rows):
+        return decode(records.at(rows))[0].numpy()
 
-class _Images:
-    """Reads images by the positions of their records."""
-
-    def __init__(self, records, decode):
-        import tensorflow as tf
-
-        self._records = records
-        self._decode = tf.function(decode, input_signature=[tf.TensorSpec([None], tf.string)])
-
-    def __call__(self, rows):
-        return self._decode(self._records.at(rows))[0].numpy()
+    dtype = builder.info.features["image"].np_dtype
+    return LazyImages(read, len(numbers), _image_shape(builder, image_size), dtype), numbers
 
 
 def _numbers_of(serialized, keys):
@@ -378,31 +350,25 @@ class _TFRecords:
 
     def scan(self):
         """Iterate over numbers, some at a time."""
-        places = []
-        for number, part in enumerate(self._parts):
-            end = 0
-            skipped = part.skip
-            for lengths, numbers in self._read(part):
-                ends = end + np.cumsum(lengths + _BEFORE + _AFTER)
-                end = ends[-1]
-                starts = ends - lengths - _AFTER
-                places.append(np.stack([np.full(len(starts), number), starts, lengths], axis=1)[skipped:])
-                yield numbers[skipped:]
-                skipped = max(0, skipped - len(numbers))
-        self._places = np.concatenate(places)
-
-    def _read(self, part):
-        """Lengths and numbers of the records of a file, up to the last one wanted."""
         import tensorflow as tf
 
-        dataset = tf.data.TFRecordDataset(str(part.filename))
-        dataset = dataset.take(part.skip + part.take) if part.take >= 0 else dataset
-        dataset = dataset.batch(LABELS_AT_ONCE).map(
-            lambda records: (tf.strings.length(records), _numbers_of(records, self._keys)),
-            num_parallel_calls=tf.data.AUTOTUNE,
-        )
-        for lengths, numbers in dataset.prefetch(2).as_numpy_iterator():
-            yield lengths.astype(np.int64), numbers
+        places = []
+        for number, part in enumerate(self._parts):
+            records = tf.data.TFRecordDataset(self._files[number])
+            records = records.take(part.skip + part.take) if part.take >= 0 else records
+            told = records.batch(LABELS_AT_ONCE).map(
+                lambda some: (tf.strings.length(some), _numbers_of(some, self._keys)),
+                num_parallel_calls=tf.data.AUTOTUNE,
+            )
+            lengths, read = [], 0
+            for some, numbers in told.prefetch(2).as_numpy_iterator():
+                yield numbers[max(0, part.skip - read) :]
+                lengths.append(some.astype(np.int64))
+                read += len(some)
+            lengths = np.concatenate(lengths)
+            starts = np.cumsum(lengths + _BEFORE + _AFTER) - lengths - _AFTER
+            places.append(np.stack([np.full_like(starts, number), starts, lengths], axis=1)[part.skip :])
+        self._places = np.concatenate(places)
 
     def at(self, rows):
         """The records at increasing positions, as bytes."""

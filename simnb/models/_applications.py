@@ -1,6 +1,5 @@
 """The networks of ``keras.applications``: their names, the pixels they expect, their weights."""
 
-import contextlib
 import difflib
 import os
 import random
@@ -12,34 +11,20 @@ from simnb._keras import keras
 
 __all__ = ["FAMILIES", "ReverseChannels", "build", "find", "preprocessing"]
 
-# Each module of keras.applications: the mode of its preprocess_input, and its networks. "inside" is for
-# networks that begin with layers of their own that do it; their preprocess_input does nothing.
-FAMILIES = {
-    "convnext": ("inside", "ConvNeXtTiny ConvNeXtSmall ConvNeXtBase ConvNeXtLarge ConvNeXtXLarge"),
-    "densenet": ("torch", "DenseNet121 DenseNet169 DenseNet201"),
-    "efficientnet": (
-        "inside",
-        "EfficientNetB0 EfficientNetB1 EfficientNetB2 EfficientNetB3 "
-        "EfficientNetB4 EfficientNetB5 EfficientNetB6 EfficientNetB7",
-    ),
-    "efficientnet_v2": (
-        "inside",
-        "EfficientNetV2B0 EfficientNetV2B1 EfficientNetV2B2 EfficientNetV2B3 "
-        "EfficientNetV2S EfficientNetV2M EfficientNetV2L",
-    ),
-    "inception_resnet_v2": ("tf", "InceptionResNetV2"),
-    "inception_v3": ("tf", "InceptionV3"),
-    "mobilenet": ("tf", "MobileNet"),
-    "mobilenet_v2": ("tf", "MobileNetV2"),
-    "mobilenet_v3": ("inside", "MobileNetV3Small MobileNetV3Large"),
-    "nasnet": ("tf", "NASNetMobile NASNetLarge"),
-    "resnet": ("caffe", "ResNet50 ResNet101 ResNet152"),
-    "resnet_v2": ("tf", "ResNet50V2 ResNet101V2 ResNet152V2"),
-    "vgg16": ("caffe", "VGG16"),
-    "vgg19": ("caffe", "VGG19"),
-    "xception": ("tf", "Xception"),
+# The modules of keras.applications by the mode of their preprocess_input. That of "inside" does nothing: the
+# networks begin with layers of their own that do it.
+_MODES = {
+    "caffe": "resnet vgg16 vgg19",
+    "inside": "convnext efficientnet efficientnet_v2 mobilenet_v3",
+    "tf": "inception_resnet_v2 inception_v3 mobilenet mobilenet_v2 nasnet resnet_v2 xception",
+    "torch": "densenet",
 }
-_FAMILY = {name: family for family, (_, names) in FAMILIES.items() for name in names.split()}
+FAMILIES = {family: mode for mode, families in _MODES.items() for family in families.split()}
+_FAMILY = {
+    name: family
+    for name, network in vars(keras.applications).items()
+    if (family := getattr(network, "__module__", "").rpartition(".")[2]) in FAMILIES
+}
 
 _MEAN = np.array([0.485, 0.456, 0.406])
 _STD = np.array([0.229, 0.224, 0.225])
@@ -51,11 +36,9 @@ class ReverseChannels(keras.layers.Layer):
     """The channels in reverse order: RGB to BGR and back."""
 
     def call(self, inputs):
-        """Reverse: [batch, height, width, channels] -> the same shape."""
         return keras.ops.flip(inputs, axis=-1)
 
     def compute_output_shape(self, input_shape):
-        """The shape of the input."""
         return input_shape
 
 
@@ -72,7 +55,7 @@ def find(name):
 
 def preprocessing(family):
     """The layers that do what the ``preprocess_input`` of a family does, in float32."""
-    mode, _ = FAMILIES[family]
+    mode = FAMILIES[family]
     if mode == "tf":
         return [keras.layers.Rescaling(1 / 127.5, offset=-1.0, dtype="float32")]
     if mode == "torch":
@@ -85,49 +68,29 @@ def preprocessing(family):
 
 
 def build(name, family, *, input_shape, weights, seed):
-    """Build a network without its classifier.
-
-    Args:
-        name: As ``keras.applications`` spells it.
-        family: Its module in ``keras.applications``.
-        input_shape: Height, width and 3 channels.
-        weights: None, ``imagenet`` or the path of a file.
-        seed: Of the initial weights and of the dropout inside.
-
-    Returns:
-        A ``keras.Model``, preprocessed pixels to a map of features.
-
-    Raises:
-        ValueError: If the weights do not fit, or Keras refuses the input shape.
-        OSError: If the weights of ImageNet cannot be downloaded.
-    """
-    with _seeded(seed):
-        if weights == "imagenet":
-            return _with_imagenet_weights(name, input_shape)
-        network = _without_top(name, input_shape, weights=None)
-    if weights is not None:
-        _load(network, weights, name=name)
-        if family == "efficientnet":
-            _correct_variance(network)
-    return network
-
-
-def _without_top(name, input_shape, *, weights):
-    application = getattr(keras.applications, name)
-    return application(include_top=False, weights=weights, input_shape=input_shape)
-
-
-def _with_imagenet_weights(name, input_shape):
+    """A network without its classifier, with weights as ``backbone`` takes them."""
+    application, download = getattr(keras.applications, name), weights == "imagenet"
+    # Keras draws the seeds of initializers and dropout that have none from Python's global generator.
+    state = random.getstate()
+    random.seed(seed)
     try:
-        return _without_top(name, input_shape, weights="imagenet")
-    except ValueError:
-        raise
-    # Keras raises a plain Exception where a download fails.
-    except Exception as error:
+        network = application(
+            include_top=False, weights="imagenet" if download else None, input_shape=input_shape
+        )
+    except Exception as error:  # Keras raises a plain Exception where a download fails
+        if isinstance(error, ValueError) or not download:
+            raise
         raise OSError(
             f"the ImageNet weights of {name} could not be downloaded ({error}); download that file where "
             "there is a network and pass weights=its path, or pass weights=None to start from random weights"
         ) from error
+    finally:
+        random.setstate(state)
+    if weights is not None and not download:
+        _load(network, weights, name=name)
+        if family == "efficientnet":
+            _correct_variance(network)
+    return network
 
 
 def _load(network, path, *, name):
@@ -155,14 +118,3 @@ def _correct_variance(network):
     if np.allclose(variance, _STD, atol=1e-3):
         layer.set_weights([mean, variance**2, count])
         layer.finalize_state()
-
-
-@contextlib.contextmanager
-def _seeded(seed):
-    # Keras draws the seeds of initializers and dropout that have none from Python's global generator.
-    state = random.getstate()
-    random.seed(seed)
-    try:
-        yield
-    finally:
-        random.setstate(state)

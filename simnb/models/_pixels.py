@@ -23,13 +23,7 @@ _KEEPS_RANGE += ("RandomCrop", "RandomRotation", "RandomTranslation", "RandomZoo
 
 
 def check_pixels(model, images, *, name="images"):
-    """Raise ValueError where a model of pixels from 0 to 255 is given floats of 0 to 1, or of -1 to 1.
-
-    Args:
-        model: A model, or any function.
-        images: An array or a tensor, shape [batch, height, width, channels].
-        name: What the images are called.
-    """
+    """Raise ValueError where a model of pixels from 0 to 255 is given floats of 0 to 1, or of -1 to 1."""
     if isinstance(model, keras.Model) and expects_bytes(model):
         _checks.pixels(keras.ops.convert_to_numpy(images), name=name)
 

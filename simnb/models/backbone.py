@@ -10,6 +10,12 @@ from simnb.models import _applications
 
 __all__ = ["Backbone", "backbone", "set_trainable"]
 
+_POOLINGS = {
+    "gem": GeneralizedMeanPooling2D,
+    "average": keras.layers.GlobalAveragePooling2D,
+    "max": keras.layers.GlobalMaxPooling2D,
+}
+
 
 @keras.saving.register_keras_serializable(package="simnb")
 class Backbone(keras.layers.Layer):
@@ -21,12 +27,6 @@ class Backbone(keras.layers.Layer):
     Args:
         network: A ``keras.Model``, images to a map of features.
         **kwargs: ``name`` and the like, of ``keras.layers.Layer``.
-
-    Input shape:
-        [batch, height, width, channels].
-
-    Output shape:
-        That of the network.
     """
 
     def __init__(self, network: KerasObject, **kwargs: Any) -> None:
@@ -65,15 +65,12 @@ def backbone(
 ) -> KerasObject:
     """An embedder over any network of ``keras.applications``, preprocessing included.
 
-    Pixels are preprocessed as the network expects, its map of features is pooled, and a ``MetricEmbedding``
-    ends it; the network itself is ``model.get_layer("backbone").network``.
-
-    The usual fine-tuning has two stages: train the embedding over frozen weights of ImageNet, then
-    ``set_trainable`` the last layers and train on at a much lower learning rate.
+    The network itself is ``model.get_layer("backbone").network``. The usual fine-tuning has two stages: train
+    the embedding over frozen weights of ImageNet, then ``set_trainable`` the last layers and train on at a
+    much lower learning rate.
 
     Args:
-        name: Name of the network, such as ``ResNet50``, ``MobileNetV3Small`` or ``ConvNeXtTiny``; upper and
-            lower case are the same.
+        name: Name of the network, such as ``ResNet50`` or ``ConvNeXtTiny``, in upper or lower case.
         input_shape: Height, width and 3 channels, RGB; pixels from 0 to 255, integers or floats.
         embedding_size: Length of the embedding.
         weights: Weights of the network: None for random ones, ``imagenet`` to download those of Keras, or
@@ -102,7 +99,7 @@ def backbone(
     name, family = _applications.find(name)
     input_shape = _rgb(input_shape)
     embedding_size = _checks.positive_int(embedding_size, name="embedding_size")
-    _checks.one_of(pooling, ("gem", "average", "max"), name="pooling")
+    _checks.one_of(pooling, _POOLINGS, name="pooling")
     seed = _checks.seed(seed)
     network = _applications.build(name, family, input_shape=input_shape, weights=weights, seed=seed)
     inputs = x = keras.Input(input_shape)
@@ -138,9 +135,6 @@ def set_trainable(model: KerasObject, trainable: str | int) -> None:
 
     Raises:
         ValueError: If the model has no backbone, or its network no such layers.
-
-    References:
-        https://keras.io/guides/transfer_learning/
     """
     layer = next((layer for layer in model.layers if isinstance(layer, Backbone)), None)
     if layer is None:
@@ -193,8 +187,4 @@ def _rgb(input_shape):
 def pooling_layer(name):
     """The layer of ``gem``, ``average`` or ``max``."""
     # In float32 under every policy: sums over positions lose digits in 16 bits.
-    if name == "gem":
-        return GeneralizedMeanPooling2D(dtype="float32", name="pooling")
-    if name == "average":
-        return keras.layers.GlobalAveragePooling2D(dtype="float32", name="pooling")
-    return keras.layers.GlobalMaxPooling2D(dtype="float32", name="pooling")
+    return _POOLINGS[name](dtype="float32", name="pooling")

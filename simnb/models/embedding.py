@@ -37,7 +37,8 @@ def embed(
     images = _checks.not_empty(_checks.images(images), name="images")
     batch_size = _checks.positive_int(batch_size, name="batch_size")
     _check_fits(model, images)
-    forward = _forward(model)
+    # predict_on_batch keeps one compiled function; model(x) would run op by op.
+    forward = model.predict_on_batch if isinstance(model, keras.Model) else model
     result = np.empty((0, 0), np.float32)
     starts = range(0, len(images), batch_size)
     for start in progress_bar(starts, desc="Embedding", unit="batch", shown=progress):
@@ -71,8 +72,7 @@ def mirrored(model: KerasObject) -> KerasObject:
         ValueError: If the model is not a Keras model that takes one batch of images.
 
     References:
-        Krizhevsky, Sutskever, Hinton, ImageNet Classification with Deep Convolutional Neural Networks, 2012,
-        section 4.1: predictions averaged over horizontal reflections.
+        Krizhevsky et al., ImageNet Classification with Deep Convolutional Neural Networks, 2012, section 4.1.
     """
     shape = getattr(model, "input_shape", None)
     if not (isinstance(model, keras.Model) and isinstance(shape, tuple) and len(shape) == 4):
@@ -84,13 +84,6 @@ def mirrored(model: KerasObject) -> KerasObject:
     both = model(images) + model(ops.flip(images, axis=2))
     mean = keras.layers.UnitNormalization(dtype="float32", name="unit")(both)
     return keras.Model(images, mean, name=f"mirrored_{model.name}")
-
-
-def _forward(model):
-    if not isinstance(model, keras.Model):
-        return model
-    # predict_on_batch keeps one compiled function; model(x) would run op by op.
-    return model.predict_on_batch
 
 
 def _check_fits(model, images):
@@ -106,31 +99,26 @@ def _check_fits(model, images):
 
 def check_output(output):
     """Raise ValueError unless a model's output, given as values or only as shape, is one [batch, dim]."""
-    kind = None
+    hint = (
+        "make one that gives the vectors alone, such as "
+        'keras.Model(model.inputs, model.get_layer("embedding").output)'
+    )
     if isinstance(output, dict):
-        kind = f"a dict of {_checks.listed(output)}"
+        got = f"a dict of {_checks.listed(output)}"
     elif isinstance(output, list | tuple) and any(len(np.shape(one)) > 1 for one in output):
-        kind = f"a {type(output).__name__} of {len(output)}"
-    if kind is not None:
-        raise ValueError(
-            f"the model must give one vector per image, shape [batch, dim], got {kind}; make one that gives "
-            'the vectors alone, such as keras.Model(model.inputs, model.get_layer("embedding").output)'
-        )
-    shape = tuple(np.shape(output))
-    if len(shape) != 2:
-        raise ValueError(
-            f"the model must give one vector per image, shape [batch, dim], got {shape}; end it with "
-            "keras.layers.GlobalAveragePooling2D() or Flatten(), or simnb.layers.MetricEmbedding(dim)"
-        )
-
-
-def _float32(vectors):
-    # NumPy has no bfloat16 of its own.
-    return keras.ops.convert_to_numpy(keras.ops.cast(vectors, "float32"))
+        got = f"a {type(output).__name__} of {len(output)}"
+    else:
+        got = tuple(np.shape(output))
+        if len(got) == 2:
+            return
+        layers = "keras.layers.GlobalAveragePooling2D() or Flatten(), or simnb.layers.MetricEmbedding(dim)"
+        hint = f"end it with {layers}"
+    raise ValueError(f"the model must give one vector per image, shape [batch, dim], got {got}; {hint}")
 
 
 def _unit(vectors):
     check_output(vectors)
-    vectors = _checks.embeddings(_float32(vectors), name="the model's output", nonzero=True)
+    vectors = ops.convert_to_numpy(ops.cast(vectors, "float32"))  # NumPy has no bfloat16 of its own
+    vectors = _checks.embeddings(vectors, name="the model's output", nonzero=True)
     norms = np.linalg.norm(vectors.astype(np.float64), axis=1, keepdims=True)
     return (vectors / norms).astype(np.float32)

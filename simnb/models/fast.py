@@ -1,9 +1,7 @@
 """Small convolution networks: one made for speed on CPUs, in the faster precision, and the tutorial's."""
 
-import functools
 import itertools
 import os
-import platform
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -16,9 +14,7 @@ from simnb._types import KerasObject
 from simnb.layers import MetricEmbedding
 from simnb.models._pixels import check_pixels
 
-WIDTHS = (64, 128, 256)
 PATCH = 2
-PRECISIONS = ("float32", "mixed_bfloat16")
 #: Instructions that multiply matrices of bfloat16, as Linux names them. oneDNN, through which TensorFlow and
 #: PyTorch compute on x86, trains faster with these; without them it only emulates bfloat16.
 BFLOAT16 = frozenset({"avx512_bf16", "amx_bf16"})
@@ -28,7 +24,7 @@ def fast_resnet(
     input_shape: tuple[int, int, int] = (32, 32, 3),
     embedding_size: int = 128,
     *,
-    widths: Iterable[int] = WIDTHS,
+    widths: Iterable[int] = (64, 128, 256),
     depth: int = 2,
     residual: bool = False,
     whiten: ArrayLike | None = None,
@@ -51,14 +47,14 @@ def fast_resnet(
             then set to the principal components of their patches, scaled to equal variance, and not
             trained: half of what it would have to learn is known from the images. Some thousands are enough;
             at most the first 5,000 are read. None for a random start, trained like the rest.
-        precision: ``"float32"``, ``"mixed_bfloat16"`` or another Keras dtype policy; ``"auto"`` takes the
-            faster of these two by what the processor can do (``simnb.models.fastest_precision``). When left
-            out, the policy that Keras is set to. The embedding is float32 in any case.
+        precision: ``"float32"``, ``"mixed_bfloat16"`` or another Keras dtype policy; ``"auto"`` for the
+            faster of these two (``simnb.models.fastest_precision``); None for the policy that Keras is set
+            to. The embedding is float32 in any case.
         seed: The same seed gives the same initial weights.
 
     Returns:
-        A ``keras.Model``, [batch, height, width, channels] -> [batch, embedding_size] of unit norm. With
-        the default arguments it has 1,193,240 parameters.
+        A ``keras.Model``, [batch, height, width, channels] -> [batch, embedding_size] of unit norm; by
+        default of 1,193,240 parameters.
 
     Raises:
         ValueError: If the input is too small for the stages, the images of ``whiten`` do not have its shape
@@ -69,12 +65,7 @@ def fast_resnet(
         https://arxiv.org/abs/2404.00498
     """
     widths = [_checks.positive_int(width, name="each of widths") for width in widths]
-    smallest = 2 ** len(widths) + PATCH - 1
-    if len(input_shape) != 3 or min(input_shape[:2]) < smallest:
-        raise ValueError(
-            f"input_shape must be (height, width, channels) of at least {smallest} pixels a side for "
-            f"{len(widths)} stages, got {tuple(input_shape)}"
-        )
+    _check_shape(input_shape, 2 ** len(widths) + PATCH - 1, f" for {len(widths)} stages")
     depth = _checks.positive_int(depth, name="depth")
     if not isinstance(residual, bool):
         raise ValueError(f"residual must be True or False, got {residual!r}")
@@ -114,30 +105,30 @@ def fast_resnet(
     return model
 
 
+def _check_shape(input_shape, smallest, why=""):
+    if len(input_shape) != 3 or min(input_shape[:2]) < smallest:
+        raise ValueError(
+            f"input_shape must be (height, width, channels) of at least {smallest} pixels a side{why}, "
+            f"got {tuple(input_shape)}"
+        )
+
+
 def _whiten(model, images):
     images = _checks.not_empty(_checks.images(images, name="whiten"), name="whiten")[:5000]
     if images.shape[1:] != model.input_shape[1:]:
         raise ValueError(f"whiten must hold images of shape {model.input_shape[1:]}, got {images.shape[1:]}")
     check_pixels(model, images, name="whiten")
-    layer = model.get_layer("patches")
     images = images.astype(np.float32)
     images /= 64.0
     images -= 2.0
     kernel = whitening_kernel(images, PATCH)
+    layer = model.get_layer("patches")
     layer.set_weights([np.concatenate([kernel, -kernel], axis=-1)])
     layer.trainable = False
 
 
 def whitening_kernel(images, size):
-    """Principal components of image patches, each scaled so that its output has a mean square near 1.
-
-    Args:
-        images: Shape [num_examples, height, width, channels] float32, as the convolution will see them.
-        size: Height and width of a patch.
-
-    Returns:
-        A convolution kernel, shape [size, size, channels, size * size * channels].
-    """
+    """A kernel of the principal components of patches, each scaled to an output with a mean square near 1."""
     length = size * size * images.shape[3]
     products, count = np.zeros((length, length)), 0
     for start in range(0, len(images), 250):  # all patches at once take four times the memory of the images
@@ -163,8 +154,8 @@ def tutorial_convnet(
         seed: The same seed gives the same initial weights.
 
     Returns:
-        A ``keras.Model``, [batch, height, width, channels] -> [batch, embedding_size] of unit norm. With
-        the default arguments it has 1,028,480 parameters, of which 1,027,584 are trained.
+        A ``keras.Model``, [batch, height, width, channels] -> [batch, embedding_size] of unit norm; by
+        default of 1,028,480 parameters.
 
     Raises:
         ValueError: If the images are smaller than 24 pixels a side, embedding_size is below 1 or the seed
@@ -173,11 +164,7 @@ def tutorial_convnet(
     References:
         https://keras.io/examples/vision/metric_learning_tf_similarity/
     """
-    if len(input_shape) != 3 or min(input_shape[:2]) < 24:
-        raise ValueError(
-            "input_shape must be (height, width, channels) of at least 24 pixels a side, "
-            f"got {tuple(input_shape)}"
-        )
+    _check_shape(input_shape, 24)
     seed = _checks.seed(seed)
     layers, seeds = keras.layers, iter(range(seed, seed + 5))
 
@@ -211,34 +198,28 @@ def fastest_precision(*, flags: Iterable[str] | None = None) -> str:
     Returns:
         ``"mixed_bfloat16"`` or ``"float32"``.
     """
-    accelerated = _accelerator_gains()
-    if accelerated is None:
-        accelerated = _cpu_gains(cpu_flags() if flags is None else frozenset(flags))
-    return "mixed_bfloat16" if accelerated else "float32"
+    gains = _accelerator_gains()
+    if gains is None:
+        # XLA, through which JAX computes, turns bfloat16 into float32 on CPUs.
+        onednn = os.environ.get("TF_ENABLE_ONEDNN_OPTS", "1") not in ("0", "false")
+        computes = {"tensorflow": onednn, "torch": True}.get(keras.backend.backend(), False)
+        gains = computes and not BFLOAT16.isdisjoint(cpu_flags() if flags is None else flags)
+    return "mixed_bfloat16" if gains else "float32"
 
 
-@functools.cache
 def cpu_flags(cpuinfo="/proc/cpuinfo"):
-    """Names of what an x86 CPU can do, as Linux lists it; none on other systems and CPUs.
-
-    Of ARM CPUs, Apple's among them, it is not known that training gains, even where they have bfloat16.
-    """
-    if platform.machine().lower() not in ("x86_64", "amd64"):
-        return frozenset()
+    """Names of what an x86 CPU can do, as Linux lists it; none on other systems and CPUs."""
     try:
         text = Path(cpuinfo).read_text(encoding="utf-8", errors="replace")
     except OSError:  # not Linux; no x86 Mac can do it
         return frozenset()
+    # Of ARM CPUs, which have "Features" instead, it is not known that training gains, even with bfloat16.
     found = next((line for line in text.splitlines() if line.startswith("flags")), "")
     return frozenset(found.partition(":")[2].split())
 
 
 def precision_policy(precision):
-    """The Keras dtype policy of a name, of ``"auto"``, or, for None, the one that Keras is set to.
-
-    Raises:
-        ValueError: If there is no such policy.
-    """
+    """The Keras dtype policy of a name, of ``"auto"``, or, for None, the one that Keras is set to."""
     if precision is None:
         return keras.config.dtype_policy()
     try:
@@ -250,44 +231,26 @@ def precision_policy(precision):
         ) from None
 
 
-def _cpu_gains(flags):
-    backend = keras.backend.backend()
-    without_onednn = backend == "tensorflow" and os.environ.get("TF_ENABLE_ONEDNN_OPTS", "1") in (
-        "0",
-        "false",
-    )
-    # XLA, through which JAX computes, turns bfloat16 into float32 on CPUs.
-    return backend in ("tensorflow", "torch") and not without_onednn and not BFLOAT16.isdisjoint(flags)
-
-
 def _accelerator_gains():
     """Whether the GPU or TPU in use gains from bfloat16; None where it is the CPU."""
-    return {"tensorflow": _by_tensorflow, "jax": _by_jax, "torch": _by_torch}.get(
-        keras.backend.backend(), lambda: None
-    )()
+    backend = keras.backend.backend()
+    if backend == "tensorflow":
+        import tensorflow as tf
 
+        if tf.config.get_visible_devices("TPU"):
+            return True
+        gpus = tf.config.get_visible_devices("GPU")
+        details = [tf.config.experimental.get_device_details(gpu) for gpu in gpus]
+        return all(d.get("compute_capability", (0, 0)) >= (8, 0) for d in details) if gpus else None
+    if backend == "jax":
+        import jax
 
-def _by_tensorflow():
-    import tensorflow as tf
+        device = jax.devices()[0]
+        major = str(getattr(device, "compute_capability", "")).partition(".")[0]
+        gains = device.platform == "tpu" or (major.isdigit() and int(major) >= 8)
+        return None if device.platform == "cpu" else gains
+    if backend == "torch":
+        import torch
 
-    if tf.config.get_visible_devices("TPU"):
-        return True
-    gpus = tf.config.get_visible_devices("GPU")
-    capabilities = [tf.config.experimental.get_device_details(gpu).get("compute_capability") for gpu in gpus]
-    return all(c is not None and c >= (8, 0) for c in capabilities) if gpus else None
-
-
-def _by_jax():
-    import jax
-
-    device = jax.devices()[0]
-    if device.platform == "cpu":
-        return None
-    major = str(getattr(device, "compute_capability", "")).partition(".")[0]
-    return device.platform == "tpu" or (major.isdigit() and int(major) >= 8)
-
-
-def _by_torch():
-    import torch
-
-    return torch.cuda.get_device_capability() >= (8, 0) if torch.cuda.is_available() else None
+        return torch.cuda.get_device_capability() >= (8, 0) if torch.cuda.is_available() else None
+    return None

@@ -18,12 +18,9 @@ PRETRAINED = ("cifar10", "cifar10-8")
 def pretrained(name: str, *, mirror: bool = True, precision: str | None = None) -> KerasObject:
     """A trained embedder of 32 x 32 colour images; nothing is downloaded.
 
-    - ``"cifar10"``: trained on the 50,000 training images of CIFAR-10.
-    - ``"cifar10-8"``: trained on those of eight classes; what ``provenance(name)["unknown"]`` names was left
-      out, for work on unknown classes.
-
     Args:
-        name: One of the names above.
+        name: ``cifar10``, trained on the 50,000 training images of CIFAR-10, or ``cifar10-8``, trained on
+            those of eight classes, without ``provenance(name)["unknown"]``: for work on unknown classes.
         mirror: Average the embedding of each image with that of its mirror image
             (``simnb.models.mirrored``), as the published figures are. Without it embedding takes half the
             time, and R@1 is a little lower: ``provenance(name)["figures_without_mirror"]``.
@@ -37,7 +34,7 @@ def pretrained(name: str, *, mirror: bool = True, precision: str | None = None) 
     """
     model = fast_resnet(**provenance(name)["model"], precision=precision)
     with np.load(WEIGHTS / f"{name}.npz", allow_pickle=False) as stored:
-        set_weights(model, [stored[f"weight_{i}"] for i in range(len(stored))])
+        model.set_weights([stored[f"weight_{i}"].astype(np.float32) for i in range(len(stored))])
     return mirrored(model) if mirror else model
 
 
@@ -57,22 +54,3 @@ def provenance(name: str) -> dict[str, Any]:
     """
     _checks.one_of(name, PRETRAINED, name="name")
     return json.loads((WEIGHTS / f"{name}.json").read_text())
-
-
-def set_weights(model, weights):
-    """Set the weights of a model, or raise ValueError where they do not fit; then none is set.
-
-    Args:
-        model: A Keras model.
-        weights: Arrays in the order of ``model.get_weights()``, of any float dtype.
-    """
-    wanted = [tuple(weight.shape) for weight in model.weights]
-    got = [np.shape(weight) for weight in weights]
-    if wanted != got:
-        differing = [i for i, (a, b) in enumerate(zip(wanted, got, strict=False)) if a != b]
-        detail = f"{len(got)} arrays where the model has {len(wanted)}"
-        if differing:
-            i = differing[0]
-            detail = f"array {i} of shape {got[i]} where {model.weights[i].path} has {wanted[i]}"
-        raise ValueError(f"weights must fit the model {model.name!r}, got {detail}")
-    model.set_weights([np.asarray(weight, np.float32) for weight in weights])

@@ -15,12 +15,13 @@ from simnb.samplers import _digest
 class Batches(keras.utils.PyDataset):
     """Batches of examples, dealt in an order that depends on the seed alone, for ``model.fit``.
 
-    A sampler shuffles its examples in ``_shuffle``, says in ``_deal`` which are in the next batch, and in
-    ``_make`` what a batch is.
+    A sampler calls ``_plan_for`` at the end of its ``__init__``, and has three methods: ``_shuffle()`` makes
+    ``_rng`` and what is dealt with it, as they are before the very first batch; ``_deal()`` returns positions
+    of the examples of the next batch; ``_make(epoch, i, positions)``, called in several threads, returns the
+    images and labels of a batch.
     """
 
     def __new__(cls, *args, **options):
-        """Say what replaces the options of Keras that make batches ahead."""
         given = [name for name in ("workers", "use_multiprocessing", "max_queue_size") if name in options]
         if given:
             raise ValueError(
@@ -30,7 +31,6 @@ class Batches(keras.utils.PyDataset):
         return super().__new__(cls)
 
     def __init__(self, images, *, augment, prefetch, seed):
-        # ``_plan_for`` completes it.
         # Keras's own workers stay off: with JAX and PyTorch they deliver batches it only looked at, late.
         super().__init__()
         # Anything with fancy indexing stays what it is; lists and tensors have none.
@@ -53,18 +53,6 @@ class Batches(keras.utils.PyDataset):
         self._plan = np.empty((self._steps, batch_size), np.int64)
         self._dealt = 0
         self._begun, self._asked, self._last = False, np.zeros(self._steps, bool), -1
-
-    def _shuffle(self):
-        """Make ``_rng`` and what is dealt with it, as they are before the very first batch."""
-        raise NotImplementedError
-
-    def _deal(self):
-        """Positions of the examples of the next batch."""
-        raise NotImplementedError
-
-    def _make(self, epoch, i, positions):
-        """Images and labels of a batch; called in several threads."""
-        raise NotImplementedError
 
     @property
     def batch_size(self) -> int:
@@ -104,13 +92,9 @@ class Batches(keras.utils.PyDataset):
         return self._ahead.get(orders[0], orders[1:])
 
     def batch(self, i: int) -> tuple[NDArray[Any], NDArray[np.int64]]:
-        """Batch ``i`` of the epoch that is under way; asking for it has no effect on others.
+        """Images [batch, ...] and labels [batch] of batch ``i``, from 0, of the epoch that is under way.
 
-        Args:
-            i: 0 to ``len(self) - 1``.
-
-        Returns:
-            images [batch, ...], and labels [batch] int64.
+        Asking for it has no effect on others.
 
         Raises:
             IndexError: If there is no such batch.
@@ -120,7 +104,7 @@ class Batches(keras.utils.PyDataset):
         return self._make(*order)
 
     def positions(self, i: int) -> NDArray[np.int64]:
-        """Positions, in the data, of the examples of batch ``i`` of the epoch under way, int64."""
+        """Positions, in the data, of the examples of batch ``i`` of the epoch that is under way."""
         with self._lock:
             return self._order(i)[2]
 
@@ -130,13 +114,10 @@ class Batches(keras.utils.PyDataset):
             self._go_on()
 
     def go_to_epoch(self, epoch: int) -> None:
-        """Go to the beginning of an epoch, forward or back: its batches are the same either way.
-
-        Args:
-            epoch: 0 or above.
+        """Go to the beginning of an epoch, from 0, forward or back: its batches are the same either way.
 
         Raises:
-            ValueError: If it is not such an integer.
+            ValueError: If it is no integer of at least 0.
         """
         epoch = _checks.not_negative_int(epoch, name="epoch")
         with self._lock:
@@ -154,8 +135,7 @@ class Batches(keras.utils.PyDataset):
     def on_epoch_end(self) -> None:
         """Keras calls this as an epoch ends, and where it has only looked at the data or was interrupted.
 
-        An epoch is over when each of its batches has been asked for; any other begins again. Of an epoch
-        of one batch JAX and PyTorch see that batch, which counts.
+        An epoch is over when each of its batches has been asked for; any other begins again.
         """
         if self._begun and self._asked.all():
             self.next_epoch()
@@ -164,15 +144,11 @@ class Batches(keras.utils.PyDataset):
         self._begun = False
 
     def to_tf_dataset(self) -> Any:
-        """The batches as a ``tf.data.Dataset``, for pipelines and loops that take nothing else.
+        """The batches as a ``tf.data.Dataset`` of (images, labels), where nothing else is taken.
 
         Each pass over it is an epoch, and goes on where the last whole pass has ended; a pass that is
-        broken off begins again. Shapes and dtypes are static, and batches are made ahead. They go through
-        one Python generator: nothing of it runs on another machine, and it cannot be saved. ``fit`` takes
-        the sampler itself just as well.
-
-        Returns:
-            A ``tf.data.Dataset`` of (images, labels).
+        broken off begins again. The batches go through a Python generator: nothing of it runs on another
+        machine, and it cannot be saved.
         """
         import tensorflow as tf
 
@@ -193,7 +169,7 @@ class Batches(keras.utils.PyDataset):
                 self._go_on()
 
     def _order(self, i):
-        """What ``_make`` needs for batch ``i``."""
+        """What ``_make`` is given for batch ``i``."""
         if not 0 <= i < self._steps:
             raise IndexError(f"batch must be 0 to {self._steps - 1}, got {i}")
         self._deal_up_to(i)
@@ -222,33 +198,23 @@ class Batches(keras.utils.PyDataset):
 
 
 class Decks:
-    """Decks of cards, dealt so that every card of a deck comes once before any comes again.
+    """Decks of ``sizes`` cards, dealt so that every card of a deck comes once before any comes again.
 
-    Args:
-        cards: Shuffled cards, deck after deck.
-        sizes: How many cards each deck has.
+    ``cards`` are shuffled already, deck after deck.
     """
 
     def __init__(self, cards, sizes):
-        self._cards = cards
+        self.cards = cards
         self._ends = np.cumsum(sizes)
         self._starts = self._ends - sizes
         self._next = np.zeros(len(self._ends), np.int64)
-
-    def __len__(self):
-        return len(self._ends)
-
-    @property
-    def cards(self):
-        """All cards of all decks."""
-        return self._cards
 
     def deal(self, deck, count, rng):
         """Deal ``count`` different cards of a deck; it is shuffled again as it runs out.
 
         Of a deck with fewer cards every card is dealt as often as it fits, and then some.
         """
-        cards = self._cards[self._starts[deck] : self._ends[deck]]
+        cards = self.cards[self._starts[deck] : self._ends[deck]]
         if count > len(cards):
             times, more = divmod(count, len(cards))
             hand = np.tile(cards, times)
@@ -268,14 +234,10 @@ class Decks:
 
 
 class Ahead:
-    """The results of ``make(*order)``, several of them in the making at once.
+    """The results of ``make(*order)``, some of them made ahead; an order is known by its first two values.
 
-    An order is known by its first two values.
-
-    Args:
-        make: The function; called in several threads.
-        threads: How many results are made at a time. A thread lives as long as one of them is made, so that
-            none is left over when nothing is asked for any more.
+    A thread lives as long as one of them is made, so that none is left over when nothing is asked for any
+    more; ``threads`` of them run at a time.
     """
 
     def __init__(self, make, threads):
@@ -285,11 +247,7 @@ class Ahead:
         self._jobs = {}
 
     def get(self, order, later):
-        """Have the orders in ``later`` made, and return the result of ``order`` as soon as it is there.
-
-        What was begun before and is neither of them is forgotten. An error is raised where the result is
-        asked for.
-        """
+        """Have the orders in ``later`` made, forget all others, and return the result of ``order``."""
         with self._lock:
             before = self._jobs
             job = before.pop(order[:2], None)
@@ -331,10 +289,9 @@ def as_augment(augment):
 
 
 class LayerAugment:
-    """Keras layers, one after the other, seeded anew for each batch.
+    """Keras layers, one after the other, whose own generators are set for each batch.
 
-    Layers draw from generators of their own, which go on from call to call. Before each batch those are
-    set from the batch's own generator, so that neither the order of the batches nor the threads matter.
+    So neither the order of the batches nor the threads matter.
     """
 
     def __init__(self, layers):
@@ -343,7 +300,6 @@ class LayerAugment:
         self._lock = threading.Lock()
 
     def __call__(self, images, rng):
-        """Transform images [batch, height, width, channels]; the layers choose the dtype, float32 mostly."""
         with self._lock:
             for state in self._layers.variables:
                 if state.path.endswith("seed_generator_state"):
@@ -351,9 +307,5 @@ class LayerAugment:
                     state.assign(ops.cast(rng.integers(0, 2**31, 2), state.dtype))
             return ops.convert_to_numpy(self._layers(images, training=True))
 
-    def __getstate__(self):
-        return {"layers": self.layers, "_layers": self._layers}
-
-    def __setstate__(self, state):
-        self.__dict__.update(state)
-        self._lock = threading.Lock()
+    def __reduce__(self):  # a copy has a lock of its own
+        return LayerAugment, (self.layers,)

@@ -41,9 +41,7 @@ def of_augment(augment):
     Of functions it is their source, and the numbers and texts that they use from outside; of other objects
     the numbers and texts among their public attributes. Of what cannot be looked into, only the name counts.
     """
-    if augment is None:
-        return None
-    return _digest(json.dumps(_described(augment), sort_keys=True).encode())
+    return None if augment is None else _digest(json.dumps(_described(augment), sort_keys=True).encode())
 
 
 def _digest(*parts):
@@ -89,9 +87,7 @@ def _source(function):
         tree = ast.parse(textwrap.dedent(inspect.getsource(function)))
     except (OSError, SyntaxError):  # there is no file, or a lambda begins in the middle of a statement
         return None
-    if (function.__module__ or "").startswith(
-        "simnb."
-    ):  # had no types when the first checkpoints were written
+    if str(function.__module__).startswith("simnb."):  # had no types when the first checkpoints were written
         tree = _Untyped().visit(tree)
     if function.__name__ != "<lambda>":
         return ast.unparse(tree)
@@ -101,8 +97,6 @@ def _source(function):
 
 
 class _Untyped(ast.NodeTransformer):
-    """Takes the annotations of arguments and results away."""
-
     def visit_FunctionDef(self, node):
         node.returns = None
         return self.generic_visit(node)

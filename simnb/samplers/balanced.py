@@ -16,18 +16,15 @@ from simnb.samplers._batches import Batches, Decks
 class BalancedBatches(Batches):
     """Batches of exactly ``classes_per_batch`` x ``examples_per_class`` examples, for ``model.fit``.
 
-    A random batch of a data set with many classes holds few pairs of the same class, and the losses of
-    this library learn from pairs. Classes and the examples of a class are dealt like cards: all are used
-    once, in random order, before any comes again, and no example is twice in a batch.
+    Classes and the examples of a class are dealt like cards: all are used once, in random order, before any
+    comes again, and no example is twice in a batch.
 
     Args:
         images: Shape [num_examples, ...]: an array, a memory map, lazy images of ``simnb.data`` or anything
             else with a length that ``images[array_of_positions]`` can index. Only what is in a batch is read.
         labels: Integer class of each, 0 or above, shape [num_examples] or [num_examples, 1].
-        classes_per_batch: C, how many classes a batch holds. With 1, no batch has two examples of
-            different classes, which most losses need.
-        examples_per_class: K, how many examples of each. With 1, no batch has a pair of one class: right
-            for losses that compare with proxies, wrong for those that compare within the batch.
+        classes_per_batch: C, how many classes a batch holds; 2 or more for losses over pairs.
+        examples_per_class: K, how many examples of each; 2 or more for losses over pairs.
         steps_per_epoch: Batches in an epoch; None for as many as fit without using an example twice.
         classes: Labels to draw from; None for all of them.
         small_classes: What to do with classes of fewer than K examples: ``"error"``, ``"drop"`` them (a
@@ -35,7 +32,7 @@ class BalancedBatches(Batches):
         augment: ``augment(images, rng) -> images`` on each batch, such as ``simnb.augmentation.Augment()``,
             ``rng`` being a NumPy generator that depends on the seed, the epoch and the batch alone; or a
             Keras layer or a list of them, such as ``keras.layers.RandomRotation(0.1)``, whose generators are
-            set from it. It is called in several threads.
+            set from it (not so Keras's AugMix). It is called in several threads.
         prefetch: Batches that are made, in threads, while one is trained on; 0 makes each when it is
             asked for. It replaces ``workers`` and ``max_queue_size`` of Keras's data sets.
         seed: The same seed gives the same batches, whatever is made ahead.
@@ -44,12 +41,10 @@ class BalancedBatches(Batches):
         ValueError: If lengths differ, a class is too small or missing, or there are too few classes.
 
     Note:
-        Pass ``shuffle=False`` to ``fit``: the batches are random already, and Keras would shuffle their
-        order with Python's global generator, so that which is next cannot be known and made ahead.
-        ``simnb.training.fit`` does. Under several replicas of ``tf.distribute`` Keras reads some batches
-        ahead before it begins: of an epoch of a few batches that may be all, and the training then starts
-        with the epoch after it. A ``fit`` that is interrupted begins the epoch again when it goes on.
-        Keras's own AugMix layer draws from Python's global generator, and so is not repeatable.
+        Pass ``shuffle=False`` to Keras's ``fit``, as ``simnb.training.fit`` does: else Keras shuffles the
+        batches with Python's global generator, and none can be made ahead. A ``fit`` that is interrupted
+        begins the epoch again when it goes on. Under several replicas of ``tf.distribute`` Keras reads some
+        batches ahead: of an epoch of a few that may be all, and the training starts with the epoch after it.
 
     Example:
         >>> import numpy as np
@@ -80,10 +75,9 @@ class BalancedBatches(Batches):
         self._labels = _checks.labels(labels, count=len(self._images), of="images")
         _checks.not_empty(self._labels, name="labels")
         self._wanted = np.unique(self._labels if classes is None else _checks.labels(classes, name="classes"))
-        self._drop_small = small_classes == "drop"
-        self._check_classes(small_classes)
+        self._classes = self._checked_classes(small_classes)
         self._shuffle()
-        num_classes = len(self._examples)
+        num_classes = len(self._classes)
         if num_classes < self.classes_per_batch:
             raise ValueError(
                 f"classes_per_batch must be at most the number of classes, {num_classes}, "
@@ -112,11 +106,9 @@ class BalancedBatches(Batches):
         self._rng = np.random.default_rng(self._seed)
         kept = np.flatnonzero(np.isin(self._labels, self._wanted))
         kept = kept[self._rng.permutation(len(kept))]
+        kept = kept[np.isin(self._labels[kept], self._classes)]
         kept = kept[np.argsort(self._labels[kept], kind="stable")]
-        self._classes, sizes = self._wanted, self._sizes()
-        if self._drop_small:
-            large = sizes >= self.examples_per_class
-            kept, sizes, self._classes = kept[np.repeat(large, sizes)], sizes[large], self._classes[large]
+        _, sizes = np.unique(self._labels[kept], return_counts=True)
         self._examples = Decks(kept, sizes)
         self._class_deck = Decks(self._rng.permutation(len(sizes)), [len(sizes)])
 
@@ -131,15 +123,12 @@ class BalancedBatches(Batches):
             images = self._augment(images, np.random.default_rng([self._seed, epoch, i]))
         return images, self._labels[positions]
 
-    def _sizes(self):
-        """Examples of each wanted class."""
-        kept = self._labels[np.isin(self._labels, self._wanted)]
-        return np.bincount(np.searchsorted(self._wanted, kept), minlength=len(self._wanted))
-
-    def _check_classes(self, small_classes):
-        """Refuse labels that are no classes, and classes without enough examples, or warn of them."""
+    def _checked_classes(self, small_classes):
+        """The wanted classes that have enough examples, or may have fewer."""
         _checks.one_of(small_classes, ("error", "drop", "repeat"), name="small_classes")
-        wanted, sizes = self._wanted, self._sizes()
+        wanted = self._wanted
+        kept = self._labels[np.isin(self._labels, wanted)]
+        sizes = np.bincount(np.searchsorted(wanted, kept), minlength=len(wanted))
         if wanted.min(initial=0) < 0:
             raise ValueError(
                 f"labels must be 0 or above, got {wanted[0]}; -1 stands for unknown, which is no class: "
@@ -148,16 +137,14 @@ class BalancedBatches(Batches):
         if (sizes == 0).any():
             raise ValueError(f"classes must have examples, but class {wanted[sizes == 0][0]} has none")
         small = sizes < self.examples_per_class
-        if small.any() and small_classes != "repeat":
-            report = _small_classes(wanted[small], sizes[small], len(wanted), self.examples_per_class)
-            if small_classes == "error":
-                raise ValueError(f'{report}; pass small_classes="drop" or "repeat"')
-            warnings.warn(f"dropped: {report}", stacklevel=3)
-
-
-def _small_classes(classes, sizes, num_classes, examples_per_class):
-    names = ", ".join(f"{c} ({n})" for c, n in zip(classes[:5], sizes[:5], strict=True))
-    return (
-        f"{len(classes)} of {num_classes} classes have fewer than examples_per_class="
-        f"{examples_per_class} examples: {names}{', ...' if len(classes) > 5 else ''}"
-    )
+        if small_classes == "repeat" or not small.any():
+            return wanted
+        named = [f"{c} ({n})" for c, n in zip(wanted[small], sizes[small], strict=True)]
+        report = (
+            f"{len(named)} of {len(wanted)} classes have fewer than examples_per_class="
+            f"{self.examples_per_class} examples: {', '.join(named[:5])}{', ...' if len(named) > 5 else ''}"
+        )
+        if small_classes == "error":
+            raise ValueError(f'{report}; pass small_classes="drop" or "repeat"')
+        warnings.warn(f"dropped: {report}", stacklevel=3)
+        return wanted[~small]

@@ -18,10 +18,10 @@ def balance(
     """Balanced batches out of a ``tf.data.Dataset``, read once from front to back in each pass.
 
     Up to ``buffer_size`` examples are held, as by ``Dataset.shuffle``. Whenever it is full, classes are
-    drawn at random among those with enough examples, and examples at random among theirs; when the stream
-    ends, what is held is used up. Every batch is exact. No example comes twice in a pass, but not every
-    one comes: where a class is more frequent than others, some of its examples are left out, and so are
-    those left over in the end. ``BalancedBatches`` uses all, and needs random access for it.
+    drawn at random among those with enough examples, and examples at random among theirs. Every batch is
+    exact. No example comes twice in a pass, but not every one comes: where a class is more frequent than
+    others, some of its examples are left out, and so are those left over in the end. ``BalancedBatches``
+    uses all, and needs random access for it.
 
     Args:
         dataset: A ``tf.data.Dataset`` of (image, label), one example at a time, labels being integers of
@@ -74,7 +74,7 @@ def balanced_batches(examples, classes_per_batch, examples_per_class, buffer_siz
     held, left_out, found = _Held(examples_per_class, rng), 0, False
     for image, label in examples:
         held.add(image, np.reshape(label, ()))
-        if len(held) < buffer_size:
+        if held.count < buffer_size:
             continue
         if len(held.ready()) >= classes_per_batch:
             yield held.batch(classes_per_batch)
@@ -100,24 +100,21 @@ class _Held:
     """Examples that are held until their batch comes, by class."""
 
     def __init__(self, examples_per_class, rng):
-        self._images, self._count = {}, 0
+        self._images, self.count = {}, 0
         self._enough, self._rng = examples_per_class, rng
-
-    def __len__(self):
-        return self._count
 
     def add(self, image, label):
         if label < 0:
             raise ValueError(f"labels must be 0 or above, got {label}; filter the others out")
         self._images.setdefault(int(label), []).append(image)
-        self._count += 1
+        self.count += 1
 
     def ready(self):
         """Classes with enough examples for a batch."""
         return [label for label, images in self._images.items() if len(images) >= self._enough]
 
     def batch(self, classes_per_batch):
-        """Draw images and labels of some of the classes that are ready, at random."""
+        """Images and labels of some of the classes that are ready, drawn at random."""
         chosen = self._rng.choice(self.ready(), classes_per_batch, replace=False)
         labels = np.repeat(chosen.astype(np.int64), self._enough)
         return np.stack([self._draw(label) for label in labels.tolist()]), labels
@@ -135,7 +132,7 @@ class _Held:
         image = images.pop()
         if not images:
             del self._images[label]
-        self._count -= 1
+        self.count -= 1
         return image
 
 

@@ -13,21 +13,16 @@ from simnb.samplers._batches import Batches, Decks
 class TwoViewBatches(Batches):
     """Two views of each of ``batch_size`` images, each image being a class of its own, for ``model.fit``.
 
-    It is what contrastive learning without labels takes: the two views of an image are the only positive
-    pair, and views of different images are negatives. Images are dealt like cards: each comes once, in
+    It is what contrastive learning without labels takes. Images are dealt like cards: each comes once, in
     random order, before any comes again.
 
     Args:
-        images: Shape [num_examples, height, width, channels]: an array, a memory map, lazy images of
-            ``simnb.data`` or anything else with a length that ``images[array_of_positions]`` can index.
-            Each image of a batch is read once.
+        images: Shape [num_examples, height, width, channels], as in ``BalancedBatches``.
         batch_size: N, how many images are in a batch, which then holds 2 N views.
-        augment: ``augment(images, rng) -> images``, such as ``simnb.augmentation.Augment(color=0.4)``; or a
-            Keras layer or a list of them. It is called once for each of the two views, with a generator
-            that depends on the seed, the epoch, the batch and the view alone, in several threads.
+        augment: As in ``BalancedBatches``, such as ``simnb.augmentation.Augment(color=0.4)``. It is called
+            once for each of the two views, with a generator of its own.
         steps_per_epoch: Batches in an epoch; None for as many as fit without using an image twice.
-        prefetch: Batches that are made, in threads, while one is trained on; 0 makes each when it is
-            asked for.
+        prefetch: Batches that are made, in threads, while one is trained on.
         seed: The same seed gives the same batches, whatever is made ahead.
 
     Raises:

@@ -23,7 +23,9 @@ def sums(arrays):
 
     Signs do not count: the principal components that ``whiten`` sets have one or the other by chance.
     """
-    return [float(np.abs(np.ravel(a).astype(np.float32)) @ _ramp(np.size(a))) for a in arrays]
+    flat = (np.abs(np.ravel(array).astype(np.float32)) for array in arrays)
+    # Weighted, so that an array whose values have changed places has another sum.
+    return [float(one @ (1 + np.arange(one.size, dtype=np.float32) / max(one.size, 1))) for one in flat]
 
 
 def same_sums(one, other):
@@ -32,23 +34,17 @@ def same_sums(one, other):
 
 
 def list_in(arrays, prefix, like):
-    """The arrays ``prefix0``, ``prefix1``, ... of a dict, of the shapes of ``like``, or [] if there are none.
+    """The arrays ``prefix0``, ``prefix1``, ... of a dict, or [] if there are none.
 
     Raises:
-        ValueError: If some are missing, too many or of other shapes.
+        ValueError: If there are not as many as in ``like``, and of the same shapes.
     """
-    found = [name for name in arrays if name.startswith(prefix)]
-    wanted = {f"{prefix}{i}": tuple(np.shape(one)) for i, one in enumerate(like)}
+    found = {name: array.shape for name, array in arrays.items() if name.startswith(prefix)}
     if not found:
         return []
-    for name in sorted(wanted.keys() | set(found)):
-        if name not in arrays or name not in wanted or arrays[name].shape != wanted[name]:
-            got = arrays[name].shape if name in arrays else "nothing"
+    wanted = {f"{prefix}{i}": tuple(np.shape(one)) for i, one in enumerate(like)}
+    for name in sorted(wanted | found):
+        if wanted.get(name) != found.get(name):
             expected = f"have shape {wanted[name]}" if name in wanted else "not be there"
-            raise ValueError(f"{name} must {expected}, got {got}")
+            raise ValueError(f"{name} must {expected}, got {found.get(name, 'nothing')}")
     return [arrays[name] for name in wanted]
-
-
-def _ramp(size):
-    # An array whose values have changed places has another sum.
-    return 1 + np.arange(size, dtype=np.float32) / max(size, 1)

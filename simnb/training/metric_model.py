@@ -16,10 +16,9 @@ from simnb.losses.proxies import ProxyLoss
 class MetricModel(keras.Model):
     """An embedder under one loss or a mix of several, for ``compile(optimizer)`` and ``fit``.
 
-    A loss over pairs needs the embeddings alone. A proxy loss needs a trained proxy a class, and cross-batch
-    memory has a state: both are held here, so that they are trained, saved and distributed with the model.
-    The embedder is trained in place; once that is done it is used without this. ``simnb.training.fit``
-    makes one where the losses call for it.
+    The proxies of proxy losses and the state of cross-batch memory are held here, so that they are trained,
+    saved and distributed with the model. The embedder is trained in place; once that is done it is used
+    without this. ``simnb.training.fit`` makes one where the losses call for it.
 
     Args:
         embedder: A Keras model that gives embeddings, [batch, ...] -> [batch, dim].
@@ -76,10 +75,8 @@ class MetricModel(keras.Model):
         training: bool = True,
     ) -> Tensor:
         """The weighted sum of the losses, and of what regularizers add."""
-        similarities = positions = None
         if self.proxies is not None:
-            similarities = self.proxies(y_pred)
-            positions = self._position(y)
+            similarities, positions = self.proxies(y_pred), self._position(y)
         # Each replica adds its own: they must not count as often as there are replicas.
         total = _replicas.share(sum(self.losses), None, reduction="sum") if self.losses else 0.0
         for weight, loss in self.terms:
@@ -93,7 +90,7 @@ class MetricModel(keras.Model):
         return total
 
     def _position(self, labels):
-        """The position of each label among the classes, what a proxy loss calls a label; -1 for no class."""
+        """The position of each label among the classes; -1 for no class."""
         labels = _replicas.labels(labels)
         if len(labels.shape) > 1 and labels.shape[-1] != 1:
             raise ValueError(

@@ -17,9 +17,8 @@ from simnb.models import embed
 class RetrievalMonitor(keras.callbacks.Callback):
     """Measures R@1 and MAP@R at the end of each epoch, on images the model is not trained on.
 
-    A loss over pairs depends on the make-up of the batch, so that its value says little about progress
-    and cannot be compared between batch shapes; these two can. They are written into Keras's logs as
-    ``recall_at_1`` and ``map_at_r``, before other callbacks and the progress bar read them.
+    They are written into Keras's logs as ``recall_at_1`` and ``map_at_r``. Unlike the value of a loss over
+    pairs they can be compared between shapes of batches.
 
     Args:
         queries: ``Examples`` to search with.
@@ -53,10 +52,8 @@ class RetrievalMonitor(keras.callbacks.Callback):
         absent = sorted(set(queries.labels.tolist()) - set(gallery.labels.tolist()))
         if absent:
             raise ValueError(f"gallery must hold every class of the queries, but lacks class {absent[0]}")
-        self.queries = queries
-        self.gallery = gallery
-        self.distance = distance
-        self.batch_size = batch_size
+        self.queries, self.gallery = queries, gallery
+        self.distance, self.batch_size = distance, batch_size
         self.query_embeddings: NDArray[np.float32] | None = None
 
     def measure(self, model: KerasObject) -> dict[str, float]:

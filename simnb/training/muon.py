@@ -13,9 +13,8 @@ class Muon(keras.optimizers.Muon):
     """Orthogonalized momentum for convolution and dense kernels, Adam for everything else.
 
     The momentum of a kernel, as a matrix [inputs, outputs], is replaced by (nearly) the closest matrix with
-    orthonormal rows or columns: all directions are learned at the same speed, which takes a small
-    convolution network to a given accuracy in fewer steps than SGD or Adam do. ``keras.optimizers.Muon``
-    treats only matrices like this and leaves convolution kernels, which have four axes, to Adam.
+    orthonormal rows or columns, which takes a small convolution network to a given accuracy in fewer steps
+    than Adam. ``keras.optimizers.Muon`` leaves convolution kernels, which have four axes, to Adam.
 
     Args:
         learning_rate: What the orthogonal update of a kernel is multiplied by: a float or a schedule.
@@ -28,8 +27,7 @@ class Muon(keras.optimizers.Muon):
         beta_2: Adam's decay of the squared gradients.
         epsilon: What Adam adds to the root of the squared gradients.
         iterations_of_newton_schulz: More make the update more nearly orthogonal, and take longer.
-        adam_layers: Kernels of layers with one of these words in their path are Adam's. The paper's authors
-            leave the last layer of a classifier to it.
+        adam_layers: Kernels of layers with one of these words in their path are Adam's.
         name: Name of the optimizer.
         **kwargs: Clipping, averaging and the like, of ``keras.optimizers.Optimizer``.
 
@@ -93,8 +91,8 @@ class Muon(keras.optimizers.Muon):
 
     def update_step(self, gradient: Tensor, variable: KerasObject, learning_rate: Tensor) -> None:
         """Update one variable, in its own dtype: Keras leaves the rate of 16-bit variables in float32."""
-        gradient, rate = ops.cast(gradient, variable.dtype), ops.cast(learning_rate, variable.dtype)
-        super().update_step(gradient, variable, rate)
+        own = variable.dtype
+        super().update_step(ops.cast(gradient, own), variable, ops.cast(learning_rate, own))
 
     def zeropower_via_newtonschulz5(self, x: Tensor, steps: int) -> Tensor:
         """``x``, a kernel, made orthogonal as a matrix [inputs, outputs]."""

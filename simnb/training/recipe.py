@@ -15,8 +15,8 @@ from simnb.losses.proxies import ProxyLoss
 from simnb.models._pixels import check_pixels, expects_bytes
 from simnb.models.embedding import check_output
 from simnb.samplers._batches import Batches
-from simnb.training.checkpoint import Checkpoint
-from simnb.training.guards import AverageWeights, StopWhenNotFinite, StopWhenWorse
+from simnb.training._checkpoint import Checkpoint
+from simnb.training._guards import AverageWeights, StopWhenNotFinite, StopWhenWorse
 from simnb.training.metric_model import MetricModel
 from simnb.training.monitor import RetrievalMonitor
 from simnb.training.muon import Muon
@@ -44,9 +44,7 @@ def fit(
     seed: int = 0,
     verbose: int | str = "auto",
 ) -> KerasObject:
-    """Compile an embedder and train it.
-
-    It is ``compile`` and ``fit`` of Keras with the choices made; those two work just as well.
+    """Compile an embedder and train it: ``compile`` and ``fit`` of Keras with the choices made.
 
     Args:
         model: A Keras model that gives embeddings.
@@ -60,20 +58,20 @@ def fit(
         optimizer: ``adam``, ``muon`` (fewer steps to the same quality for convolution networks), or a Keras
             optimizer with a learning rate of its own.
         weight_decay: Share of the weights that is taken away in a step, times the learning rate.
-        average: Decay, at each step, of a moving average of the weights, such as 0.99: it is what the monitor
-            measures and what the model has at the end. None for none.
+        average: Decay, at each step, of a moving average of the weights, such as 0.99, which the monitor
+            measures and the model has at the end; None for none.
         monitor: A ``RetrievalMonitor``.
-        patience: End when R@1 has not improved for so many epochs, with the weights of the best one; needs
-            a monitor. None to train all epochs and keep the last weights.
+        patience: Epochs without a better R@1 of the monitor after which to end, with the weights of the best
+            one; None to train all epochs and keep the last weights.
         checkpoint: Path of a file, ``.npz``, written as the training begins and after each epoch. If it
-            exists already, the training goes on from it, to the same end, also when the same cell runs again
-            after an interrupt. If it holds a finished training, the model gets its weights and nothing is
-            trained. A training is known by its options, by labels, classes, augmentation and a sample of the
-            images, and by the weights it began with. A data set of your own is known only by its class, and
-            by what its method ``settings() -> dict`` returns, if it has one; make it anew before going on.
+            exists, the training goes on from it, to the same end; if it holds a finished training, the model
+            gets its weights and nothing is trained. A training is known by its options, by labels, classes,
+            augmentation and a sample of the images, and by the weights it began with. A data set of your own
+            is known only by its class, and by what its method ``settings() -> dict`` returns, if it has one;
+            make it anew before going on.
         callbacks: Other Keras callbacks, or one; they see the monitor's figures in their logs.
         seed: What dropout, augmentation layers and proxies draw by. Weights get their seed when the model is
-            built, batches when they are made; no global generator is touched.
+            built, batches when they are made.
         verbose: As in ``model.fit``: 0 silent, 1 a bar, 2 a line an epoch.
 
     Returns:
@@ -91,17 +89,20 @@ def fit(
     """
     epochs = _checks.positive_int(epochs, name="epochs")
     _check_batches(batches)
-    _check_losses(_losses(model, loss), batches)
-    _check_watching(monitor, patience, average)
+    losses = _losses(model, loss)
+    _check_losses(losses, batches)
+    if patience is not None and monitor is None:
+        raise ValueError("patience needs a monitor: RetrievalMonitor(queries, gallery) measures R@1")
+    if average is not None:
+        _checks.number(average, name="average", at_least=0, below=1)
     _replicas.check_fit(model, getattr(batches, "rows", None))
     with _replicas.scope(model):
         _build(model, batches)
         _check_model(getattr(model, "embedder", model), batches)
-        learner = _learner(model, batches, loss, loss_weights, _checks.seed(seed))
-        steps = epochs * len(batches)
-        optimizer = _optimizer(optimizer, learning_rate, schedule, steps, weight_decay)
+        learner = _learner(model, batches, losses, loss_weights, _checks.seed(seed))
+        optimizer = _optimizer(optimizer, learning_rate, schedule, epochs * len(batches), weight_decay)
         states = _seed_layers(learner, seed)
-        learner.compile(optimizer=optimizer, **_compiled_loss(learner, model, loss))
+        learner.compile(optimizer=optimizer, loss=None if isinstance(learner, MetricModel) else losses[0])
         # TensorFlow would trace a step that makes variables, and then the same without: half of the start.
         learner.optimizer.build(learner.trainable_variables)
     stopper = None if patience is None else StopWhenWorse(_checks.positive_int(patience, name="patience"))
@@ -114,10 +115,9 @@ def fit(
             saver = _checkpoint(checkpoint, model, learner, states, batches, keepers, settings)
     listeners = [callbacks] if isinstance(callbacks, keras.callbacks.Callback) else list(callbacks or ())
     # In this order: averaged weights are measured, the measure decides, and all of it is written.
-    inner = [c for c in (StopWhenNotFinite(), averaging, monitor, stopper) if c is not None]
-    outer = [] if saver is None else [saver]
+    listeners = [StopWhenNotFinite(), averaging, monitor, stopper, *listeners, saver]
     try:
-        history = _train(learner, batches, epochs, [*inner, *listeners, *outer], saver, verbose)
+        history = _train(learner, batches, epochs, [c for c in listeners if c is not None], saver, verbose)
     except KeyboardInterrupt:
         done = len(getattr(learner.history, "epoch", []))
         print(f"\nInterrupted after {done} of {epochs} epochs. The model keeps the weights of its last step.")
@@ -153,10 +153,9 @@ def one_cycle(learning_rate: float, steps: int, *, warmup: float = 0.2) -> Keras
     steps = _checks.positive_int(steps, name="steps")
     warmup = _checks.number(warmup, name="warmup", at_least=0, below=1)
     rising = int(warmup * steps)
-    start = {"initial_learning_rate": learning_rate / 10, "warmup_target": learning_rate}
-    if rising == 0:
-        start = {"initial_learning_rate": learning_rate}
-    return keras.optimizers.schedules.CosineDecay(decay_steps=steps - rising, warmup_steps=rising, **start)
+    options = {"warmup_target": learning_rate, "warmup_steps": rising} if rising else {}
+    start = learning_rate / 10 if rising else learning_rate
+    return keras.optimizers.schedules.CosineDecay(start, steps - rising, **options)
 
 
 def _train(learner, batches, epochs, callbacks, saver, verbose):
@@ -166,17 +165,14 @@ def _train(learner, batches, epochs, callbacks, saver, verbose):
             f"{saver.path} holds this training, finished after {before} epochs: the model has its weights, "
             "and nothing was trained. Delete the file, or pass another path, to train anew."
         )
-        history = keras.callbacks.History()
-        history.epoch, history.history = list(range(before)), saver.history
-        learner.history = history
-        return history
-    earlier = {} if saver is None else {name: list(values) for name, values in saver.history.items()}
-    options = {"epochs": epochs, "callbacks": callbacks, "verbose": verbose, "shuffle": False}
-    with _replicas.without_leak(learner.optimizer):
-        history = learner.fit(batches, initial_epoch=before, **options)
-    history.epoch = list(range(before)) + history.epoch
-    history.history = {name: earlier.get(name, []) + values for name, values in history.history.items()}
-    return history
+        learner.history = keras.callbacks.History()
+    else:
+        options = {"epochs": epochs, "callbacks": callbacks, "verbose": verbose, "shuffle": False}
+        with _replicas.without_leak(learner.optimizer):
+            learner.fit(batches, initial_epoch=before, **options)
+    if saver is not None:  # of the epochs before, too
+        learner.history.epoch, learner.history.history = list(range(saver.epochs)), saver.history
+    return learner.history
 
 
 def _build(model, batches):
@@ -206,15 +202,10 @@ def _first_images(batches):
     return images
 
 
-def _learner(model, batches, loss, loss_weights, seed):
+def _learner(model, batches, losses, loss_weights, seed):
     """The model itself where a loss over pairs is all it is trained by, else a MetricModel around it."""
-    if isinstance(model, MetricModel):
-        if loss is not None:
-            raise ValueError("a MetricModel has its losses already: leave loss out, or pass its embedder")
-        return model
-    losses = _losses(model, loss)
     special = any(isinstance(one, ProxyLoss | CrossBatchMemory) for one in losses)
-    if len(losses) == 1 and loss_weights is None and not special:
+    if isinstance(model, MetricModel) or (len(losses) == 1 and loss_weights is None and not special):
         return model
     classes = getattr(batches, "classes", None)
     if classes is None and any(isinstance(one, ProxyLoss) for one in losses):
@@ -223,14 +214,6 @@ def _learner(model, batches, loss, loss_weights, seed):
             "simnb.training.MetricModel(model, loss, classes=labels) as the model, and no loss"
         )
     return MetricModel(model, losses, weights=loss_weights, classes=classes, seed=seed)
-
-
-def _compiled_loss(learner, model, loss):
-    if isinstance(learner, MetricModel):
-        return {}
-    if isinstance(loss, list | tuple):
-        (loss,) = loss
-    return {"loss": MultiSimilarityLoss() if loss is None else loss}
 
 
 def _optimizer(optimizer, learning_rate, schedule, steps, weight_decay):
@@ -293,6 +276,8 @@ def _check_batches(batches):
 def _losses(model, loss):
     """What the training will be by."""
     if isinstance(model, MetricModel):
+        if loss is not None:
+            raise ValueError("a MetricModel has its losses already: leave loss out, or pass its embedder")
         return [one for _, one in model.terms]
     return list(loss) if isinstance(loss, list | tuple) else [loss or MultiSimilarityLoss()]
 
@@ -303,22 +288,13 @@ def _check_losses(losses, batches):
             raise ValueError(f"loss must be a loss of simnb.losses, or a list of them, got {loss!r}")
         if not isinstance(loss, PairLoss):
             continue
-        for option, lack in (
-            ("examples_per_class", "pair of one class"),
-            ("classes_per_batch", "pair of two classes"),
-        ):
+        lacks = {"examples_per_class": "pair of one class", "classes_per_batch": "pair of two classes"}
+        for option, lack in lacks.items():
             if getattr(batches, option, 2) == 1:
                 raise ValueError(
                     f"{option} must be 2 or more for {type(loss).__name__}, which compares the examples of a "
                     f"batch: with 1 there is no {lack} in it, and nothing to learn"
                 )
-
-
-def _check_watching(monitor, patience, average):
-    if patience is not None and monitor is None:
-        raise ValueError("patience needs a monitor: RetrievalMonitor(queries, gallery) measures R@1")
-    if average is not None:
-        _checks.number(average, name="average", at_least=0, below=1)
 
 
 def _seed_layers(model, seed):

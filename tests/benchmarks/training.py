@@ -28,7 +28,7 @@ from simnb.index import Neighbors, open_index
 from simnb.losses import MultiSimilarityLoss, NormalizedSoftmaxLoss, SupervisedContrastiveLoss
 from simnb.metrics import map_at_r, recall_at_k
 from simnb.models import embed, fast_resnet, mirrored, tutorial_convnet
-from simnb.models.pretrained import PRETRAINED, WEIGHTS, set_weights
+from simnb.models.pretrained import PRETRAINED, WEIGHTS
 from simnb.samplers import BalancedBatches
 from simnb.training import fit
 
@@ -195,7 +195,7 @@ def publish(name, model):
     with open(WEIGHTS / f"{name}.npz", "wb") as file:
         np.savez_compressed(file, **{f"weight_{i}": array for i, array in enumerate(arrays)})
     published = fast_resnet(embedding_size=model.output_shape[-1], precision="auto", **RUNS[name]["model"])
-    set_weights(published, arrays)
+    published.set_weights([array.astype(np.float32) for array in arrays])
     return published
 
 

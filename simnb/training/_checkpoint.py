@@ -20,14 +20,13 @@ _LEFT: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
 class Checkpoint(keras.callbacks.Callback):
     """Writes all that a training needs to go on, before the first epoch and after each, into one file.
 
-    The file is replaced whole: a process killed while writing leaves the one of the epoch before. It goes on
-    with a model that has the weights the training began with, those in the file, or those that an earlier
-    training with this file has left in it, in this process.
+    It goes on with a model that has the weights the training began with, those in the file, or those that an
+    earlier training with this file has left in it, in this process.
 
     Args:
         path: The file, ``.npz``.
         model: The model that was passed to ``fit``.
-        variables: The variables of model, proxies and optimizer, in a fixed order.
+        variables: Those of model, proxies and optimizer, in a fixed order.
         settings: What must be the same for a training to be the same one: a dict of plain values.
         keepers: Objects with ``state() -> dict of arrays`` and ``restore(dict, model)``, by name.
         first_epoch: Epoch of the batches that the training begins with.
@@ -50,8 +49,7 @@ class Checkpoint(keras.callbacks.Callback):
         """Read the file where there is one: afterwards ``epochs`` says how many are done.
 
         Raises:
-            ValueError: If the file is of another training or is damaged; it and the model are left as they
-                are.
+            ValueError: If it is of another training or damaged; it and the model are left as they are.
         """
         if not self.path.exists():
             return
@@ -81,28 +79,24 @@ class Checkpoint(keras.callbacks.Callback):
             )
 
     def remember(self):
-        """Remember the weights that the model has now: the same call of ``fit`` goes on from the file."""
+        """Remember the weights that the model has now: with these the same ``fit`` goes on from the file."""
         _ = self.model  # asking for it brings the variables up to date on the JAX backend
         _LEFT[self._given] = self.path.resolve(), self._given_sums()
 
     def on_train_begin(self, logs=None):
-        """Write the weights to begin with, so that also the first epoch can begin again."""
         if not self.restored:
             self._write(0)
 
     def on_epoch_begin(self, epoch, logs=None):
-        """Write what the epochs before have led to, unless it is there."""
         # Not at an epoch's end: averaged weights are in the model then, in place of the trained ones.
         if epoch > self.epochs:
             self._write(epoch)
 
     def on_epoch_end(self, epoch, logs=None):
-        """Keep the figures of the epoch."""
         for name, value in (logs or {}).items():
             self.history.setdefault(name, []).append(float(value))
 
     def on_train_end(self, logs=None):
-        """Write that the training is done, so that running it again changes nothing."""
         self.done = True
         self._write(_length(self.history))
 
@@ -205,7 +199,7 @@ def _differences(ours, theirs):
 
 
 def _differing(one, other):
-    return [name for name in dict.fromkeys([*one, *other]) if one.get(name) != other.get(name)]
+    return [name for name in one | other if one.get(name) != other.get(name)]
 
 
 def _fill(theirs, ours):

@@ -11,12 +11,8 @@ from simnb.training._arrays import all_finite, array_of, list_in
 class AverageWeights(keras.callbacks.Callback):
     """Puts averaged weights into the model at the end of each epoch, and takes them out as the next begins.
 
-    Keras's ``SwapEMAWeights`` is not used: a training that a callback ends early is left with the weights of
-    its last step instead (Keras 3.15).
-
-    Args:
-        decay: Share of the average that is kept at each step.
-        every: Steps between two updates; each then keeps ``decay ** every``.
+    An update every ``every`` steps keeps ``decay ** every`` of the average. Keras's ``SwapEMAWeights`` is not
+    used: a training that a callback ends early is left with the weights of its last step (Keras 3.15).
     """
 
     def __init__(self, decay, every=10):
@@ -27,13 +23,11 @@ class AverageWeights(keras.callbacks.Callback):
         self._step = 0
 
     def on_epoch_begin(self, epoch, logs=None):
-        """Go on with the trained weights."""
         if self._trained is not None:
             self._put(self._trained)
             self._trained = None
 
     def on_train_batch_end(self, batch, logs=None):
-        """Update."""
         self._step += 1
         if self._step % self.every == 0:
             weights = self._take()
@@ -43,18 +37,15 @@ class AverageWeights(keras.callbacks.Callback):
                 average += (1 - self.kept) * (weight - average)
 
     def on_epoch_end(self, epoch, logs=None):
-        """Show the averaged weights to whatever measures now, and to whoever uses the model in the end."""
         if self._average is not None:
             self._trained = self._take()
             self._put(self._average)
 
     def state(self):
-        """What a checkpoint must hold: a dict of arrays."""
         arrays = {f"average_{i}": array for i, array in enumerate(self._average or ())}
         return {"step": np.array(self._step), **arrays}
 
     def restore(self, arrays, model):
-        """Go on from what ``state`` gave, of a model whose variables have these shapes."""
         average = list_in(arrays, "average_", model.trainable_variables)
         self._step, self._average = int(arrays["step"]), average or None
 
@@ -67,27 +58,21 @@ class AverageWeights(keras.callbacks.Callback):
 
 
 class StopWhenWorse(keras.callbacks.EarlyStopping):
-    """Ends a training when R@1 has not improved for some epochs, and keeps the weights of the best one.
-
-    Args:
-        patience: How many epochs without a better R@1 are waited for.
-    """
+    """Ends a training when R@1 has not improved for ``patience`` epochs, with the weights of the best one."""
 
     def __init__(self, patience):
         super().__init__("recall_at_1", patience=patience, mode="max", restore_best_weights=True)
         super().on_train_begin()
 
     def on_train_begin(self, logs=None):
-        """Forget nothing: what is known may come from a checkpoint."""
+        pass  # forgets nothing: what is known may come from a checkpoint
 
     def state(self):
-        """What a checkpoint must hold: a dict of arrays."""
         weights = {f"weight_{i}": w for i, w in enumerate(self.best_weights or ())}
         best = -1.0 if self.best is None else self.best
         return {"best": np.array(best), "waited": np.array(self.wait), **weights}
 
     def restore(self, arrays, model):
-        """Go on from what ``state`` gave, of a model whose weights have these shapes."""
         if arrays:  # the epochs before may have been trained without a patience
             weights = list_in(arrays, "weight_", model.weights)
             self.best, self.wait = float(arrays["best"]), int(arrays["waited"])
@@ -98,8 +83,7 @@ class StopWhenNotFinite(keras.callbacks.Callback):
     """Raises where loss or weights have become NaN or infinite, after going back to weights that were good.
 
     A copy of the weights is taken every ``every`` steps, and counts as good once the loss of the step after
-    it, which these weights gave, is finite. The weights themselves are looked at where no step follows that
-    would show it: at the end of an epoch.
+    it is finite. The weights themselves are looked at where no step follows: at the end of an epoch.
     """
 
     def __init__(self, every=25):
@@ -109,14 +93,12 @@ class StopWhenNotFinite(keras.callbacks.Callback):
         self._step = 0
 
     def on_train_begin(self, logs=None):
-        """The weights to start from, after as many steps as the optimizer has taken before."""
         self._step = int(keras.ops.convert_to_numpy(self.model.optimizer.iterations))
         self._candidate = (self._step, self.model.get_weights())
 
     def on_train_batch_end(self, batch, logs=None):
-        """Look at the mean loss of the epoch: one that is not finite stays so."""
         self._step += 1
-        if not math.isfinite(logs["loss"]):
+        if not math.isfinite(logs["loss"]):  # the mean of the epoch: one that is not finite stays so
             self._stop(f"the loss became {logs['loss']}")
         if self._candidate is not None:
             self._good, self._candidate = self._candidate, None
@@ -124,7 +106,6 @@ class StopWhenNotFinite(keras.callbacks.Callback):
             self._candidate = (self._step, self.model.get_weights())
 
     def on_epoch_end(self, epoch, logs=None):
-        """Look at what the last step has left."""
         variables = [*self.model.weights, *self.model.optimizer.variables]
         if not all_finite(map(array_of, variables)):
             self._stop("the weights or the optimizer's state became NaN or infinite")

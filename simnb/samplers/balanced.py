@@ -74,8 +74,14 @@ class BalancedBatches(Batches):
         self.examples_per_class = _checks.positive_int(examples_per_class, name="examples_per_class")
         self._labels = _checks.labels(labels, count=len(self._images), of="images")
         _checks.not_empty(self._labels, name="labels")
-        self._wanted = np.unique(self._labels if classes is None else _checks.labels(classes, name="classes"))
-        self._classes = self._checked_classes(small_classes)
+        # With counts, since NumPy then sorts: its hash table is slower where classes are many.
+        present, counts = np.unique(self._labels, return_counts=True)
+        self._wanted, sizes = present, counts
+        if classes is not None:
+            self._wanted = np.unique(_checks.labels(classes, name="classes"))
+            places = np.searchsorted(present, self._wanted).clip(max=len(present) - 1)
+            sizes = np.where(present[places] == self._wanted, counts[places], 0)
+        self._classes = self._checked_classes(sizes, small_classes)
         self._shuffle()
         num_classes = len(self._classes)
         if num_classes < self.classes_per_batch:
@@ -123,12 +129,10 @@ class BalancedBatches(Batches):
             images = self._augment(images, np.random.default_rng([self._seed, epoch, i]))
         return images, self._labels[positions]
 
-    def _checked_classes(self, small_classes):
+    def _checked_classes(self, sizes, small_classes):
         """The wanted classes that have enough examples, or may have fewer."""
         _checks.one_of(small_classes, ("error", "drop", "repeat"), name="small_classes")
         wanted = self._wanted
-        kept = self._labels[np.isin(self._labels, wanted)]
-        sizes = np.bincount(np.searchsorted(wanted, kept), minlength=len(wanted))
         if wanted.min(initial=0) < 0:
             raise ValueError(
                 f"labels must be 0 or above, got {wanted[0]}; -1 stands for unknown, which is no class: "

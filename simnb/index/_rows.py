@@ -1,6 +1,5 @@
 """The rows of an index in this process, at one moment: arrays that grow by doubling, and changes to them."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import NamedTuple
@@ -88,7 +87,7 @@ class Table:
                 column[: self._count] = old[name][: self._count]
         return self._with(columns, self._count)
 
-    def longer(self, added: Mapping[str, np.ndarray]):
+    def longer(self, added):
         """The table with rows at the end: arrays by the name of their column."""
         end = self._count + len(added["ids"])
         size = end if end <= len(self._columns["ids"]) else max(end, 2 * self._count)

@@ -153,7 +153,7 @@ class ExactSearch:
             # Few values are above the least that is kept; of equal ones the first rows stay.
             rising = np.flatnonzero(block.max(axis=1) > values[:, -1])
             some = block if len(rising) == len(block) else block[rising]
-            at = _true(some > values[rising, -1:])
+            at = np.flatnonzero(some > values[rising, -1:])
             if len(at):
                 rows, columns = np.divmod(at, block.shape[1])
                 pending.append((rising[rows], columns + start, some.ravel()[at]))
@@ -246,16 +246,6 @@ def largest(values: NDArray, k: int) -> NDArray[np.int64]:
         columns = np.tile(np.arange(num_columns), (len(values), 1))
     order = np.argsort(-np.take_along_axis(values, columns, axis=1), axis=1, kind="stable")
     return np.take_along_axis(columns, order, axis=1)
-
-
-def _true(mask):
-    """Flat positions of what is true; little is, so that eight are looked at together."""
-    flat = mask.ravel()
-    if flat.size % 8:
-        return np.flatnonzero(flat)
-    eights = 8 * np.flatnonzero(flat.view(np.uint64) != 0)
-    positions = (eights[:, None] + np.arange(8)).ravel()
-    return positions[flat[positions]]
 
 
 def _merge(values, positions, *pending):

@@ -53,7 +53,7 @@ class LocalIndex(Index):
         self._wanted_recall = _validation.check_recall(recall)
         self._state = self._empty(distance, _validation.check_class_names(class_names))
         self._decided = None  # a change that is sure and not yet made: what to overwrite, and the state then
-        self._refusal = None  # why it cannot be used
+        self._refusal = ""  # why it cannot be used
         self._calls = _calls.Calls(self._name())
         self._exact = None  # ExactSearch over the rows as they are now, or None
         self._hnsw = None  # the same, a graph
@@ -88,9 +88,12 @@ class LocalIndex(Index):
         self._decided = None
         self._stale()
 
-    @_changing
     def number_from(self, next_id: int) -> None:
         """Number new rows from ``next_id``, or from where they would begin anyway, if that is higher."""
+        self._number_from(next_id)
+
+    @_changing
+    def _number_from(self, next_id):
         settings = self._state.settings
         return Changes(replace(settings, next_id=max(settings.next_id, next_id)))
 
@@ -205,7 +208,7 @@ class LocalIndex(Index):
         return f"the index {self._where()}".rstrip()
 
     def _is_closed(self):
-        return self._refusal is not None
+        return bool(self._refusal)
 
     def _decide(self, changes, table, settings):
         """Make changes that are sure to last, to these. An interrupt from here on does not stop them."""

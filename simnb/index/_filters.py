@@ -19,12 +19,6 @@ class Condition:
     values: tuple
     comparison: str | None = None
 
-    def holds(self, value):
-        same = [wanted for wanted in self.values if kind(wanted) == kind(value)]
-        if self.comparison is None:
-            return value in same
-        return bool(same) and COMPARISONS[self.comparison](value, same[0])
-
 
 def conditions(where, class_names=None):
     """Read ``where`` as a list of ``Condition``, in which labels are integers.
@@ -52,15 +46,24 @@ def mask(wanted, ids, labels, metadata):
     for condition in wanted:
         column = {"id": ids, "label": labels}.get(condition.key)
         if column is None:
+            meets = _test(condition)
             for i in np.flatnonzero(result):
-                value = metadata[i].get(condition.key)
-                result[i] = value is not None and condition.holds(value)
+                result[i] = meets(metadata[i].get(condition.key))
         elif condition.comparison is None:
             held = [value for value in condition.values if -(2**63) <= value < 2**63]
             result &= np.isin(column, np.array(held, np.int64))
         else:
             result &= COMPARISONS[condition.comparison](column, condition.values[0])
     return result
+
+
+def _test(condition):
+    """What says whether a value of metadata meets a condition; None, for no value, never does."""
+    if condition.comparison is None:
+        wanted = {(kind(value), value) for value in condition.values}
+        return lambda value: (kind(value), value) in wanted
+    compare, bound = COMPARISONS[condition.comparison], condition.values[0]
+    return lambda value: kind(value) == kind(bound) and compare(value, bound)
 
 
 def check_keys(wanted, known):

@@ -37,7 +37,7 @@ class MetadataTable:
         checksums, values, blobs = np.zeros(len(keys), np.int64), [], []
         for i, (key, row) in enumerate(zip(keys.tolist(), metadata, strict=True)):
             if row:
-                plain = [_stored(*item) for item in row.items()]
+                plain = _stored(row)
                 checksums[i] = _checksum(plain)
                 values += [(key, *value) for value in plain]
                 blobs += [(key, name, value) for name, value in row.items() if isinstance(value, bytes)]
@@ -53,26 +53,20 @@ class MetadataTable:
         """Metadata of rows, an object array of dicts, which have these checksums."""
         with self._db.as_written():
             unique = np.unique(keys).tolist()
-            rows = {key: [] for key in unique}
-            for key, *value in self._db.among(_VALUES, unique):
-                rows[key].append(value)
-            blobs = {(key, name): value for key, name, value in self._db.among(_BYTES, unique)}
-            wanted = {
-                (key, name): value for key, row in rows.items() for name, sort, value in row if sort == BYTES
-            }
-            if wanted != {place: zlib.crc32(blob) for place, blob in blobs.items()}:
-                raise ValueError("the bytes of a row are not those that were written")
-            checksums = {key: _checksum(values) for key, values in rows.items()}
+            rows = {key: {} for key in unique}
+            for key, name, sort, value in self._db.among(_VALUES, unique):
+                value = bool(value) if sort == BOOLEAN else (sort, value) if sort == BYTES else value
+                rows[key][name] = value
+            for key, name, value in self._db.among(_BYTES, unique):
+                sort, checksum = rows[key].get(name) or (None, None)
+                if sort != BYTES or checksum != zlib.crc32(value):
+                    raise ValueError(f"the bytes {name!r} of a row are not those that were written")
+                rows[key][name] = value
+            checksums = {key: _checksum(_stored(row)) for key, row in rows.items()}
             if [checksums[key] for key in keys.tolist()] != checks.tolist():
                 raise ValueError("the metadata of a row are not those that were written")
             result = np.empty(len(keys), object)
-            result[:] = [
-                {
-                    name: blobs[key, name] if sort == BYTES else bool(value) if sort == BOOLEAN else value
-                    for name, sort, value in rows[key]
-                }
-                for key in keys.tolist()
-            ]
+            result[:] = [dict(rows[key]) for key in keys.tolist()]
             return result
 
     def check(self, keys, checks):
@@ -112,11 +106,16 @@ class MetadataTable:
         return keys[[blobs[key] in wanted for key in keys.tolist()]]
 
 
-def _stored(name, value):
-    """Name, kind and value as the table holds them; of bytes their checksum."""
-    if isinstance(value, bool):
-        return name, BOOLEAN, int(value)
-    return (name, BYTES, zlib.crc32(value)) if isinstance(value, bytes) else (name, PLAIN, value)
+def _stored(row):
+    """Name, kind and value of each value of metadata, as the table holds them; of bytes their checksum."""
+    return [
+        (name, BOOLEAN, int(value))
+        if isinstance(value, bool)
+        else (name, BYTES, zlib.crc32(value))
+        if isinstance(value, bytes)
+        else (name, PLAIN, value)
+        for name, value in row.items()
+    ]
 
 
 def _checksum(values):

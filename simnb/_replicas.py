@@ -16,37 +16,34 @@ CARRIED = ("float16", "float32", "float64", "int32", "int64")
 def gather(*tensors):
     """Return the rows that all replicas together hold, of each tensor.
 
-    Under ``tf.distribute`` a loss is called once a replica, with that replica's part of the batch, and the
-    pairs between two parts would be lost. What is gathered has a gradient: it reaches the replica that the
-    row came from, summed over the replicas. So a loss that divides by their number gives, summed over
-    them as optimizers do, the gradient of the whole batch on one device.
+    Under ``tf.distribute`` a loss is called once a replica, and the pairs between two parts of a batch would
+    be lost. The gradient of what is gathered reaches the replica that the row came from, summed over the
+    replicas. So a loss that divides by their number gives, summed over them as optimizers do, the gradient
+    of the whole batch on one device.
 
     Args:
         *tensors: Shape [replica_batch, ...] each, where replicas may differ in length. Scalars and None
             are passed on.
 
     Returns:
-        As many tensors, shape [batch, ...], the rows in the order of the replicas; integers as int64. The
-        very same tensors where there is one replica, and on the JAX backend, where ``keras.distribution``
-        runs one program over the whole batch.
+        As many tensors, shape [batch, ...], in the order of the replicas; integers as int64. The very same
+        tensors where there is one replica, and on the JAX backend, which runs one program over the batch.
     """
     context = _context()
     if context is None:
         return tensors
-    return tuple(tensor if _is_scalar(tensor) else _all_gather(context, tensor) for tensor in tensors)
+    return tuple(
+        tensor if tensor is None or len(ops.shape(tensor)) == 0 else _all_gather(context, tensor)
+        for tensor in tensors
+    )
 
 
 def share(loss, rows, *, reduction):
     """Return this replica's share of a loss computed from gathered rows, so that the shares add up.
 
-    Args:
-        loss: Of the whole batch: a scalar, or one value a row where nothing is reduced.
-        rows: What this replica gave to ``gather``, shape [replica_batch, ...].
-        reduction: The one of ``keras.losses.Loss`` that made the loss; Keras divides means by the number of
-            replicas itself.
-
-    Returns:
-        A scalar, or the loss of this replica's rows, shape [replica_batch].
+    The loss is of the whole batch: a scalar, or one value a row where the ``reduction`` of its
+    ``keras.losses.Loss`` is none; ``rows`` are what this replica gave to ``gather``. Keras divides means by
+    the number of replicas itself.
     """
     context = _context()
     if context is None:
@@ -61,8 +58,7 @@ def share(loss, rows, *, reduction):
 def labels(values):
     """Return labels, as integers where Keras has made floats of them.
 
-    Before the first step ``fit`` averages the first batch over the replicas, labels too, and computes the
-    loss of that in a graph to see the shapes. Nothing is learned from it.
+    Before the first step ``fit`` averages the first batch over the replicas, labels too, to see the shapes.
     """
     if keras.backend.backend() != "tensorflow" or not ops.is_tensor(values):
         return values
@@ -73,10 +69,9 @@ def labels(values):
 
 
 def scope(model):
-    """Return the context in which what is trained with a model has to be made: the scope of its strategy.
+    """Return the scope of the strategy that a model was made under, if any.
 
-    Its optimizer, a model around it and a loss that has a state belong there. A model made under no strategy
-    of ``tf.distribute`` needs no context.
+    The optimizer of the model, a model around it and a loss that has a state have to be made there.
     """
     strategy = getattr(model, "distribute_strategy", None)
     if keras.backend.backend() != "tensorflow" or strategy is None:
@@ -91,9 +86,6 @@ def without_leak(optimizer):
     Keras adds up the gradients of all replicas, also where there is one. For that sum TensorFlow registers a
     gradient, which holds the graph of the whole training step and is never removed: 13 MB for a small
     network, with each training. See https://github.com/tensorflow/tensorflow/issues/80895
-
-    Args:
-        optimizer: The one that is compiled; while this lasts it adds nothing up where there is one replica.
     """
     both = (optimizer, getattr(optimizer, "inner_optimizer", None))  # the second scales losses for float16
     changed = [one for one in both if hasattr(one, "_all_reduce_sum_gradients")]
@@ -120,9 +112,7 @@ def check():
 def check_fit(model, batch_size=None):
     """Raise ValueError where Keras's ``fit`` would fail over more than one device, or not distribute.
 
-    Args:
-        model: A Keras model.
-        batch_size: Examples in the first batch, of all replicas together; None where it is not known.
+    ``batch_size`` is that of the first batch, of all replicas together, where it is known.
     """
     check()
     strategy = getattr(model, "distribute_strategy", None)
@@ -161,10 +151,6 @@ def _context():
 
 def _sum_of_replicas(all_reduce, gradients_and_variables):
     return gradients_and_variables if _context() is None else all_reduce(gradients_and_variables)
-
-
-def _is_scalar(tensor):
-    return tensor is None or len(ops.shape(tensor)) == 0
 
 
 def _all_gather(context, tensor):

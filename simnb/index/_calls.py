@@ -19,11 +19,7 @@ _forking = threading.local()  # of this thread's fork under way: indexes, and wh
 
 
 class Calls:
-    """Has calls of one index done one at a time, whichever threads they come from.
-
-    Args:
-        name: What messages call the index.
-    """
+    """Has calls of one index, as messages name it, done one at a time, whichever threads they come from."""
 
     def __init__(self, name):
         self._name = name

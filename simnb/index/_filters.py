@@ -19,26 +19,11 @@ class Condition:
     values: tuple
     comparison: str | None = None
 
-    def holds(self, value):
-        """Whether a value of metadata meets it."""
-        same = [wanted for wanted in self.values if kind(wanted) == kind(value)]
-        if self.comparison is None:
-            return value in same
-        return bool(same) and COMPARISONS[self.comparison](value, same[0])
-
 
 def conditions(where, class_names=None):
-    """Read ``where``.
+    """Read ``where`` as a list of ``Condition``, in which labels are integers.
 
-    Args:
-        where: A dict, or None for no condition.
-        class_names: Name of each label of the index, for conditions that name a label.
-
-    Returns:
-        A list of ``Condition``; labels are integers in it.
-
-    Raises:
-        ValueError: If it is no dict, a value has no plain type or a name of a class does not exist.
+    ``class_names`` are those of the index, for conditions that name a label.
     """
     if where is None:
         return []
@@ -56,23 +41,29 @@ def conditions(where, class_names=None):
 
 
 def mask(wanted, ids, labels, metadata):
-    """Which rows meet all conditions: shape [n] bool.
-
-    Args:
-        wanted: What ``conditions`` gave.
-        ids: Shape [n].
-        labels: Shape [n].
-        metadata: Shape [n] object: dicts.
-    """
+    """Which rows meet all that ``conditions`` gave: shape [n] bool."""
     result = np.ones(len(ids), bool)
     for condition in wanted:
-        if condition.key in ("id", "label"):
-            result &= _column_mask(condition, ids if condition.key == "id" else labels)
-            continue
-        for i in np.flatnonzero(result):
-            value = metadata[i].get(condition.key)
-            result[i] = value is not None and condition.holds(value)
+        column = {"id": ids, "label": labels}.get(condition.key)
+        if column is None:
+            meets = _test(condition)
+            for i in np.flatnonzero(result):
+                result[i] = meets(metadata[i].get(condition.key))
+        elif condition.comparison is None:
+            held = [value for value in condition.values if -(2**63) <= value < 2**63]
+            result &= np.isin(column, np.array(held, np.int64))
+        else:
+            result &= COMPARISONS[condition.comparison](column, condition.values[0])
     return result
+
+
+def _test(condition):
+    """What says whether a value of metadata meets a condition; None, for no value, never does."""
+    if condition.comparison is None:
+        wanted = {(kind(value), value) for value in condition.values}
+        return lambda value: (kind(value), value) in wanted
+    compare, bound = COMPARISONS[condition.comparison], condition.values[0]
+    return lambda value: kind(value) == kind(bound) and compare(value, bound)
 
 
 def check_keys(wanted, known):
@@ -85,13 +76,6 @@ def check_keys(wanted, known):
             )
 
 
-def _column_mask(condition, column):
-    if condition.comparison is None:
-        held = [value for value in condition.values if -(2**63) <= value < 2**63]
-        return np.isin(column, np.array(held, np.int64))
-    return COMPARISONS[condition.comparison](column, condition.values[0])
-
-
 def _values(key, wanted, class_names):
     wanted = scalar(wanted)
     axes = wanted.ndim if isinstance(wanted, np.ndarray) else 0
@@ -101,8 +85,7 @@ def _values(key, wanted, class_names):
         raise ValueError(f"where {key!r} must be a value, got None")
     if key == "label":
         values = [_label(value, class_names) for value in values]
-    read = _whole if key in ("id", "label") else plain
-    return tuple(read(value, name=key) for value in values)
+    return tuple(_read(key, value) for value in values)
 
 
 def _label(value, class_names):
@@ -121,19 +104,21 @@ def _ranges(key, wanted):
     result = []
     for comparison, value in wanted.items():
         _checks.one_of(comparison, tuple(COMPARISONS), name=f"comparison of {key!r}")
-        value = _whole(value, name=key) if key in ("id", "label") else plain(value, name=key)
+        value = _read(key, value)
         if kind(value) not in ("number", "str"):
             raise ValueError(f"where {key!r} can be compared with a number or a string, got {value!r}")
         result.append(Condition(key, (value,), comparison))
     return result
 
 
-def _whole(value, *, name):
-    """An integer of any size, even one that is too large for an id or a label."""
+def _read(key, value):
+    """A value as metadata have it; of ids and labels an integer of any size, even one that is too large."""
     value = scalar(value)
+    if key not in ("id", "label"):
+        return plain(value, name=key)
     if isinstance(value, int | np.integer) and not isinstance(value, bool | np.timedelta64):
         return int(value)
-    value = plain(value, name=name)
+    value = plain(value, name=key)
     if kind(value) != "number" or value != int(value):
-        raise ValueError(f"where {name!r} must be an integer, got {value!r}")
+        raise ValueError(f"where {key!r} must be an integer, got {value!r}")
     return int(value)

@@ -1,6 +1,8 @@
 """The rows of an index in this process, at one moment: arrays that grow by doubling, and changes to them."""
 
 from dataclasses import dataclass, field
+from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 
@@ -12,63 +14,39 @@ _BLOCK = 16_384  # rows at a time
 _ODD = np.uint64(0x9E3779B97F4A7C15)
 
 
-def nobody():
-    """No positions."""
+def _nobody():
     return np.empty(0, np.int64)
 
 
 @dataclass
 class Changes:
-    """What one call does to an index, all checked: rows are named by their positions in the table.
+    """What one call does to an index, all checked: rows are named by their positions in the table."""
 
-    Attributes:
-        class_names: Name of each label afterwards.
-        next_id: The next free id afterwards.
-        removed: Positions of rows that go.
-        replaced: Positions of rows of which a part changes.
-        parts: New ``embeddings``, ``labels`` and ``metadata`` of those, each one a position or missing.
-        added: New ``Rows``, at least one, or None.
-    """
-
-    class_names: tuple[str, ...] | None
-    next_id: int
-    removed: np.ndarray = field(default_factory=nobody)
-    replaced: np.ndarray = field(default_factory=nobody)
-    parts: dict = field(default_factory=dict)
-    added: Rows | None = None
-
-    @property
-    def of_embeddings(self):
-        """Whether a row is added or removed, or an embedding changes."""
-        return "embeddings" in self.parts or self.added is not None or len(self.removed) > 0
-
-    @property
-    def only_adds(self):
-        """Whether rows are added, and none is removed or gets another embedding."""
-        return self.added is not None and len(self.removed) == 0 and "embeddings" not in self.parts
+    settings: Settings  # the old ones, with class names and next free id as they are afterwards
+    removed: np.ndarray = field(default_factory=_nobody)
+    replaced: np.ndarray = field(default_factory=_nobody)  # rows of which a part changes
+    parts: dict = field(default_factory=dict)  # their new embeddings, labels and metadata, where these change
+    added: Rows | None = None  # at least one
+    result: np.ndarray | None = None  # what the call returns
 
 
 class Table:
-    """Columns of equal length, in the order the rows were added.
+    """Columns of equal length, in the order the rows were added; each is an attribute.
 
     ``ids`` [n], ``embeddings`` [n, dim] and ``labels`` [n] are always there; ``metadata`` [n], dicts, or the
-    ``keys`` [n] and ``checks`` [n] of a file, integers, where they are asked for. A column is an attribute: a
-    view of the rows that are there.
+    ``keys`` [n] and ``checks`` [n] of a file, integers, where they are asked for.
 
     What adds or removes rows returns another table, and leaves this one as it was: new rows go where it has
     none yet. Only ``overwrite`` changes rows in place; doing that twice is the same as once.
     """
 
     def __init__(self, *more):
-        """Start empty; ``more`` names further columns."""
-        dtypes = {"ids": np.int64, "embeddings": np.float32, "labels": np.int64}
-        dtypes |= {name: object if name == "metadata" else np.int64 for name in more}
-        self._columns = {
-            name: np.empty((0, 0) if name == "embeddings" else 0, dtype) for name, dtype in dtypes.items()
-        }
+        self._columns = {name: np.empty(0, np.int64) for name in ("ids", "labels", *more)}
+        self._columns["embeddings"] = np.empty((0, 0), np.float32)
+        if "metadata" in more:
+            self._columns["metadata"] = np.empty(0, object)
         self._count = 0
         self._order = None  # positions by ascending id; None where the ids ascend as they are
-        self._fingerprint = None
 
     def __len__(self):
         return self._count
@@ -79,31 +57,16 @@ class Table:
             raise AttributeError(name)
         return columns[name][: self._count]
 
-    @property
-    def dim(self):
-        """Length of an embedding; None until the first row is added."""
-        return self._columns["embeddings"].shape[1] or None
-
-    @property
+    @cached_property
     def fingerprint(self):
-        """What names the rows as they are."""
-        if self._fingerprint is None:
-            self._fingerprint = _fingerprint(self.ids, self.embeddings, self.labels)
-        return self._fingerprint
+        return _fingerprint(self.ids, self.embeddings, self.labels)
 
-    def after(self, changes, numbers=None):
-        """Another table, with the rows that changes add and without those they remove.
-
-        Args:
-            changes: ``Changes``; what they replace is left to ``overwrite``.
-            numbers: Of the added rows in a file: key, id, label and check of each, shape [n, 4].
-        """
+    def after(self, changes, added=None):
+        """Another table, without the rows that go, with those that are added; ``overwrite`` does the rest."""
         table = self._with(self._columns, self._count)
         if len(changes.removed):
             table = table._without(changes.removed)
-        if changes.added is not None:
-            table = table.longer(changes.added, numbers)
-        return table
+        return table if added is None else table.longer(added)
 
     def overwrite(self, positions, parts):
         """Replace parts of rows in place: arrays by the name of their column, shape [n, ...]."""
@@ -111,28 +74,26 @@ class Table:
             self._columns[name][positions] = parts[name]
 
     def copied(self):
-        """A table with memory of its own."""
         return self._with({name: getattr(self, name).copy() for name in self._columns}, self._count)
 
     def with_room(self, size, dim):
-        """The table with memory for ``size`` rows in all."""
-        if size <= len(self._columns["ids"]) and self.dim is not None:
+        old = self._columns
+        if size <= len(old["ids"]) and old["embeddings"].shape[1]:
             return self
-        columns = {}
-        for name, old in self._columns.items():
-            columns[name] = np.empty((size, dim) if name == "embeddings" else size, old.dtype)
-            if self._count:
-                columns[name][: self._count] = old[: self._count]
+        columns = {name: np.empty(size, column.dtype) for name, column in old.items()}
+        columns["embeddings"] = np.empty((size, dim), np.float32)
+        if self._count:
+            for name, column in columns.items():
+                column[: self._count] = old[name][: self._count]
         return self._with(columns, self._count)
 
-    def longer(self, rows, numbers=None):
-        """The table with ``Rows`` at the end; ``numbers`` are those in a file, shape [n, 4]."""
-        end = self._count + len(rows)
+    def longer(self, added):
+        """The table with rows at the end: arrays by the name of their column."""
+        end = self._count + len(added["ids"])
         size = end if end <= len(self._columns["ids"]) else max(end, 2 * self._count)
-        columns = self.with_room(size, rows.embeddings.shape[1])._columns
+        columns = self.with_room(size, added["embeddings"].shape[1])._columns
         for name, column in columns.items():
-            of_file = {"keys": 0, "checks": 3}.get(name)
-            column[self._count : end] = getattr(rows, name) if of_file is None else numbers[:, of_file]
+            column[self._count : end] = added[name]
         new = columns["ids"][max(self._count - 1, 0) : end]
         return self._with(columns, end, sort=self._order is not None or not (np.diff(new) > 0).all())
 
@@ -146,11 +107,7 @@ class Table:
         return positions
 
     def positions(self, ids):
-        """Position of each id, shape [n] int64.
-
-        Raises:
-            ValueError: If one is not there.
-        """
+        """Position of each id, shape [n] int64, or ValueError where one is not there."""
         positions = self.find(ids)
         check_held(ids, positions >= 0)
         return positions
@@ -169,35 +126,15 @@ class Table:
         return table
 
 
-@dataclass(frozen=True, eq=False)
-class State:
-    """An index at one moment. It is replaced whole: an interrupt leaves the old one or the new one.
-
-    Attributes:
-        table: The rows.
-        distance: What they are searched by.
-        class_names: Name of each label, or None.
-        next_id: The next free id.
-        settings: What the file says of its rows, where the rows of record are in one.
-    """
+class State(NamedTuple):
+    """An index at one moment. It is replaced whole: an interrupt leaves the old one or the new one."""
 
     table: Table
-    distance: str
-    class_names: tuple[str, ...] | None = None
-    next_id: int = 0
-    settings: Settings | None = None
-
-    @property
-    def dim(self):
-        """Length of an embedding; None until the first row is added."""
-        return self.table.dim
+    settings: Settings
 
 
 def _fingerprint(ids, embeddings, labels):
-    """A short name of rows as they are: their number, and a sum in which their order does not matter.
-
-    It tells changes from one another, not forgeries: a sum of 64 bits.
-    """
+    """The number of rows, and a sum in which their order does not matter; it does not tell forgeries."""
     weights = np.random.default_rng(0).integers(0, 2**63, embeddings.shape[1], dtype=np.uint64)
     weights = weights * np.uint64(2) + np.uint64(1)
     total = np.zeros((), np.uint64)

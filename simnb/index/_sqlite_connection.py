@@ -29,22 +29,15 @@ class Connection:
     """Transactions of one file, over a connection that is made again whenever that is due.
 
     It is due after an interrupt, which might have left a transaction open (closing undoes it), after a fork,
-    and when the file at the path is another or was written to.
-
-    Args:
-        path: Name of the file.
-        prepare: Called with its absolute name before it is opened.
-        opened: Called with this object whenever it was opened anew.
-        patience: Seconds to wait for another process that reads or writes.
-
-    Attributes:
-        db: The ``sqlite3.Connection``, or None.
+    and when the file at the path is another or was written to. ``prepare`` is called with its absolute name
+    before the file is opened, and ``opened`` with this object whenever it was. Another process that reads or
+    writes is waited for, ``patience`` seconds.
     """
 
     def __init__(self, path, *, prepare, opened, patience):
         self.path = Path(path)
         self.place = Path(os.path.abspath(path))  # the current folder may become another
-        self.db = None
+        self.db = None  # the sqlite3.Connection
         self._prepare, self._opened, self._patience = prepare, opened, patience
         self._clean = True  # certainly no transaction is open
         self._closed = False
@@ -71,11 +64,10 @@ class Connection:
             if not (cannot and self.place.is_file()):
                 raise
             if self._ahead().exists():
-                raise PermissionError(
+                raise self._error(
                     errno.EACCES,
                     "an earlier version of simnb left rows in the file beside it that ends in -wal; open it "
                     "once as a user who may write to the folder",
-                    str(self.path),
                 ) from error
             self.disconnect()
             self._unlocked = True
@@ -100,7 +92,6 @@ class Connection:
         self._cursors.clear()
 
     def close(self):
-        """Close."""
         self._closed = True
         self.disconnect()
 
@@ -112,8 +103,7 @@ class Connection:
         return True
 
     def before_fork(self, _):
-        """Nothing to do: an index lets go of its file."""
-        return True
+        return True  # an index lets go of its file
 
     def after_fork(self, _, child):
         """Give up a connection that is still open: it belongs to the parent."""
@@ -126,10 +116,8 @@ class Connection:
     def reading(self, first, work, *, also_gone=False):
         """Call ``work(first())`` on one state of the file, whatever others write meanwhile.
 
-        Args:
-            first: Reads something, and may be called again: another process may hold it up.
-            work: May be called again where the file changed under it.
-            also_gone: Read an open file also where it was deleted or replaced: to save what is in it.
+        Both may be called again, where another process holds them up or the file changed. ``also_gone`` reads
+        an open file also where it was deleted or replaced: to save what is in it.
         """
         while True:
             result = self._transaction("BEGIN", first, work, also_gone)
@@ -140,24 +128,14 @@ class Connection:
         """Call ``work()``, which makes the tables of a file that was just opened."""
         self._transaction("BEGIN IMMEDIATE", lambda: None, lambda _: work(), as_it_is=True)
 
-    def writing(self, first, work, *, begin="BEGIN IMMEDIATE"):
-        """Call ``work(first())``, which changes the file: either all of it is done, or nothing.
-
-        Args:
-            first: As in ``reading``.
-            work: Writes.
-            begin: What begins the transaction; ``BEGIN EXCLUSIVE`` keeps readers away too.
-
-        Raises:
-            OSError: If there is another file at the path by now, so that the change is not in it.
-        """
-        result = self._transaction(begin, first, work)
+    def writing(self, first, work):
+        """Call ``work(first())``, which changes the file: either all of it is done, or nothing."""
+        result = self._transaction("BEGIN IMMEDIATE", first, work)
         now = self._seen()
         if now[:2] != self._last[:2]:
-            raise OSError(
+            raise self._error(
                 errno.EIO,
                 "the file was replaced while it was written to: the change is in the old file only",
-                str(self.path),
             )
         self._last = now
         return result
@@ -188,11 +166,10 @@ class Connection:
             )
             self._last = self._seen()
         if self._last[:2] in _of_parent:
-            raise OSError(
+            raise self._error(
                 errno.EBUSY,
                 "this process was forked while another thread used the file, and can no longer lock it: "
                 'use the index in a process that multiprocessing starts with "spawn"',
-                str(self.path),
             )
         self._clean = True
 
@@ -203,8 +180,13 @@ class Connection:
         return cursor
 
     def executemany(self, *arguments):
-        """As ``sqlite3.Connection.executemany``."""
         return self.db.executemany(*arguments)
+
+    def among(self, query, keys, *values):
+        """Go through what a query with ``IN ({})`` at its end finds, asked for some keys at a time."""
+        for start in range(0, len(keys), 500):
+            some = keys[start : start + 500]
+            yield from self.execute(query.format(", ".join("?" * len(some))), (*values, *some))
 
     def pragma(self, name):
         """A value that SQLite keeps of the file."""
@@ -215,11 +197,10 @@ class Connection:
         try:
             found = self.place.stat()
         except FileNotFoundError as error:
-            raise FileNotFoundError(
+            raise self._error(
                 errno.ENOENT,
                 "the file of this index is gone; put it back, or write the rows that are still in memory "
                 "into another file with index.save(path)",
-                str(self.path),
             ) from error
         ahead = self._unlocked and self._ahead().exists()
         return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, ahead
@@ -229,13 +210,19 @@ class Connection:
         return Path(f"{self.place.resolve()}-wal")
 
     def _transaction(self, begin, first, work, also_gone=False, *, as_it_is=False):
+        def start():
+            if self.db.in_transaction:
+                self.execute("ROLLBACK")
+            self.execute(begin)
+            return first()
+
         with self.explained():
             if not as_it_is:
                 self._ready(also_gone)
             try:
                 self._clean = False
                 self._cursors.clear()
-                result = work(self._begun(begin, first))
+                result = work(self.patiently(start))
                 self.patiently(lambda: self.execute("COMMIT"))
                 self._clean = True
             except sqlite3.Error as error:
@@ -259,15 +246,6 @@ class Connection:
         except sqlite3.Error:
             self.disconnect()
 
-    def _begun(self, begin, first):
-        def start():
-            if self.db.in_transaction:
-                self.execute("ROLLBACK")
-            self.execute(begin)
-            return first()
-
-        return self.patiently(start)
-
     def patiently(self, step):
         """Do a step that another process may hold up. SQLite itself waits, but not for Ctrl-C."""
         until = time.monotonic() + self._patience
@@ -286,27 +264,16 @@ class Connection:
         except (sqlite3.Error, UnicodeDecodeError) as error:
             raise self._meaning(error) from error
 
+    @contextlib.contextmanager
+    def as_written(self):
+        """Call a file damaged where values are of another type than was written: SQLite would take them."""
+        try:
+            yield
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
+            raise self.damaged(error) from error
+
     def _meaning(self, error):
         name = _name(error)
-        if name.startswith(_BUSY):
-            return TimeoutError(
-                errno.ETIMEDOUT,
-                f"another process has been using the file for more than {self._patience} s; try again",
-                str(self.path),
-            )
-        if name == "SQLITE_FULL" or (name.startswith("SQLITE_IOERR") and self._disk_is_full()):
-            return OSError(errno.ENOSPC, "the disk is full; the index is as it was before", str(self.path))
-        if name == "SQLITE_READONLY_ROLLBACK":
-            return PermissionError(
-                errno.EACCES,
-                "a process was killed while it wrote to the file; to undo that, open it once as a user who "
-                "may write to it and its folder",
-                str(self.path),
-            )
-        if name.startswith("SQLITE_READONLY"):
-            return PermissionError(
-                errno.EACCES, "the file or its folder cannot be written to", str(self.path)
-            )
         if name == "SQLITE_TOOBIG":
             return ValueError("a value of metadata, or a row, must be smaller than 1 GB")
         if name.startswith("SQLITE_NOTADB"):
@@ -315,9 +282,25 @@ class Connection:
             )
         if _says_damaged(error):
             return self.damaged(error)
-        return OSError(
-            errno.EIO, f"the file cannot be read or written now ({error}); try again", str(self.path)
-        )
+        code, text = errno.EIO, f"the file cannot be read or written now ({error}); try again"
+        if name.startswith(_BUSY):
+            code = errno.ETIMEDOUT
+            text = f"another process has been using the file for more than {self._patience} s; try again"
+        elif name == "SQLITE_FULL" or (name.startswith("SQLITE_IOERR") and self._disk_is_full()):
+            code, text = errno.ENOSPC, "the disk is full; the index is as it was before"
+        elif name == "SQLITE_READONLY_ROLLBACK":
+            code = errno.EACCES
+            text = (
+                "a process was killed while it wrote to the file; to undo that, open it once as a user who "
+                "may write to it and its folder"
+            )
+        elif name.startswith("SQLITE_READONLY"):
+            code, text = errno.EACCES, "the file or its folder cannot be written to"
+        return self._error(code, text)
+
+    def _error(self, code, text):
+        """The ``OSError`` of a code: a ``TimeoutError``, ``PermissionError`` and so on."""
+        return OSError(code, text, str(self.path))
 
     def _disk_is_full(self):
         try:

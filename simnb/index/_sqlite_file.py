@@ -57,118 +57,49 @@ class Settings:
     class_names: tuple[str, ...] | None = None
 
 
-class BlockTable:
-    """Rows by their keys, inside the transactions of the file. Key ``k`` is in block ``k // 64``.
-
-    Rows are two arrays: numbers, shape [n, 4] int64, and embeddings, shape [n, dim] float32. The numbers of a
-    row are its key, its id, its label and the checksum of its metadata. A digest is the sum, modulo 2**64, of
-    a number for each block that any change to it changes. What reads raises ``ValueError`` or ``TypeError``
-    where a block cannot be what was written.
-
-    Args:
-        db: The ``Connection`` of the file.
-    """
-
-    def __init__(self, db):
-        self._db = db
-
-    def read(self, dim, since=0):
-        """All rows of blocks from ``since`` on: pieces of (numbers, embeddings, digest)."""
-        query = "SELECT block, numbers, embeddings FROM blocks WHERE block >= ? ORDER BY block"
-        cursor = self._db.execute(query, (since,))
-        while blocks := cursor.fetchmany(_AT_ONCE):
-            yield _unpacked(blocks, dim)
-
-    def load(self, blocks, dim):
-        """The rows of some blocks, in the order of their keys: (numbers, embeddings, digest)."""
-        found, blocks = [], np.unique(blocks).tolist()
-        for start in range(0, len(blocks), 500):
-            some = blocks[start : start + 500]
-            marks = ", ".join("?" * len(some))
-            query = f"SELECT block, numbers, embeddings FROM blocks WHERE block IN ({marks}) ORDER BY block"
-            found += self._db.execute(query, some).fetchall()
-        return _unpacked(found, dim)
-
-    def store(self, numbers, embeddings):
-        """Write whole blocks, in place of those that are there; return their digest."""
-        packed = _packed(numbers, embeddings)
-        self._db.executemany("INSERT OR REPLACE INTO blocks VALUES (?, ?, ?)", packed)
-        return sum(_digest(*block) for block in packed)
-
-    def delete(self, blocks):
-        """Delete whole blocks."""
-        self._db.executemany("DELETE FROM blocks WHERE block = ?", zip(np.unique(blocks).tolist()))
-
-
 class GalleryFile:
     """One file, and the transactions in which it is read and changed.
 
-    Args:
-        path: Name of the file; it is made where there is none and ``distance`` is given.
-        distance: What the rows of a new file are searched by.
-        class_names: Name of each label in a new file, or None.
-        patience: Seconds to wait for another process that reads or writes.
+    Its rows are two arrays: numbers, shape [n, 4] int64 (key, id, label and checksum of the metadata of each
+    row), and embeddings, shape [n, dim] float32. The row of key ``k`` is in block ``k // 64``. A digest is
+    the sum, modulo 2**64, of a number for each block that any change to it changes. What reads rows raises
+    ValueError where they are not those that were written.
+
+    Where there is none, it is made with ``new`` settings, if they are given.
 
     Raises:
         ValueError: If the file is something else, damaged, or of a later version.
         OSError: If it cannot be opened or made.
     """
 
-    def __init__(self, path, *, distance=None, class_names=None, patience=SECONDS_TO_WAIT):
+    def __init__(self, path, *, new=None, patience=SECONDS_TO_WAIT):
         self._read = ("", None)  # the settings read last, as text and as an object
         self._db = Connection(path, prepare=drop_needless_journal, opened=_check_ours, patience=patience)
-        self._blocks, self._metadata = BlockTable(self._db), MetadataTable(self._db)
-        self.close, self.let_go, self.place = (
-            self._db.close,
-            self._db.let_go,
-            self._db.place,
-        )
+        self.metadata = MetadataTable(self._db)
+        self.close, self.let_go, self.place = self._db.close, self._db.let_go, self._db.place
         with self._db.explained():
             try:
-                self._db.connect(make=distance is not None)
-                if distance is not None and self._db.patiently(self._is_empty):
-                    self._make(Settings(distance, class_names=class_names, file=secrets.token_hex(8)))
+                self._db.connect(make=new is not None)
+                if new is not None and self._db.patiently(self._is_empty):
+                    self._db.making(lambda: self._make(replace(new, file=secrets.token_hex(8))))
                 _check_ours(self._db)
             except BaseException:
                 self._db.disconnect()
                 raise
 
-    def remove_untouched(self):
-        """Delete the file, unless somebody has written to it since it was made.
-
-        Raises:
-            FileNotFoundError: If it was deleted.
-        """
-
-        def remove(settings):
-            if settings.version == 1:
-                self.place.unlink()
-
-        self.writing(remove)
-
     def reading(self, work, *, also_gone=False):
         """Call ``work(settings)`` on one state of the file, as ``Connection.reading``."""
         return self._db.reading(self._settings, work, also_gone=also_gone)
 
-    def writing(self, work, **options):
+    def writing(self, work):
         """Call ``work(settings)``, which changes the file wholly or not at all, as ``Connection.writing``."""
-        return self._db.writing(self._settings, work, **options)
+        return self._db.writing(self._settings, work)
 
     def rows(self, settings):
-        """All rows, in pieces: numbers, shape [n, 4], and embeddings, shape [n, dim].
-
-        Raises:
-            ValueError: If a block is damaged, or, at the end, all of them are not those that were written.
-        """
+        """All rows, in pieces of (numbers, embeddings); at the end they are compared with the digest."""
         digest, count = 0, 0
         with progress_bar(total=settings.rows, desc="Reading", unit="row") as bar:
-            pieces = self._blocks.read(settings.dim)
-            while True:
-                with self._as_written():
-                    piece = next(pieces, None)
-                if piece is None:
-                    break
-                numbers, embeddings, of_piece = piece
+            for numbers, embeddings, of_piece in self._pieces(settings.dim):
                 digest, count = digest + of_piece, count + len(numbers)
                 bar.update(len(numbers))
                 yield numbers, embeddings
@@ -176,22 +107,15 @@ class GalleryFile:
             raise self._db.damaged(f"its {count} rows are not the {settings.rows} that were written")
 
     def rows_since(self, settings, old, before):
-        """Rows added since other settings: numbers, shape [n, 4], and embeddings, shape [n, dim].
+        """Rows added since ``old`` settings, in pieces; None where they are not all that changed.
 
-        Args:
-            settings: The ``Settings`` in the file now.
-            old: Those of an earlier state, which the caller has the rows of.
-            before: Called with a first key; gives the numbers and embeddings that the earlier state had from
-                it on.
-
-        Returns:
-            The new rows; None where they are not all that has changed.
+        ``before``, called with a key, gives the numbers and embeddings that there were then from it on.
         """
         first, end = old.next_key // PER_BLOCK, old.next_key
         kept = before(first * PER_BLOCK)
-        with self._as_written():
-            pieces = list(self._blocks.read(settings.dim, first))
-        digest = old.digest - _digest_of(*kept) + sum(of_piece for _, _, of_piece in pieces)
+        pieces = list(self._pieces(settings.dim, first))
+        of_kept = sum(_digest(*block) for block in _packed(*kept))
+        digest = old.digest - of_kept + sum(of_piece for _, _, of_piece in pieces)
         if not pieces or digest % 2**64 != settings.digest:
             return None
         numbers, embeddings, _ = pieces[0]
@@ -202,21 +126,19 @@ class GalleryFile:
         return [(numbers[rows], embeddings[rows]) for rows, numbers, embeddings in new]
 
     def append(self, settings, rows):
-        """Write ``Rows`` behind the others; return their numbers, [n, 4], and the settings afterwards."""
+        """Write ``Rows`` behind the others; return their numbers, and the settings afterwards."""
         dim = rows.embeddings.shape[1]
         keys = settings.next_key + np.arange(len(rows))
-        checks = self._metadata.write(keys, rows.metadata)
+        checks = self.metadata.write(keys, rows.metadata)
         new = np.stack([keys, rows.ids, rows.labels, checks], axis=1)
-        # The last block may have room.
-        numbers, embeddings, gone = self._load(keys[:1] if settings.next_key % PER_BLOCK else keys[:0], dim)
-        come = self._blocks.store(
-            np.concatenate([numbers, new]), np.concatenate([embeddings, rows.embeddings])
-        )
-        return new, replace(
+        numbers, embeddings, gone = self._load(keys[:1], dim)  # the last block may have room
+        return new, self._stored(
             settings,
+            gone,
+            np.concatenate([numbers, new]),
+            np.concatenate([embeddings, rows.embeddings]),
             dim=dim,
             rows=settings.rows + len(rows),
-            digest=(settings.digest - gone + come) % 2**64,
             next_key=settings.next_key + len(rows),
             names=_union(settings.names, rows.metadata),
             graphs=settings.graphs + 1,
@@ -232,28 +154,30 @@ class GalleryFile:
         if "embeddings" in parts:
             embeddings[at] = parts["embeddings"]
         if "metadata" in parts:
-            self._metadata.delete(keys)
-            numbers[at, 3] = self._metadata.write(keys, parts["metadata"])
-        come = self._blocks.store(numbers, embeddings)
-        return numbers[at, 3], replace(
+            self.metadata.delete(keys)
+            numbers[at, 3] = self.metadata.write(keys, parts["metadata"])
+        return numbers[at, 3], self._stored(
             settings,
-            digest=(settings.digest - gone + come) % 2**64,
+            gone,
+            numbers,
+            embeddings,
             rewrites=settings.rewrites + 1,
             names=_union(settings.names, parts.get("metadata", ())),
             graphs=settings.graphs + ("embeddings" in parts),
         )
 
     def remove(self, settings, keys):
-        """Delete rows; return the settings afterwards."""
         numbers, embeddings, gone = self._load(keys, settings.dim)
         stay = ~np.isin(numbers[:, 0], keys)
-        self._metadata.delete(keys)
-        self._blocks.delete(keys // PER_BLOCK)
-        come = self._blocks.store(numbers[stay], embeddings[stay])
-        return replace(
+        self.metadata.delete(keys)
+        blocks = np.unique(keys // PER_BLOCK).tolist()
+        self._db.executemany("DELETE FROM blocks WHERE block = ?", zip(blocks))
+        return self._stored(
             settings,
+            gone,
+            numbers[stay],
+            embeddings[stay],
             rows=settings.rows - len(keys),
-            digest=(settings.digest - gone + come) % 2**64,
             rewrites=settings.rewrites + 1,
             graphs=settings.graphs + 1,
         )
@@ -262,20 +186,8 @@ class GalleryFile:
         """Delete every row; return the settings afterwards."""
         for table in ("blocks", "metadata", "bytes"):
             self._db.execute(f"DELETE FROM {table}")
-        return replace(
-            settings,
-            rows=0,
-            digest=0,
-            dim=None,
-            names=(),
-            class_names=None,
-            rewrites=settings.rewrites + 1,
-            graphs=settings.graphs + 1,
-        )
-
-    def _load(self, keys, dim):
-        with self._as_written():
-            return self._blocks.load(keys // PER_BLOCK, dim)
+        counts = {"rewrites": settings.rewrites + 1, "graphs": settings.graphs + 1}
+        return replace(settings, rows=0, digest=0, dim=None, names=(), **counts)
 
     def keep(self, settings):
         """Write the settings, the last thing of a change; returns them as they are written."""
@@ -285,55 +197,48 @@ class GalleryFile:
         self._db.execute("UPDATE simnb SET settings = ?, checksum = ?", (text, zlib.crc32(text.encode())))
         return settings
 
-    def metadata(self, keys, checks):
-        """Metadata of rows that have these checks: an object array of dicts.
-
-        Raises:
-            ValueError: If they are not those that were written.
-        """
-        with self._as_written():
-            return self._metadata.read(keys, checks)
-
-    def check_metadata(self, keys, checks):
-        """Read all metadata but the bytes, and compare them with the checks of all rows.
-
-        Raises:
-            ValueError: If they differ.
-        """
-        with self._as_written():
-            self._metadata.check(keys, checks)
-
     def check(self, settings):
-        """Read all that is in the file, also by SQLite's own check, and compare it with what was written.
-
-        Raises:
-            ValueError: If it differs.
-        """
+        """Read all that is in the file, also by SQLite's own check, and compare it with what was written."""
         if (found := self._db.pragma("integrity_check")) != "ok":
             raise self._db.damaged(found)
         for numbers, _ in self.rows(settings):
-            self.metadata(numbers[:, 0], numbers[:, 3])
+            self.metadata.read(numbers[:, 0], numbers[:, 3])
 
-    def where(self, condition):
-        """Keys of the rows that meet a condition on metadata: ascending, shape [n] int64."""
-        with self._as_written():
-            return self._metadata.where(condition)
+    def _pieces(self, dim, since=0):
+        """Rows of the blocks from ``since`` on, in pieces of (numbers, embeddings, digest)."""
+        query = "SELECT block, numbers, embeddings FROM blocks WHERE block >= ? ORDER BY block"
+        cursor = self._db.execute(query, (since,))
+        while blocks := cursor.fetchmany(_AT_ONCE):
+            with self._db.as_written():
+                piece = _unpacked(blocks, dim)
+            yield piece
+
+    def _load(self, keys, dim):
+        """All rows of the blocks that keys belong to, by their keys: (numbers, embeddings, digest)."""
+        blocks = np.unique(keys // PER_BLOCK).tolist()
+        query = "SELECT block, numbers, embeddings FROM blocks WHERE block IN ({}) ORDER BY block"
+        with self._db.as_written():
+            return _unpacked(list(self._db.among(query, blocks)), dim)
+
+    def _stored(self, settings, gone, numbers, embeddings, **changes):
+        """Write whole blocks, in place of those with the digest ``gone``; return the settings afterwards."""
+        blocks = _packed(numbers, embeddings)
+        self._db.executemany("INSERT OR REPLACE INTO blocks VALUES (?, ?, ?)", blocks)
+        digest = settings.digest - gone + sum(_digest(*block) for block in blocks)
+        return replace(settings, digest=digest % 2**64, **changes)
 
     def _is_empty(self):
         return self._db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0] == 0
 
     def _make(self, settings):
-        def make():
-            if not self._is_empty():
-                return  # another process was faster
-            self._db.execute(f"PRAGMA application_id = {APPLICATION}")
-            self._db.execute(f"PRAGMA user_version = {FORMAT}")
-            for table in _TABLES:
-                self._db.execute(table)
-            self._db.execute("INSERT INTO simnb VALUES ('', 0)")
-            self.keep(settings)
-
-        self._db.making(make)
+        if not self._is_empty():
+            return  # another process was faster
+        self._db.execute(f"PRAGMA application_id = {APPLICATION}")
+        self._db.execute(f"PRAGMA user_version = {FORMAT}")
+        for table in _TABLES:
+            self._db.execute(table)
+        self._db.execute("INSERT INTO simnb VALUES ('', 0)")
+        self.keep(settings)
 
     def _settings(self):
         rows = self._db.execute("SELECT settings, checksum FROM simnb").fetchall()
@@ -342,21 +247,9 @@ class GalleryFile:
         if len(rows) != 1 or not isinstance(rows[0][0], str) or zlib.crc32(rows[0][0].encode()) != rows[0][1]:
             raise self._db.damaged("its settings are not those that were written")
         settings = json.loads(rows[0][0])
-        class_names = settings["class_names"]
-        settings |= {
-            "names": tuple(settings["names"]),
-            "class_names": None if class_names is None else tuple(class_names),
-        }
+        settings = {name: tuple(each) if isinstance(each, list) else each for name, each in settings.items()}
         self._read = (rows[0][0], Settings(**settings))
         return self._read[1]
-
-    @contextlib.contextmanager
-    def _as_written(self):
-        """Values of another type than was written: SQLite has no types of columns that would stop them."""
-        try:
-            yield
-        except (KeyError, TypeError, ValueError, OverflowError) as error:
-            raise self._db.damaged(error) from error
 
 
 def _check_ours(file):
@@ -373,32 +266,28 @@ def _check_ours(file):
     file.execute("PRAGMA synchronous = EXTRA")  # an acknowledged change survives a power cut
 
 
-def write_file(path, blocks, *, distance, class_names, next_id):
-    """Write rows into a file, in one transaction that replaces what was there.
+def write_file(path, blocks, settings):
+    """Write blocks of ``Rows`` into a file, in one transaction that replaces what was there.
 
-    Args:
-        path: Name of the file, ``.sqlite``.
-        blocks: ``Rows``, one after the other.
-        distance: What the rows are searched by.
-        class_names: Name of each label, or None.
-        next_id: The next free id.
+    Of the settings, distance, class names and next free id are taken.
     """
     path = Path(path)
     if path.suffix not in SUFFIXES:
         raise ValueError(f"path must end in {' or '.join(SUFFIXES)}, got {str(path)!r}")
-    new = not path.exists()
+    is_new = not path.exists()
 
-    def write(settings):
-        settings = file.remove_all(replace(settings, distance=distance))
+    def write(old):
+        now = file.remove_all(old)
         for rows in blocks:
-            _, settings = file.append(settings, rows)
-        file.keep(replace(settings, class_names=class_names, next_id=next_id))
+            _, now = file.append(now, rows)
+        names = ("distance", "class_names", "next_id")
+        file.keep(replace(now, **{name: getattr(settings, name) for name in names}))
 
     try:
-        with contextlib.closing(GalleryFile(path, distance=distance)) as file:
+        with contextlib.closing(GalleryFile(path, new=Settings(settings.distance))) as file:
             file.writing(write)
     except BaseException:
-        if new and path.is_file():
+        if is_new and path.is_file():
             with contextlib.suppress(OSError, ValueError):  # the first error is the one that matters
                 _remove_untouched(path)
         raise
@@ -410,7 +299,7 @@ def _remove_untouched(path):
         path.unlink()
         return
     with contextlib.closing(GalleryFile(path)) as file:
-        file.remove_untouched()
+        file.writing(lambda settings: path.unlink() if settings.version == 1 else None)
 
 
 def drop_needless_journal(path):
@@ -419,9 +308,6 @@ def drop_needless_journal(path):
     SQLite would use it to undo what the killed process wrote, even in a copy that was put back since. It
     looks for a journal by the name it is given, so under another name the file can be locked and read as it
     is. Where the file is not whole, SQLite undoes the change.
-
-    Args:
-        path: Absolute name of the file.
     """
     path = path.resolve()  # as SQLite does, to name the journal
     journal, other = Path(f"{path}-journal"), path.with_name(f".{path.name}.whole")
@@ -449,11 +335,6 @@ def drop_needless_journal(path):
 def _union(names, metadata):
     new = {name for row in metadata for name in row} - set(names)
     return (*names, *sorted(new))
-
-
-def _digest_of(numbers, embeddings):
-    """The digest that whole blocks of these rows would have."""
-    return sum(_digest(*block) for block in _packed(numbers, embeddings))
 
 
 def _packed(numbers, embeddings):

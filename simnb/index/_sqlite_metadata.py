@@ -14,16 +14,19 @@ TABLES = (
     "CREATE TABLE bytes (position INTEGER NOT NULL, key TEXT NOT NULL, value BLOB NOT NULL)",
     "CREATE INDEX bytes_of_row ON bytes (position)",
 )
+_VALUES = "SELECT position, key, kind, value FROM metadata WHERE position IN ({})"
+_BYTES = "SELECT position, key, value FROM bytes WHERE position IN ({})"
+_TESTS = {
+    "number": f"kind = {PLAIN} AND typeof(value) IN ('integer', 'real')",
+    "str": f"kind = {PLAIN} AND typeof(value) = 'text'",
+    "boolean": f"kind = {BOOLEAN}",
+}  # of the values that one kind can be compared with
 
 
 class MetadataTable:
-    """Metadata by the keys of rows, inside the transactions of the file.
+    """Metadata by the keys of rows, inside the transactions of a file's ``Connection``.
 
-    Args:
-        db: The ``Connection`` of the file.
-
-    What reads raises ``ValueError``, or another error of a value's type, where the values are not those that
-    were written.
+    What reads raises ValueError where the values are not those that were written.
     """
 
     def __init__(self, db):
@@ -43,86 +46,64 @@ class MetadataTable:
         return checksums
 
     def delete(self, keys):
-        """Delete the metadata of rows."""
         for table in ("metadata", "bytes"):
             self._db.executemany(f"DELETE FROM {table} WHERE position = ?", zip(keys.tolist()))
 
     def read(self, keys, checks):
         """Metadata of rows, an object array of dicts, which have these checksums."""
-        unique = np.unique(keys)
-        rows = {key: {} for key in unique.tolist()}
-        for key, name, sort, value in self._among("SELECT position, key, kind, value FROM metadata", unique):
-            rows[key][name] = bool(value) if sort == BOOLEAN else (sort, value) if sort == BYTES else value
-        for key, name, value in self._among("SELECT position, key, value FROM bytes", unique):
-            sort, checksum = rows[key].get(name) or (None, None)
-            if sort != BYTES or checksum != zlib.crc32(value):
-                raise ValueError(f"the bytes {name!r} of a row are not those that were written")
-            rows[key][name] = value
-        checksums = {key: _checksum_of(row) for key, row in rows.items()}
-        if [checksums[key] for key in keys.tolist()] != checks.tolist():
-            raise ValueError("the metadata of a row are not those that were written")
-        result = np.empty(len(keys), object)
-        result[:] = [dict(rows[key]) for key in keys.tolist()]
-        return result
+        with self._db.as_written():
+            unique = np.unique(keys).tolist()
+            rows = {key: {} for key in unique}
+            for key, name, sort, value in self._db.among(_VALUES, unique):
+                value = bool(value) if sort == BOOLEAN else (sort, value) if sort == BYTES else value
+                rows[key][name] = value
+            for key, name, value in self._db.among(_BYTES, unique):
+                sort, checksum = rows[key].get(name) or (None, None)
+                if sort != BYTES or checksum != zlib.crc32(value):
+                    raise ValueError(f"the bytes {name!r} of a row are not those that were written")
+                rows[key][name] = value
+            checksums = {key: _checksum(_stored(row)) for key, row in rows.items()}
+            if [checksums[key] for key in keys.tolist()] != checks.tolist():
+                raise ValueError("the metadata of a row are not those that were written")
+            result = np.empty(len(keys), object)
+            result[:] = [dict(rows[key]) for key in keys.tolist()]
+            return result
 
     def check(self, keys, checks):
         """Read all but the bytes, and compare them with the checksums of all rows."""
-        rows = {}
-        for key, *value in self._db.execute("SELECT position, key, kind, value FROM metadata"):
-            rows.setdefault(key, []).append(value)
-        some = checks != 0
-        written = dict(zip(keys[some].tolist(), checks[some].tolist(), strict=True))
-        if written != {key: _checksum(values) for key, values in rows.items()}:
-            raise ValueError("metadata are not those that were written")
+        with self._db.as_written():
+            rows = {}
+            for key, *value in self._db.execute("SELECT position, key, kind, value FROM metadata"):
+                rows.setdefault(key, []).append(value)
+            some = checks != 0
+            written = dict(zip(keys[some].tolist(), checks[some].tolist(), strict=True))
+            if written != {key: _checksum(values) for key, values in rows.items()}:
+                raise ValueError("metadata are not those that were written")
 
     def where(self, condition):
         """Keys of the rows that meet a condition: ascending, shape [n] int64."""
-        found = []
-        for sql, values in _terms(condition):
-            sql = f"SELECT position FROM metadata WHERE key = ? AND {sql}"
-            found += self._db.execute(sql, (condition.key, *values)).fetchall()
-        keys = np.unique(np.array(found, np.int64).reshape(-1))
-        wanted = [value for value in condition.values if kind(value) == "bytes"]
-        return np.union1d(keys, self._where_bytes(condition.key, wanted)) if wanted else keys
+        with self._db.as_written():
+            name, found = condition.key, []
+            for sort, test in _TESTS.items():
+                query = f"SELECT position FROM metadata WHERE key = ? AND {test} AND value "
+                values = [value for value in condition.values if kind(value) == sort]
+                if condition.comparison is None:
+                    found += self._db.among(f"{query}IN ({{}})", values, name)
+                elif values:
+                    found += self._db.execute(f"{query}{condition.comparison} ?", (name, *values)).fetchall()
+            keys = np.unique(np.array(found, np.int64))
+            wanted = [value for value in condition.values if kind(value) == "bytes"]
+            return np.union1d(keys, self._where_bytes(name, wanted)) if wanted else keys
 
     def _where_bytes(self, name, wanted):
-        sql = f"SELECT position FROM metadata WHERE key = ? AND kind = {BYTES} AND value = ?"
         checksums = {zlib.crc32(value) for value in wanted}
-        found = [self._db.execute(sql, (name, checksum)).fetchall() for checksum in checksums]
-        keys = np.unique(np.array([key for some in found for (key,) in some], np.int64))
-        blobs = dict(self._among("SELECT position, value FROM bytes", keys, "AND key = ?", (name,)))
+        query = f"SELECT position FROM metadata WHERE key = ? AND kind = {BYTES} AND value IN ({{}})"
+        keys = np.unique(np.array([*self._db.among(query, list(checksums), name)], np.int64))
+        query = "SELECT position, value FROM bytes WHERE key = ? AND position IN ({})"
+        blobs = dict(self._db.among(query, keys.tolist(), name))
         if any(zlib.crc32(blobs[key]) not in checksums for key in keys.tolist()):
             raise ValueError(f"the bytes {name!r} of a row are not those that were written")
         return keys[[blobs[key] in wanted for key in keys.tolist()]]
-
-    def _among(self, query, keys, more="", values=()):
-        keys = keys.tolist()
-        for start in range(0, len(keys), 500):
-            some = keys[start : start + 500]
-            marks = ", ".join("?" * len(some))
-            yield from self._db.execute(f"{query} WHERE position IN ({marks}) {more}", (*some, *values))
-
-
-def _terms(condition):
-    """SQL for a condition on plain values: pairs of text and parameters, any of which will do."""
-    kinds = {
-        "number": "kind = 0 AND typeof(value) IN ('integer', 'real')",
-        "str": "kind = 0 AND typeof(value) = 'text'",
-        "boolean": "kind = 1",
-    }
-    if condition.comparison is not None:
-        yield f"{kinds[kind(condition.values[0])]} AND value {condition.comparison} ?", condition.values
-        return
-    for name, test in kinds.items():
-        values = [value for value in condition.values if kind(value) == name]
-        for start in range(0, len(values), 500):
-            some = values[start : start + 500]
-            yield f"{test} AND value IN ({', '.join('?' * len(some))})", some
-
-
-def _checksum_of(row):
-    """Checksum of a row's metadata; 0 where it has none."""
-    return _checksum(_stored(row)) if row else 0
 
 
 def _stored(row):
@@ -138,9 +119,9 @@ def _stored(row):
 
 
 def _checksum(values):
-    """Checksum of a row's metadata, from what ``_stored`` gives."""
+    """Checksum of a row's metadata, from what ``_stored`` gives; 0 where it has none."""
     checksum = 0
     for name, sort, value in sorted(map(tuple, values)):
         packed = struct.pack("<d", value) if isinstance(value, float) else repr(value).encode()
         checksum = zlib.crc32(f"{name} {sort} {type(value).__name__} ".encode() + packed, checksum)
-    return checksum or 1
+    return (checksum or 1) if values else 0

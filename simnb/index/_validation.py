@@ -19,31 +19,26 @@ _KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
 def check_embeddings(embeddings, *, index, name="embeddings", in_float32=False):
     """Finite float32 rows of the index's dim, whose distances fit float32; not all zero under cosine.
 
-    Args:
-        embeddings: Shape [num_examples, dim].
-        index: The index they are for.
-        name: What messages call them.
-        in_float32: Whether the engine computes in float32, so that squares have to fit it, too.
+    ``index`` has ``dim`` and ``distance``; ``in_float32`` says that its engine computes squares in float32.
     """
-    rows = _checks.embeddings(embeddings, name=name, dim=index.dim, nonzero=index.distance == "cosine")
-    if in_float32 or index.distance in ("squared_euclidean", "inner_product"):
-        _check_norms(rows, name, index.distance, LEAST_NORM if in_float32 else 0.0)
-    return rows
-
-
-def _check_norms(rows, name, distance, least):
-    largest = max(rows.max(initial=0.0), -rows.min(initial=0.0))
-    if not least and float(largest) * np.sqrt(rows.shape[1]) <= LARGEST_NORM:
-        return
+    distance = index.distance
+    rows = _checks.embeddings(embeddings, name=name, dim=index.dim, nonzero=distance == "cosine")
+    if not in_float32:
+        if distance not in ("squared_euclidean", "inner_product"):
+            return rows
+        largest = max(rows.max(initial=0.0), -rows.min(initial=0.0))
+        if float(largest) * np.sqrt(rows.shape[1]) <= LARGEST_NORM:
+            return rows
+    least = LEAST_NORM if in_float32 else 0.0
     norms = np.sqrt(np.einsum("nd,nd->n", rows, rows, dtype=np.float64))
     bad = ((norms < least) & (norms > 0)) | (norms > LARGEST_NORM)
     if bad.any():
         allowed = f"from {least:g} to {LARGEST_NORM:g}" if least else f"of at most {LARGEST_NORM:g}"
         raise ValueError(
-            f"{name} must have a norm {allowed} here, so that "
-            f"{distance} distances fit float32, got {norms[bad][0]:.2g} in row {bad.argmax()}; scale all "
-            "rows by one factor"
+            f"{name} must have a norm {allowed} here, so that {distance} distances fit float32, "
+            f"got {norms[bad][0]:.2g} in row {bad.argmax()}; scale all rows by one factor"
         )
+    return rows
 
 
 def check_ids(ids, *, count=None, unique=True):
@@ -58,17 +53,10 @@ def check_ids(ids, *, count=None, unique=True):
     return ids
 
 
-def encode_labels(labels, *, count, class_names, labelled):
-    """Labels as integers, and the class names after them.
+def encode_labels(labels, count, class_names, *, labelled):
+    """Labels as integers, shape [count], and the class names: those of the index, new ones after them.
 
-    Args:
-        labels: Integers, or strings (None for no label), shape [count]; None for no labels at all.
-        count: How many there must be.
-        class_names: Name of each label of the index, or None.
-        labelled: Whether a row of the index has a label.
-
-    Returns:
-        Labels, shape [count] int64, and the class names: those of the index, new ones after them.
+    ``labelled`` says whether a row of the index has a label.
     """
     if labels is None:
         return np.full(count, UNKNOWN, np.int64), class_names
@@ -93,7 +81,6 @@ def encode_labels(labels, *, count, class_names, labelled):
 
 
 def check_class_names(names):
-    """Class names as a tuple of different strings, or None."""
     if names is None:
         return None
     if isinstance(names, str) or not hasattr(names, "__iter__"):
@@ -106,15 +93,11 @@ def check_class_names(names):
 
 
 def check_metadata(metadata, *, count, removing=False):
-    """Metadata as one dict a row, an object array; empty ones where there is none at all.
+    """Metadata, a list of dicts or a dict of columns, as one dict a row: shape [count] object.
 
-    Args:
-        metadata: A list of dicts, one a row (None for an empty one), or a dict of columns of length
-            ``count``. A value of None stands for no value.
-        count: How many rows there must be.
-        removing: Keep values of None: they say that a value is to be removed.
+    A value of None stands for no value; it is kept where it says that one is to be removed.
     """
-    result = np.empty(count, object)
+    result, wrong = np.empty(count, object), "metadata must be a list of dicts or a dict of columns, got "
     if metadata is None:
         result[:] = [{} for _ in range(count)]
         return result
@@ -122,19 +105,15 @@ def check_metadata(metadata, *, count, removing=False):
         columns = {_key(key): _column(key, values, count) for key, values in metadata.items()}
         rows = [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
         rows = rows or [{}] * count
-    elif not hasattr(metadata, "__iter__"):
-        raise ValueError(
-            f"metadata must be a list of dicts or a dict of columns, got {type(metadata).__name__}"
-        )
-    else:
+    elif hasattr(metadata, "__iter__"):
         rows = [{} if row is None else row for row in metadata]
+    else:
+        raise ValueError(wrong + type(metadata).__name__)
     if len(rows) != count:
         raise ValueError(f"metadata and embeddings must have the same length, got {len(rows)} and {count}")
     for i, row in enumerate(rows):
         if not hasattr(row, "items"):
-            raise ValueError(
-                f"metadata must be a list of dicts or a dict of columns, got {type(row).__name__}"
-            )
+            raise ValueError(wrong + type(row).__name__)
         pairs = ((_key(key), plain(value, name=key)) for key, value in row.items())
         result[i] = {key: value for key, value in pairs if removing or value is not None}
     return result
@@ -151,10 +130,12 @@ def merged(old, new):
 def plain(value, *, name):
     """A value of metadata as Python's own type, or ValueError; text as every engine can hold it."""
     value = scalar(value)
-    if value is None or type(value) in (bool, bytes):
-        return value
+    if value is None:
+        return None
     if isinstance(value, str):
         return shown(str(value))
+    if isinstance(value, bytes):
+        return bytes(value)
     if isinstance(value, bool | np.bool_):
         return bool(value)
     if isinstance(value, numbers.Integral) and not isinstance(value, np.timedelta64):
@@ -166,8 +147,6 @@ def plain(value, *, name):
         if not np.isfinite(value):
             raise ValueError(f"metadata {name!r} must be finite, got {value}; leave it out, or pass None")
         return value
-    if isinstance(value, bytes):
-        return bytes(value)
     raise ValueError(f"metadata {name!r} must be str, int, float, bool or bytes, got {type(value).__name__}")
 
 
@@ -183,12 +162,12 @@ def kind(value):
     return "number" if isinstance(value, int | float) else type(value).__name__
 
 
-def taken_ids(ids):
-    """What is said of ids that are in an index already."""
-    return (
-        f"ids must be new, but the index already holds id {ids[0]}; "
-        'existing="replace" puts the new rows in their place, existing="skip" leaves the old ones'
-    )
+def check_new(ids, held):
+    if held.any():
+        raise ValueError(
+            f"ids must be new, but the index already holds id {ids[held][0]}; "
+            'existing="replace" puts the new rows in their place, existing="skip" leaves the old ones'
+        )
 
 
 def check_held(ids, held):
@@ -210,20 +189,13 @@ def next_ids(ids, count, first):
 
 
 def check_same(given, stored, *, of):
-    """Raise ValueError where an option that is given differs from what is stored.
-
-    Args:
-        given: Options by name; None where one is not given.
-        stored: The same options, as an index that exists was made with.
-        of: What messages call it.
-    """
+    """Raise ValueError where an option that is given, and is not None, differs from what is stored."""
     for name, value in given.items():
         if value is not None and value != stored[name]:
             raise ValueError(f"{name} must be that of {of}, {stored[name]!r}, got {value!r}; leave it out")
 
 
 def check_recall(value, *, name="recall"):
-    """A share above 0 and at most 1."""
     return _checks.number(value, name=name, above=0, at_most=1)
 
 
@@ -265,13 +237,12 @@ def _strings(labels):
     if not hasattr(labels, "__iter__"):
         return None
     array = np.asarray(labels) if hasattr(labels, "dtype") else np.asarray(list(labels), object)
-    if (
-        array.dtype.kind not in "UTO"
-        or array.ndim != 1
-        or not any(isinstance(x, str) for x in array.tolist())
-    ):
+    if array.dtype.kind not in "UTO" or array.ndim != 1:
         return None
-    others = [x for x in array.tolist() if not (x is None or isinstance(x, str))]
+    values = array.tolist()
+    if not any(isinstance(value, str) for value in values):
+        return None
+    others = [value for value in values if not (value is None or isinstance(value, str))]
     if others:
         raise ValueError(f"labels must be all strings or all integers, got {others[0]!r} among strings")
-    return [None if x is None else shown(str(x)) for x in array.tolist()]
+    return [None if value is None else shown(str(value)) for value in values]

@@ -1,8 +1,8 @@
 """What every index does: its verbs are checked and described here, once for every place rows can live."""
 
 import abc
-from collections.abc import Collection, Iterable, Iterator, Mapping
-from typing import Self, TypeAlias
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from typing import Any, Self, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -39,6 +39,20 @@ class Index(abc.ABC):
     A ``with`` block closes the index at its end.
     """
 
+    # What an engine says for itself; what the verbs have checked already is not checked again.
+    _where: Callable[[], str]  # where its rows are, as people read it; empty in memory
+    _is_closed: Callable[[], bool]
+    _fact: Callable[[str], Any]  # the value of a property, by its name
+    _add: Callable[..., NDArray[np.int64]]
+    _update: Callable[..., None]
+    _remove: Callable[[NDArray[np.int64]], None]
+    _search: Callable[..., Neighbors]
+    _get: Callable[[NDArray[np.int64] | None], Rows]
+    _blocks: Callable[[int], Iterator[Rows]]
+    _save: Callable[[AnyPath], None]
+    _tune: Callable[..., list[Tuning]]
+    _recall: Callable[[], Tuning]
+
     def __enter__(self) -> Self:
         return self
 
@@ -57,37 +71,37 @@ class Index(abc.ABC):
     def __len__(self) -> int: ...
 
     @property
-    @abc.abstractmethod
     def distance(self) -> str:
         """What rows are searched by: one of ``simnb.distances.DISTANCES``."""
+        return self._fact("distance")
 
     @property
-    @abc.abstractmethod
     def dim(self) -> int | None:
         """Length of an embedding; None until the first row is added."""
+        return self._fact("dim")
 
     @property
-    @abc.abstractmethod
     def class_names(self) -> tuple[str, ...] | None:
         """Name of each label; None where labels are plain integers, or there are none yet."""
+        return self._fact("class_names")
 
     @property
-    @abc.abstractmethod
     def ids(self) -> NDArray[np.int64]:
         """Id of every row, in the order of ``blocks``: shape [len] int64."""
+        return self._fact("ids")
 
     @property
-    @abc.abstractmethod
     def labels(self) -> NDArray[np.int64]:
         """Label of every row, in the order of ``blocks``: shape [len] int64."""
+        return self._fact("labels")
 
     @property
-    @abc.abstractmethod
     def fingerprint(self) -> str:
         """A short name of the rows as they are, such as ``60,000 rows, 0123456789abcdef``.
 
         Equal where ids, embeddings and labels are, in whatever order. Milvus knows only how many there are.
         """
+        return self._fact("fingerprint")
 
     def add(
         self,
@@ -222,9 +236,8 @@ class Index(abc.ABC):
     def tune(self, queries: ArrayLike, target_recall: float = 0.95, *, k: int = 10) -> list[Tuning]:
         """Choose how thoroughly the graph is searched, on queries of your own.
 
-        The nearest k found are compared with those of exact search, from the fastest setting on, until the
-        target is reached. It needs ``search="hnsw"``. In Milvus all rows are read once for that, and what is
-        chosen is kept there, for every process that uses the index.
+        Ever slower settings are tried, until the target is reached. It needs ``search="hnsw"``. In Milvus all
+        rows are read once for that, and what is chosen is kept there, for every process that uses the index.
 
         Args:
             queries: Embeddings like those that will be asked, shape [num_queries, dim]; some hundreds.
@@ -258,39 +271,3 @@ class Index(abc.ABC):
     @abc.abstractmethod
     def close(self) -> None:
         """Let go of rows, files and connections; the index refuses every call from now on."""
-
-    # What an index has to say for itself; what the verbs have checked already is not checked again.
-
-    @abc.abstractmethod
-    def _where(self):
-        """Where its rows are, as people read it; empty in memory."""
-
-    @abc.abstractmethod
-    def _is_closed(self): ...
-
-    @abc.abstractmethod
-    def _add(self, embeddings, labels, metadata, ids, existing): ...
-
-    @abc.abstractmethod
-    def _update(self, ids, embeddings, labels, metadata): ...
-
-    @abc.abstractmethod
-    def _remove(self, ids): ...
-
-    @abc.abstractmethod
-    def _search(self, embeddings, k, where): ...
-
-    @abc.abstractmethod
-    def _get(self, ids): ...
-
-    @abc.abstractmethod
-    def _blocks(self, size): ...
-
-    @abc.abstractmethod
-    def _save(self, path): ...
-
-    @abc.abstractmethod
-    def _tune(self, queries, target, k): ...
-
-    @abc.abstractmethod
-    def _recall(self): ...

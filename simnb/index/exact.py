@@ -34,10 +34,8 @@ class ExactSearch:
     (many rows that are nearly alike, clusters that lie far apart, squares that do not fit float32), the query
     is ranked again in float64.
 
-    Args:
-        gallery: Shape [num_gallery, dim] float32, checked by the caller; not copied where it can be
-            searched as it is (unit rows under cosine, rows around 0 under Euclidean distance).
-        distance: One of ``simnb.distances.DISTANCES``.
+    The gallery, shape [num_gallery, dim] float32, is not copied where it can be searched as it is (unit rows
+    under cosine, rows around 0 under Euclidean distance).
     """
 
     def __init__(self, gallery: NDArray[np.float32], distance: str = "cosine") -> None:
@@ -61,15 +59,9 @@ class ExactSearch:
         return len(self._rows)
 
     def __call__(self, queries: NDArray[np.float32], k: int) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-        """The k nearest rows of each query.
+        """The k nearest rows of each query: distances, nearest first, and positions, each [num_queries, k].
 
-        Args:
-            queries: Shape [num_queries, dim] float32, checked by the caller.
-            k: How many, 1 to the number of rows.
-
-        Returns:
-            Distances [num_queries, k] float32, nearest first (equal ones in the order of the rows),
-            and positions [num_queries, k] int64.
+        Equal distances are in the order of the rows; k is 1 to their number.
 
         Raises:
             ValueError: If one of these distances is too large for float32.
@@ -81,15 +73,16 @@ class ExactSearch:
         positions = np.empty((len(queries), k), np.int64)
         found = self._candidates_by_faiss(queries, k)
 
+        size = QUERY_BLOCK
+        if len(queries) < size * processors():
+            size = max(_FEWEST, -(-len(queries) // processors()))
+        starts = range(0, len(queries), size)
+
         def search(start):
             rows = slice(start, start + size)
             candidates = None if found is None else (found[0][rows], found[1][rows])
             distances[rows], positions[rows] = self._block(queries[rows], original[rows], k, candidates)
 
-        size = QUERY_BLOCK
-        if len(queries) < size * processors():
-            size = max(_FEWEST, -(-len(queries) // processors()))
-        starts = range(0, len(queries), size)
         if len(starts) < 2:
             search(0)
         else:
@@ -114,9 +107,9 @@ class ExactSearch:
         return distances, positions
 
     def _block_in_float64(self, queries, original, k):
-        precise = (
-            queries if self.distance.keeps_digits else self.distance.prepare(original.astype(np.float64))
-        )
+        precise = queries
+        if not self.distance.keeps_digits:
+            precise = self.distance.prepare(original.astype(np.float64))
         candidates, _ = self._candidates(precise, k, self._closeness_in_float64)
         return self._nearest(queries, original, candidates, k)
 
@@ -160,7 +153,7 @@ class ExactSearch:
             # Few values are above the least that is kept; of equal ones the first rows stay.
             rising = np.flatnonzero(block.max(axis=1) > values[:, -1])
             some = block if len(rising) == len(block) else block[rising]
-            at = _true(some > values[rising, -1:])
+            at = np.flatnonzero(some > values[rising, -1:])
             if len(at):
                 rows, columns = np.divmod(at, block.shape[1])
                 pending.append((rising[rows], columns + start, some.ravel()[at]))
@@ -253,16 +246,6 @@ def largest(values: NDArray, k: int) -> NDArray[np.int64]:
         columns = np.tile(np.arange(num_columns), (len(values), 1))
     order = np.argsort(-np.take_along_axis(values, columns, axis=1), axis=1, kind="stable")
     return np.take_along_axis(columns, order, axis=1)
-
-
-def _true(mask):
-    """Flat positions of what is true; little is, so that eight are looked at together."""
-    flat = mask.ravel()
-    if flat.size % 8:
-        return np.flatnonzero(flat)
-    eights = 8 * np.flatnonzero(flat.view(np.uint64) != 0)
-    positions = (eights[:, None] + np.arange(8)).ravel()
-    return positions[flat[positions]]
 
 
 def _merge(values, positions, *pending):

@@ -13,8 +13,6 @@ from numpy.typing import NDArray
 
 from simnb._files import replace_whole
 from simnb._terminal import progress_bar
-from simnb._types import AnyPath
-from simnb.index.exact import ExactSearch
 
 LINKS = 16  # of a row, FAISS's M; twice as many on the lowest layer
 BUILD_BREADTH = 100  # FAISS's efConstruction
@@ -49,9 +47,6 @@ def raise_breadth(search: Callable[[int], NDArray], farthest: NDArray, target: f
         search: Called with a breadth: distances of what is found, shape [num_queries, k].
         farthest: Up to which distance a row is one of the true neighbors, shape [num_queries, 1].
         target: The share.
-
-    Returns:
-        A list of ``Tuning``, one for each breadth tried.
     """
     tried = []
     for breadth in BREADTHS:
@@ -78,11 +73,10 @@ def warn_where_short(tuning: Tuning, wanted: float) -> None:
 class HnswSearch:
     """A graph over gallery rows, walked from a random row to ever nearer ones.
 
-    What it finds depends on the embedding: on well separated classes nearly everything, on random directions
-    in many dimensions little, in the same time. So recall is measured while the graph is built: some rows are
-    put in last, and before that their neighbors are asked for. (Those of rows that are in the graph would be
-    found too easily: it links each row to them.) The breadth of search is raised until recall is what was
-    asked for. FAISS compares squares in float32: those that do not fit it are searched exactly.
+    What it finds depends on the embedding. So recall is measured while the graph is built: some rows are put
+    in last, and before that their neighbors are asked for. (Those of rows in the graph would be found too
+    easily: it links each row to them.) The breadth of search is raised until recall is what was asked for.
+    FAISS compares squares in float32: those that do not fit it are searched exactly.
 
     Args:
         exact: ``ExactSearch`` over the same rows: the truth, and what measures distances.
@@ -92,25 +86,17 @@ class HnswSearch:
         stamp: Names the state of the rows; a graph kept under another stamp is not used.
         old: An ``HnswSearch`` over the first of these rows, which is extended and no longer used.
 
-    Raises:
-        ImportError: If FAISS is not installed.
-
     References:
         Malkov and Yashunin, Efficient and Robust Approximate Nearest Neighbor Search Using Hierarchical
         Navigable Small World Graphs, 2016. https://arxiv.org/abs/1603.09320
     """
 
-    def __init__(
-        self,
-        exact: ExactSearch,
-        rows: NDArray[np.float32],
-        *,
-        recall: float = 0.95,
-        cache: AnyPath | None = None,
-        stamp: str = "",
-        old: "HnswSearch | None" = None,
-    ) -> None:
-        self._faiss = _import_faiss()
+    def __init__(self, exact, rows, *, recall=0.95, cache=None, stamp="", old=None):
+        try:
+            import faiss
+        except ImportError as error:
+            raise ImportError('search="hnsw" needs FAISS: pip install "simnb[ann]"') from error
+        self._faiss = faiss
         self._exact = exact
         self._wanted = recall
         self._stamp = f"{stamp} {LINKS} {BUILD_BREADTH} {recall}"
@@ -121,7 +107,7 @@ class HnswSearch:
         if not self._comparable(ready).any() or not self._comparable(ready, least=0.0).all():
             self._index = None
             return
-        if old is not None and old._index is not None and not old.too_few_to_measure(len(rows)):
+        if old is not None and old._extends(len(rows)):
             self._index, self._order = old._index, old._order
             self.measured, self._measured_at = old.measured, old._measured_at
         elif not self._load(ready):
@@ -131,10 +117,10 @@ class HnswSearch:
             self._extend(rows, ready)
             self._keep()
 
-    def too_few_to_measure(self, count: int) -> bool:
-        """Whether recall is out of date at ``count`` rows, and the new ones too few to measure it with."""
-        held_out = min(_SAMPLE, (count - len(self._order)) // 2)
-        return count > _GROWTH * self._measured_at and held_out < min(_SAMPLE, count // 2)
+    def _extends(self, count):
+        """Whether the graph can become one of ``count`` rows: with too few new ones none can be measured."""
+        enough = min(_SAMPLE, (count - len(self._order)) // 2) >= min(_SAMPLE, count // 2)
+        return self._index is not None and (enough or count <= _GROWTH * self._measured_at)
 
     def _extend(self, rows, ready):
         """Put new rows into the graph; where they are many, some of them last, to measure recall with."""
@@ -150,12 +136,8 @@ class HnswSearch:
         self._insert(ready, held_out)
 
     def _insert(self, ready, positions):
-        for start in progress_bar(
-            range(0, len(positions), _BLOCK),
-            desc="Building the graph",
-            unit="block",
-            shown=len(positions) > _BLOCK,
-        ):
+        starts, several = range(0, len(positions), _BLOCK), len(positions) > _BLOCK
+        for start in progress_bar(starts, desc="Building the graph", unit="block", shown=several):
             self._index.add(ready[positions[start : start + _BLOCK]])
         self._order = np.concatenate([self._order, positions])
 
@@ -184,10 +166,10 @@ class HnswSearch:
         warn_where_short(self.measured, self._wanted)
 
     def _raise_breadth(self, queries, true, target):
-        farthest = true[:, -1:] + _ROUNDING * np.abs(true[:, -1:])
-        tried = raise_breadth(
-            lambda breadth: self._search(queries, true.shape[1], breadth)[0], farthest, target
-        )
+        def search(breadth):
+            return self._search(queries, true.shape[1], breadth)[0]
+
+        tried = raise_breadth(search, true[:, -1:] + _ROUNDING * np.abs(true[:, -1:]), target)
         self.measured = tried[-1]
         return tried
 
@@ -227,12 +209,8 @@ class HnswSearch:
             return
         graph = self._faiss.serialize_index(self._index, self._faiss.IO_FLAG_SKIP_STORAGE).tobytes()
         body = self._order.astype("<i8").tobytes() + graph
-        header = {
-            "stamp": self._stamp,
-            "rows": len(self._order),
-            "measured": asdict(self.measured),
-            "measured_at": self._measured_at,
-        }
+        header = {"stamp": self._stamp, "rows": len(self._order)}
+        header |= {"measured": asdict(self.measured), "measured_at": self._measured_at}
         try:
             content = json.dumps(header).encode() + b"\n" + body
             with replace_whole(self._cache) as part:
@@ -261,11 +239,3 @@ class HnswSearch:
         self._index.storage, self._storage = storage, storage  # FAISS does not keep Python's reference
         self.measured, self._measured_at = Tuning(**header["measured"]), header["measured_at"]
         return True
-
-
-def _import_faiss():
-    try:
-        import faiss
-    except ImportError as error:
-        raise ImportError('search="hnsw" needs FAISS: pip install "simnb[ann]"') from error
-    return faiss

@@ -1,245 +1,205 @@
 """Indexes that are searched in this process: what they share, and the one whose rows are in memory only."""
 
+import functools
 from collections.abc import Iterable
 from dataclasses import replace
 
 import numpy as np
-from numpy.typing import NDArray
 
 from simnb import _checks
 from simnb.distances import DISTANCES
-from simnb.index import _calls, _filters
+from simnb.index import _calls, _filters, _validation
 from simnb.index._rows import Changes, State, Table
-from simnb.index._sqlite_file import write_file
-from simnb.index._validation import (
-    SEARCHES,
-    check_class_names,
-    check_embeddings,
-    check_graph,
-    check_metadata,
-    check_recall,
-    encode_labels,
-    merged,
-    next_ids,
-    taken_ids,
-)
+from simnb.index._sqlite_file import Settings, write_file
 from simnb.index.base import Index
 from simnb.index.exact import ExactSearch
 from simnb.index.hnsw import HnswSearch
 from simnb.index.results import UNKNOWN, Neighbors, Rows, no_neighbors
 
 
+def _alone(verb, through=None):
+    """Do what a method does while no other thread uses the index; ``through`` names a method that does it."""
+
+    @functools.wraps(verb)
+    def alone(self, *arguments, **options):
+        work = functools.partial(verb, self, *arguments, **options)
+        return self._calls.alone(work) if through is None else self._calls.alone(getattr(self, through), work)
+
+    return alone
+
+
+_reading = functools.partial(_alone, through="_now")
+_changing = functools.partial(_alone, through="_changed")
+
+
 class LocalIndex(Index):
     """Rows in arrays of this process, searched exactly or over a graph.
 
-    Every verb is one piece of work, done while no other thread uses the index (``_alone``), on the rows of
-    record as they are then (``_now``); what changes rows plans ``Changes``, which are then made
-    (``_changed``). Subclasses say where the rows of record are, by the last two, and know the metadata
-    (``_meet``, ``_metadata``).
+    Subclasses say where the rows of record are: ``_now(work)`` calls ``work()`` on them as they are then, and
+    ``_changed(plan)`` makes the ``Changes`` that ``plan()`` gives. They know the metadata (``_meet``,
+    ``_metadata``), and name the columns that they need for it (``_more_columns``).
     """
 
-    def __init__(self, *, distance, search, recall, class_names):
+    def __init__(
+        self,
+        *,
+        distance: str = "cosine",
+        search: str = "exact",
+        recall: float = 0.95,
+        class_names: Iterable[str] | None = None,
+    ):
         distance = _checks.one_of(distance, DISTANCES, name="distance")
-        self._kind = _checks.one_of(search, SEARCHES, name="search")
-        self._wanted_recall = check_recall(recall)
-        self._state = State(Table(*self._more_columns), distance, check_class_names(class_names))
+        self._kind = _checks.one_of(search, _validation.SEARCHES, name="search")
+        self._wanted_recall = _validation.check_recall(recall)
+        self._state = self._empty(distance, _validation.check_class_names(class_names))
         self._decided = None  # a change that is sure and not yet made: what to overwrite, and the state then
-        self._refusal = None  # why it cannot be used
+        self._refusal = ""  # why it cannot be used
         self._calls = _calls.Calls(self._name())
         self._exact = None  # ExactSearch over the rows as they are now, or None
         self._hnsw = None  # the same, a graph
         self._old_hnsw = None  # a graph over the first of the rows
         _calls.watch(self)
 
-    @property
-    def distance(self) -> str:
-        """What rows are searched by: one of ``simnb.distances.DISTANCES``."""
-        return self._read(lambda: self._state.distance)
+    def _empty(self, distance, class_names=None):
+        return State(Table(*self._more_columns), Settings(distance, class_names=class_names))
 
-    @property
-    def dim(self) -> int | None:
-        """Length of an embedding; None until the first row is added."""
-        return self._read(lambda: self._state.dim)
-
-    @property
-    def class_names(self) -> tuple[str, ...] | None:
-        """Name of each label; None where labels are plain integers, or there are none yet."""
-        return self._read(lambda: self._state.class_names)
-
-    @property
-    def ids(self) -> NDArray[np.int64]:
-        """Id of every row, in the order they were added: shape [len] int64."""
-        return self._read(lambda: self._table.ids.copy())
-
-    @property
-    def labels(self) -> NDArray[np.int64]:
-        """Label of every row, in the order they were added: shape [len] int64."""
-        return self._read(lambda: self._table.labels.copy())
+    @_reading
+    def _fact(self, name):
+        table, settings = self._state
+        value = getattr(settings if hasattr(settings, name) else table, name)
+        return value.copy() if isinstance(value, np.ndarray) else value
 
     @property
     def next_id(self) -> int:
         """The id that the next row gets: one that no row has had."""
-        return self._read(lambda: self._state.next_id)
+        return self._fact("next_id")
 
-    @property
-    def fingerprint(self) -> str:
-        """A short name of the rows as they are: of their ids, embeddings and labels, in any order."""
-        return self._read(lambda: self._table.fingerprint)
-
+    @_reading
     def __len__(self) -> int:
-        return self._read(lambda: len(self._table))
+        return len(self._state.table)
 
     def close(self) -> None:
         """Let go of the rows; the index refuses every call from now on."""
-        self._alone(self._close)
+        self._calls.alone(self._close)
 
     def _close(self):
         self._refusal = "is closed: open it again"
-        self._state = State(Table(*self._more_columns), self._state.distance)
+        self._state = self._empty(self._state.settings.distance)
         self._decided = None
         self._stale()
 
     def number_from(self, next_id: int) -> None:
         """Number new rows from ``next_id``, or from where they would begin anyway, if that is higher."""
+        self._number_from(next_id)
 
-        def numbered():
-            state = self._state
-            return Changes(state.class_names, max(state.next_id, next_id)), None
+    @_changing
+    def _number_from(self, next_id):
+        settings = self._state.settings
+        return Changes(replace(settings, next_id=max(settings.next_id, next_id)))
 
-        self._change(numbered)
-
-    def _add(self, *arguments):
-        return self._change(self._adding, *arguments)
-
-    def _adding(self, embeddings, labels, metadata, ids, existing):
-        table, next_id = self._table, self._state.next_id
-        embeddings = check_embeddings(embeddings, index=self._state)
+    @_changing
+    def _add(self, embeddings, labels, metadata, ids, existing):
+        table, settings = self._state
+        embeddings = _validation.check_embeddings(embeddings, index=settings)
         labels, names = self._encoded(labels, len(embeddings))
-        metadata = check_metadata(metadata, count=len(embeddings))
-        ids = next_ids(ids, len(embeddings), next_id)
+        metadata = _validation.check_metadata(metadata, count=len(embeddings))
+        ids = _validation.next_ids(ids, len(embeddings), settings.next_id)
         old = table.find(ids)
         new, both = old < 0, old >= 0
-        if both.any() and existing == "refuse":
-            raise ValueError(taken_ids(ids[both]))
-        changes = Changes(names, max(next_id, int(ids.max(initial=-1)) + 1))
+        if existing == "refuse":
+            _validation.check_new(ids, both)
+        next_id = max(settings.next_id, int(ids.max(initial=-1)) + 1)
+        changes = Changes(replace(settings, class_names=names, next_id=next_id), result=ids)
         if new.any():
             changes.added = Rows(ids[new], embeddings[new], labels[new], metadata[new])
         if existing == "replace" and both.any():
             changes.replaced = old[both]
-            changes.parts = {
-                "embeddings": embeddings[both],
-                "labels": labels[both],
-                "metadata": metadata[both],
-            }
-        return changes, ids
+            parts = {"embeddings": embeddings, "labels": labels, "metadata": metadata}
+            changes.parts = {name: part[both] for name, part in parts.items()}
+        return changes
 
-    def _update(self, *arguments):
-        self._change(self._updating, *arguments)
-
-    def _updating(self, ids, embeddings, labels, metadata):
-        state = self._state
-        changes = Changes(state.class_names, state.next_id, replaced=state.table.positions(ids))
+    @_changing
+    def _update(self, ids, embeddings, labels, metadata):
+        table, settings = self._state
+        positions, parts = table.positions(ids), {}
         if embeddings is not None:
-            embeddings = check_embeddings(embeddings, index=state)
-            _checks.same_length(embeddings, ids, "embeddings and ids")
-            changes.parts["embeddings"] = embeddings
+            parts["embeddings"] = _validation.check_embeddings(embeddings, index=settings)
+            _checks.same_length(parts["embeddings"], ids, "embeddings and ids")
         if labels is not None:
-            changes.parts["labels"], changes.class_names = self._encoded(labels, len(ids))
+            parts["labels"], names = self._encoded(labels, len(ids))
+            settings = replace(settings, class_names=names)
         if metadata is not None:
-            metadata = check_metadata(metadata, count=len(ids), removing=True)
-            changes.parts["metadata"] = merged(self._metadata(changes.replaced), metadata)
-        return changes, None
+            metadata = _validation.check_metadata(metadata, count=len(ids), removing=True)
+            parts["metadata"] = _validation.merged(self._metadata(positions), metadata)
+        return Changes(settings, replaced=positions, parts=parts)
 
+    @_changing
     def _remove(self, ids):
-        self._change(self._removing, ids)
+        table, settings = self._state
+        return Changes(settings, removed=table.positions(ids))
 
-    def _removing(self, ids):
-        state = self._state
-        return Changes(state.class_names, state.next_id, removed=state.table.positions(ids)), None
-
-    def _search(self, *arguments):
-        return self._alone(self._searched, *arguments)
-
-    def _searched(self, embeddings, k, where):
-        queries, k, among = self._now(self._asked, embeddings, k, where)
-        return self._found(queries, k, among)  # others may write to the file meanwhile
-
-    def _asked(self, embeddings, k, where):
-        queries = check_embeddings(embeddings, index=self._state, name="queries")
-        wanted = _filters.conditions(where, self._state.class_names)
-        return queries, k, np.flatnonzero(self._meet(wanted)) if wanted and len(self._table) else None
-
-    def _found(self, queries, k, among):
-        table = self._table
+    @_alone
+    def _search(self, embeddings, k, where):
+        queries, among = self._now(lambda: self._asked(embeddings, where))
+        table, settings = self._state  # others may write to the file meanwhile
         distances, ids, labels = no_neighbors(len(queries), k)
-        if len(table) and len(queries):
-            found = min(k, len(table) if among is None else len(among))
-            if found:
-                distances[:, :found], positions = self._nearest(queries, found, among)
-                ids[:, :found] = table.ids[positions]
-                labels[:, :found] = table.labels[positions]
-        return Neighbors(distances, ids, labels, self._state.distance, self._state.class_names)
+        found = min(k, len(table) if among is None else len(among))
+        if found and len(queries):
+            distances[:, :found], positions = self._nearest(queries, found, among)
+            ids[:, :found] = table.ids[positions]
+            labels[:, :found] = table.labels[positions]
+        return Neighbors(distances, ids, labels, settings.distance, settings.class_names)
 
+    def _asked(self, embeddings, where):
+        """Queries, and the positions of the rows that meet conditions, or None for all rows."""
+        table, settings = self._state
+        queries = _validation.check_embeddings(embeddings, index=settings, name="queries")
+        wanted = _filters.conditions(where, settings.class_names)
+        return queries, np.flatnonzero(self._meet(wanted)) if wanted and len(table) else None
+
+    @_reading
     def _get(self, ids):
-        return self._read(self._got, ids)
-
-    def _got(self, ids):
-        table = self._table
+        table = self._state.table
         return self._rows(np.arange(len(table)) if ids is None else table.positions(ids))
 
     def _blocks(self, size):
         ids = self.ids
         for start in range(0, len(ids), size):
-            yield self._read(self._those_left, ids[start : start + size])
+            yield self._those_left(ids[start : start + size])
 
+    @_reading
     def _those_left(self, ids):
-        positions = self._table.find(ids)
+        positions = self._state.table.find(ids)
         return self._rows(positions[positions >= 0])
 
+    @_alone
     def _save(self, path):
-        self._alone(lambda: self._now(self._saved, path, also_gone=True))
+        def save():
+            table, settings = self._state
+            positions = np.arange(len(table))
+            blocks = (self._rows(positions[start : start + 10_000]) for start in range(0, len(table), 10_000))
+            write_file(path, blocks, settings)
 
-    def _saved(self, path):
-        state, size = self._state, 10_000
-        blocks = (
-            self._rows(np.arange(start, min(start + size, len(state.table))))
-            for start in range(0, len(state.table), size)
-        )
-        write_file(
-            path, blocks, distance=state.distance, class_names=state.class_names, next_id=state.next_id
-        )
+        self._now(save, also_gone=True)
 
+    @_alone
     def _tune(self, queries, target, k):
-        def tuned():
-            checked, most = self._now(self._tuning, queries, k)
-            return self._graph().tune(checked, target, most)
+        def checked():
+            rows = _validation.check_embeddings(queries, index=self._state.settings, name="queries")
+            _checks.not_empty(rows, name="queries")
+            self._check_graph("tune")
+            return rows
 
-        return self._alone(tuned)
+        rows = self._now(checked)
+        return self._graph().tune(rows, target, min(k, len(self._state.table)))
 
-    def _tuning(self, queries, k):
-        queries = check_embeddings(queries, index=self._state, name="queries")
-        queries = _checks.not_empty(queries, name="queries")
-        self._check_graph("tune")
-        return queries, min(k, len(self._table))
-
+    @_alone
     def _recall(self):
-        def measured():
-            self._now(self._check_graph, "recall")
-            return self._graph().measured
-
-        return self._alone(measured)
+        self._now(lambda: self._check_graph("recall"))
+        return self._graph().measured
 
     def _check_graph(self, verb):
-        check_graph(verb, search=self._kind, count=len(self._table))
-
-    def _alone(self, work, *arguments):
-        return self._calls.alone(work, *arguments)
-
-    def _read(self, work, *arguments):
-        return self._alone(self._now, work, *arguments)
-
-    def _change(self, plan, *arguments):
-        return self._alone(self._changed, plan, *arguments)
+        _validation.check_graph(verb, search=self._kind, count=len(self._state.table))
 
     def _where(self):
         return ""
@@ -248,25 +208,14 @@ class LocalIndex(Index):
         return f"the index {self._where()}".rstrip()
 
     def _is_closed(self):
-        return self._refusal is not None
+        return bool(self._refusal)
 
-    @property
-    def _table(self):
-        return self._state.table
-
-    def _decide(self, changes, table, distance, settings=None):
-        """Make changes that are sure to last. An interrupt from here on does not stop them.
-
-        Args:
-            changes: ``Changes``.
-            table: The ``Table.after`` them, for which there was memory.
-            distance: What the rows are searched by afterwards.
-            settings: What the file says of its rows afterwards.
-        """
-        state = State(table, distance, changes.class_names, changes.next_id, settings)
-        if changes.of_embeddings:
-            self._stale(only_added=changes.only_adds)
-        self._decided = (changes.replaced, changes.parts, state)
+    def _decide(self, changes, table, settings):
+        """Make changes that are sure to last, to these. An interrupt from here on does not stop them."""
+        rewritten = len(changes.removed) > 0 or "embeddings" in changes.parts
+        if rewritten or changes.added is not None:
+            self._stale(only_added=not rewritten)
+        self._decided = (changes.replaced, changes.parts, State(table, settings))
         self._complete()
 
     def _complete(self):
@@ -282,26 +231,22 @@ class LocalIndex(Index):
 
     def _nearest(self, queries, k, among):
         if among is not None:
-            some_rows = ExactSearch(self._table.embeddings[among], self._state.distance)
+            some_rows = ExactSearch(self._state.table.embeddings[among], self._state.settings.distance)
             distances, positions = some_rows(queries, k)
             return distances, among[positions]
-        if self._kind == "hnsw":
-            return self._graph()(queries, k)
-        return self._exact_search()(queries, k)
+        return (self._graph() if self._kind == "hnsw" else self._exact_search())(queries, k)
 
     def _exact_search(self):
         if self._exact is None:
-            self._exact = ExactSearch(self._table.embeddings, self._state.distance)
+            self._exact = ExactSearch(self._state.table.embeddings, self._state.settings.distance)
         return self._exact
 
     def _graph(self):
         if self._hnsw is None:
             # An extension that is broken off leaves an old graph of no use: it is let go of first.
             old, self._old_hnsw = self._old_hnsw, None
-            rows, options = self._table.embeddings, self._kept_graph()
-            self._hnsw = HnswSearch(
-                self._exact_search(), rows, recall=self._wanted_recall, old=old, **options
-            )
+            options = {"recall": self._wanted_recall, "old": old, **self._kept_graph()}
+            self._hnsw = HnswSearch(self._exact_search(), self._state.table.embeddings, **options)
         return self._hnsw
 
     def _kept_graph(self):
@@ -314,14 +259,14 @@ class LocalIndex(Index):
         self._exact = self._hnsw = None
 
     def _encoded(self, labels, count):
-        labelled, names = bool((self._table.labels != UNKNOWN).any()), self._state.class_names
-        return encode_labels(labels, count=count, class_names=names, labelled=labelled)
+        table, settings = self._state
+        labelled = bool((table.labels != UNKNOWN).any())
+        return _validation.encode_labels(labels, count, settings.class_names, labelled=labelled)
 
     def _rows(self, positions):
-        table = self._table
-        metadata = self._metadata(positions)
+        table, settings = self._state
         parts = (table.ids[positions], table.embeddings[positions], table.labels[positions])
-        return Rows(*parts, metadata, self._state.class_names)
+        return Rows(*parts, self._metadata(positions), settings.class_names)
 
     def before_fork(self, seconds: float) -> bool:
         """Wait until no other thread uses the index; says whether a forked process may use it."""
@@ -337,11 +282,7 @@ class LocalIndex(Index):
 class MemoryIndex(LocalIndex):
     """Rows in arrays, gone with the process unless they are saved.
 
-    Args:
-        distance: One of ``simnb.distances.DISTANCES``.
-        search: ``exact``, or ``hnsw`` for a graph that is built when it is first searched.
-        recall: What share of the true neighbors the graph is to find.
-        class_names: Name of each label.
+    Args are those of ``open_index``. A graph is built when it is first searched.
 
     Example:
         >>> import numpy as np
@@ -355,46 +296,35 @@ class MemoryIndex(LocalIndex):
 
     _more_columns = ("metadata",)
 
-    def __init__(
-        self,
-        *,
-        distance: str = "cosine",
-        search: str = "exact",
-        recall: float = 0.95,
-        class_names: Iterable[str] | None = None,
-    ):
-        super().__init__(distance=distance, search=search, recall=recall, class_names=class_names)
-
+    @_reading
     def __getstate__(self):  # the rows, not what was made ready to search them
-        return self._read(
-            lambda: {
-                "search": self._kind,
-                "recall": self._wanted_recall,
-                "state": replace(self._state, table=self._table.copied()),
-            }
-        )
+        state = self._state._replace(table=self._state.table.copied())
+        return {"search": self._kind, "recall": self._wanted_recall, "state": state}
 
     def __setstate__(self, kept):
         state = kept["state"]
-        self.__init__(distance=state.distance, search=kept["search"], recall=kept["recall"])
+        self.__init__(distance=state.settings.distance, search=kept["search"], recall=kept["recall"])
         self._state = state
 
-    def _now(self, work, *arguments, also_gone=False):
+    def _now(self, work, *, also_gone=False):
         self._complete()
-        return work(*arguments)
+        return work()
 
-    def _changed(self, plan, *arguments):
+    def _changed(self, plan):
         self._complete()
-        changes, result = plan(*arguments)
-        self._decide(changes, self._table.after(changes), self._state.distance)
-        return result
+        changes = plan()
+        settings, added = changes.settings, None
+        if changes.added is not None:
+            settings, added = replace(settings, dim=changes.added.embeddings.shape[1]), vars(changes.added)
+        self._decide(changes, self._state.table.after(changes, added), settings)
+        return changes.result
 
     def _meet(self, wanted):
-        table = self._table
+        table = self._state.table
         _filters.check_keys(wanted, {key for row in table.metadata for key in row})
         return _filters.mask(wanted, table.ids, table.labels, table.metadata)
 
     def _metadata(self, positions):
         metadata = np.empty(len(positions), object)
-        metadata[:] = [dict(row) for row in self._table.metadata[positions]]
+        metadata[:] = [dict(row) for row in self._state.table.metadata[positions]]
         return metadata

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterable
 from pathlib import PurePath
+from typing import Any
 from urllib.parse import urlsplit
 
 from simnb._types import AnyPath
@@ -58,25 +59,17 @@ def open_index(
         ImportError: If it needs a package that is not installed: the message says how to install it.
     """
     text = os.fspath(uri) if isinstance(uri, str | os.PathLike) else ""
+    options: dict[str, Any] = {"distance": distance, "search": search, "recall": recall}
+    options["class_names"] = class_names
     if PurePath(text).suffix == ".db" or urlsplit(text).scheme in SCHEMES:
-        return MilvusIndex(
-            text,
-            distance=distance,
-            search=search,
-            recall=recall,
-            class_names=class_names,
-            collection=collection,
-            token=token,
-            timeout=timeout,
-        )
+        return MilvusIndex(text, **options, collection=collection, token=token, timeout=timeout)
     if (collection, token, timeout) != ("simnb", None, None):
         raise ValueError(f"collection, token and timeout are for an index in Milvus, got them with {uri!r}")
-    search = search or "exact"
+    options["search"] = search or "exact"
     if text == "memory:":
-        distance = distance or "cosine"
-        return MemoryIndex(distance=distance, search=search, recall=recall, class_names=class_names)
+        return MemoryIndex(**{**options, "distance": distance or "cosine"})
     if names_a_file(text):
-        return SqliteIndex(uri, distance=distance, search=search, recall=recall, class_names=class_names)
+        return SqliteIndex(uri, **options)
     raise ValueError(
         'uri must be "memory:", a file such as "gallery.sqlite", or in Milvus "gallery.db" or '
         f'"http://localhost:19530", got {uri!r}'

@@ -59,15 +59,11 @@ class Neighbors:
 
     def __getitem__(self, rows: int | slice | list[int] | NDArray) -> "Neighbors":
         """The neighbors of some queries: a slice, a mask or an array of positions."""
-        if isinstance(rows, (int, np.integer)):
-            rows = [rows]
-        parts = (self.distances[rows], self.ids[rows], self.labels[rows])
-        return Neighbors(*parts, self.distance, self.class_names)
+        return self._at([rows] if isinstance(rows, int | np.integer) else rows)
 
     def first(self, k: int) -> "Neighbors":
         """The k nearest of each query's neighbors."""
-        parts = (self.distances[:, :k], self.ids[:, :k], self.labels[:, :k])
-        return Neighbors(*parts, self.distance, self.class_names)
+        return self._at(slice(None), slice(k))
 
     def without(self, ids: ArrayLike) -> "Neighbors":
         """The neighbors of queries that are rows of the gallery, without these rows themselves: k - 1 each.
@@ -79,12 +75,11 @@ class Neighbors:
         own = np.asarray(ids)[:, None]
         itself = (self.ids == own) & (own >= 0)
         itself[~itself.any(axis=1), -1] = True
-        others, shape = ~itself, (len(self), self.k - 1)
-        parts = (
-            self.distances[others].reshape(shape),
-            self.ids[others].reshape(shape),
-            self.labels[others].reshape(shape),
-        )
+        columns = np.nonzero(~itself)[1].reshape(len(self), self.k - 1)
+        return self._at(np.arange(len(self))[:, None], columns)
+
+    def _at(self, *where):
+        parts = (self.distances[where], self.ids[where], self.labels[where])
         return Neighbors(*parts, self.distance, self.class_names)
 
     def __repr__(self) -> str:
@@ -128,10 +123,7 @@ def no_neighbors(num_queries: int, k: int) -> tuple[NDArray, NDArray, NDArray]:
 
 
 def check_distances(distances: NDArray[np.floating], *, name: str = "distances") -> NDArray[np.floating]:
-    """Return distances, where ``inf`` stands for no neighbor, or raise ValueError.
-
-    No distance is ``-inf``: as a threshold, ``-inf`` rejects everything.
-    """
+    """Return distances, or raise ValueError: ``-inf`` is none, since as a threshold it rejects everything."""
     for what, wrong in (("NaN", np.isnan(distances)), ("-inf", np.isneginf(distances))):
         if wrong.any():
             raise ValueError(f"{name} must not be {what}, got {wrong.sum()} of them")

@@ -4,7 +4,6 @@ import errno
 import os
 import zlib
 from collections.abc import Iterable
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +14,6 @@ from simnb.index._rows import State, Table
 from simnb.index._sqlite_file import GalleryFile
 from simnb.index._validation import check_class_names, check_same
 from simnb.index.local import LocalIndex
-from simnb.index.results import Rows
 
 
 class SqliteIndex(LocalIndex):
@@ -25,13 +23,8 @@ class SqliteIndex(LocalIndex):
     did not return is there whole, or not at all. Several processes may use one file: at its next call, each
     sees what the others wrote, and notices if the file was replaced.
 
-    Args:
-        path: Name of the file, ``.sqlite``; it is made where there is none.
-        distance: One of ``simnb.distances.DISTANCES``; of a file that is there, its own.
-        search: ``exact``, or ``hnsw`` for a graph, which is kept beside the file (``.hnsw``) and built anew
-            when it is out of date.
-        recall: What share of the true neighbors the graph is to find.
-        class_names: Name of each label; of a file that is there, its own.
+    Args are those of ``open_index``, with ``path`` for the name of the file. A graph is kept beside it, in a
+    file that ends in ``.hnsw``, and built anew when it is out of date.
 
     Raises:
         ValueError: If the file is no index, damaged, from a later version or of another distance.
@@ -53,18 +46,16 @@ class SqliteIndex(LocalIndex):
         self.path, class_names = Path(path), check_class_names(class_names)
         super().__init__(distance=distance or "cosine", search=search, recall=recall, class_names=class_names)
         self._metadata_checked = None  # the settings whose metadata were compared with what was written
-        state = self._state
-        self._file = GalleryFile(path, distance=state.distance, class_names=state.class_names)
+        self._file = GalleryFile(path, new=self._state.settings)
         try:
-            stored = self._read(lambda: self._state.settings)
             given = {"distance": distance, "class_names": class_names}
-            check_same(given, vars(stored), of=str(self.path))
+            check_same(given, {name: self._fact(name) for name in given}, of=str(self.path))
         except BaseException:
             self.close()
             raise
 
     def __reduce__(self):  # a copy, here or in another process, is the same file opened again
-        self._alone(self._complete)
+        self._calls.alone(self._complete)
         return _opened, (self._file.place, {"search": self._kind, "recall": self._wanted_recall})
 
     def _save(self, path):
@@ -80,29 +71,29 @@ class SqliteIndex(LocalIndex):
     def _where(self):
         return repr(str(self.path))
 
-    def _now(self, work, *arguments, also_gone=False):
+    def _now(self, work, *, also_gone=False):
         def read(settings):
             self._catch_up(settings)
-            return work(*arguments)
+            return work()
 
         self._complete()
         return self._file.reading(read, also_gone=also_gone)
 
-    def _changed(self, plan, *arguments):
+    def _changed(self, plan):
         def write(settings):
             self._catch_up(settings)
             checked = self._metadata_checked is self._state.settings
-            changes, result = plan(*arguments)
-            numbers, settings = self._written(changes)
-            after = (changes, self._table.after(changes, numbers), settings.distance, settings)
-            return result, after, settings if checked else self._metadata_checked
+            changes = plan()
+            added, settings = self._written(changes)
+            table = self._state.table.after(changes, added)
+            return changes, table, settings, settings if checked else self._metadata_checked
 
         self._complete()
-        result, after, checked = self._file.writing(write)
+        changes, table, settings, checked = self._file.writing(write)
         # If interrupted before this, the next call reads from the file what has changed.
-        self._decide(*after)
+        self._decide(changes, table, settings)
         self._metadata_checked = checked  # those of other rows are as they were
-        return result
+        return changes.result
 
     def _catch_up(self, settings):
         """Bring the arrays to the state of a transaction: by what was added, or from the beginning."""
@@ -115,17 +106,16 @@ class SqliteIndex(LocalIndex):
             if settings.dim is not None:
                 table = table.with_room(settings.rows, settings.dim)
                 for numbers, embeddings in self._file.rows(settings):
-                    table = table.longer(_rows(numbers, embeddings), numbers)
+                    table = table.longer(_columns(numbers, embeddings))
         if not only_added or settings.graphs != old.graphs:
             self._stale(only_added=only_added)
-        distance, names, next_id = settings.distance, settings.class_names, settings.next_id
-        self._state = State(table, distance, names, next_id, settings)
+        self._state = State(table, settings)
 
     def _longer(self, settings, old):
         """The table with what another has added since; None where that is not all that has changed."""
-        if old is None or old.dim is None or (old.file, old.rewrites) != (settings.file, settings.rewrites):
+        if old.dim is None or (old.file, old.rewrites) != (settings.file, settings.rewrites):
             return None
-        table = self._table
+        table = self._state.table
 
         def before(first):
             rows = slice(np.searchsorted(table.keys, first), None)
@@ -136,12 +126,12 @@ class SqliteIndex(LocalIndex):
         if pieces is None:
             return None
         for numbers, embeddings in pieces:
-            table = table.longer(_rows(numbers, embeddings), numbers)
+            table = table.longer(_columns(numbers, embeddings))
         return table if len(table) == settings.rows else None
 
     def _written(self, changes):
-        """Write one call's changes; return the numbers of added rows, and the settings afterwards."""
-        settings, numbers, table = self._state.settings, None, self._table
+        """Write changes; return the columns of added rows, or None, and the settings afterwards."""
+        settings, added, table = changes.settings, None, self._state.table
         if len(changes.replaced):
             keys = table.keys[changes.replaced]
             changes.parts["checks"], settings = self._file.replace(settings, keys, changes.parts)
@@ -149,11 +139,11 @@ class SqliteIndex(LocalIndex):
             settings = self._file.remove(settings, table.keys[changes.removed])
         if changes.added is not None:
             numbers, settings = self._file.append(settings, changes.added)
-        settings = replace(settings, class_names=changes.class_names, next_id=changes.next_id)
-        return numbers, settings if settings == self._state.settings else self._file.keep(settings)
+            added = _columns(numbers, changes.added.embeddings)
+        return added, settings if settings == self._state.settings else self._file.keep(settings)
 
     def _meet(self, wanted):
-        settings, table = self._state.settings, self._table
+        table, settings = self._state
         _filters.check_keys(wanted, settings.names)
         result = np.ones(len(table), bool)
         for condition in wanted:
@@ -161,22 +151,21 @@ class SqliteIndex(LocalIndex):
                 result &= _filters.mask([condition], table.ids, table.labels, ())
                 continue
             if self._metadata_checked is not settings:
-                self._file.check_metadata(table.keys, table.checks)
+                self._file.metadata.check(table.keys, table.checks)
                 self._metadata_checked = settings
             meets = np.zeros(len(table), bool)
-            meets[np.searchsorted(table.keys, self._file.where(condition))] = True
+            meets[np.searchsorted(table.keys, self._file.metadata.where(condition))] = True
             result &= meets
         return result
 
     def _metadata(self, positions):
-        return self._file.metadata(self._table.keys[positions], self._table.checks[positions])
+        table = self._state.table
+        return self._file.metadata.read(table.keys[positions], table.checks[positions])
 
     def _kept_graph(self):
-        settings = self._state.settings
-        return {
-            "cache": f"{self._file.place}.hnsw",
-            "stamp": f"{settings.file} {settings.graphs} {zlib.crc32(self._table.embeddings)}",
-        }
+        table, settings = self._state
+        stamp = f"{settings.file} {settings.graphs} {zlib.crc32(table.embeddings)}"
+        return {"cache": f"{self._file.place}.hnsw", "stamp": stamp}
 
     def before_fork(self, seconds: float) -> bool:
         """Let go of the file, which a forked process has to open for itself."""
@@ -189,5 +178,7 @@ def _opened(path, options):
     return SqliteIndex(path, **options)
 
 
-def _rows(numbers, embeddings):
-    return Rows(numbers[:, 1], embeddings, numbers[:, 2], ())
+def _columns(numbers, embeddings):
+    """Columns of a table, from rows as a file has them."""
+    keys, ids, labels, checks = numbers.T
+    return {"keys": keys, "ids": ids, "labels": labels, "checks": checks, "embeddings": embeddings}

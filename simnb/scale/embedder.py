@@ -28,14 +28,11 @@ from simnb.index import UNKNOWN, Index, open_index
 class Embedder:
     """Embeds batches of images into an index, wherever it is sent to.
 
-    It is made of names and numbers, so that it can be pickled and sent to other processes and machines.
-    There it loads the model and opens the index when the first batch comes; neither travels. It runs under
-    Ray Data, Dask, Beam or in a loop, and writes by ``stable_ids``: a batch that is sent again, because a
-    machine was lost, changes nothing.
+    It is pickled as names and numbers; where it arrives, it loads the model and opens the index when the
+    first batch comes. It runs under Ray Data, Dask, Beam or in a loop, and writes by ``stable_ids``: a batch
+    that is sent again, because a machine was lost, changes nothing.
 
-    ``embedder(batch)`` takes a dict of columns, or an Arrow table, with a row for each image, and returns a
-    dict of columns: ``id``, ``key`` and ``error``, which is empty where the image is in the index now and
-    says why where it could not be read. Several workers need an index that several processes can open.
+    Several workers need an index that several processes can open.
 
     Args:
         model_path: The embedder, a ``.keras`` file that every worker can read. It is loaded in Keras's safe
@@ -112,9 +109,8 @@ class Embedder:
     @property
     def columns(self) -> tuple[str, ...]:
         """Names of the columns that a batch has to have."""
-        return tuple(
-            dict.fromkeys(c for c in (self.key, self.image, self.label, *(self.metadata or ())) if c)
-        )
+        names = (self.key, self.image, self.label, *(self.metadata or ()))
+        return tuple(dict.fromkeys(name for name in names if name))
 
     @functools.cached_property
     def model(self) -> KerasObject:
@@ -143,10 +139,11 @@ class Embedder:
         """Read, embed and write a batch.
 
         Args:
-            batch: A dict of columns, shape [num_examples], or an Arrow table.
+            batch: A dict of columns, shape [num_examples], or an Arrow table: a row for each image.
 
         Returns:
-            A dict of columns ``id`` (int64), ``key`` and ``error`` (strings), shape [num_examples].
+            A dict of columns, shape [num_examples]: ``id`` (int64), ``key``, and ``error``, which is empty
+            where the image is in the index now, and says why where it could not be read.
 
         Raises:
             ValueError: If a column is missing, keys or labels are malformed, or the model does not fit.
@@ -169,12 +166,7 @@ class Embedder:
     def _checked(self, batch):
         """The columns as lists of Python's own values, None where there is none."""
         columns = batch.to_pydict() if hasattr(batch, "to_pydict") else dict(batch)
-        missing = [name for name in self.columns if name not in columns]
-        if missing:
-            raise ValueError(
-                f"batches must have the columns {', '.join(self.columns)}, but have {', '.join(columns)}: "
-                f"no {missing[0]!r}; Embedder(..., key=..., image=..., label=..., metadata=...) names them"
-            )
+        check_columns(self, columns, of="batches")
         return {name: _values(columns[name]) for name in self.columns}
 
     def _images(self, values):
@@ -228,11 +220,21 @@ class Embedder:
         )
 
 
+def check_columns(embedder, columns, *, of):
+    """Raise ValueError where columns that an embedder needs are missing."""
+    missing = [name for name in embedder.columns if name not in columns]
+    if missing:
+        raise ValueError(
+            f"{of} must have the columns {', '.join(embedder.columns)}, but have {', '.join(columns)}: "
+            f"no {missing[0]!r}; Embedder(..., key=..., image=..., label=..., metadata=...) names them"
+        )
+
+
 def stable_ids(keys: Iterable[str | int | PurePath]) -> NDArray[np.int64]:
     """Ids of things that have a name: the first 62 bits of the SHA-256 of each name.
 
-    Whoever computes them, whenever, gets the same ones; so a row that is written twice replaces itself. Of a
-    hundred million keys, two have the same id with a probability of 1 in 900.
+    So a row that is written twice replaces itself, whoever writes it. Of a hundred million keys, two have the
+    same id with a probability of 1 in 900.
 
     Args:
         keys: Strings, integers or paths, shape [num_examples]. Paths count as they are written with ``/``;
@@ -265,7 +267,6 @@ def _stable_id(key):
 
 
 def _read(value, size, max_pixels):
-    """An image of a path or of encoded bytes, as ``data.from_folder`` reads it."""
     source = _source(value)
     if not source:
         raise ValueError("there is no image")

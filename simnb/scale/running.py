@@ -50,9 +50,8 @@ def embed_corpus(
 ) -> CorpusReport:
     """Embed a corpus into an index: what is not in it yet.
 
-    Every batch is written when it is embedded. After an interrupt, a kill or a lost machine, call it again:
-    it asks the index which ids it holds and reads only the other images. An image that could not be read
-    does not stop it, is named in a warning and in the report, and is tried again the next time.
+    Every batch is written when it is embedded: after an interrupt, a kill or a lost machine, call it again.
+    An image that could not be read is named in a warning and in the report, and tried again the next time.
 
     Args:
         source: The corpus:

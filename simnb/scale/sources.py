@@ -8,7 +8,7 @@ import numpy as np
 
 from simnb._terminal import progress_bar
 from simnb.data import list_images
-from simnb.scale.embedder import stable_ids
+from simnb.scale.embedder import check_columns, stable_ids
 
 
 def open_corpus(source, root, embedder, progress):
@@ -18,43 +18,39 @@ def open_corpus(source, root, embedder, progress):
             return ParquetCorpus(source, embedder, progress)
         path = Path(source).expanduser()
         tables = sorted(path.glob("*.parquet")) if path.is_dir() else []
-        return ParquetCorpus(tables, embedder, progress) if tables else _files_of_folder(path, embedder)
+        if tables:
+            return ParquetCorpus(tables, embedder, progress)
+        found = list_images(path, class_names=embedder.class_names)
+        skipped = [(file.relative_to(path).as_posix(), reason) for file, reason in found.skipped]
+        return FileCorpus(found.files, path, embedder, found.class_names, skipped)
     files = [Path(file) for file in source]
     if files and all(file.suffix == ".parquet" for file in files):
         return ParquetCorpus(files, embedder, progress)
     return FileCorpus(files, root, embedder)
 
 
-def _files_of_folder(path, embedder):
-    found = list_images(path, class_names=embedder.class_names)
-    skipped = [(file.relative_to(path).as_posix(), reason) for file, reason in found.skipped]
-    return FileCorpus(found.files, path, embedder, found.class_names, skipped)
-
-
 class FileCorpus:
-    """Image files, each named by its path below the folder of the corpus.
+    """Image files, each named by its path below the folder of the corpus, ``root``.
 
-    Args:
-        files: Paths.
-        root: Folder of the corpus, with a sub-folder for each class; None where there is none: then paths
-            count as they are, and there are no labels.
-        embedder: The embedder that will get them.
-        names: Names of the classes; by default those that the files have.
-        unreadable: (key, reason) of what could not be listed.
+    Where there is no root, paths count as they are, and there are no labels. ``names`` are those of the
+    classes, by default those of the files; ``unreadable`` is (key, reason) of what could not be listed.
     """
 
     def __init__(self, files, root, embedder, names=None, unreadable=()):
         self._embedder, self.unreadable = embedder, list(unreadable)
         self._files, self._keys, self._labels = [], [], []
+        folder = None if root is None else Path(root).expanduser()
         for file in files:
-            below = file if root is None else _below(file, Path(root).expanduser())
+            if folder is not None and not file.is_relative_to(folder):
+                raise ValueError(f"the files must lie below root {folder}, got {file}")
+            below = file if folder is None else file.relative_to(folder)
             key = below.as_posix()
             if key.encode(errors="replace").decode() != key:
                 self.unreadable.append((ascii(key), "the name is no UTF-8"))
                 continue
             self._files.append(str(file.absolute()))
             self._keys.append(key)
-            self._labels.append(None if root is None or len(below.parts) == 1 else below.parts[0])
+            self._labels.append(None if folder is None or len(below.parts) == 1 else below.parts[0])
         self.class_names = tuple(sorted(names or set(self._labels) - {None})) or None
         self.ids = stable_ids(self._keys)
 
@@ -86,24 +82,17 @@ class FileCorpus:
 
 
 class ParquetCorpus:
-    """Rows of Parquet files.
-
-    Args:
-        source: Path or URL of a file, or paths.
-        embedder: The embedder that will get them; it knows the columns.
-        progress: Show a bar while keys are read.
-    """
+    """Rows of Parquet files: of a path or URL, or of several."""
 
     def __init__(self, source, embedder, progress):
-        dataset = _parquet(source)
+        try:
+            import pyarrow.dataset
+        except ImportError as error:
+            raise ImportError('Parquet files need Apache Arrow: pip install "simnb[ray]"') from error
+        paths = [_absolute(path) for path in source] if isinstance(source, list) else _absolute(source)
+        dataset = pyarrow.dataset.dataset(paths, format="parquet")
         self._schema, self._filesystem, self._embedder = dataset.schema, dataset.filesystem, embedder
-        missing = [name for name in embedder.columns if name not in dataset.schema.names]
-        if missing:
-            raise ValueError(
-                f"the Parquet files must have the columns {', '.join(embedder.columns)}, but have "
-                f"{', '.join(dataset.schema.names)}: no {missing[0]!r}; Embedder(..., key=..., image=..., "
-                "label=..., metadata=...) names them"
-            )
+        check_columns(embedder, dataset.schema.names, of="the Parquet files")
         files = progress_bar(list(dataset.get_fragments()), desc="Reading keys", unit="file", shown=progress)
         self._parts = [part for file in files for part in file.split_by_row_group()]
         self.unreadable, self._names, ids = [], set(), []
@@ -169,22 +158,6 @@ def _without(table, key, done):
     return table.filter(~among(stable_ids(table.column(key).to_pylist()), ray.get(done)))
 
 
-def _parquet(source):
-    try:
-        import pyarrow.dataset
-    except ImportError as error:
-        raise ImportError('Parquet files need Apache Arrow: pip install "simnb[ray]"') from error
-    paths = [_absolute(path) for path in source] if isinstance(source, list) else _absolute(source)
-    return pyarrow.dataset.dataset(paths, format="parquet")
-
-
 def _absolute(path):
     """A path as workers can read it, wherever they run; addresses such as s3://... stay."""
     return str(path) if "://" in str(path) else str(Path(path).expanduser().absolute())
-
-
-def _below(file, root):
-    try:
-        return file.relative_to(root)
-    except ValueError:
-        raise ValueError(f"the files must lie below root {root}, got {file}") from None

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from simnb.index import MemoryIndex, _sqlite_file, open_index
+from simnb.index import MemoryIndex, _sqlite_file, _sqlite_metadata, open_index
 
 from .conftest import run, small, vectors
 
@@ -417,9 +417,9 @@ def test_the_digest_of_a_file_changed_step_by_step_is_that_of_its_rows(tmp_path)
 
 
 def test_metadata_are_not_compared_again_after_a_change_of_ones_own(tmp_path, monkeypatch):
-    compared, check = [], _sqlite_file.GalleryFile.check_metadata
+    compared, check = [], _sqlite_metadata.MetadataTable.check
     monkeypatch.setattr(
-        _sqlite_file.GalleryFile, "check_metadata", lambda *rows: compared.append(1) or check(*rows)
+        _sqlite_metadata.MetadataTable, "check", lambda *rows: compared.append(1) or check(*rows)
     )
     index, query = small(tmp_path / "g.sqlite"), vectors(1, 4)
     assert index.search(query, k=12, where={"year": {">=": 2011}}).ids[0, :2].tolist() == [11, -1]

@@ -18,13 +18,7 @@ _open_files: dict[Path, int] = {}  # Lite: how many connections of this process 
 
 
 class Connection:
-    """A client of one Milvus.
-
-    Args:
-        uri: ``gallery.db``, or ``http``, ``https`` or ``tcp`` with a host.
-        token: As the server asks for, ``user:password`` for example.
-        timeout: Seconds a call may take; 10 for a server and 300 for a file when None. A server that does not
-            answer is given up after twice that at the latest.
+    """A client of one Milvus, by the options of ``MilvusIndex``.
 
     Raises:
         ImportError: If pymilvus is not installed.
@@ -34,16 +28,14 @@ class Connection:
     def __init__(self, uri, *, token=None, timeout=None):
         self._uri = str(uri)
         self._file = None if urlsplit(self._uri).scheme in SCHEMES else Path(self._uri).absolute()
-        self._pymilvus = import_pymilvus(lite=self._file is not None)
+        self.pymilvus = _import_pymilvus(lite=self._file is not None)
         self.timeout = timeout or (_LITE_TIMEOUT if self._file else _SERVER_TIMEOUT)
-        self._options = {"token": token or "", "dedicated": True}
         self._client = None
         if self._file is not None:
             self._share_file()
         try:
-            self._client = self._connect()
-            version = self.call("get_server_version")
-            self.lite = version.startswith("milvus_lite")
+            self._client = self._connect({"token": token or "", "dedicated": True})
+            self.lite = self.call("get_server_version").startswith("milvus_lite")
         except BaseException:
             self.close()
             raise
@@ -56,38 +48,26 @@ class Connection:
             return self._uri
         return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
 
-    def __getattr__(self, name):
-        """What pymilvus makes schemas and lists of indexes with."""
-        if name in ("create_schema", "prepare_index_params"):
-            return getattr(self._client, name)
-        raise AttributeError(name)
-
-    def call(self, method, *args, collection=None, **options):
+    def call(self, method, *arguments, **options):
         """Call a method of ``MilvusClient``; again, until the time is over, where the trouble may pass.
 
-        Every call made here may be made twice: it reads, or writes rows that have ids.
-
-        Args:
-            method: Its name.
-            args: Its arguments after the collection.
-            collection: Name of the collection, its first argument.
-            options: By name.
+        Its first argument is the name of a collection. Every call made here may be made twice: it reads, or
+        writes rows that have ids.
         """
         self.check_open()
-        args = args if collection is None else (collection, *args)
         until, tries, pause = time.monotonic() + self.timeout, 0, 0.05
         while True:
             remaining = max(until - time.monotonic(), 0.5)
             try:
-                return getattr(self._client, method)(*args, timeout=remaining, **options)
+                return getattr(self._client, method)(*arguments, timeout=remaining, **options)
             except self._errors() as error:
                 tries += 1
                 code = _code(error)
                 passing = _passes(error) or (code in _UNNAMED and tries < _TRIES)
                 if not passing or time.monotonic() + pause > until:
                     raise self._explained(method, error) from error
-                if code in _NOT_LOADED and collection is not None and method != "load_collection":
-                    self.call("load_collection", collection=collection)
+                if code in _NOT_LOADED and arguments and method != "load_collection":
+                    self.call("load_collection", arguments[0])
             time.sleep(pause)
             pause = min(2 * pause, 1.0)
 
@@ -107,8 +87,15 @@ class Connection:
         if client is not None:
             client.close()
         file, self._file = self._file, None
-        if file is not None:
-            _release(file)
+        if file is None:
+            return
+        from milvus_lite.server_manager import server_manager_instance
+
+        with _lock:
+            _open_files[file] -= 1
+            if _open_files[file] == 0:
+                del _open_files[file]
+                server_manager_instance.release_server(str(file))
 
     def _share_file(self):
         if not self._file.parent.is_dir():
@@ -120,7 +107,7 @@ class Connection:
         with _lock:
             _open_files[self._file] = _open_files.get(self._file, 0) + 1
 
-    def _connect(self):
+    def _connect(self, options):
         """A client, as soon as there is one: a server may just be starting."""
         causes, until = _Causes(), time.monotonic() + self.timeout
         logger = logging.getLogger("milvus_lite.server_manager")
@@ -130,7 +117,7 @@ class Connection:
             while True:
                 remaining = max(until - time.monotonic(), 0.5)
                 try:
-                    return self._pymilvus.MilvusClient(self._uri, **self._options, timeout=remaining)
+                    return self.pymilvus.MilvusClient(self._uri, **options, timeout=remaining)
                 except self._errors() as error:
                     if causes.found is not None:
                         raise self._of_file(causes.found) from causes.found
@@ -144,18 +131,17 @@ class Connection:
             logger.propagate = propagates
 
     def _of_file(self, cause):
-        if type(cause).__name__ == "DataDirLockedError":
-            return BlockingIOError(
-                f"{self._uri} is open in another process (another notebook?): Milvus Lite takes one at a "
-                'time. Close it there, or use a file such as "gallery.sqlite" or a Milvus server, which take '
-                "several"
-            )
-        return OSError(f"{self._uri} cannot be opened as a Milvus Lite store: {cause}")
+        if type(cause).__name__ != "DataDirLockedError":
+            return OSError(f"{self._uri} cannot be opened as a Milvus Lite store: {cause}")
+        return BlockingIOError(
+            f"{self._uri} is open in another process (another notebook?): Milvus Lite takes one at a time. "
+            'Close it there, or use a file such as "gallery.sqlite" or a Milvus server, which take several'
+        )
 
     def _errors(self):
         import grpc  # type: ignore[import-untyped]  # it ships no types
 
-        return (self._pymilvus.MilvusException, grpc.RpcError, grpc.FutureTimeoutError)
+        return (self.pymilvus.MilvusException, grpc.RpcError, grpc.FutureTimeoutError)
 
     def _explained(self, method, error):
         """An exception of Python's own, with a sentence."""
@@ -163,19 +149,20 @@ class Connection:
         name = getattr(code, "name", "")
         if type(error).__name__ in ("ParamError", "DataNotMatchException"):
             return ValueError(f"Milvus does not take the arguments of {method}: {text}")
+        where = f"Milvus at {self.shown}"
         if name in ("UNAUTHENTICATED", "PERMISSION_DENIED") or code in _ACCESS:
-            return PermissionError(f'Milvus at {self.shown} asks for a token="user:password": {text}')
+            return PermissionError(f'{where} asks for a token="user:password": {text}')
         if name == "DEADLINE_EXCEEDED" or (name != "UNAVAILABLE" and "timeout" in text.lower()):
             return TimeoutError(
-                f"Milvus at {self.shown} did not finish {method} in {self.timeout:g} s; open_index(..., "
-                f"timeout=...) waits longer ({text})"
+                f"{where} did not finish {method} in {self.timeout:g} s; open_index(..., timeout=...) waits "
+                f"longer ({text})"
             )
         if name in ("UNAVAILABLE", "CANCELLED") or _passes(error) or "closed channel" in text:
             return ConnectionError(
-                f"Milvus at {self.shown} does not answer: see that it runs, is ready and has this address, "
-                f"then try again ({method}: {text})"
+                f"{where} does not answer: see that it runs, is ready and has this address, then try again "
+                f"({method}: {text})"
             )
-        return OSError(f"Milvus at {self.shown} refuses {method}: {text}")
+        return OSError(f"{where} refuses {method}: {text}")
 
 
 class _Causes(logging.Handler):
@@ -187,12 +174,7 @@ class _Causes(logging.Handler):
         self.found = record.exc_info[1] if record.exc_info else self.found
 
 
-def import_pymilvus(*, lite):
-    """Import pymilvus, and Milvus Lite where that is needed.
-
-    Raises:
-        ImportError: If it is not installed.
-    """
+def _import_pymilvus(*, lite):
     try:
         import pymilvus
 
@@ -206,20 +188,9 @@ def import_pymilvus(*, lite):
     return pymilvus
 
 
-def _release(file):
-    from milvus_lite.server_manager import server_manager_instance
-
-    with _lock:
-        _open_files[file] -= 1
-        if _open_files[file] == 0:
-            del _open_files[file]
-            server_manager_instance.release_server(str(file))
-
-
 def _code(error):
     code = getattr(error, "code", None)
-    code = code() if callable(code) else code
-    return code
+    return code() if callable(code) else code
 
 
 def _passes(error):

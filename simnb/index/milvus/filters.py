@@ -18,58 +18,45 @@ _INT64 = 2**63
 
 
 def expressions(wanted, codes, *, lists=True):
-    """Write conditions as filters of Milvus.
+    """Filters of Milvus that together select the rows that meet conditions; no row meets two of them.
 
-    Args:
-        wanted: What ``_filters.conditions`` gave.
-        codes: Maps the labels of the index to those in Milvus; None where they are the same.
-        lists: Whether values in JSON can be compared with a list, as all but Milvus Lite can.
-
-    Returns:
-        A list of expressions that no row meets two of; together they select the rows. It is empty where no
-        row can meet the conditions.
+    ``codes`` maps the labels of the index to those in Milvus, and is None where they are the same. ``lists``
+    says whether values in JSON can be compared with a list, as all but Milvus Lite can.
     """
     parts = [_alternatives(condition, codes, lists) for condition in wanted]
     return [" and ".join(f"({part})" for part in chosen) for chosen in itertools.product(*parts)]
 
 
-def among(ids):
+def among(ids, key="id"):
     """Expressions for rows by id, ``MEMBERS`` in each."""
     ids = np.asarray(ids).tolist()
-    return [f"id in {ids[start : start + MEMBERS]}" for start in range(0, len(ids), MEMBERS)]
+    return [f"{key} in {some}" for some in _chunks(ids)]
 
 
 def packed(metadata):
-    """Metadata as Milvus takes them, a pair of JSON fields a row, and how many bytes the largest has.
+    """Metadata as pairs of JSON fields (values by their kind, and bytes), and how large the largest is.
 
     Raises:
         ValueError: If a row has more bytes than a field can hold.
     """
     rows, largest = [], 0
     for number, row in enumerate(metadata):
-        *pair, size = _packed_row(row, number)
-        rows.append(pair)
-        largest = max(largest, size)
-    return rows, largest
-
-
-def _packed_row(metadata, row):
-    """The two fields, values by their kind and bytes as base64, and the size of both."""
-    plain, raw, total = {}, {}, 0
-    for key, value in metadata.items():
-        if isinstance(value, bytes):
-            raw[key] = base64.b64encode(value).decode()
-        else:
-            plain.setdefault(KINDS[kind(value)], {})[key] = value
-    for part in (plain, raw):
-        size = len(json.dumps(part, ensure_ascii=False, separators=(",", ":")).encode())
-        if size > _JSON_BYTES:
+        plain, raw = {}, {}
+        for key, value in row.items():
+            if isinstance(value, bytes):
+                raw[key] = base64.b64encode(value).decode()
+            else:
+                plain.setdefault(KINDS[kind(value)], {})[key] = value
+        texts = [json.dumps(part, ensure_ascii=False, separators=(",", ":")) for part in (plain, raw)]
+        sizes = [len(text.encode()) for text in texts]
+        if max(sizes) > _JSON_BYTES:
             raise ValueError(
                 f"metadata of a row must take {_JSON_BYTES} bytes at most in Milvus (as JSON, bytes as "
-                f"base64), got {size} in row {row}; keep large values in files, and their names here"
+                f"base64), got {max(sizes)} in row {number}; keep large values in files, and their names here"
             )
-        total += size
-    return plain, raw, total
+        rows.append((plain, raw))
+        largest = max(largest, sum(sizes))
+    return rows, largest
 
 
 def unpacked(plain, raw):
@@ -98,10 +85,7 @@ def _of_column(condition, codes):
         values = [label for label in codes if meets(label, values[0])]
     if codes is not None:
         values = [codes[label] for label in values if label in codes]
-    values = sorted({value for value in values if -_INT64 < value < _INT64})
-    return [
-        f"{condition.key} in {values[start : start + MEMBERS]}" for start in range(0, len(values), MEMBERS)
-    ]
+    return among(sorted({value for value in values if -_INT64 < value < _INT64}), condition.key)
 
 
 def _of_members(condition, lists):
@@ -112,13 +96,15 @@ def _of_members(condition, lists):
         groups.setdefault((_path(condition.key, value), literal.lstrip("-").isdigit()), {})[literal] = None
     result = []
     for (path, _), literals in groups.items():
-        literals = list(literals)
-        if not lists:
+        if lists:
+            result += [f"{path} in [{', '.join(some)}]" for some in _chunks(list(literals))]
+        else:
             result.append(" or ".join(f"{path} == {literal}" for literal in literals))
-            continue
-        chunks = (literals[start : start + MEMBERS] for start in range(0, len(literals), MEMBERS))
-        result += [f"{path} in [{', '.join(chunk)}]" for chunk in chunks]
     return result
+
+
+def _chunks(values):
+    return [values[start : start + MEMBERS] for start in range(0, len(values), MEMBERS)]
 
 
 def _path(key, value):

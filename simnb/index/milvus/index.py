@@ -4,27 +4,12 @@ import re
 from collections.abc import Iterable
 
 import numpy as np
-from numpy.typing import NDArray
 
 from simnb import _checks
 from simnb._terminal import progress_bar
 from simnb.distances import DISTANCES
-from simnb.index._filters import conditions
-from simnb.index._sqlite_file import write_file
-from simnb.index._validation import (
-    SEARCHES,
-    check_class_names,
-    check_embeddings,
-    check_graph,
-    check_held,
-    check_metadata,
-    check_recall,
-    check_same,
-    encode_labels,
-    merged,
-    next_ids,
-    taken_ids,
-)
+from simnb.index import _filters, _validation
+from simnb.index._sqlite_file import Settings, write_file
 from simnb.index.base import Index
 from simnb.index.milvus.client import Connection
 from simnb.index.milvus.collection import LIMIT, MAX_DIM, METRICS, Collection, code_of
@@ -43,19 +28,9 @@ class MilvusIndex(Index):
     16 MB) is sent in several, and one that breaks off leaves the first of them; everything is checked
     before the first is sent. Milvus computes in float32: embeddings must have a norm from 1e-15 to 9e18.
 
-    Args:
-        uri: ``gallery.db``, a folder that Milvus Lite makes, for one process at a time; or ``http``,
-            ``https`` or ``tcp`` with a host, for example ``http://localhost:19530``.
-        distance: ``cosine``, ``euclidean``, ``squared_euclidean`` or ``inner_product``; of a collection
-            that is there, its own.
-        search: ``exact``, or ``hnsw`` for a graph; of a collection that is there, its own.
-        recall: What share of the true neighbors the graph is to find.
-        class_names: Name of each label; of a collection that is there, its own.
-        collection: Its name in Milvus; a second one, ``<collection>_names``, is beside it. Both are made
-            when the first rows are added.
-        token: For a server that asks for one, ``user:password``.
-        timeout: Seconds a call may take; by default 10 with a server and 300 with a file. A call to a server
-            that is down fails after twice that at the latest.
+    Args are those of ``open_index``; a collection that is there keeps its own ``distance``, ``search`` and
+    ``class_names``. The rows are in ``<collection>`` and names in ``<collection>_names``, which are made when
+    the first rows are added. A call to a server that is down fails after twice the ``timeout`` at the latest.
 
     Raises:
         ValueError: If an option is malformed, or the collection is of something else.
@@ -78,7 +53,7 @@ class MilvusIndex(Index):
         self._given = _checked_options(distance, search, class_names, collection)
         if timeout is not None:
             timeout = _checks.number(timeout, name="timeout", above=0, hint="; it is in seconds")
-        recall = check_recall(recall)
+        recall = _validation.check_recall(recall)
         self._distance = distance or "cosine"
         self._agreed = False  # whether the collection was seen to be what was asked for
         self._next_id = int(np.random.default_rng().integers(2**62 - 2**48))
@@ -97,60 +72,38 @@ class MilvusIndex(Index):
     def _is_closed(self):
         return self._connection.closed
 
-    @property
-    def distance(self) -> str:
-        """What rows are searched by: ``cosine``, or what was given when the first of them was added."""
-        return self._distance
-
-    @property
-    def dim(self) -> int | None:
-        """Length of an embedding; None until the first row is added."""
-        return self._rows.dim if self._attached() else None
-
-    @property
-    def class_names(self) -> tuple[str, ...] | None:
-        """Name of each label; None where labels are plain integers, or there are none yet."""
+    def _fact(self, name):
+        if name == "distance":  # also before there is a collection
+            return self._distance
+        if name == "fingerprint":  # to see whether a row has changed, all would have to be fetched
+            return f"{len(self):,} rows"
         if not self._attached():
-            return self._given["class_names"]
-        self._rows.refresh()
-        return self._rows.class_names
-
-    @property
-    def ids(self) -> NDArray[np.int64]:
-        """Id of every row, ascending: shape [len] int64."""
-        if not self._attached():
-            return np.empty(0, np.int64)
-        return np.array([row["id"] for row in self._rows.rows("", [], LIMIT)], np.int64)
-
-    @property
-    def labels(self) -> NDArray[np.int64]:
-        """Label of every row, by ascending id: shape [len] int64."""
-        if not self._attached():
-            return np.empty(0, np.int64)
-        return self._rows.labels_of([row["label"] for row in self._rows.rows("", ["label"], LIMIT)])
-
-    @property
-    def fingerprint(self) -> str:
-        """How many rows there are: to see whether one of them has changed, all would have to be fetched."""
-        return f"{len(self):,} rows"
+            return {"dim": None, "class_names": self._given["class_names"]}.get(name, np.empty(0, np.int64))
+        if name == "ids":
+            return self._rows.ids()
+        if name == "labels":
+            return self._rows.labels_of([row["label"] for row in self._rows.rows("", ["label"], LIMIT)])
+        if name == "class_names":
+            self._rows.refresh()
+        return getattr(self._rows, name)
 
     def __len__(self) -> int:
         return self._rows.count() if self._attached() else 0
 
     def _add(self, embeddings, labels, metadata, ids, existing):
         attached = self._attached()
-        embeddings = check_embeddings(embeddings, index=self, in_float32=True)
+        embeddings = _validation.check_embeddings(embeddings, index=self, in_float32=True)
         labels, names = self._encoded(labels, len(embeddings))
-        metadata = check_metadata(metadata, count=len(embeddings))
+        metadata = _validation.check_metadata(metadata, count=len(embeddings))
         packed(metadata)  # what Milvus could not take is refused before anything is sent
         new = np.ones(len(embeddings), bool)
-        checked = next_ids(ids, len(embeddings), self._next_id)
+        checked = _validation.next_ids(ids, len(embeddings), self._next_id)
         if ids is None:
             self._next_id += len(embeddings)
         elif attached and existing != "replace":
             new = ~self._rows.held(checked)
-            if existing == "refuse" and not new.all():
-                raise ValueError(taken_ids(checked[~new]))
+            if existing == "refuse":
+                _validation.check_new(checked, ~new)
         if len(embeddings) == 0:
             return checked
         if not attached:
@@ -160,27 +113,28 @@ class MilvusIndex(Index):
 
     def _update(self, ids, embeddings, labels, metadata):
         old = self._get(ids)
-        new, names = {"labels": old.labels, "metadata": old.metadata}, old.class_names
-        new["embeddings"] = old.embeddings
-        if embeddings is not None:
-            new["embeddings"] = check_embeddings(embeddings, index=self, in_float32=True)
-            _checks.same_length(new["embeddings"], ids, "embeddings and ids")
+        names, new_labels, new_metadata = old.class_names, old.labels, old.metadata
+        if embeddings is None:
+            embeddings = old.embeddings
+        else:
+            embeddings = _validation.check_embeddings(embeddings, index=self, in_float32=True)
+            _checks.same_length(embeddings, ids, "embeddings and ids")
         if labels is not None:
-            new["labels"], names = self._encoded(labels, len(ids))
+            new_labels, names = self._encoded(labels, len(ids))
         if metadata is not None:
-            metadata = check_metadata(metadata, count=len(ids), removing=True)
-            new["metadata"] = merged(old.metadata, metadata)
-        self._send(ids, new["embeddings"], new["labels"], names, new["metadata"])
+            metadata = _validation.check_metadata(metadata, count=len(ids), removing=True)
+            new_metadata = _validation.merged(old.metadata, metadata)
+        self._send(ids, embeddings, new_labels, names, new_metadata)
 
     def _remove(self, ids):
-        check_held(ids, self._rows.held(ids) if self._attached() else np.zeros(len(ids), bool))
+        _validation.check_held(ids, self._rows.held(ids) if self._attached() else np.zeros(len(ids), bool))
         self._rows.remove(ids)
 
     def _search(self, embeddings, k, where):
         attached = self._attached()
-        queries = check_embeddings(embeddings, index=self, name="queries", in_float32=True)
+        queries = _validation.check_embeddings(embeddings, index=self, name="queries", in_float32=True)
         if not attached:
-            conditions(where, self.class_names)
+            _filters.conditions(where, self.class_names)
             return Neighbors(*no_neighbors(len(queries), k), self.distance, self.class_names)
         wanted = self._find.conditions(where)
         parts = self._find(queries, k, wanted if len(queries) else [])
@@ -190,10 +144,10 @@ class MilvusIndex(Index):
         if ids is None:
             return self._joined(list(self.blocks()))
         if not self._attached():
-            check_held(ids, np.zeros(len(ids), bool))
+            _validation.check_held(ids, np.zeros(len(ids), bool))
             return self._joined([])
         found = self._rows.get(np.unique(ids))
-        check_held(ids, np.isin(ids, found.ids))
+        _validation.check_held(ids, np.isin(ids, found.ids))
         order = np.argsort(found.ids)
         at = order[np.searchsorted(found.ids, ids, sorter=order)]
         return Rows(ids, found.embeddings[at], found.labels[at], found.metadata[at], found.class_names)
@@ -204,14 +158,15 @@ class MilvusIndex(Index):
 
     def _save(self, path):
         next_id = min(int(self.ids.max(initial=-1)) + 1, 2**62 - 1)
-        write_file(path, self.blocks(), distance=self.distance, class_names=self.class_names, next_id=next_id)
+        settings = Settings(self.distance, next_id=next_id, class_names=self.class_names)
+        write_file(path, self.blocks(), settings)
 
     def close(self) -> None:
         """Let go of the connection, and of the folder of Milvus Lite."""
         self._connection.close()
 
     def _tune(self, queries, target, k):
-        queries = check_embeddings(queries, index=self, name="queries", in_float32=True)
+        queries = _validation.check_embeddings(queries, index=self, name="queries", in_float32=True)
         queries = _checks.not_empty(queries, name="queries")
         return self._find.tune(queries, target, min(k, self._check_graph("tune")))
 
@@ -227,7 +182,8 @@ class MilvusIndex(Index):
         if self._rows.dim is None and not self._rows.attach():
             return False
         stored = {name: getattr(self._rows, name) for name in self._given}
-        check_same(self._given, stored, of=f"collection {self._rows.name!r} of {self._connection.shown}")
+        of = f"collection {self._rows.name!r} of {self._connection.shown}"
+        _validation.check_same(self._given, stored, of=of)
         self._distance, self._agreed = self._rows.distance, True
         return True
 
@@ -241,21 +197,17 @@ class MilvusIndex(Index):
         self._attached()
 
     def _encoded(self, labels, count):
-        """Labels as positions in class names, and the class names: what ``encode_labels`` returns."""
+        """Labels as positions in class names, and the class names, as they may be by now."""
         names, labelled = self._given["class_names"], False
         if self._rows.dim is not None:
             if labels is not None and self._rows.class_names is None:
                 self._rows.refresh()
                 labelled = self._rows.class_names is None and self._rows.count(f"label != {UNKNOWN}") > 0
             names = self._rows.class_names
-        return encode_labels(labels, count=count, class_names=names, labelled=labelled)
+        return _validation.encode_labels(labels, count, names, labelled=labelled)
 
     def _send(self, ids, embeddings, labels, names, metadata):
-        """Write rows, after the names that they need.
-
-        Raises:
-            OSError: If Milvus does not answer; the message says how many rows it has taken.
-        """
+        """Write rows, after the names that they need; an ``OSError`` says how many rows Milvus has taken."""
         if len(ids) == 0:
             return
         values, largest = packed(metadata)
@@ -267,46 +219,39 @@ class MilvusIndex(Index):
                 try:
                     self._rows.write(rows)
                 except OSError as error:
-                    raise type(error)(f"{error}. {_progress(done, ids)}") from error
+                    gaps = "" if len(ids) == ids.max() - ids.min() + 1 else ", with gaps"
+                    raise type(error)(
+                        f"{error}. Milvus has taken {done} of {len(ids)} rows, ids {ids.min()} to {ids.max()}"
+                        f'{gaps}; add(..., ids=..., existing="skip") with the same ids sends the rest'
+                    ) from error
                 done += len(rows)
                 bar.update(len(rows))
         self._find.added(done)
 
     def _joined(self, blocks):
-        parts = [(rows.ids, rows.embeddings, rows.labels, rows.metadata) for rows in blocks]
-        empty = np.empty((0, self._rows.dim or 0), np.float32)
-        parts.append((np.empty(0, np.int64), empty, np.empty(0, np.int64), np.empty(0, object)))
+        nobody = np.empty(0, np.int64)
+        none = Rows(nobody, np.empty((0, self._rows.dim or 0), np.float32), nobody, np.empty(0, object))
+        parts = [(rows.ids, rows.embeddings, rows.labels, rows.metadata) for rows in (none, *blocks)]
         return Rows(*(np.concatenate(column) for column in zip(*parts, strict=True)), self.class_names)
 
     def _check_graph(self, verb):
         search, count = self._rows.search if self._attached() else self._given["search"], len(self)
-        check_graph(verb, search=search, count=count)
+        _validation.check_graph(verb, search=search, count=count)
         return count
 
 
 def _checked_options(distance, search, class_names, collection):
     """What a collection has to agree with, where it is given."""
     if distance is not None and distance not in METRICS:
-        others = (
-            " (the others are for memory: and files such as gallery.sqlite)" if distance in DISTANCES else ""
-        )
+        others = " (the others are for memory: and files such as gallery.sqlite)"
         raise ValueError(
-            f"distance must be one of {', '.join(sorted(METRICS))} in Milvus{others}; got {distance!r}"
+            f"distance must be one of {', '.join(sorted(METRICS))} in Milvus"
+            f"{others if distance in DISTANCES else ''}; got {distance!r}"
         )
     if search is not None:
-        _checks.one_of(search, SEARCHES, name="search")
+        _checks.one_of(search, _validation.SEARCHES, name="search")
     if not isinstance(collection, str) or not _NAME.fullmatch(collection):
         raise ValueError(
             f"collection must be letters, digits and _, not beginning with a digit, got {collection!r}"
         )
-    return {"distance": distance, "search": search, "class_names": check_class_names(class_names)}
-
-
-def _progress(done, ids):
-    """What is said of a call that broke off."""
-    whole = len(ids) == ids.max() - ids.min() + 1
-    span = f"{ids.min()} to {ids.max()}{'' if whole else ', with gaps'}"
-    return (
-        f'Milvus has taken {done} of {len(ids)} rows, ids {span}; add(..., ids=..., existing="skip") '
-        "with the same ids sends the rest"
-    )
+    return {"distance": distance, "search": search, "class_names": _validation.check_class_names(class_names)}

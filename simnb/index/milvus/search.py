@@ -1,9 +1,10 @@
 """Search in Milvus: conditions, any k, how widely a graph is walked, and what it finds then."""
 
+from dataclasses import asdict
+
 import numpy as np
 
 from simnb._terminal import progress_bar
-from simnb.distances import BY_NAME
 from simnb.index import _filters
 from simnb.index.exact import ExactSearch
 from simnb.index.hnsw import BREADTHS, Tuning, raise_breadth, warn_where_short
@@ -21,12 +22,9 @@ _BLOCK = 10_000
 
 
 class MilvusSearch:
-    """Searches one ``Collection``.
+    """Searches one ``Collection``, whose graph is to find a share of the true neighbors, ``recall``.
 
-    Args:
-        rows: The collection.
-        recall: What share of the true neighbors a graph is to find.
-        lists: Whether values in JSON can be compared with lists; Lite cannot.
+    ``lists`` says whether values in JSON can be compared with lists; Lite cannot.
     """
 
     def __init__(self, rows, *, recall, lists):
@@ -35,10 +33,8 @@ class MilvusSearch:
 
     def __call__(self, queries, k, wanted):
         """The k nearest of the rows that meet conditions: distances, ids, labels, each [num_queries, k]."""
-        parts = no_neighbors(len(queries), k)
-        for expression in self._expressions(wanted):
-            parts = _merged(parts, self._nearest(queries, k, expression), k)
-        return parts
+        found = [self._nearest(queries, k, expression) for expression in self._expressions(wanted)]
+        return _merged([no_neighbors(len(queries), k), *found], k)
 
     def conditions(self, where):
         """Read conditions; names that are not known may have been added by another process."""
@@ -66,11 +62,12 @@ class MilvusSearch:
         return self._measure(queries, k, target, tuned=True)
 
     def _nearest(self, queries, k, expression):
-        breadth = self._breadth()
-        parts = None
-        for some, most in self._slices(k, expression):
-            found = self._once(queries, most, some, breadth)
-            parts = found if parts is None else _merged(parts, found, k)
+        breadth = None
+        if self._rows.search == "hnsw":
+            self._choose(small=True)
+            breadth = self._tuning["breadth"] if self._tuning else _SMALL
+        slices = self._slices(k, expression)
+        parts = _merged([self._rows.nearest(queries, most, some, breadth) for some, most in slices], k)
         if breadth and (parts[1] < 0).any():
             there = min(k, self._rows.count(expression))
             short = np.flatnonzero((parts[1] >= 0).sum(axis=1) < there)
@@ -85,14 +82,9 @@ class MilvusSearch:
         """Expressions of which none can have more than ``LIMIT`` answers, each with how many to ask for."""
         if k <= LIMIT or self._rows.count(expression) <= LIMIT:
             return [(expression, min(k, LIMIT))]
-        ids = [row["id"] for row in self._rows.rows(expression, [], LIMIT)]
-        bounds = [(ids[start], ids[min(start + LIMIT, len(ids)) - 1]) for start in range(0, len(ids), LIMIT)]
-        also = f" and ({expression})" if expression else ""
-        return [(f"id >= {first} and id <= {last}{also}", LIMIT) for first, last in bounds]
-
-    def _once(self, queries, k, expression, breadth):
-        scores, ids, labels = self._rows.nearest(queries, k, expression, breadth)
-        return [_distances(scores, ids >= 0, self._rows.distance), ids, labels]
+        ids, also = self._rows.ids(expression), f" and ({expression})" if expression else ""
+        parts = [ids[start : start + LIMIT] for start in range(0, len(ids), LIMIT)]
+        return [(f"id >= {part[0]} and id <= {part[-1]}{also}", LIMIT) for part in parts]
 
     def _expressions(self, wanted):
         """Filters of Milvus; long lists that Lite cannot compare values with become ids."""
@@ -102,17 +94,9 @@ class MilvusSearch:
         result = expressions([c for c in wanted if c not in long], self._rows.codes, lists=self._lists)
         if not long:
             return result
-        ids = []
-        for expression in result:
-            for rows in self._rows.blocks(expression, _BLOCK):
-                ids.append(rows.ids[_filters.mask(long, rows.ids, rows.labels, rows.metadata)])
+        blocks = (rows for expression in result for rows in self._rows.blocks(expression, _BLOCK))
+        ids = [rows.ids[_filters.mask(long, rows.ids, rows.labels, rows.metadata)] for rows in blocks]
         return among(np.concatenate(ids)) if ids else []
-
-    def _breadth(self):
-        if self._rows.search != "hnsw":
-            return None
-        self._choose(small=True)
-        return self._tuning["breadth"] if self._tuning else _SMALL
 
     def _choose(self, *, small):
         """See that there is a tuning for about this many rows; none is needed for few, where ``small``."""
@@ -124,49 +108,34 @@ class MilvusSearch:
         if small and self._count <= _SMALL:
             return
         kept = self._rows.tuning
-        if kept and self._count <= _GROWTH * kept["rows"]:
-            widest = kept["breadth"] >= _SMALL
-            if kept["tuned"] or kept["recall"] >= self._wanted or widest:
-                self._tuning = kept
-                return
-        ids = np.array([row["id"] for row in self._rows.rows("", [], LIMIT)], np.int64)
-        own = self._rows.get(np.sort(np.random.default_rng(0).permutation(ids)[:_SAMPLE]))
+        fits = kept and self._count <= _GROWTH * kept["rows"]
+        if fits and (kept["tuned"] or kept["recall"] >= self._wanted or kept["breadth"] >= _SMALL):
+            self._tuning = kept
+            return
+        own = np.random.default_rng(0).permutation(self._rows.ids())[:_SAMPLE]
+        own = self._rows.get(np.sort(own))
         tried = self._measure(own.embeddings, min(_K, max(self._count - 1, 1)), self._wanted, own=own.ids)
         warn_where_short(tried[-1], self._wanted)
 
     def _measure(self, queries, k, target, *, own=None, tuned=False):
         self._rows.settle()
         self._count = self._rows.count()
-        tried = measure(
-            self._rows.blocks("", _BLOCK),
-            lambda some, most, breadth: self._once(some, most, "", breadth),
-            queries,
-            k,
-            self._rows.distance,
-            target,
-            own=own,
-        )
-        last = tried[-1]
-        self._tuning = {"breadth": last.breadth, "recall": last.recall, "milliseconds": last.milliseconds}
-        self._tuning |= {"rows": self._count, "tuned": tuned}
+
+        def search(some, most, breadth):
+            return self._rows.nearest(some, most, "", breadth)
+
+        blocks, distance = self._rows.blocks("", _BLOCK), self._rows.distance
+        tried = measure(blocks, search, queries, k, distance, target, own=own)
+        self._tuning = {**asdict(tried[-1]), "rows": self._count, "tuned": tuned}
         self._rows.register(tuning=self._tuning)
         return tried
 
 
 def measure(blocks, search, queries, k, distance, target, *, own=None):
-    """Raise the breadth until the share of true neighbors found reaches a target.
+    """Raise the breadth until the share of true neighbors found reaches a target: as ``raise_breadth``.
 
-    Args:
-        blocks: All ``Rows``, one after another; they are read once.
-        search: Called with queries, k and breadth: distances, ids and labels, each [num_queries, k].
-        queries: Shape [num_queries, dim].
-        k: How many neighbors.
-        distance: Its name.
-        target: The share.
-        own: Ids of the queries, where they are rows of the index, which are left out.
-
-    Returns:
-        A list of ``Tuning``, one for each breadth tried.
+    ``blocks`` are all ``Rows``, which are read once. ``search``, called with queries, k and breadth, gives
+    distances, ids and labels. ``own`` are ids of the queries, where they are rows, which are left out.
     """
     more = k + (own is not None)
 
@@ -181,37 +150,16 @@ def measure(blocks, search, queries, k, distance, target, *, own=None):
 
 
 def nearest(blocks, queries, k, distance):
-    """The k nearest of all rows, read once.
-
-    Args:
-        blocks: ``Rows``, one after another.
-        queries: Shape [num_queries, dim] float32.
-        k: How many.
-        distance: Its name.
-
-    Returns:
-        Distances, ids and labels, each [num_queries, k]; ``inf`` and -1 where there are fewer rows.
-    """
+    """The k nearest of all rows, read once in blocks of ``Rows``: as ``Collection.nearest``."""
     best = no_neighbors(len(queries), k)
     for rows in blocks:
         distances, positions = ExactSearch(rows.embeddings, distance)(queries, min(k, len(rows)))
-        best = _merged(best, [distances, rows.ids[positions], rows.labels[positions]], k)
+        best = _merged([best, (distances, rows.ids[positions], rows.labels[positions])], k)
     return best
 
 
-def _merged(one, other, k):
-    """The k nearest of two answers, each distances, ids and labels; equal distances in this order."""
-    both = [np.concatenate(parts, axis=1) for parts in zip(one, other, strict=True)]
+def _merged(answers, k):
+    """The k nearest of answers, each distances, ids and labels; equal distances in this order."""
+    both = [np.concatenate(parts, axis=1) for parts in zip(*answers, strict=True)]
     order = np.argsort(both[0], axis=1, kind="stable")[:, :k]
     return [np.take_along_axis(part, order, axis=1) for part in both]
-
-
-def _distances(scores, there, distance):
-    """Distances from the scores of Milvus: squares, or products (of unit rows, under cosine)."""
-    result = np.full(scores.shape, np.inf, np.float32)
-    measure = BY_NAME[distance]
-    if measure.from_product is not None:
-        result[there] = measure.from_product(scores[there])
-    elif measure.from_squares is not None:
-        result[there] = measure.from_squares(np.maximum(scores[there], 0), None)
-    return result

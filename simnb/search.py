@@ -79,7 +79,7 @@ class SimilaritySearch:
         """Embed images and index them; return their ids, shape [num_examples] int64.
 
         Args:
-            images: Images, or ``Examples``.
+            images: Images, or ``Examples``, whose metadata is indexed too where their labels are.
             labels: Integers, shape [num_examples]; by default those of the ``Examples``.
             ids: Unique integers, shape [num_examples]; by default those of the ``Examples``, or the next
                 free ones.
@@ -94,7 +94,10 @@ class SimilaritySearch:
         if own_labels:
             self._check_class_names(images)
             labels = images.labels
-        added = self.index.add(self.embed(images), labels, ids=images.ids if own_ids else ids)
+        metadata = images.metadata if own_labels else None
+        added = self.index.add(
+            self.embed(images), labels, metadata or None, ids=images.ids if own_ids else ids
+        )
         if own_labels:
             self._class_names = images.class_names
         if own_ids:

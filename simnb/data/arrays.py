@@ -54,7 +54,13 @@ def from_arrays(
         class_names = tuple(class_names)
     numbers, names = _labels(labels, class_names)
     own_ids: Any = np.arange(len(images)) if ids is None else ids
-    return Examples(lazily(images) if lazy else images, numbers, names, own_ids, class_metadata or {})
+    return Examples(
+        lazily(images) if lazy else images,
+        numbers,
+        names,
+        own_ids,
+        {} if class_metadata is None else class_metadata,
+    )
 
 
 def _images(images):

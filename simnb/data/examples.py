@@ -1,9 +1,10 @@
 """Images with their labels, and disjoint parts of them."""
 
 import hashlib
+import math
 import numbers
 import operator
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from typing import Any, TypeGuard
 
@@ -14,8 +15,8 @@ from simnb import _checks
 from simnb._text import shown
 from simnb.data.lazy import LazyImages, part_of
 
-# Images hashed at a time by ``fingerprint``: lazy ones are not all read at once.
-_HASHED_AT_ONCE = 1000
+# Bytes of images hashed at a time by ``fingerprint``: lazy ones are not all read at once.
+_HASHED_AT_ONCE = 1 << 26
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -117,11 +118,13 @@ class Examples:
             A count and a digest, such as ``60,000 examples, 0123456789abcdef``; equal where images, labels,
             ids and class names are, in the same order. All images are read.
         """
-        described = (tuple(self.images.shape), np.dtype(self.images.dtype).name, self.class_names)
+        dtype = np.asarray(self.images[:0]).dtype
+        described = (tuple(self.images.shape), dtype.name, self.class_names)
         digest = hashlib.sha256(repr(described).encode())
         digest.update(np.stack([self.labels, self.ids]).astype("<i8").tobytes())
-        for start in range(0, len(self), _HASHED_AT_ONCE):
-            images = np.asarray(self.images[start : start + _HASHED_AT_ONCE])
+        size = max(1, _HASHED_AT_ONCE // max(1, dtype.itemsize * math.prod(self.images.shape[1:])))
+        for start in range(0, len(self), size):
+            images = np.asarray(self.images[start : start + size])
             digest.update(images.astype(images.dtype.newbyteorder("<"), copy=False).tobytes())
         return f"{len(self):,} example{'s' * (len(self) != 1)}, {digest.hexdigest()[:16]}"
 
@@ -176,6 +179,8 @@ class Examples:
         seed: int = 0,
     ) -> "Splits":
         """Cut into disjoint parts, each class by the same fractions.
+
+        Each part but for unknown classes has every class; ``split_classes`` makes parts that share none.
 
         Args:
             train: Fraction of each class to train on.
@@ -239,10 +244,11 @@ class Examples:
             train: Fraction of the classes to train on.
             validation: Fraction of the classes to make choices with, such as a threshold or when to stop.
             test: Fraction of the classes to measure on in the end; by default all the others.
-            by: A name of ``class_metadata``: the classes of each of its values are divided by the same
-                fractions, as nearly as whole classes can be.
+            by: A name of ``class_metadata``: the classes of each of its values are divided by about the same
+                fractions. None is a value, too.
             whole: Keep the classes of each value of ``by`` together, so that test holds groups, such as
-                scripts, of which training sees nothing. The fractions are met as nearly as whole groups can.
+                scripts, of which training sees nothing. The fractions are met about, as far as whole groups
+                allow. With ``by="looks_like"`` letters of glyphs that look the same stay together.
             seed: The same seed gives the same parts.
 
         Returns:
@@ -305,6 +311,11 @@ class Examples:
             known = _checks.listed(self.class_metadata) or "none here"
             raise ValueError(f"by must be a name of class_metadata, which are {known}; got {by!r}")
         values = [self.class_metadata[by][label] for label in classes]
+        odd = [value for value in values if not isinstance(value, Hashable)]
+        if odd:
+            raise ValueError(
+                f"by must name values such as strings, which group classes, got {odd[0]!r} in {by!r}"
+            )
         numbers_of = {value: number for number, value in enumerate(dict.fromkeys(values))}
         return np.array([numbers_of[value] for value in values])
 
@@ -384,37 +395,41 @@ def _class_metadata(metadata, count):
     for name, values in metadata.items():
         if not isinstance(name, str) or not name:
             raise ValueError(f"names of class_metadata must be strings, got {name!r}")
-        if isinstance(values, str | bytes) or not hasattr(values, "__len__"):
+        values = values.tolist() if hasattr(values, "tolist") else values
+        if isinstance(values, str | bytes | Mapping | Set) or not hasattr(values, "__len__"):
             raise ValueError(f"class_metadata {name!r} must be a list of {count} values, got {values!r}")
         if len(values) != count:
             raise ValueError(
                 f"class_metadata {name!r} must have one value for each of the {count} class_names, "
                 f"got {len(values)}"
             )
-        checked[name] = tuple(values.tolist() if hasattr(values, "tolist") else values)
+        checked[name] = tuple(values)
     return checked
 
 
 def _every_group(groups, fractions, rng):
-    """Positions of the classes of each part: of every group the same fractions."""
-    # Evenly spaced within each group, from a start that is random: whatever part of 0 to 1 is cut out holds
-    # as many classes of a group as it can, and the parts have the right size over all groups.
-    places = np.empty(len(groups))
-    for group in np.unique(groups):
-        members = rng.permutation(np.flatnonzero(groups == group))
-        places[members] = (np.arange(len(members)) + rng.random()) / len(members)
-    ends = np.rint(np.cumsum(fractions) * len(groups)).astype(int)
-    return np.split(np.argsort(places, kind="stable"), ends)[: len(fractions)]
+    """Positions of the classes of each part: of every group about the same fractions."""
+    # Group after group, each shuffled: a part that takes classes at even steps gets its share of every group.
+    turns = rng.permutation(groups.max() + 1)
+    order = rng.permutation(len(groups))
+    order = order[np.argsort(turns[groups[order]], kind="stable")]
+    parts, left = [], 1.0
+    for fraction in fractions:
+        share = min(1.0, fraction / left) if fraction else 0.0
+        taken = np.diff(np.floor(np.arange(len(order) + 1) * share + 0.5)) > 0
+        parts.append(order[taken])
+        order, left = order[~taken], left - fraction
+    return parts
 
 
 def _whole_groups(groups, fractions, rng):
     """Positions of the classes of each part: of every group all in one part, or in none."""
     sizes = np.bincount(groups)
-    # What is in no part is dealt too. The large groups go first, each to where most is missing.
+    # What is in no part is dealt too, each group to where most is missing: the large ones mostly first, so
+    # that the small ones even it out; not strictly, or every seed would deal alike.
     missing = np.append(fractions, max(0.0, 1.0 - fractions.sum())) * len(groups)
     parts = np.empty(len(sizes), np.int64)
-    shuffled = rng.permutation(len(sizes))
-    for group in shuffled[np.argsort(-sizes[shuffled], kind="stable")]:
+    for group in np.argsort(-sizes * rng.uniform(0.5, 1, len(sizes))):
         parts[group] = np.argmax(missing)
         missing[parts[group]] -= sizes[group]
     return [np.flatnonzero(parts[groups] == part) for part in range(len(fractions))]

@@ -14,9 +14,10 @@ With the same matplotlib and Pillow the pictures are the same; ``data.load("glyp
 
 ``class_metadata`` gives for each class its ``character``, its ``script``, and what it ``looks_like``: the
 first character, in the order of Unicode, that it cannot be told apart from, itself for most. The Latin, Greek
-and Cyrillic A all look like the Latin one. This is found in pictures that are not rotated, shifted and
-resized. Two characters look alike if they differ by a tenth of their ink or less in three quarters of the
-faces that have both, and so do two that look like a third.
+and Cyrillic A all look like the Latin one, so that some classes of "test" look like one of "train". To keep
+such classes together, split all of them: ``split_classes(by="looks_like", whole=True)``. Two characters look
+alike if their pictures, not rotated, shifted and resized, differ by a tenth of their ink or less in three
+quarters of the faces that have both, and so do two that look like a third.
 """
 
 import collections
@@ -31,6 +32,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
+from simnb._terminal import progress_bar
 from simnb.data.examples import Examples
 
 #: Files of the faces. Matplotlib's other fonts hold symbols, or letters by other numbers than Unicode's.
@@ -64,7 +66,7 @@ _FINER = 2
 _COMPARED, _REDUCED, _DIFFERENCE, _FACES_ALIKE = 72, 4, 0.1, 0.75
 
 
-def load_glyphs(split: str, image_size: tuple[int, int] | None) -> Examples:
+def load_glyphs(split: str, image_size: tuple[int, int] | None, *, progress: bool = True) -> Examples:
     """Return a split; ids are positions in all splits together, class by class and face by face."""
     if not isinstance(split, str) or split not in SCRIPTS:
         raise ValueError(f"split of glyphs must be one of {', '.join(SCRIPTS)}; got {split!r}")
@@ -76,11 +78,13 @@ def load_glyphs(split: str, image_size: tuple[int, int] | None) -> Examples:
     ids = np.flatnonzero(np.isin(np.array(scripts)[labels], SCRIPTS[split]))
     pens = _pens(folder, _FINER * min(height, width))
     images = np.empty((len(ids), height, width, 3), np.uint8)
-    end = 0
-    for label in np.unique(labels[ids]):
-        faces = np.flatnonzero(found.present[label])
-        start, end = end, end + len(faces)
-        images[start:end] = _class(found.characters[label], faces, pens, height, width)
+    end, drawn = 0, np.unique(labels[ids])
+    with progress_bar(total=len(drawn), desc="Drawing glyphs", unit="class", shown=progress) as bar:
+        for label in drawn:
+            faces = np.flatnonzero(found.present[label])
+            start, end = end, end + len(faces)
+            images[start:end] = _class(found.characters[label], faces, pens, height, width)
+            bar.update(1)
     return Examples(
         images,
         labels[ids],

@@ -29,7 +29,8 @@ def load(
     """Load a data set of labeled images.
 
     Two data sets have many classes and few examples of each, black ink on white, and no class of "train" in
-    "test": ``"omniglot"``, 1,623 handwritten characters, and ``"glyphs"``, some 1,400 printed ones. The
+    "test": ``"omniglot"``, 1,623 handwritten characters, and ``"glyphs"``, some 1,400 printed ones, of which
+    some look the same, such as the Latin and the Greek A. The
     module ``simnb.data.glyphs`` says which characters these are, and a table in ``simnb.data.tfds`` which
     feature of a data set of TFDS is its class, and which ones say more of classes.
 
@@ -78,7 +79,7 @@ def load(
     if name == "digits":
         return _load_digits(split, image_size)
     if name == "glyphs":
-        return load_glyphs(split, image_size)
+        return load_glyphs(split, image_size, progress=progress)
     return tfds.load_tfds(name, split, data_dir=data_dir, image_size=image_size, lazy=lazy, progress=progress)
 
 

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from threadpoolctl import threadpool_limits
 
 from simnb import _checks, _table
-from simnb.distances import BY_NAME, DISTANCES, pairwise
+from simnb.distances import BY_NAME, DISTANCES
 from simnb.evaluation._inputs import Labelled, index_of, pair
 from simnb.index import UNKNOWN, open_index
 from simnb.metrics import Interval, bootstrap_ratio, recall_at_k, retrieval_scores
@@ -18,6 +18,7 @@ from simnb.metrics.intervals import Bootstrap
 from simnb.metrics.retrieval import Ranking
 
 _NEIGHBORS = 1 << 21  # neighbors at a time: some 40 MB
+_FEW = 20  # classes, below which the bootstrap over them gives intervals that are too narrow
 
 #: Embeddings by name, each of shape [num_examples, dim], and their labels, shape [num_examples].
 Embedded: TypeAlias = tuple[Mapping[str, ArrayLike], ArrayLike]
@@ -32,8 +33,10 @@ class UnseenClasses:
     Attributes:
         figures: An ``Interval`` by metric and embedding, as in ``figures["recall@1"]["trained"]``.
         scores: What each figure is the mean of, by the same names: an array of shape [num_examples] or, of
-            N-way K-shot, [episodes]. They are of the same queries for every embedding, so that
-            ``simnb.metrics.compare`` can tell two embeddings apart.
+            N-way K-shot, [episodes]. They are of the same queries for every embedding. To tell two apart,
+            compare means of classes, since the examples of one class are not independent:
+            ``compare(per_class(a, labels)[1], per_class(b, labels)[1])``, both of ``simnb.metrics``. A
+            comparison of episodes holds for these classes only.
         num_examples: Examples of the unseen classes.
         num_classes: How many these are.
         num_seen: Examples of seen classes; 0 where none were given.
@@ -62,10 +65,15 @@ class UnseenClasses:
 
     def _caption(self):
         seen = f", {self.num_seen} of seen ones" if self.num_seen else ""
-        shots = f"; of N-way K-shot over {self.num_episodes} episodes (normal)" if self.num_episodes else ""
+        shots = (
+            f"; N-way K-shot: over {self.num_episodes:,} episodes of these classes"
+            if self.num_episodes
+            else ""
+        )
+        few = f" (too narrow for fewer than {_FEW})" if self.num_classes < _FEW else ""
         return (
             f"{self.num_examples} examples of {self.num_classes} unseen classes{seen}; "
-            f"{100 * self.confidence:g}% intervals over classes (bootstrap){shots}"
+            f"{100 * self.confidence:g}% intervals over classes{few}{shots}"
         )
 
 
@@ -90,11 +98,12 @@ def unseen_classes(
     beside the trained one: all are asked the same queries in the same episodes. By metric:
 
     - ``recall@k`` (R@k) and ``map@r``: each example is asked of all others.
-    - ``recall@1, seen added`` and ``lost to seen``, with ``seen``: its examples are searched too. Of how many
-      queries the nearest row is of their own class, and of how many it is of a seen class. (Of equally near
-      rows the seen one counts.)
+    - ``recall@1, seen added`` and ``lost to seen``, with ``seen``: its examples are searched too. The share
+      of queries whose nearest row is of their own class, and the share whose nearest row is of a seen class:
+      smaller is better. (Of equally near rows the seen one counts.)
     - ``5-way 1-shot`` and so on: accuracy in episodes. An episode draws N classes, and of each K shots and
-      some queries. A query is answered by the nearest *prototype*, the mean of the shots of a class.
+      some queries. A query is answered by the nearest *prototype*, the mean of the shots of a class. Chance
+      gives 1/N.
     - ``5-way 5-shot, nearest``: the same queries by the nearest shot. By one shot the two are the same.
 
     Under ``cosine`` shots are scaled to length 1 before their mean is taken: the distance does not look at
@@ -114,7 +123,7 @@ def unseen_classes(
         k: One k or several, for R@k.
         ways: How many classes an episode has, one number or several; ``()`` for no episodes.
         shots: How many examples of each class are known.
-        queries: How many others of each class are asked.
+        queries: How many others of each class are asked; glyphs, with 12 examples or more, allow 7.
         episodes: How many, of each number of ways.
         distance: One of ``simnb.distances.DISTANCES``; of the query to what is searched.
         confidence: Share of such intervals that hold the true figure, above 0 and below 1.
@@ -153,7 +162,7 @@ def unseen_classes(
     drawn = max(few) + _checks.positive_int(queries, name="queries")
     if _checks.positive_int(episodes, name="episodes") < 2:
         raise ValueError(f"episodes must be at least 2, whose spread gives the interval, got {episodes}")
-    _check_classes(truth, max(ks), max(sizes, default=0), max(few), queries)
+    _check_classes(truth, max(ks), max(sizes, default=0), max(few), queries, seen)
     by_example: Scores = {}
     for name, rows in spaces.items():
         found = _leave_one_out(rows, truth, ks, distance)
@@ -271,6 +280,8 @@ def _embedded(embeddings, labels, name, distance):
         )
     spaces = {}
     for key, values in embeddings.items():
+        if not isinstance(key, str):
+            raise ValueError(f"names of {name} must be strings, got {key!r}")
         rows = _checks.embeddings(values, name=f"{name}[{key!r}]", nonzero=distance == "cosine")
         if len(rows) != len(labels):
             raise ValueError(
@@ -319,7 +330,7 @@ def _several(values, name, *, least=1, fewest=1):
     return list(dict.fromkeys(numbers))
 
 
-def _check_classes(labels, k, ways, shots, queries):
+def _check_classes(labels, k, ways, shots, queries, seen):
     """Raise ValueError where the classes are too few or too small."""
     classes, sizes = np.unique(labels, return_counts=True)
     smallest = f"class {classes[sizes.argmin()]} has {sizes.min()}"
@@ -328,6 +339,8 @@ def _check_classes(labels, k, ways, shots, queries):
             "every class must have at least 2 examples, since each is to find the others of its class, but "
             f"{smallest}; leave such classes out"
         )
+    if len(classes) < 2 and not seen:
+        raise ValueError("there must be two unseen classes or more, or seen ones beside it, got one class")
     if k >= len(labels):
         raise ValueError(f"k must be at most the {len(labels) - 1} other examples, got {k}")
     if ways > len(classes):
@@ -336,9 +349,11 @@ def _check_classes(labels, k, ways, shots, queries):
             "ask for fewer, or for no episodes by ways=()"
         )
     if ways and sizes.min() < shots + queries:
+        left = sizes.min() - shots
+        fewer = f"pass queries={left} or fewer" if left > 0 else "ask for fewer shots"
         raise ValueError(
             f"every class must have {shots + queries} examples for {shots} shots and {queries} queries, but "
-            f"{smallest}; ask for fewer of them, or for no episodes by ways=()"
+            f"{smallest}; {fewer}, or no episodes by ways=()"
         )
 
 
@@ -363,7 +378,7 @@ def _with_seen(rows, labels, seen_rows, seen_labels, distance):
     gallery_labels = np.concatenate([seen_labels, labels])
     index = index_of(np.concatenate([seen_rows, rows]), gallery_labels, distance)
     own = np.arange(len(seen_rows), len(index))
-    _, nearest = Ranking.of(index.search(rows, k=2), labels, gallery_labels, own).nearest()
+    _, nearest = Ranking(index.search(rows, k=2), labels, gallery_labels, own).nearest()
     found = {"recall@1, seen added": nearest == labels, "lost to seen": np.isin(nearest, seen_labels)}
     return {name: values.astype(np.float64) for name, values in found.items()}
 
@@ -392,11 +407,17 @@ def _accuracies(spaces, drawn, shots, distance):
 
 def _episode(rows, shots, distance):
     """Metrics and accuracies, of rows [ways, most shots and queries, dim]."""
+    rows = rows.astype(np.float64)
     ways, most = len(rows), max(shots)
     queries = np.concatenate(rows[:, most:])
     prototypes = np.stack([rows[:, :count].mean(axis=1) for count in shots], axis=1)
-    searched = np.concatenate([prototypes, rows[:, :most]], axis=1)
-    distances = pairwise(queries, np.concatenate(searched), distance).reshape(len(queries), ways, -1)
+    searched = np.concatenate(np.concatenate([prototypes, rows[:, :most]], axis=1))
+    if distance == "cosine":  # rows nearly alike differ by less than what float32 rounds their lengths by
+        queries, searched = (
+            part / np.maximum(np.linalg.norm(part, axis=1, keepdims=True), 1e-300)
+            for part in (queries, searched)
+        )
+    distances = BY_NAME[distance].pairwise(queries, searched).reshape(len(queries), ways, -1)
     truth = np.repeat(np.arange(ways), len(queries) // ways)
     for column, count in enumerate(shots):
         metric = f"{ways}-way {count}-shot"
@@ -416,4 +437,4 @@ def _over_episodes(accuracy, confidence):
     """Mean over episodes, and as many standard errors around it as the confidence asks."""
     mean = accuracy.mean()
     error = NormalDist().inv_cdf((1 + confidence) / 2) * accuracy.std(ddof=1) / np.sqrt(len(accuracy))
-    return Interval(float(mean), float(mean - error), float(mean + error), confidence)
+    return Interval(float(mean), float(max(0, mean - error)), float(min(1, mean + error)), confidence)

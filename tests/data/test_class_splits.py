@@ -84,6 +84,9 @@ def test_metadata_can_be_given_with_arrays_and_added_later():
         ),
         ({"legs": "6644"}, "class_metadata 'legs' must be a list of 4 values, got '6644'"),
         ({"legs": 6}, "class_metadata 'legs' must be a list of 4 values, got 6"),
+        ({"legs": np.array(6)}, "class_metadata 'legs' must be a list of 4 values, got 6"),
+        ({"legs": {"cat": 4, "dog": 4, "ant": 6, "bee": 6}}, "must be a list of 4 values, got {'cat': 4"),
+        ({"legs": {1, 2, 3, 4}}, "must be a list of 4 values, got {1, 2, 3, 4}"),
         ({1: (6, 6, 4, 4)}, "names of class_metadata must be strings, got 1"),
         ({"": (6, 6, 4, 4)}, "names of class_metadata must be strings, got ''"),
         ([6, 6, 4, 4], r"must be a dict of one value for each class, such as .*, got \[6, 6, 4, 4\]"),
@@ -217,13 +220,22 @@ def test_a_split_follows_its_seed(options):
         examples.split_classes(seed=-1, **options)
 
 
-def test_whole_groups_go_to_one_part_and_meet_the_fractions_as_nearly_as_they_can():
-    examples = in_groups(np.repeat([0, 1, 2, 3, 4], [10, 10, 8, 7, 5]))
-    parts = [
-        examples.split_classes(train=0.5, validation=0.25, by="group", whole=True, seed=n) for n in (0, 1)
-    ]
-    for train, validation, test in parts:
-        assert [len(classes_of(part)) for part in (train, validation, test)] == [20, 8, 12]
+def test_whole_groups_go_to_one_part_and_meet_the_fractions_about():
+    sizes = np.arange(5, 35)
+    examples = in_groups(np.repeat(np.arange(30), sizes))
+    of = np.array(examples.class_metadata["group"])
+    tested = []
+    for seed in range(20):
+        parts = examples.split_classes(train=0.5, validation=0.25, by="group", whole=True, seed=seed)
+        groups = [set(of[list(classes_of(part))].tolist()) for part in parts]
+        assert sum(map(len, groups)) == len(set().union(*groups)) == 30
+        shares = [len(classes_of(part)) / len(of) for part in parts]
+        np.testing.assert_allclose(shares, (0.5, 0.25, 0.25), atol=0.03)
+        tested.append(groups[2])
+    # Another seed holds out other groups, large ones too.
+    assert len(set(map(frozenset, tested))) == 20
+    assert any(29 in groups for groups in tested)
+    assert not all(29 in groups for groups in tested)
 
 
 def test_only_classes_with_examples_count():
@@ -257,6 +269,12 @@ def test_only_classes_with_examples_count():
 def test_a_split_that_cannot_be_is_refused(arguments, message):
     with pytest.raises(ValueError, match=message):
         make(np.arange(8) % 4).split_classes(**arguments)
+
+
+def test_values_that_cannot_group_classes_are_refused():
+    examples = make(np.arange(8) % 4, class_metadata={"seen_in": (["a"], ["b"], ["a"], ["b"])})
+    with pytest.raises(ValueError, match=r"by must name values such as strings, .* got \['a'\] in 'seen_in'"):
+        examples.split_classes(by="seen_in")
 
 
 def test_a_class_without_a_pair_is_named_and_can_be_left_out_as_the_message_says():

@@ -281,6 +281,28 @@ def test_of_rows_that_are_as_near_the_seen_one_counts():
     assert own(result)["lost to seen"].tolist() == [1, 1, 0, 0, 0, 0]
 
 
+def test_directions_that_nearly_agree_are_told_apart_in_episodes_too():
+    # As of a network that collapses: the distances are below what float32 rounds lengths by.
+    rng = np.random.default_rng(0)
+    labels = np.repeat(np.arange(20), 6)
+    own_parts = rng.normal(size=(20, 32))[labels] + 0.01 * rng.normal(size=(120, 32))
+    close = 1 + rng.random(32) + 3e-4 * own_parts
+    result = unseen_classes({"a": close}, labels, ways=5, shots=(1, 2), queries=4, episodes=50, k=1)
+    assert {metric: values["a"].value for metric, values in result.figures.items()} == dict.fromkeys(
+        ("recall@1", "map@r", "5-way 1-shot", "5-way 2-shot", "5-way 2-shot, nearest"), 1.0
+    )
+
+
+def test_the_interval_of_episodes_stays_among_the_accuracies_there_are():
+    rng = np.random.default_rng(0)
+    rows, labels = rng.normal(size=(12, 4)), np.repeat(np.arange(4), 3)
+    options = {"ways": 2, "shots": 1, "queries": 1, "episodes": 2, "k": 1}
+    results = [unseen_classes({"a": rows}, labels, seed=seed, **options) for seed in range(20)]
+    intervals = [result.figures["2-way 1-shot"]["a"] for result in results]
+    assert min(interval.low for interval in intervals) == 0
+    assert max(interval.high for interval in intervals) == 1
+
+
 def test_the_result_shows_itself_as_a_table():
     spaces = {"trained": np.repeat(np.eye(4), 3, axis=0), "<pixels>": np.ones((12, 5))}
     seen = ({name: rows[:2] + 1 for name, rows in spaces.items()}, [8, 9])
@@ -288,8 +310,8 @@ def test_the_result_shows_itself_as_a_table():
     table = unseen_classes(spaces, np.repeat(np.arange(4), 3), **options)
     lines = repr(table).splitlines()
     assert lines[0] == (
-        "12 examples of 4 unseen classes, 2 of seen ones; 95% intervals over classes (bootstrap); "
-        "of N-way K-shot over 9 episodes (normal)"
+        "12 examples of 4 unseen classes, 2 of seen ones; 95% intervals over classes "
+        "(too narrow for fewer than 20); N-way K-shot: over 9 episodes of these classes"
     )
     assert lines[1].split() == ["metric", "trained", "<pixels>"]
     assert [line.partition("  ")[0] for line in lines[2:]] == [
@@ -310,7 +332,7 @@ def test_the_result_shows_itself_as_a_table():
     plain = measured(ways=())
     assert (
         repr(plain).splitlines()[0]
-        == "43 examples of 5 unseen classes; 95% intervals over classes (bootstrap)"
+        == "43 examples of 5 unseen classes; 95% intervals over classes (too narrow for fewer than 20)"
     )
 
 
@@ -341,11 +363,16 @@ ROWS, LABELS = np.eye(12), np.repeat([3, 5, 7], 4)
         ({"seen": ({"a": ROWS}, LABELS - 4)}, r"labels of seen must name .* got UNKNOWN \(-1\) for 4 of 12"),
         ({"ways": (2, 4)}, "ways must be at most the 3 unseen classes, got 4; ask for fewer"),
         ({"ways": 1}, "ways must be at least 2, got 1"),
+        ({"embeddings": {0: ROWS}}, "names of embeddings must be strings, got 0"),
+        ({"labels": LABELS * 0, "ways": ()}, "there must be two unseen classes or more, .* got one class"),
         (
             {"shots": (1, 3)},
-            "must have 5 examples for 3 shots and 2 queries, but class 3 has 4; ask for fewer",
+            "must have 5 examples for 3 shots and 2 queries, but class 3 has 4; pass queries=1 or fewer",
         ),
-        ({"queries": 4}, "must have 5 examples for 1 shots and 4 queries, but class 3 has 4; ask for fewer"),
+        (
+            {"queries": 4},
+            "must have 5 examples for 1 shots and 4 queries, but class 3 has 4; pass queries=3 or fewer",
+        ),
         ({"queries": 0}, "queries must be an integer of at least 1, got 0"),
         ({"shots": ()}, "shots must be one number or several, got none"),
         ({"shots": 0}, "shots must be an integer of at least 1, got 0"),

@@ -1,3 +1,5 @@
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -28,6 +30,14 @@ def test_the_four_verbs_in_a_row(search):
     assert repr(search).startswith(
         "SimilaritySearch(MemoryIndex(4 rows, dim=2, distance='cosine'), threshold 0."
     )
+
+
+def test_examples_bring_what_is_known_of_their_classes():
+    known = dataclasses.replace(GALLERY, class_metadata={"legs": [4, 6, 8][: len(GALLERY.class_names)]})
+    search = SimilaritySearch(flat)
+    search.add(known)
+    six = search.index.search(flat(QUERY.images), k=2, where={"legs": 6})
+    assert six.labels.tolist() == [[1, 1]] * 3
 
 
 def test_examples_bring_their_ids_and_arrays_may():

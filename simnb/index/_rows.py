@@ -77,6 +77,7 @@ class Table:
         return self._with({name: getattr(self, name).copy() for name in self._columns}, self._count)
 
     def with_room(self, size, dim):
+        """The table with memory for ``size`` rows in all."""
         old = self._columns
         if size <= len(old["ids"]) and old["embeddings"].shape[1]:
             return self

@@ -236,8 +236,9 @@ class Index(abc.ABC):
     def tune(self, queries: ArrayLike, target_recall: float = 0.95, *, k: int = 10) -> list[Tuning]:
         """Choose how thoroughly the graph is searched, on queries of your own.
 
-        Ever slower settings are tried, until the target is reached. It needs ``search="hnsw"``. In Milvus all
-        rows are read once for that, and what is chosen is kept there, for every process that uses the index.
+        Ever slower settings are tried and compared with exact search, until the target is reached. It needs
+        ``search="hnsw"``. In Milvus all rows are read once for that, and what is chosen is kept there, for
+        every process that uses the index.
 
         Args:
             queries: Embeddings like those that will be asked, shape [num_queries, dim]; some hundreds.

@@ -211,7 +211,7 @@ class LocalIndex(Index):
         return bool(self._refusal)
 
     def _decide(self, changes, table, settings):
-        """Make changes that are sure to last, to these. An interrupt from here on does not stop them."""
+        """Take ``table`` and ``settings`` as the new state. An interrupt from here on does not stop it."""
         rewritten = len(changes.removed) > 0 or "embeddings" in changes.parts
         if rewritten or changes.added is not None:
             self._stale(only_added=not rewritten)

@@ -34,8 +34,8 @@ def open_index(
             - ``"memory:"``: in arrays of this process;
             - ``"gallery.sqlite"``: in one file, searched in memory; several processes may use it;
             - ``"gallery.db"``: in a folder of Milvus Lite, searched by it; one process at a time;
-            - ``"http://localhost:19530"``: in Milvus Standalone or a Milvus cluster, for any number of
-              processes. The last two need ``pip install "simnb[milvus]"``.
+            - ``"http://localhost:19530"``, or with ``https`` or ``tcp``: in Milvus Standalone or a Milvus
+              cluster, for any number of processes. The last two need ``pip install "simnb[milvus]"``.
         distance: One of ``simnb.distances.DISTANCES``; smaller is closer. A new index takes ``cosine`` by
             default; an index that exists keeps its own. Milvus knows ``cosine``, ``euclidean``,
             ``squared_euclidean`` and ``inner_product``.
@@ -44,7 +44,7 @@ def open_index(
         recall: With ``hnsw``, the share of the true nearest neighbors that is to be found; what is found is
             measured.
         class_names: Name of each label, for labels that are positions in it. Strings as labels make it
-            themselves.
+            themselves; an index that exists keeps its own.
         collection: In Milvus, the name of the collection: one Milvus has room for many indexes.
         token: ``user:password``, for a Milvus server that asks for it.
         timeout: Seconds a call to Milvus may take; by default 10 with a server and 300 with a file.

@@ -123,7 +123,7 @@ def no_neighbors(num_queries: int, k: int) -> tuple[NDArray, NDArray, NDArray]:
 
 
 def check_distances(distances: NDArray[np.floating], *, name: str = "distances") -> NDArray[np.floating]:
-    """Return distances, or raise ValueError: ``-inf`` is none, since as a threshold it rejects everything."""
+    """Return distances, or raise ValueError for NaN and for ``-inf``, a threshold that rejects everything."""
     for what, wrong in (("NaN", np.isnan(distances)), ("-inf", np.isneginf(distances))):
         if wrong.any():
             raise ValueError(f"{name} must not be {what}, got {wrong.sum()} of them")

@@ -39,7 +39,7 @@ def supervised_contrastive_loss(labels: Tensor, embeddings: Tensor, *, temperatu
 
 @keras.saving.register_keras_serializable(package="simnb")
 class SupervisedContrastiveLoss(_pairs.PairLoss):
-    """``supervised_contrastive_loss``, with its options, as a ``keras.losses.Loss``."""
+    """``supervised_contrastive_loss``, which describes the options, as a ``keras.losses.Loss``."""
 
     def __init__(self, *, temperature: float = 0.1, **kwargs: Any) -> None:
         super().__init__(supervised_contrastive_loss, {"temperature": temperature}, **kwargs)
@@ -77,7 +77,7 @@ def nt_xent_loss(labels: Tensor, embeddings: Tensor, *, temperature: float = 0.1
 
 @keras.saving.register_keras_serializable(package="simnb")
 class NTXentLoss(_pairs.PairLoss):
-    """``nt_xent_loss``, with its options, as a ``keras.losses.Loss``."""
+    """``nt_xent_loss``, which describes the options, as a ``keras.losses.Loss``."""
 
     def __init__(self, *, temperature: float = 0.1, **kwargs: Any) -> None:
         super().__init__(nt_xent_loss, {"temperature": temperature}, **kwargs)
@@ -96,7 +96,7 @@ def multiple_negatives_ranking_loss(
 
     The papers go from queries to keys only: with one query and one key of each class, that is the mean over
     the rows of the queries. ``distance="inner_product"`` and a temperature of 1 give Henderson's scores.
-    TensorFlow Similarity 0.17 also adds 1 to the sum inside the logarithm, which the papers do not.
+    So does TensorFlow Similarity 0.17, which also adds 1 to the sum inside the logarithm, unlike the papers.
 
     Args:
         labels: Integer class of each example, shape [batch].
@@ -134,7 +134,7 @@ def _on_the_other_side(labels):
 
 @keras.saving.register_keras_serializable(package="simnb")
 class MultipleNegativesRankingLoss(_pairs.PairLoss):
-    """``multiple_negatives_ranking_loss``, with its options, as a ``keras.losses.Loss``."""
+    """``multiple_negatives_ranking_loss``, which describes the options, as a ``keras.losses.Loss``."""
 
     def __init__(self, *, temperature: float = 0.05, distance: str = "cosine", **kwargs: Any) -> None:
         options = {"temperature": temperature, "distance": distance}
@@ -176,7 +176,7 @@ def soft_nearest_neighbor_loss(
 
 @keras.saving.register_keras_serializable(package="simnb")
 class SoftNearestNeighborLoss(_pairs.PairLoss):
-    """``soft_nearest_neighbor_loss``, with its options, as a ``keras.losses.Loss``."""
+    """``soft_nearest_neighbor_loss``, which describes the options, as a ``keras.losses.Loss``."""
 
     def __init__(
         self, *, temperature: float = 1.0, distance: str = "squared_euclidean", **kwargs: Any

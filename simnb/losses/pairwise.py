@@ -27,7 +27,8 @@ def contrastive_loss(
     Returns:
         Loss of each anchor, shape [batch]: the sum over its positive pairs, scaled so that the mean over the
         anchors that have one is the mean over all positive pairs of the batch, plus the same of its negative
-        pairs. NaN for an embedding that is not finite.
+        pairs. One of the two is 0 for an anchor without a positive or without a negative. NaN for an
+        embedding that is not finite.
 
     Raises:
         ValueError: If a shape is wrong or the lengths differ.
@@ -46,7 +47,7 @@ def contrastive_loss(
 
 @keras.saving.register_keras_serializable(package="simnb")
 class ContrastiveLoss(_pairs.PairLoss):
-    """``contrastive_loss``, with its options, as a ``keras.losses.Loss``."""
+    """``contrastive_loss``, which describes the options, as a ``keras.losses.Loss``."""
 
     def __init__(self, *, margin: float = 1.0, squared: bool = True, **kwargs: Any) -> None:
         margin = _checks.number(margin, name="margin", at_least=0)
@@ -96,7 +97,7 @@ def _log_add_exp(a, b):
 
 @keras.saving.register_keras_serializable(package="simnb")
 class LiftedStructureLoss(_pairs.PairLoss):
-    """``lifted_structure_loss``, with its options, as a ``keras.losses.Loss``."""
+    """``lifted_structure_loss``, which describes the options, as a ``keras.losses.Loss``."""
 
     def __init__(self, *, margin: float = 1.0, **kwargs: Any) -> None:
         margin = _checks.number(margin, name="margin", at_least=0)
@@ -151,7 +152,7 @@ def multi_similarity_loss(
 
 @keras.saving.register_keras_serializable(package="simnb")
 class MultiSimilarityLoss(_pairs.PairLoss):
-    """``multi_similarity_loss``, with its options, as a ``keras.losses.Loss``."""
+    """``multi_similarity_loss``, which describes the options, as a ``keras.losses.Loss``."""
 
     def __init__(
         self,
@@ -207,7 +208,7 @@ def circle_loss(labels: Tensor, embeddings: Tensor, *, gamma: float = 80.0, marg
 
 @keras.saving.register_keras_serializable(package="simnb")
 class CircleLoss(_pairs.PairLoss):
-    """``circle_loss``, with its options, as a ``keras.losses.Loss``."""
+    """``circle_loss``, which describes the options, as a ``keras.losses.Loss``."""
 
     def __init__(self, *, gamma: float = 80.0, margin: float = 0.4, **kwargs: Any) -> None:
         margin = _checks.number(margin, name="margin", at_least=0)

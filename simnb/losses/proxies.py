@@ -66,7 +66,7 @@ def normalized_softmax_loss(
 
 @keras.saving.register_keras_serializable(package="simnb")
 class NormalizedSoftmaxLoss(ProxyLoss):
-    """``normalized_softmax_loss``, with its options, as a ``keras.losses.Loss``."""
+    """``normalized_softmax_loss``, which describes the options, as a ``keras.losses.Loss``."""
 
     def __init__(self, *, temperature: float = 0.05, label_smoothing: float = 0.0, **kwargs: Any) -> None:
         label_smoothing = _checks.number(label_smoothing, name="label_smoothing", at_least=0, below=1)
@@ -114,7 +114,7 @@ def _sine(cosine):
 
 @keras.saving.register_keras_serializable(package="simnb")
 class ArcFaceLoss(ProxyLoss):
-    """``arcface_loss``, with its options, as a ``keras.losses.Loss``."""
+    """``arcface_loss``, which describes the options, as a ``keras.losses.Loss``."""
 
     def __init__(self, *, margin: float = 0.5, scale: float = 64.0, **kwargs: Any) -> None:
         margin = _checks.number(margin, name="margin", at_least=0, below=math.pi, hint="; it is in radians")
@@ -148,7 +148,7 @@ def cosface_loss(
 
 @keras.saving.register_keras_serializable(package="simnb")
 class CosFaceLoss(ProxyLoss):
-    """``cosface_loss``, with its options, as a ``keras.losses.Loss``."""
+    """``cosface_loss``, which describes the options, as a ``keras.losses.Loss``."""
 
     def __init__(self, *, margin: float = 0.35, scale: float = 64.0, **kwargs: Any) -> None:
         margin = _checks.number(margin, name="margin", at_least=0)
@@ -194,7 +194,7 @@ def proxy_nca_loss(
 
 @keras.saving.register_keras_serializable(package="simnb")
 class ProxyNCALoss(ProxyLoss):
-    """``proxy_nca_loss``, with its options, as a ``keras.losses.Loss``."""
+    """``proxy_nca_loss``, which describes the options, as a ``keras.losses.Loss``."""
 
     def __init__(self, *, scale: float = 1.0, own_in_denominator: bool = True, **kwargs: Any) -> None:
         options = {"scale": scale, "own_in_denominator": bool(own_in_denominator)}
@@ -245,10 +245,10 @@ def proxy_anchor_loss(
 
 @keras.saving.register_keras_serializable(package="simnb")
 class ProxyAnchorLoss(ProxyLoss):
-    """``proxy_anchor_loss``, with its options, as a ``keras.losses.Loss``: the paper's value by default.
+    """``proxy_anchor_loss``, which describes the options, as a ``keras.losses.Loss``.
 
-    The reduction ``sum`` gives that value times the size of the batch. Sample weights multiply the shares of
-    the examples; the paper has none.
+    It is the paper's value by default. The reduction ``sum`` gives that value times the size of the batch.
+    Sample weights multiply the shares of the examples; the paper has none.
     """
 
     def __init__(self, *, margin: float = 0.1, alpha: float = 32.0, **kwargs: Any) -> None:

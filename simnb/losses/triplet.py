@@ -97,7 +97,7 @@ def batch_all_triplet_loss(
 
 @keras.saving.register_keras_serializable(package="simnb")
 class BatchAllTripletLoss(_pairs.PairLoss):
-    """``batch_all_triplet_loss``, with its options, as a ``keras.losses.Loss``."""
+    """``batch_all_triplet_loss``, which describes the options, as a ``keras.losses.Loss``."""
 
     def __init__(
         self, *, margin: float | None = 0.2, skip_zeros: bool = False, distance: str = "cosine", **kwargs: Any
@@ -159,8 +159,10 @@ def _mined_loss(labels, embeddings, margin, positive_mining, negative_mining, di
     return _pairs.nan_where_not_finite(loss, embeddings)
 
 
-class _MinedLoss(_pairs.PairLoss):
-    _of_triplets: Any  # the function
+class MinedTripletLoss(_pairs.PairLoss):
+    """A loss over mined triplets, as a ``keras.losses.Loss``: the options of the two."""
+
+    _of_triplets = staticmethod(triplet_loss)
 
     def __init__(
         self,
@@ -182,15 +184,13 @@ class _MinedLoss(_pairs.PairLoss):
 
 
 @keras.saving.register_keras_serializable(package="simnb")
-class TripletLoss(_MinedLoss):
-    """``triplet_loss``, with its options, as a ``keras.losses.Loss``."""
-
-    _of_triplets = staticmethod(triplet_loss)
+class TripletLoss(MinedTripletLoss):
+    """``triplet_loss``, which describes the options, as a ``keras.losses.Loss``."""
 
 
 @keras.saving.register_keras_serializable(package="simnb")
-class PNLoss(_MinedLoss):
-    """``pn_loss``, with its options, as a ``keras.losses.Loss``."""
+class PNLoss(MinedTripletLoss):
+    """``pn_loss``, which describes the options, as a ``keras.losses.Loss``."""
 
     _of_triplets = staticmethod(pn_loss)
 

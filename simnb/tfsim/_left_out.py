@@ -22,6 +22,7 @@ _INSTEAD = {
     "evaluators": "model.calibrate and model.evaluate_retrieval; alone: simnb.calibration and simnb.metrics",
     "MemoryEvaluator": "model.calibrate and model.evaluate_retrieval; alone: simnb.calibration",
     "algebra": "keras.ops; distances are in simnb.distances",
+    "resnet18": "simnb.tfsim.architectures.ResNet18Sim(..., include_top=False, pooling=None)",
     "distance_metrics": "simnb.tfsim.training_metrics",
     "losses.MetricLoss": _OWN_LOSS,
     "losses.metric_loss": _OWN_LOSS,

@@ -10,6 +10,8 @@ from simnb.tfsim._left_out import missing
 from simnb.tfsim.layers import MetricEmbedding
 from simnb.tfsim.models import SimilarityModel
 
+__all__ = ["EfficientNetSim", "ResNet18Sim", "ResNet50Sim"]
+
 __getattr__ = missing(__name__)
 
 

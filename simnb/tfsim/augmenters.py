@@ -10,6 +10,8 @@ from simnb._checks import one_of, pixels
 from simnb.augmentation import Augment
 from simnb.tfsim._left_out import missing
 
+__all__ = ["Augmenter", "ContrastiveAugmenter", "SimCLRAugmenter", "BarlowAugmenter"]
+
 __getattr__ = missing(__name__)
 
 

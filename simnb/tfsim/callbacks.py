@@ -15,6 +15,8 @@ from simnb.tfsim.models._indexing import Indexing
 from simnb.tfsim.models._results import matching_values, neighbors_needed
 from simnb.tfsim.retrieval_metrics import RetrievalMetric
 
+__all__ = ["EvalCallback", "SplitValidationLoss"]
+
 
 class EvalCallback(keras.callbacks.Callback):
     """Searches for queries among targets after every epoch; the model's own index is left alone.

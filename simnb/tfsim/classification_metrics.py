@@ -5,12 +5,24 @@
 a class that is indexed, and counts the wrong answers to those as missed: see ``SimilarityModel.calibrate``.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from simnb.metrics import match_rates
+
+__all__ = [
+    "ClassificationMetric",
+    "Precision",
+    "Recall",
+    "F1Score",
+    "BinaryAccuracy",
+    "FalsePositiveRate",
+    "NegativePredictiveValue",
+    "make_classification_metric",
+]
 
 
 class ClassificationMetric:
@@ -44,50 +56,79 @@ class ClassificationMetric:
         return f"{type(self).__name__}({self.name!r})"
 
 
-def _metric(class_name, summary, name, canonical_name, rate, counts, *, of_calibration=None, **order):
-    """The class of a metric that is a rate of ``match_rates``, whose arguments ``counts`` gives."""
+def _metric(
+    class_name: str,
+    summary: str,
+    *,
+    name: str,
+    canonical_name: str,
+    rate: str,
+    counts: Mapping[str, str],
+    of_calibration: str | None = None,
+    maximize: bool = True,
+    increasing: bool = True,
+) -> type[ClassificationMetric]:
+    """The class of a metric that is a rate of ``match_rates``; ``counts`` says what its arguments are."""
 
     def __init__(self, name=name):
-        ClassificationMetric.__init__(self, name, canonical_name, **order)
+        ClassificationMetric.__init__(self, name, canonical_name, maximize, increasing)
 
     def compute(self, tp, fp, tn, fn, count):
         """The metric at each threshold, from counts of shape [num_thresholds]."""
-        return match_rates(*counts(tp, fp, tn, fn, count))[rate]
+        given = {"tp": tp, "fp": fp, "tn": tn, "fn": fn, "not tp": np.asarray(count) - np.asarray(tp)}
+        arguments = np.broadcast_arrays(*(given.get(counts.get(each), 0) for each in _COUNTED))
+        return match_rates(*(argument.astype(np.float64) for argument in arguments))[rate]
 
     body = {"__doc__": summary, "__module__": __name__, "__init__": __init__, "compute": compute}
     return type(class_name, (ClassificationMetric,), {**body, "of_calibration": of_calibration})
 
 
+#: The arguments of ``match_rates``, in their order.
+_COUNTED = ("accepted_right", "accepted_wrong", "rejected", "accepted_unknown", "rejected_unknown")
+
 Precision = _metric(
-    "Precision", "Share of right answers among those accepted: tp / (tp + fp).", "precision", "precision",
-    "precision", lambda tp, fp, tn, fn, count: (tp, fp, 0, 0, 0),
-    of_calibration="precision", increasing=False,
+    "Precision", "Share of right answers among those accepted: tp / (tp + fp).",
+    name="precision", canonical_name="precision", of_calibration="precision", increasing=False,
+    rate="precision", counts={"accepted_right": "tp", "accepted_wrong": "fp"},
 )  # fmt: skip
 Recall = _metric(
-    "Recall", "Share of queries that are answered correctly: tp / (tp + fn).", "recall", "recall",
-    "recall", lambda tp, fp, tn, fn, count: (tp, 0, fn, 0, 0), of_calibration="recall",
+    "Recall", "Share of queries that are answered correctly: tp / (tp + fn).",
+    name="recall", canonical_name="recall", of_calibration="recall",
+    rate="recall", counts={"accepted_right": "tp", "rejected": "fn"},
 )  # fmt: skip
 F1Score = _metric(
-    "F1Score", "Harmonic mean of precision and recall: 2 tp / (2 tp + fp + fn).", "f1", "f1_score",
-    "f1", lambda tp, fp, tn, fn, count: (tp, 0, fn, fp, tn), of_calibration="f1",
+    "F1Score", "Harmonic mean of precision and recall: 2 tp / (2 tp + fp + fn).",
+    name="f1", canonical_name="f1_score", of_calibration="f1", rate="f1",
+    counts={"accepted_right": "tp", "rejected": "fn", "accepted_unknown": "fp", "rejected_unknown": "tn"},
 )  # fmt: skip
 BinaryAccuracy = _metric(
     "BinaryAccuracy", "Share of queries that are accepted or rejected correctly: tp / count.",
-    "binary_accuracy", "binary_accuracy",
-    "recall", lambda tp, fp, tn, fn, count: (tp, 0, np.subtract(count, tp), 0, 0), of_calibration="accuracy",
+    name="binary_accuracy", canonical_name="binary_accuracy", of_calibration="accuracy",
+    rate="recall", counts={"accepted_right": "tp", "rejected": "not tp"},
 )  # fmt: skip
 FalsePositiveRate = _metric(
     "FalsePositiveRate", "Share of accepted ones among those that ought to be rejected: fp / (fp + tn).",
-    "fpr", "false_positive_rate", "false_acceptance", lambda tp, fp, tn, fn, count: (0, 0, 0, fp, tn),
-    of_calibration="false_acceptance", maximize=False,
+    name="fpr", canonical_name="false_positive_rate", of_calibration="false_acceptance", maximize=False,
+    rate="false_acceptance", counts={"accepted_unknown": "fp", "rejected_unknown": "tn"},
 )  # fmt: skip
 NegativePredictiveValue = _metric(
     "NegativePredictiveValue", "Share of those rejected that ought to be: tn / (tn + fn).",
-    "npv", "negative_predictive_value", "precision", lambda tp, fp, tn, fn, count: (tn, fn, 0, 0, 0),
+    name="npv", canonical_name="negative_predictive_value",
+    rate="precision", counts={"accepted_right": "tn", "accepted_wrong": "fn"},
 )  # fmt: skip
 
-_ALL = (Precision, Recall, F1Score, BinaryAccuracy, FalsePositiveRate, NegativePredictiveValue)
-_NAMED = {name: cls for cls in _ALL for name in (cls().name, cls().canonical_name)} | {"f1score": F1Score}
+_NAMED = {
+    "precision": Precision,
+    "recall": Recall,
+    "f1": F1Score,
+    "f1_score": F1Score,
+    "f1score": F1Score,
+    "binary_accuracy": BinaryAccuracy,
+    "false_positive_rate": FalsePositiveRate,
+    "fpr": FalsePositiveRate,
+    "negative_predictive_value": NegativePredictiveValue,
+    "npv": NegativePredictiveValue,
+}
 
 
 def make_classification_metric(metric: str | ClassificationMetric, name: str = "") -> ClassificationMetric:

@@ -6,6 +6,18 @@ from simnb._keras import keras, ops
 from simnb._types import Tensor
 from simnb.distances import pairwise
 
+__all__ = [
+    "Distance",
+    "InnerProductSimilarity",
+    "CosineDistance",
+    "EuclideanDistance",
+    "SquaredEuclideanDistance",
+    "ManhattanDistance",
+    "SNRDistance",
+    "distance_canonicalizer",
+    "DISTANCES",
+]
+
 
 class Distance:
     """All distances between two sets of embeddings; smaller is closer, for every one of them.
@@ -23,7 +35,9 @@ class Distance:
         query, key = (ops.convert_to_tensor(each, "float32") for each in (query_embeddings, key_embeddings))
         return pairwise(query, key, self.name, ops=ops)
 
-    __call__ = call
+    def __call__(self, query_embeddings: Tensor, key_embeddings: Tensor) -> Tensor:
+        """What ``call`` gives."""
+        return self.call(query_embeddings, key_embeddings)
 
     def __str__(self) -> str:
         return self.name

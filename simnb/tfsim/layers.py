@@ -6,6 +6,13 @@ from simnb import layers
 from simnb._keras import keras, ops
 from simnb._types import Tensor
 
+__all__ = [
+    "MetricEmbedding",
+    "GeneralizedMeanPooling1D",
+    "GeneralizedMeanPooling2D",
+    "ActivationStdLoggingLayer",
+]
+
 GeneralizedMeanPooling1D = layers.GeneralizedMeanPooling1D
 GeneralizedMeanPooling2D = layers.GeneralizedMeanPooling2D
 

@@ -9,6 +9,21 @@ from simnb.losses import two_views
 from simnb.tfsim._left_out import missing
 from simnb.tfsim.distances import Distance, distance_canonicalizer
 
+__all__ = [
+    "MultiSimilarityLoss",
+    "TripletLoss",
+    "CircleLoss",
+    "PNLoss",
+    "SoftNearestNeighborLoss",
+    "LiftedStructLoss",
+    "MultiNegativesRankLoss",
+    "XBM",
+    "SimCLRLoss",
+    "SimSiamLoss",
+    "Barlow",
+    "VicReg",
+]
+
 __getattr__ = missing(__name__)
 
 _register = keras.saving.register_keras_serializable(package="simnb.tfsim")
@@ -42,7 +57,9 @@ def _only_cosine(distance, *, of):
         raise ValueError(f'{of} takes distance="cosine", which its paper defines it for, got {distance!r}')
 
 
-class _OverMined(_Given):
+class MinedLoss(_Given):
+    """The options of the two losses over mined triplets."""
+
     _called = ""
 
     def __init__(
@@ -65,14 +82,14 @@ class _OverMined(_Given):
 
 
 @_register
-class TripletLoss(_OverMined, losses.TripletLoss):
+class TripletLoss(MinedLoss, losses.TripletLoss):
     """``simnb.losses.TripletLoss``; a margin of None is the soft margin."""
 
     _called = "TripletLoss"
 
 
 @_register
-class PNLoss(_OverMined, losses.PNLoss):
+class PNLoss(MinedLoss, losses.PNLoss):
     """``simnb.losses.PNLoss``; a margin of None is the soft margin."""
 
     _called = "PNLoss"

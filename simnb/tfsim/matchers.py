@@ -8,6 +8,8 @@ from numpy.typing import ArrayLike, NDArray
 from simnb.index import Neighbors
 from simnb.matching import UNKNOWN, match
 
+__all__ = ["ClassificationMatch", "MatchNearest", "MatchMajorityVote", "make_classification_matcher"]
+
 
 class ClassificationMatch:
     """Gives a query the label of its neighbors, within a distance.

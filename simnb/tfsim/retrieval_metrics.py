@@ -9,6 +9,8 @@ from numpy.typing import ArrayLike
 from simnb import metrics
 from simnb.index import Neighbors
 
+__all__ = ["RetrievalMetric", "RecallAtK", "PrecisionAtK", "MapAtK", "BNDCG"]
+
 
 class RetrievalMetric:
     """A metric of the neighbors of queries.

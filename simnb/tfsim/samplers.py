@@ -14,6 +14,17 @@ from simnb.samplers import BalancedBatches, balance
 from simnb.samplers._batches import Batches, Decks
 from simnb.tfsim._left_out import missing
 
+__all__ = [
+    "MultiShotMemorySampler",
+    "SingleShotMemorySampler",
+    "MultiShotFileSampler",
+    "TFDatasetMultiShotMemorySampler",
+    "TFRecordDatasetSampler",
+    "TFDataSampler",
+    "select_examples",
+    "load_image",
+]
+
 __getattr__ = missing(__name__)
 
 #: ``augmenter(x, y, num_views, is_warmup)``, or an object whose ``augment`` takes these.

@@ -5,6 +5,8 @@ from typing import Any
 from simnb import _checks
 from simnb._keras import keras
 
+__all__ = ["WarmupCosineDecay"]
+
 
 @keras.saving.register_keras_serializable(package="simnb.tfsim")
 class WarmupCosineDecay(keras.optimizers.schedules.CosineDecay):

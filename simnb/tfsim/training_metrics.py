@@ -11,6 +11,21 @@ from simnb._types import Tensor
 from simnb.losses import _pairs, triplet
 from simnb.tfsim.distances import Distance, distance_canonicalizer
 
+__all__ = [
+    "DistanceMetric",
+    "DistanceGapMetric",
+    "dist_gap",
+    "max_pos",
+    "max_neg",
+    "avg_pos",
+    "avg_neg",
+    "min_pos",
+    "min_neg",
+    "sum_pos",
+    "sum_neg",
+    "batch_class_ratio",
+]
+
 _AGGREGATES = {"mean": ops.mean, "avg": ops.mean, "max": ops.max, "min": ops.min, "sum": ops.sum}
 
 

@@ -5,6 +5,16 @@ from typing import Any
 
 import numpy as np
 
+__all__ = [
+    "Lookup",
+    "CalibrationResults",
+    "Tensor",
+    "FloatTensor",
+    "IntTensor",
+    "BoolTensor",
+    "PandasDataFrame",
+]
+
 # Of annotations; nothing is checked by them.
 Tensor = FloatTensor = IntTensor = BoolTensor = PandasDataFrame = Any
 

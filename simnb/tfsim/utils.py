@@ -8,6 +8,8 @@ from numpy.typing import DTypeLike, NDArray
 from simnb.matching import UNKNOWN
 from simnb.tfsim.types import Lookup
 
+__all__ = ["tf_cap_memory", "is_tensor_or_variable", "unpack_lookup_labels", "unpack_lookup_distances"]
+
 
 def tf_cap_memory() -> None:
     """Have TensorFlow take the memory of GPUs as it needs it, instead of all at once.

@@ -16,6 +16,8 @@ from simnb.index import Neighbors
 from simnb.matching import UNKNOWN
 from simnb.tfsim.types import Lookup
 
+__all__ = ["viz_neighbors_imgs", "viz_neigbors_imgs", "confusion_matrix", "projector", "visualize_views"]
+
 _Names: TypeAlias = Mapping[int, str] | Sequence[str]
 
 

@@ -236,11 +236,14 @@ class Indexing(Model):
 
         Args:
             x: Examples, shape [num_examples, ...].
-            cutpoint: Name of a cutpoint; ``"all"`` for a dict of lists, by name of each that was met.
+            cutpoint: Name of a cutpoint; ``"all"`` for each that was met.
             no_match_label: What examples get that are too far from everything.
             k: Neighbors that the matcher sees.
             matcher: ``match_nearest`` or ``match_majority_vote``.
             verbose: Has no effect.
+
+        Returns:
+            A list of classes; for ``"all"`` a dict of such lists, by name of the cutpoint.
 
         Raises:
             ValueError: If nothing is calibrated, or the cutpoint is not there or was not met.

@@ -31,8 +31,8 @@ class Curves:
     Attributes:
         distances: Distances of the calibration queries, each once, ascending, shape [num_distances].
         accepted_right: Queries of known classes that get their own label at each candidate, int64.
-        accepted_wrong: Queries of known classes that get another label, alike.
-        accepted_unknown: Queries of unknown classes that get a label, alike.
+        accepted_wrong: Queries of known classes that get another label, int64.
+        accepted_unknown: Queries of unknown classes that get a label, int64.
         num_known, num_unknown: Queries of known and of unknown classes.
     """
 

@@ -53,7 +53,7 @@ class Calibration:
 
     @property
     def threshold(self) -> float:
-        """That of the first cutpoint; ValueError if its target is not met or each class has its own."""
+        """Threshold of the first cutpoint; ValueError if its target is not met or each class has its own."""
         chosen = self._usable(None)
         if chosen.by_class is not None:
             raise ValueError("each class has a threshold of its own: use limits(), or cutpoint.by_class")
@@ -288,10 +288,10 @@ def _curves(*, dtype, distances, num_known, num_unknown, **counts):
     distances = check_distances(np.array([float(value) for value in distances])).astype(dtype)
     if (np.diff(distances) <= 0).any():
         raise ValueError("distances must rise")
-    right, wrong, unknown = counts = [np.array([int(n) for n in counts[name]]) for name in _COUNTS]
+    right, wrong, unknown = counts = [np.array([int(n) for n in counts[name]], np.int64) for name in _COUNTS]
     if any(len(n) != len(distances) + 1 or n[0] or (np.diff(n) < 0).any() for n in counts):
         raise ValueError("counts must rise from 0, one a candidate")
-    totals = np.array([num_known, num_unknown], np.int64).tolist()
+    totals = np.array([int(num_known), int(num_unknown)], np.int64).tolist()
     if right[-1] + wrong[-1] > totals[0] or unknown[-1] > totals[1]:
         raise ValueError("more queries are accepted than there are")
     return Curves(distances, *counts, *totals)

@@ -130,7 +130,12 @@ def bootstrap_auroc(
     resamples: int = 1_000,
     seed: int = 0,
 ) -> Interval:
-    """Interval of ``auroc``. Takes and raises what ``open_set_intervals`` does."""
+    """Interval of ``auroc``. The numbers of known and of unknown queries are kept.
+
+    Args:
+        distances, known: As in ``auroc``, which raises the same.
+        strata, confidence, resamples, seed: As in ``bootstrap_mean``.
+    """
     return open_set_intervals(
         distances,
         known,

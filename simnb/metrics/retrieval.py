@@ -177,8 +177,9 @@ def r_precision(
 ) -> float:
     """Precision among the first R neighbors, R being the size of the query's class in the gallery.
 
-    Takes and raises what ``map_at_k`` does, without a k; every query needs as many neighbors as the
-    largest class has rows. A query that is a row of the gallery (``query_ids``) is not counted in R.
+    Takes and raises what ``recall_at_k`` does, without a k; the class of every query must be in the gallery,
+    and every query needs as many neighbors as the largest class has rows. A query that is a row of the
+    gallery (``query_ids``) is not counted in R.
 
     References:
         Musgrave et al., A Metric Learning Reality Check, 2020. https://arxiv.org/abs/2003.08505
@@ -356,7 +357,7 @@ class Ranking:
         if k is None:
             ks = [usual for usual in _USUAL if usual <= self.k]
         else:
-            ks = list(dict.fromkeys(map(self.depth, np.atleast_1d(k).tolist())))
+            ks = list(dict.fromkeys(map(self.depth, np.atleast_1d(np.asarray(k, object)).tolist())))
         named = {"recall": _recall, "precision": _precision}
         if self.to_find is not None:
             named |= {"map": _average_precision, "ndcg": _ndcg}
@@ -428,8 +429,9 @@ def _count(labels, gallery_labels, own):
     """R of each query."""
     ordered = np.sort(_checks.labels(gallery_labels, name="gallery_labels"))
     _checks.not_empty(ordered, name="gallery_labels")
-    ends, starts = (np.searchsorted(ordered, labels, side=side) for side in ("right", "left"))
-    to_find = np.where(labels == UNKNOWN, 0, ends - starts)
+    asked, place = np.unique(labels, return_inverse=True)  # searches in a large array are slow: once a class
+    ends, starts = (np.searchsorted(ordered, asked, side=side) for side in ("right", "left"))
+    to_find = np.where(labels == UNKNOWN, 0, (ends - starts)[place])
     if own is None:
         return to_find
     absent = (own >= 0) & (to_find == 0) & (labels != UNKNOWN)

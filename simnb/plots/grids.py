@@ -438,12 +438,8 @@ def show_pixels(
     """Draw an image, shape [height, width, channels], between left, right, bottom and top."""
     # Small images: blocks, which compress; smooth ones make the notebook's file four times as large.
     smooth = "nearest" if max(image.shape) <= 64 else "auto"
-    look: dict[str, Any] = {
-        "cmap": "gray",
-        "vmin": 0,
-        "vmax": 255,
-        "zorder": zorder,
-    }  # colours ignore but the last
+    # Of images in colour matplotlib ignores all of these but the last.
+    look: dict[str, Any] = {"cmap": "gray", "vmin": 0, "vmax": 255, "zorder": zorder}
     ax.imshow(image, extent=extent, aspect="equal", interpolation=smooth, **look)
 
 

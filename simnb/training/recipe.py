@@ -46,6 +46,8 @@ def fit(
 ) -> KerasObject:
     """Compile an embedder and train it: ``compile`` and ``fit`` of Keras with the choices made.
 
+    Those two work just as well.
+
     Args:
         model: A Keras model that gives embeddings.
         batches: ``BalancedBatches``, or any ``keras.utils.PyDataset`` of (images, labels).

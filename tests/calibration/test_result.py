@@ -1,4 +1,5 @@
 import json
+import re
 import warnings
 
 import numpy as np
@@ -93,6 +94,14 @@ def test_json_that_is_cut_short_changed_or_of_another_version_is_refused(populat
         assert change[0] in whole
         with pytest.raises(ValueError, match="not a whole Calibration of format 2"):
             Calibration.from_json(whole.replace(*change))
+    for pattern, changed in (
+        (r'"num_known": (\d+)', r'"num_known": [\1]'),
+        (r'"num_known": \d+', f'"num_known": {2**63}'),
+    ):
+        text, times = re.subn(pattern, changed, whole)
+        assert times
+        with pytest.raises(ValueError, match="not a whole Calibration of format 2"):
+            Calibration.from_json(text)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])

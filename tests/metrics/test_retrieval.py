@@ -251,5 +251,7 @@ def test_what_does_not_belong_together_is_named():
         recall_at_k(neighbors, [0, 1], average="weighted")
     with pytest.raises(ValueError, match="k must be an integer of at least 1, got 0"):
         retrieval_scores(neighbors, [0, 1], k=[1, 0])
+    with pytest.raises(ValueError, match="k must be an integer of at least 1, got True"):
+        retrieval_scores(neighbors, [0, 1], k=[1, True])
     with pytest.raises(ValueError, match="labels and scores must have the same length, got 1 and 2"):
         per_class([0.0, 1.0], [0])

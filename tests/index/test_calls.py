@@ -155,6 +155,7 @@ import os, signal, sys, threading, numpy as np
 from simnb.index import open_index
 index = open_index(sys.argv[1])
 index.add(np.random.default_rng(0).normal(size=(20_000, 160)).astype("float32"))
+index.search(index.get([0]).embeddings, k=3)  # imports what searches; a fork waits for a search, not for that
 stop = threading.Event()
 def search():
     while not stop.is_set():

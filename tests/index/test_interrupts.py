@@ -155,7 +155,10 @@ def test_an_interrupt_before_any_bytecode_leaves_all_of_a_call_or_nothing(tmp_pa
     results = []
     for moment in moments:
         index, folder = places.fresh(place)
-        assert interrupted(lambda: verb(index, folder), moment) == moment  # noqa: B023
+        ran = interrupted(lambda: verb(index, folder), moment)  # noqa: B023
+        # How long a call is differs by a few, with the indexes of before that are not collected yet: one that
+        # ended before its moment has changed everything.
+        assert ran == moment or count - 20 < ran < moment
         check_files(folder, before, other)
         now = seen(index)
         assert now in (before, after), f"interrupted before bytecode {moment} of {count}"

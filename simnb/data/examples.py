@@ -168,6 +168,49 @@ class Examples:
         """
         return self[np.isin(self.labels, self._labels_of(classes, "classes"))]
 
+    def with_rotations(self) -> "Examples":
+        """Add further classes to train on: each class turned by 90, 180 and 270 degrees.
+
+        A character that is turned is another character, so that an embedder learns from four times as many
+        classes, and finds those that it never saw more often. Not for photographs that are taken any way up.
+
+        Returns:
+            These examples, then all of them turned by 90, 180 and 270 degrees, against the clock. Labels of
+            the first are as here; class names of the others say how they are turned. Images are turned when
+            they are read. Ids are new: four for each here.
+
+        Raises:
+            ValueError: If the images are not square.
+
+        References:
+            Santoro et al., Meta-Learning with Memory-Augmented Neural Networks, 2016: of Omniglot.
+            https://arxiv.org/abs/1605.06065
+        """
+        height, width = self.images.shape[1:3]
+        if height != width:
+            raise ValueError(
+                f"images must be square to be turned by 90 degrees, got {height} x {width}; "
+                "load(..., image_size=(32, 32)) and from_folder(..., image_size=(32, 32)) resize them"
+            )
+        count, turns = len(self), np.repeat(np.arange(4), len(self))
+
+        def read(rows):
+            images = np.array(self.images[rows % count])
+            for turn in (1, 2, 3):
+                turned = rows // count == turn
+                images[turned] = np.rot90(images[turned], turn, axes=(1, 2))
+            return images
+
+        dtype = np.asarray(self.images[:0]).dtype
+        endings = ["", *(f", turned by {degrees}°" for degrees in (90, 180, 270))]
+        return Examples(
+            LazyImages(read, 4 * count, tuple(self.images.shape[1:]), dtype),
+            np.tile(self.labels, 4) + turns * len(self.class_names),
+            tuple(name + ending for ending in endings for name in self.class_names),
+            np.tile(self.ids, 4) * 4 + turns,
+            {name: tuple(values) * 4 for name, values in self.class_metadata.items()},
+        )
+
     def split(
         self,
         *,
@@ -264,7 +307,7 @@ class Examples:
             >>> from simnb import data
             >>> parts = data.load("digits").split_classes(train=0.7)
             >>> parts.train, parts.test
-            (Examples(1011 images 32x32x3 uint8, 7 classes), Examples(427 images 32x32x3 uint8, 3 classes))
+            (Examples(1008 images 32x32x3 uint8, 7 classes), Examples(430 images 32x32x3 uint8, 3 classes))
         """
         fractions = {"train": train, "validation": validation}
         learned = sum(

@@ -293,3 +293,42 @@ def test_without_examples_or_metadata_a_split_is_refused():
         make([0])[:0].split_classes()
     with pytest.raises(ValueError, match="class_metadata, which are none here; got 'legs'"):
         make([0, 0], class_metadata={}).split_classes(by="legs")
+
+
+def test_each_turn_of_a_class_is_a_class():
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (5, 4, 4, 3), dtype=np.uint8)
+    examples = data.from_arrays(
+        images,
+        [1, 0, 1, 2, 0],
+        class_names=["a", "b", "c"],
+        ids=[9, 3, 5, 0, 4],
+        class_metadata={"n": (1, 2, 3)},
+    )
+    turned = examples.with_rotations()
+    assert turned.labels.tolist() == [1, 0, 1, 2, 0, 4, 3, 4, 5, 3, 7, 6, 7, 8, 6, 10, 9, 10, 11, 9]
+    assert turned.class_names[::3] == ("a", "a, turned by 90°", "a, turned by 180°", "a, turned by 270°")
+    assert turned.metadata["n"] == [2, 1, 2, 3, 1] * 4
+    assert turned[:5].ids.tolist() == [36, 12, 20, 0, 16]
+    # Pixel by pixel, against the clock: the upper right corner comes to the upper left.
+    for row, image in enumerate(np.asarray(turned.images)):
+        before, turn = images[row % 5], row // 5
+        for y, x in np.ndindex(4, 4):
+            at = y, x
+            for _ in range(turn):
+                at = at[1], 3 - at[0]
+            assert image[y, x].tolist() == before[at].tolist()
+    some = [17, 2, 8, 12, 2]
+    np.testing.assert_array_equal(turned.images[some], np.asarray(turned.images)[some])
+    lazy = data.from_arrays(images, [0, 1, 0, 1, 0], lazy=True).with_rotations()
+    np.testing.assert_array_equal(lazy.images[:], turned.images[:])
+    np.testing.assert_array_equal(
+        images, np.random.default_rng(0).integers(0, 256, (5, 4, 4, 3), dtype=np.uint8)
+    )
+
+
+def test_images_that_are_not_square_are_not_turned():
+    with pytest.raises(
+        ValueError, match=r"images must be square to be turned by 90 degrees, got 4 x 5; load\("
+    ):
+        data.from_arrays(np.zeros((2, 4, 5, 1), np.uint8), [0, 1]).with_rotations()

@@ -171,8 +171,9 @@ class Examples:
     def with_rotations(self) -> "Examples":
         """Add further classes to train on: each class turned by 90, 180 and 270 degrees.
 
-        A character that is turned is another character, so that an embedder learns from four times as many
-        classes, and finds those that it never saw more often. Not for photographs that are taken any way up.
+        A character that is turned is mostly another character. So an embedder learns from four times as many
+        classes, which helps it with classes that it never saw. Those that look the same when they are turned,
+        such as O, become classes that nobody can tell apart. Not for photographs that are taken any way up.
 
         Returns:
             These examples, then all of them turned by 90, 180 and 270 degrees, against the clock. Labels of

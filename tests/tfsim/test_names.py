@@ -163,3 +163,20 @@ def test_projector():
     )  # fmt: skip
     assert isinstance(shown, Projector)
     assert isinstance(tfsim.visualization.projector(embeddings), Projector)
+
+
+def test_a_distance_of_ones_own_is_what_its_call_says():
+    class Doubled(tfsim.distances.EuclideanDistance):
+        def call(self, query_embeddings, key_embeddings):
+            return 2 * super().call(query_embeddings, key_embeddings)
+
+    distances = Doubled()(np.eye(2), np.eye(2))
+    np.testing.assert_allclose(distances, [[0, 8**0.5], [8**0.5, 0]], rtol=1e-6, atol=1e-6)
+
+
+def test_a_star_import_of_a_module_rebinds_no_room():
+    for room in ("architectures", "layers", "losses", "retrieval_metrics", "samplers", "visualization"):
+        brought = {}
+        exec(f"from simnb.tfsim.{room} import *", brought)
+        modules = [name for name, value in brought.items() if inspect.ismodule(value)]
+        assert modules == [], room

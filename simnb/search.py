@@ -11,7 +11,7 @@ from simnb import _checks, _saving
 from simnb._types import AnyPath, KerasObject
 from simnb.calibration import SHRINKAGE, Calibration, MatchProbability, calibrate, fit_probability
 from simnb.data import Examples
-from simnb.index import UNKNOWN, Index, Neighbors, open_index
+from simnb.index import UNKNOWN, Index, Neighbors, Reranker, open_index
 from simnb.matching import Matches, match
 from simnb.models import embed
 
@@ -61,6 +61,7 @@ class SimilaritySearch:
         self.index = open_index(distance=distance or "cosine") if index is None else index
         self._indexed_examples: set[int] = set()  # ids that came from Examples, and so name images
         self._class_names: tuple[str, ...] | None = None  # of the first Examples indexed with their labels
+        self._reranker: tuple[tuple[str, str], Reranker] | None = None  # and what it is made of
         self.batch_size = batch_size
         self.calibration: Calibration | None = None
         self.probability: MatchProbability | None = None
@@ -104,15 +105,24 @@ class SimilaritySearch:
             self._indexed_examples.update(added.tolist())
         return added
 
-    def lookup(self, images: _Images, k: int = 5) -> Neighbors:
+    def lookup(self, images: _Images, k: int = 5, *, rerank: bool = False) -> Neighbors:
         """Find the k nearest indexed images of each image; of a smaller index the ``Neighbors`` are padded.
+
+        Args:
+            images: Images, or ``Examples``.
+            k: How many neighbors.
+            rerank: Whether to order them anew by the neighbors that they share with the query, as
+                ``simnb.index.Reranker`` does. Their distances are then other ones, which it describes: the
+                calibration does not apply to them, and ``match`` never re-ranks. The first time, and after
+                each change of the index, all rows are compared with one another. (In Milvus only another
+                number of rows is noticed.)
 
         Raises:
             ValueError: If the index is empty, the images are malformed or k is below 1.
         """
         self._check_not_empty("lookup")
-        k = _checks.positive_int(k, name="k")
-        neighbors = self.index.search(self.embed(images), k=k)
+        k, rows = _checks.positive_int(k, name="k"), self.embed(images)
+        neighbors = (self._reranked() if rerank else self.index).search(rows, k=k)
         if neighbors.class_names is None:  # the index has the labels of Examples, and we their names
             neighbors = replace(neighbors, class_names=self._class_names)
         return neighbors
@@ -267,6 +277,14 @@ class SimilaritySearch:
             OSError: If it cannot be read, or there is no room for a copy of it in the temporary folder.
         """
         return _saving.load(cls, path, model=model, uri=uri, search=search, recall=recall)
+
+    def _reranked(self):
+        """What re-ranks the rows as the index has them now."""
+        rows = (self.index.fingerprint, self.index.distance)
+        if self._reranker is None or self._reranker[0] != rows:
+            self._reranker = None  # its rows are let go of before they are read again
+            self._reranker = (rows, Reranker(self.index))
+        return self._reranker[1]
 
     def _matching(self):
         """How many neighbors are matched by which matcher."""

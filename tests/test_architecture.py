@@ -15,7 +15,7 @@ FLOORS = [
     {"_checks", "_files", "_snapshot", "_table", "_terminal", "_text", "_threads"},
     {"_keras", "_replicas", "augmentation", "distances", "data"},
     {"index", "losses", "layers", "samplers", "metrics", "projection"},
-    {"models", "matching"},
+    {"models", "matching", "collection"},
     {"calibration", "training"},
     {"_saving", "search", "plots", "scale", "evaluation"},
     {"widgets"},
@@ -23,7 +23,7 @@ FLOORS = [
 ]
 FLOOR = {module: floor for floor, modules in enumerate(FLOORS) for module in modules}
 ARRAY_HALF = {"augmentation", "distances", "data", "index", "metrics", "matching", "calibration", "plots"}
-ARRAY_HALF |= {"projection", "evaluation"}
+ARRAY_HALF |= {"projection", "evaluation", "collection"}
 # metrics measures Neighbors, which index defines on the same floor; _replicas is about one backend of _keras;
 # a snapshot is made of files; a search is saved by the module beside it.
 SAME_FLOOR = {("metrics", "index"), ("_replicas", "_keras"), ("_snapshot", "_files"), ("search", "_saving")}

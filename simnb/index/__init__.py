@@ -5,6 +5,7 @@ from simnb.index.hnsw import Tuning
 from simnb.index.local import MemoryIndex
 from simnb.index.milvus import MilvusIndex
 from simnb.index.opening import open_index
+from simnb.index.reranking import Reranker
 from simnb.index.results import UNKNOWN, Neighbors, Rows
 from simnb.index.sqlite import SqliteIndex
 
@@ -17,5 +18,6 @@ __all__ = [
     "Neighbors",
     "Rows",
     "Tuning",
+    "Reranker",
     "UNKNOWN",
 ]

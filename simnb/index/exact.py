@@ -2,7 +2,9 @@
 
 import functools
 import threading
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +13,7 @@ from threadpoolctl import ThreadpoolController
 
 from simnb import _checks
 from simnb._threads import processors
-from simnb.distances import BY_NAME, DISTANCES, LARGEST_SQUARE
+from simnb.distances import BY_NAME, DISTANCES, LARGEST_SQUARE, paired
 
 QUERY_BLOCK = 512  # a product of fewer rows is slower
 GALLERY_BLOCK = 896  # with QUERY_BLOCK, 2 MB a thread; by powers of two, columns share places in the cache
@@ -22,6 +24,10 @@ _WAITING = 8  # candidates a query that wait to be merged with those kept
 FIRST_BLOCK = 1_024  # whose best are sorted out whole; later blocks only have to beat them
 _SPARE = 16  # candidates beyond the k best, since ranking rounds before the distance is measured
 _MEASURED_VALUES = 262_144  # differences held at once while candidates are measured: 1 MB
+_LENGTHS = 1e-6  # by how much the product of two rows tells another distance where their lengths are nearly 1
+
+#: Says which of some pairs, (queries, rows), are wanted.
+Wanted: TypeAlias = Callable[[NDArray[np.int64], NDArray[np.int64]], NDArray[np.bool_]]
 
 
 class ExactSearch:
@@ -66,9 +72,7 @@ class ExactSearch:
         Raises:
             ValueError: If one of these distances is too large for float32.
         """
-        original, queries = queries, self.distance.prepare(queries)
-        if self._center is not None:
-            queries = queries - self._center
+        original, queries = queries, self._ready(queries)
         distances = np.empty((len(queries), k), np.float32)
         positions = np.empty((len(queries), k), np.int64)
         found = self._candidates_by_faiss(queries, k)
@@ -95,6 +99,75 @@ class ExactSearch:
                     threads.shutdown(cancel_futures=True)
                     raise
         return distances, positions
+
+    def within(
+        self, queries: NDArray[np.float32], threshold: float, wanted: Wanted | None = None
+    ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
+        """Every pair of a query and a row within a distance, block by block.
+
+        Args:
+            queries: Shape [num_queries, dim] float32.
+            threshold: Distance; those of the pairs, in float32, are at most it.
+            wanted: Called with positions of queries and of rows, each [num_pairs]: which of these pairs are
+                looked at, shape [num_pairs] bool. It is asked again and again, as the pairs are given.
+
+        Returns:
+            An iterator of positions of queries and of rows, each [num_pairs] and not empty.
+        """
+        limit, (original, queries) = np.float32(threshold), (queries, self._ready(queries))
+        if limit < 0 and self.distance.name != "inner_product":
+            return
+        for first in range(0, len(queries), QUERY_BLOCK):
+            some = queries[first : first + QUERY_BLOCK]
+            edge, rounding = self._edge(some, float(limit))
+            for start in range(0, len(self), GALLERY_BLOCK):
+                with np.errstate(over="ignore", invalid="ignore"):  # such pairs are measured
+                    closeness = self._closeness(some, slice(start, start + GALLERY_BLOCK))
+                # Not (>=): what did not fit float32 may be NaN, and is measured.
+                at, column = np.nonzero(~(closeness < (edge - rounding)[:, None]))
+                near = closeness[at, column] > (edge + rounding)[at]
+                at, column = at + first, column + start
+                if wanted is not None:
+                    keep = wanted(at, column)
+                    at, column, near = at[keep], column[keep], near[keep]
+                near[~near] = self.beside(original, at[~near], column[~near]) <= limit
+                if near.any():
+                    yield at[near], column[near]
+
+    def beside(
+        self, queries: NDArray[np.float32], some: NDArray[np.int64], positions: NDArray[np.int64]
+    ) -> NDArray[np.float32]:
+        """Distance of each of some queries to the row beside it: shape [num_pairs] float32.
+
+        Args:
+            queries: Shape [num_queries, dim] float32.
+            some: Positions of queries, shape [num_pairs].
+            positions: Positions of rows, shape [num_pairs].
+        """
+        distances = np.empty(len(some), np.float32)
+        step = max(1, _MEASURED_VALUES // queries.shape[1])
+        for start in range(0, len(some), step):
+            pairs = slice(start, start + step)
+            one, other = queries[some[pairs]], self._gallery[positions[pairs]]
+            distances[pairs] = paired(one, other, self.distance.name)
+        return distances
+
+    def _edge(self, queries, threshold):
+        """How close a row at the threshold is to each query; and by how much that may be wrong, each [n]."""
+        squares = np.einsum("qd,qd->q", queries, queries, dtype=np.float64)
+        if self.distance.name == "manhattan":
+            rounding = 2 * np.finfo(np.float32).eps * queries.shape[1] * abs(threshold)
+            return np.full(len(queries), -threshold), np.full(len(queries), rounding)
+        if not self._fits(queries):
+            return np.zeros(len(queries)), np.full(len(queries), np.inf)
+        found = self.distance.to_sum(np.full(len(queries), threshold), queries)
+        rounding = self._rounding(queries, squares) + (_LENGTHS if self.distance.name == "cosine" else 0.0)
+        return (found if self._products else 0.5 * (squares - found)), rounding
+
+    def _ready(self, queries):
+        """Queries as they are compared with the rows."""
+        queries = self.distance.prepare(queries)
+        return queries if self._center is None else queries - self._center
 
     def _block(self, queries, original, k, candidates=None):
         if not self._fits(queries):
@@ -132,12 +205,16 @@ class ExactSearch:
             return np.zeros(len(queries), bool)
         squares = np.einsum("qd,qd->q", queries, queries, dtype=np.float64)
         found = self.distance.to_sum(kth.astype(np.float64), queries)
-        size = self._longest * (np.sqrt(squares) + 0.5 * self._longest)
-        single = np.finfo(np.float32)
-        rounding = single.eps * np.sqrt(queries.shape[1]) * size + single.tiny * queries.shape[1]
+        rounding = self._rounding(queries, squares)
         if self._products:
             return found < last + rounding
         return 0.5 * found > 0.5 * squares - last - rounding
+
+    def _rounding(self, queries, squares):
+        """By how much float32 may round the closeness of queries of these squared lengths: shape [n]."""
+        size = self._longest * (np.sqrt(squares) + 0.5 * self._longest)
+        single = np.finfo(np.float32)
+        return single.eps * np.sqrt(queries.shape[1]) * size + single.tiny * queries.shape[1]
 
     def _candidates(self, queries, k, closeness):
         """Positions of the closest rows, shape [num_queries, k + spare]; and how close the last one is."""

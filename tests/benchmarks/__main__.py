@@ -19,7 +19,7 @@ import numpy as np
 from simnb import data
 from simnb.calibration import calibrate
 from simnb.index import Neighbors
-from tests.benchmarks import index, metrics, widgets
+from tests.benchmarks import collection, index, metrics, widgets
 from tests.benchmarks.throughput import throughput
 
 RESULT = Path("build/bench.json")
@@ -128,6 +128,7 @@ def main():
         import_time,
         loading,
         *index.BENCHMARKS,
+        *collection.BENCHMARKS,
         sampling,
         throughput,
         calibration,

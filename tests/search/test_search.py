@@ -5,7 +5,7 @@ import pytest
 
 from simnb.calibration import fit_probability
 from simnb.data import from_arrays
-from simnb.index import UNKNOWN, open_index
+from simnb.index import UNKNOWN, Reranker, open_index
 from simnb.matching import match
 from simnb.search import SimilaritySearch
 
@@ -203,3 +203,37 @@ def test_answers_have_the_names_of_the_examples_that_were_indexed(search):
     search.add(QUERY.images[2:], labels=[3])
     with pytest.raises(ValueError, match="label 3 has no name: there are 3 class names"):
         search.match(QUERY.images, threshold=1.0).names  # noqa: B018
+
+
+def test_lookup_can_rerank_and_match_does_not():
+    directions = np.random.default_rng(0).uniform(0, 360, 60)
+    search = SimilaritySearch(flat)
+    search.add(examples(directions[:50], np.arange(50) % 3))
+    queries = examples(directions[50:], np.arange(10) % 3, first_id=100)
+    search.calibrate(queries)
+    plain, reranked = search.lookup(queries, k=50), search.lookup(queries, k=50, rerank=True)
+    expected = Reranker(search.index).search(flat(queries.images), k=50)
+    np.testing.assert_array_equal(reranked.ids, expected.ids)
+    np.testing.assert_array_equal(reranked.distances, expected.distances)
+    assert (plain.distance, reranked.distance) == ("cosine", "reranked cosine")
+    assert (plain.ids != reranked.ids).any()
+    assert reranked.names.tolist() == np.array(["a", "b", "ç"])[reranked.labels].tolist()
+    nearest = search.index.search(flat(queries.images), k=1)
+    np.testing.assert_array_equal(search.match(queries, threshold=2.0).labels, nearest.labels[:, 0])
+    with pytest.raises(ValueError, match="by cosine distance as calibrated, got reranked cosine"):
+        search.calibration.match(reranked)
+
+
+def test_lookup_reranks_the_rows_there_are(monkeypatch):
+    made = []
+    monkeypatch.setattr("simnb.search.Reranker", lambda index: made.append(index) or Reranker(index))
+    search = SimilaritySearch(flat)
+    with pytest.raises(ValueError, match="lookup needs indexed images"):
+        search.lookup(QUERY, rerank=True)
+    search.add(GALLERY)
+    for _ in range(2):
+        assert set(search.lookup(QUERY, rerank=True).ids.ravel().tolist()) == {-1, 0, 1, 2, 3}
+    assert len(made) == 1
+    search.index.remove([0])
+    assert set(search.lookup(QUERY, rerank=True).ids.ravel().tolist()) == {-1, 1, 2, 3}
+    assert len(made) == 2

@@ -11,7 +11,7 @@ from scipy.sparse.csgraph import connected_components
 
 from simnb import _table
 from simnb._terminal import progress_bar
-from simnb.collection import _rows
+from simnb.collection import _inputs, _words
 from simnb.collection.chance import NEIGHBORS, Chance, choose, estimate, expected
 from simnb.index import UNKNOWN, Index
 from simnb.index.exact import QUERY_BLOCK, ExactSearch
@@ -75,9 +75,9 @@ class NearDuplicates:
 
     def _caption(self):
         return (
-            f"{_rows.count(len(self), 'group')} of near-duplicates, {len(self.ids):,} of "
-            f"{_rows.count(self.num_rows, 'image')}, within {self.distance} distance {self.threshold:.4g}; "
-            f"pairs of different images expected there by chance: {_rows.about(self.chance_pairs)}"
+            f"{_words.count(len(self), 'group')} of near-duplicates, {len(self.ids):,} of "
+            f"{_words.count(self.num_rows, 'image')}, within {self.distance} distance {self.threshold:.4g}; "
+            f"pairs of different images expected there by chance: {_words.about(self.chance_pairs)}"
         )
 
     def _rows(self):
@@ -88,8 +88,8 @@ class NearDuplicates:
             spread = " to ".join(dict.fromkeys(f"{value:.3g}" for value in (near.min(), near.max())))
             cells = [f"{number}", f"{stop - start}", spread]
             if labels:
-                cells.append(_rows.listed(self._names(self.labels[start:stop])))
-            rows.append([*cells, _rows.listed(self.ids[start:stop])])
+                cells.append(_words.listed(self._names(self.labels[start:stop])))
+            rows.append([*cells, _words.listed(self.ids[start:stop])])
         head = ["group", "images", "distance", *labels, "ids"]
         return head, rows
 
@@ -100,7 +100,7 @@ class NearDuplicates:
         return np.where(labels == UNKNOWN, "Unknown", names_of(labels, self.class_names))
 
     def _more(self):
-        return [f"and {_rows.count(len(self) - _SHOWN, 'more group')}"] if len(self) > _SHOWN else []
+        return [f"and {_words.count(len(self) - _SHOWN, 'more group')}"] if len(self) > _SHOWN else []
 
 
 def near_duplicates(
@@ -135,8 +135,8 @@ def near_duplicates(
         >>> near_duplicates(index).groups
         [array([  0, 200]), array([  1, 201])]
     """
-    rows = _rows.read(index)
-    _rows.check_symmetric(index.distance)
+    rows = _inputs.read(index)
+    _inputs.check_dissimilar(index.distance)
     choose(None, threshold, chance_pairs)  # complains before the search, not after
     first, copy_of, copies = _distinct(rows.embeddings)
     near, chance, of_distinct = np.full(len(first), np.inf, np.float32), None, np.arange(len(first))
@@ -168,7 +168,7 @@ def _distinct(rows):
 
 def _joined(search, rows, distances, positions, threshold):
     """Number of the group of each row: shape [num_rows] int64."""
-    groups, near = _Groups(len(rows)), _rows.within(distances, threshold)
+    groups, near = _Groups(len(rows)), _inputs.within(distances, threshold)
     groups.join(*np.nonzero(near)[:1], positions[near])
     # Rows that may have more within the threshold than the neighbors that were searched.
     more = np.flatnonzero(near[:, -1]) if distances.shape[1] < len(rows) - 1 else np.empty(0, np.int64)

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from simnb import _checks, _table
-from simnb.collection import _rows
+from simnb.collection import _inputs, _words
 from simnb.collection.chance import NEIGHBORS, Chance, choose, estimate, expected
 from simnb.distances import DISTANCES
 from simnb.index import Index
@@ -60,8 +60,8 @@ class Leaks:
 
     def _caption(self):
         return (
-            f"{_rows.count(len(self), 'leak')} within {self.distance} distance {self.threshold:.4g}; "
-            f"pairs of different images expected there by chance: {_rows.about(self.chance_pairs)}"
+            f"{_words.count(len(self), 'leak')} within {self.distance} distance {self.threshold:.4g}; "
+            f"pairs of different images expected there by chance: {_words.about(self.chance_pairs)}"
         )
 
     def _rows(self):
@@ -70,7 +70,7 @@ class Leaks:
             finds = (self.part == later) & (self.other == earlier)
             size, found = self.sizes[later], np.count_nonzero(finds)
             share = f"{found / size:.2%}" if size else "n/a"
-            ids = _rows.listed(self.ids[finds][np.argsort(self.distances[finds], kind="stable")])
+            ids = _words.listed(self.ids[finds][np.argsort(self.distances[finds], kind="stable")])
             rows.append([later, earlier, f"{found:,}", f"{size:,}", share, ids])
         return ["part", "also in", "images", "of", "share", "first ids"], rows
 
@@ -136,7 +136,7 @@ def _distance_of(parts, distance):
     given |= set() if distance is None else {_checks.one_of(distance, DISTANCES, name="distance")}
     if len(given) > 1:
         raise ValueError(f"all parts must be compared by one distance, got {_checks.listed(sorted(given))}")
-    return _rows.check_symmetric(given.pop() if given else "cosine")
+    return _inputs.check_dissimilar(given.pop() if given else "cosine")
 
 
 def _read(part, name, distance):
@@ -169,7 +169,7 @@ def _between(read, earlier, later, threshold, distance):
         search = ExactSearch(gallery, distance)
         doing = f"Comparing {later} with {earlier}"
         near, places = nearest(search, queries, 1, among=False, doing=doing)
-    found = np.flatnonzero(_rows.within(near[:, 0], threshold))
+    found = np.flatnonzero(_inputs.within(near[:, 0], threshold))
     names = np.full(len(found), later), np.full(len(found), earlier)
     other_ids = of_gallery[places[found, 0]]
     return names[0], of_queries[found], names[1], other_ids, near[found, 0]

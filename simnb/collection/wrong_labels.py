@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from simnb import _checks, _table
-from simnb.collection import _rows
+from simnb.collection import _inputs, _words
 from simnb.index import UNKNOWN, Index
 from simnb.index.exact import ExactSearch
 from simnb.index.in_blocks import blocks_of_nearest
@@ -62,8 +62,8 @@ class Mislabelled:
 
     def _caption(self):
         return (
-            f"{_rows.count(len(self), 'candidate')} for a wrong label among "
-            f"{_rows.count(self.num_rows, 'labelled row')}; "
+            f"{_words.count(len(self), 'candidate')} for a wrong label among "
+            f"{_words.count(self.num_rows, 'labelled row')}; "
             f"the {self.k} nearest agree with {self.agreement:.1%}"
         )
 
@@ -79,7 +79,7 @@ class Mislabelled:
         return f"{label}" if self.class_names is None else f"{names_of(label, self.class_names)}"
 
     def _more(self):
-        return [f"and {_rows.count(len(self) - _SHOWN, 'more candidate')}"] if len(self) > _SHOWN else []
+        return [f"and {_words.count(len(self) - _SHOWN, 'more candidate')}"] if len(self) > _SHOWN else []
 
 
 def mislabelled(index: Index, k: int = 10) -> Mislabelled:
@@ -118,7 +118,7 @@ def mislabelled(index: Index, k: int = 10) -> Mislabelled:
         19    dog        cat   1.00  10 to 0 of 10
     """
     k = _checks.positive_int(k, name="k")
-    rows = _rows.read(index)
+    rows = _inputs.read(index)
     labelled = np.flatnonzero(rows.labels != UNKNOWN)
     if not len(labelled):
         raise ValueError(f"mislabelled needs labelled rows, but none of the {len(rows)} rows has a label")

@@ -109,6 +109,7 @@ class Reranker:
         count, depth = len(queries), min(max(_DEPTH, self._k1, k), len(self._rows))
         distances, places = self._search(queries, depth)
         reach = distances[:, max(self._k1, 1) - 1]
+        reach = np.where(reach > 0, reach, distances[:, -1])  # of copies of the query
         first = distances[:, : self._k1] <= self._reach[places[:, : self._k1]]
         row, column = np.nonzero(first)  # those that would have the query among their own nearest
         members = _ones(row, places[row, column], (count, len(self._rows)))
@@ -133,7 +134,8 @@ class Reranker:
         more = _ones(shared.row[most], shared.col[most], members.shape) @ self._inner
         wide = (members + more).tocoo()
         distances = self._search.beside(queries, wide.row, wide.col)
-        near = np.exp(-distances / _above_0(reach)[wide.row])
+        with np.errstate(over="ignore"):  # beside copies all others are infinitely far
+            near = np.exp(-distances / _above_0(reach)[wide.row])
         weights = sparse.csr_array((near, (wide.row, wide.col)), shape=members.shape)
         return (sparse.diags_array(1 / _above_0(weights.sum(axis=1) + itself)) @ weights).tocsr()
 
@@ -157,5 +159,5 @@ def _average(places, count, of=None):
 
 
 def _above_0(values):
-    """What can be divided by: where a value is 0, all that is divided by it is 0 too, or far off."""
+    """Values that can be divided by."""
     return np.maximum(values, np.finfo(np.float32).tiny)

@@ -1,4 +1,4 @@
-"""What all that looks after a collection does alike: reading it, thresholds, words of tables."""
+"""What is read of a collection, and compared with a threshold, in one way."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +16,7 @@ def read(index: Index) -> Rows:
     return index.get()
 
 
-def check_symmetric(distance: str) -> str:
+def check_dissimilar(distance: str) -> str:
     """Return the name of a distance that is 0 between equal images, or raise ValueError."""
     if distance == "inner_product":
         raise ValueError(
@@ -29,18 +29,3 @@ def check_symmetric(distance: str) -> str:
 def within(distances: NDArray[np.float32], threshold: float) -> NDArray[np.bool_]:
     """Which distances are at most the threshold, compared in float32 as in ``simnb.matching``."""
     return distances <= np.float32(threshold)
-
-
-def listed(values: NDArray, most: int = 5) -> str:
-    """The first of some ids, for a table."""
-    return ", ".join(map(str, values[:most].tolist())) + (", ..." if len(values) > most else "")
-
-
-def count(number: int, one: str, several: str | None = None) -> str:
-    """Such as ``1 group`` and ``1,200 groups``."""
-    return f"{number:,} {one if number == 1 else several or one + 's'}"
-
-
-def about(pairs: float) -> str:
-    """An expected number of pairs, as a table says it."""
-    return "unknown" if np.isnan(pairs) else f"{pairs:.2g}" if pairs < 100 else f"{pairs:,.0f}"

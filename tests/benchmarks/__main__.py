@@ -20,6 +20,7 @@ from simnb import data
 from simnb.calibration import calibrate
 from simnb.index import Neighbors
 from tests.benchmarks import index, metrics, widgets
+from tests.benchmarks.heads import head
 from tests.benchmarks.throughput import throughput
 
 RESULT = Path("build/bench.json")
@@ -130,6 +131,7 @@ def main():
         *index.BENCHMARKS,
         sampling,
         throughput,
+        head,
         calibration,
         *metrics.BENCHMARKS,
         *widgets.BENCHMARKS,

@@ -279,6 +279,18 @@ def test_a_name_that_now_gives_vectors_of_another_length_is_refused(kept):
     assert Counting().embed(IMAGES[:4], kept)[1] == 0
 
 
+def test_two_embedders_that_begin_one_file_at_the_same_time_are_not_mixed(kept):
+    other = Counting(scale=2.0)
+
+    def first(batch):
+        other.embed(IMAGES[:4], kept, known_as="the faster one")
+        return batch.reshape(len(batch), -1)[:, :5] + 1.0
+
+    with pytest.raises(ValueError, match="by another embedder: the faster one, while this one is slow"):
+        embed(first, IMAGES[4:8], kept=kept, known_as="slow")
+    assert other.embed(IMAGES[4:8], kept, known_as="the faster one")[1] == 4
+
+
 def test_a_damaged_file_is_noticed(kept):
     Counting().embed(IMAGES, kept)
     with sqlite3.connect(kept) as file:

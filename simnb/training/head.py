@@ -11,6 +11,7 @@ from simnb import _checks
 from simnb._keras import keras, ops
 from simnb._terminal import progress_bar
 from simnb._types import KerasObject
+from simnb.distances import BY_NAME
 from simnb.layers import MetricEmbedding
 from simnb.samplers import BalancedBatches
 from simnb.training._arrays import all_finite, array_of
@@ -145,15 +146,15 @@ def _batches(features, labels, classes_per_batch, examples_per_class, steps, see
 
 
 def _head(features, embedding_size, hidden, seed):
-    unit = features / np.linalg.norm(features.astype(np.float64), axis=1, keepdims=True)
+    unit = BY_NAME["cosine"].prepare(features)
+    mean = unit.mean(axis=0, dtype=np.float64)
+    variance = np.einsum("nd,nd->d", unit, unit, dtype=np.float64) / len(unit) - mean**2
     # One that hardly varies here, as of a dead unit, may elsewhere: it must not drown the others then.
-    variance = unit.var(axis=0)
     variance = np.maximum(variance, max(_FLATTEST * variance.mean(), 1e-12))
     inputs = keras.Input((features.shape[1],), name="features")
     x = keras.layers.UnitNormalization(dtype="float32", name="unit")(inputs)
-    x = keras.layers.Normalization(mean=unit.mean(axis=0), variance=variance, dtype="float32", name="alike")(
-        x
-    )
+    moments = {"mean": mean, "variance": variance}
+    x = keras.layers.Normalization(**moments, dtype="float32", name="alike")(x)
     starts = [keras.initializers.GlorotUniform(seed=seed), keras.initializers.GlorotUniform(seed=seed + 1)]
     if hidden is not None:
         options = {"activation": "relu", "kernel_initializer": starts[1], "dtype": "float32"}

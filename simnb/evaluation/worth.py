@@ -138,11 +138,9 @@ def worth_training(
     size = min(_checks.positive_int(embedding_size, name="embedding_size"), rows.shape[1])
     if asked.shape[1] != rows.shape[1]:
         raise ValueError(f"train and test must have the same dim, got {rows.shape[1]} and {asked.shape[1]}")
-    taken = [name for name in others or () if name in _WAYS]
-    if taken:
-        raise ValueError(f"others must have names of their own, got {taken[0]!r}, which is measured anyway")
+    others = _checked({} if others is None else others)
     rows = BY_NAME["cosine"].prepare(_checks.embeddings(rows, name="train", nonzero=True))
-    given, truth = embedded({_WAYS[0]: asked, **(others or {})}, truth, "test", "cosine")
+    given, truth = embedded({_WAYS[0]: asked, **others}, truth, "test", "cosine")
     check_classes(truth, 1, 0, 0, 0, seen=False)
     asked = given.pop(_WAYS[0])
     centred, whitened = asked - rows.mean(axis=0), _whitened(rows, asked, size)
@@ -161,6 +159,16 @@ def worth_training(
         for metric, own in scores.items()
     }
     return WorthTraining(figures, differences, scores, len(truth), len(classes), trained, confidence)
+
+
+def _checked(others):
+    """Embeddings by name, of which none is one of ours."""
+    if not isinstance(others, Mapping):
+        raise ValueError(f"others must be a dict of embeddings by name, got {type(others).__name__}")
+    taken = [name for name in others if name in _WAYS]
+    if taken:
+        raise ValueError(f"others must have names of their own, got {taken[0]!r}, which is measured anyway")
+    return others
 
 
 def _whitened(rows, asked, size):

@@ -89,7 +89,7 @@ def _added(index, kept, who, known, ids, contents, vectors):
         if len(index) == 0:
             nothing = np.zeros((1, len(vectors[contents[0]])), np.float32)
             index.add(nothing, metadata=[{"embedder": who}], ids=[_EMBEDDER], existing="skip")
-            _check_embedder(index, who)  # another process may have been faster
+        _check_embedder(index, who)  # another process may have been faster
         ids = [one or known.get(content, content) for one, content in zip(ids, contents, strict=True)]
         rows = {one: content for one, content in zip(ids, contents, strict=True) if one != known.get(content)}
         if rows:

@@ -50,7 +50,7 @@ def head():
     name = f"fit_head {COUNT:,} x {DIM}"
     return {
         f"{name}, {STEPS} steps, s": (float(np.median(seconds)), "<=", 5),
-        f"{name}: R@1 / R@1 of three times the steps": (recalls["head"] / recalls["longer"], ">=", 0.98),
+        f"{name}: R@1 / R@1 of three times the steps": (recalls["head"] / recalls["longer"], ">=", 0.95),
         f"{name}: step / bare tf.function": (step_ratio(features, labels), "<=", 1.5),
     }
 

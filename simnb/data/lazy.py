@@ -96,7 +96,9 @@ class LazyImages:
         Raises:
             ValueError: If the function that gives them does not give one for each.
         """
-        found = [None] * len(self) if self._stamps is None else list(self._stamps(self._rows))
+        found: list[str | None] = [None] * len(self)
+        if self._stamps is not None:
+            found = list(self._stamps(self._rows))
         _checks.same_length(found, self, "stamps and images")
         return found
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import partial
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -152,7 +151,10 @@ def worth_training(
             scores.setdefault(metric, {})[name] = values
     classes = np.unique(truth)
     trained = int(np.isin(classes, labels).sum())
-    mean = partial(_mean, labels=truth, within=trained == len(classes), **sure)
+
+    def mean(values):
+        return _mean(values, truth, trained == len(classes), sure)
+
     figures = {metric: {way: mean(values) for way, values in own.items()} for metric, own in scores.items()}
     differences = {
         metric: {way: mean(values - own[_WAYS[0]]) for way, values in own.items() if way != _WAYS[0]}
@@ -195,7 +197,7 @@ def _by_head(head, rows, labels, asked, size, seed, progress):
     return ops.convert_to_numpy(head(asked))
 
 
-def _mean(scores, labels, within, **sure):
+def _mean(scores, labels, within, sure):
     """A mean, and how far it varies with other examples of these classes, or with other classes."""
     return bootstrap_mean(scores, strata=labels, **sure) if within else over_classes(scores, labels, **sure)
 

@@ -14,7 +14,7 @@ from simnb._text import shown
 from simnb._threads import in_threads, processors
 from simnb._types import AnyPath
 from simnb.data.examples import Examples
-from simnb.data.image_file import decoded, opened, reason
+from simnb.data.image_file import decoded, opened, reason, stamp
 from simnb.data.layout import list_images
 from simnb.data.lazy import LazyImages
 
@@ -146,7 +146,8 @@ def _read_lazily(files, size, max_pixels, workers, progress):
     reasons = _reasons(check, files, workers, progress)
     kept = [file for file, reason in zip(files, reasons, strict=True) if reason is None]
     read_rows = functools.partial(_read_rows, kept, size, max_pixels, workers)
-    return LazyImages(read_rows, len(kept), (*size, 3)), reasons
+    stamps = functools.partial(_stamps, kept, size)
+    return LazyImages(read_rows, len(kept), (*size, 3), stamps=stamps), reasons
 
 
 def _read_rows(files, size, max_pixels, workers, rows):
@@ -163,6 +164,11 @@ def _read_rows(files, size, max_pixels, workers, rows):
     with contextlib.closing(in_threads(read, len(rows), workers)) as done:
         list(done)
     return images
+
+
+def _stamps(files, size, rows):
+    """What each of some of the files, read at a size, is known by without being read."""
+    return [stamp(files[row], size) for row in rows.tolist()]
 
 
 def _reasons(read, files, workers, progress):

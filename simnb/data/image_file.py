@@ -2,6 +2,8 @@
 
 import contextlib
 import io
+import os
+import time
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,8 +12,9 @@ from typing import BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError, features
+from PIL import __version__ as pillow
 
-from simnb import _checks
+from simnb import __version__, _checks
 from simnb._types import AnyPath
 
 _SUFFIXES = {
@@ -53,6 +56,8 @@ _NOT_READ = {
     for suffix in suffixes.split()
     if suffix not in SUFFIXES
 }
+# Nanoseconds within which two changes of a file may have the same time: FAT counts in steps of two seconds.
+_FRESH = 3 * 10**9
 # The first bytes of files that are named like images but are not, or those from the fifth on.
 _SIGNS = {
     b"<svg": "an SVG drawing",
@@ -144,6 +149,22 @@ def decoded(file: AnyPath | BinaryIO, size: tuple[int, int] | None, max_pixels: 
         image.draft(None, (2 * max(size), 2 * max(size)))
         upright = _rgb(ImageOps.exif_transpose(image))
         return np.asarray(upright.resize((width, height), Image.Resampling.BICUBIC, reducing_gap=3.0))
+
+
+def stamp(file: AnyPath, size: tuple[int, int]) -> str | None:
+    """What changes whenever ``decoded(file, size, ...)`` may give another image; no byte of it is read.
+
+    None where that cannot be told: of a file that has changed within the last seconds, which may change again
+    without another time of change, or that has gone.
+    """
+    try:
+        found = os.stat(file)
+    except OSError:  # whoever reads it says why it cannot be read
+        return None
+    times = found.st_mtime_ns, found.st_ctime_ns
+    if max(times) > time.time_ns() - _FRESH:
+        return None
+    return repr((os.path.abspath(file), found.st_size, *times, tuple(size), __version__, pillow))
 
 
 def _rgb(image):

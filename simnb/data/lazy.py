@@ -2,7 +2,7 @@
 
 import functools
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -24,6 +24,9 @@ class LazyImages:
         count: How many images there are.
         image_shape: Height, width and channels.
         dtype: The dtype of the images.
+        stamps: ``stamps(rows) -> texts``: of each position what changes whenever its image may have changed,
+            such as path, size and time of change of a file; None for an image of which it cannot be told.
+            ``simnb.models.embed(..., kept=...)`` knows images by it without reading them.
 
     Raises:
         ValueError: If an argument is malformed.
@@ -46,14 +49,17 @@ class LazyImages:
         count: int,
         image_shape: tuple[int, int, int],
         dtype: DTypeLike = "uint8",
+        *,
+        stamps: Callable[[NDArray[np.int64]], Sequence[str | None]] | None = None,
     ) -> None:
-        if not callable(read):
-            raise ValueError(f"read must be a function of positions, got {type(read).__name__}")
+        for name, function in {"read": read, "stamps": stamps or read}.items():
+            if not callable(function):
+                raise ValueError(f"{name} must be a function of positions, got {type(function).__name__}")
         count = _checks.not_negative_int(count, name="count")
         if not isinstance(image_shape, tuple | list) or len(image_shape) != 3:
             raise ValueError(f"image_shape must be (height, width, channels), got {image_shape!r}")
         self._image_shape = tuple(_checks.positive_int(n, name="each of image_shape") for n in image_shape)
-        self._read = read
+        self._read, self._stamps = read, stamps
         self._rows = np.arange(count)
         self.dtype = np.dtype(dtype)
 
@@ -83,6 +89,18 @@ class LazyImages:
         part = object.__new__(LazyImages)
         part.__dict__.update(self.__dict__, _rows=rows)
         return part
+
+    def stamps(self) -> list[str | None]:
+        """What each image is known by without being read; None for those that have to be read.
+
+        Raises:
+            ValueError: If the function that gives them does not give one for each.
+        """
+        found: list[str | None] = [None] * len(self)
+        if self._stamps is not None:
+            found = list(self._stamps(self._rows))
+        _checks.same_length(found, self, "stamps and images")
+        return found
 
     def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> NDArray:
         if copy is False:

@@ -7,6 +7,7 @@ gallery, calibration and queries have to be different.
 
 from simnb.evaluation.searches import Evaluation, closed_set, gallery_grows, held_out
 from simnb.evaluation.unseen import UnseenClasses, few_shot, unseen_classes
+from simnb.evaluation.worth import WorthTraining, worth_training
 
 __all__ = [
     "Evaluation",
@@ -16,4 +17,6 @@ __all__ = [
     "few_shot",
     "unseen_classes",
     "UnseenClasses",
+    "worth_training",
+    "WorthTraining",
 ]

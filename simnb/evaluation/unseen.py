@@ -154,7 +154,7 @@ def unseen_classes(
     """
     _checks.one_of(distance, DISTANCES, name="distance")
     Bootstrap.of(confidence, resamples, seed)  # complains before the search, not after
-    spaces, truth = _embedded(embeddings, labels, "embeddings", distance)
+    spaces, truth = embedded(embeddings, labels, "embeddings", distance)
     others, of_others = {}, truth[:0]
     if seen is not None:
         others, of_others = _seen(seen, spaces, truth, distance)
@@ -162,10 +162,10 @@ def unseen_classes(
     drawn = max(few) + _checks.positive_int(queries, name="queries")
     if _checks.positive_int(episodes, name="episodes") < 2:
         raise ValueError(f"episodes must be at least 2, whose spread gives the interval, got {episodes}")
-    _check_classes(truth, max(ks), max(sizes, default=0), max(few), queries, seen)
+    check_classes(truth, max(ks), max(sizes, default=0), max(few), queries, seen)
     by_example: Scores = {}
     for name, rows in spaces.items():
-        found = _leave_one_out(rows, truth, ks, distance)
+        found = leave_one_out(rows, truth, ks, distance)
         if others:
             found |= _with_seen(rows, truth, others[name], of_others, distance)
         for metric, values in found.items():
@@ -176,7 +176,7 @@ def unseen_classes(
         by_episode |= _accuracies(spaces, places, few, distance)
     sure = {"confidence": confidence, "resamples": resamples, "seed": seed}
     figures = {
-        metric: {name: _over_classes(values, truth, **sure) for name, values in scores.items()}
+        metric: {name: over_classes(values, truth, **sure) for name, values in scores.items()}
         for metric, scores in by_example.items()
     } | {
         metric: {name: _over_episodes(values, confidence) for name, values in scores.items()}
@@ -266,7 +266,7 @@ def _means(rows, labels):
     return sums / counts[:, None], classes
 
 
-def _embedded(embeddings, labels, name, distance):
+def embedded(embeddings, labels, name, distance):
     """Embeddings by name as the distance compares them, and their labels."""
     if not isinstance(embeddings, Mapping) or not embeddings:
         kind = "an empty one" if isinstance(embeddings, Mapping) else type(embeddings).__name__
@@ -299,7 +299,7 @@ def _seen(seen, spaces, labels, distance):
         raise ValueError(
             f"seen must be a pair (embeddings by name, labels), got {type(seen).__name__}"
         ) from None
-    others, of_seen = _embedded(embeddings, of_seen, "seen", distance)
+    others, of_seen = embedded(embeddings, of_seen, "seen", distance)
     if set(others) != set(spaces):
         raise ValueError(
             f"seen must hold embeddings by the same names, {_checks.listed(spaces)}, "
@@ -330,7 +330,7 @@ def _several(values, name, *, least=1, fewest=1):
     return list(dict.fromkeys(numbers))
 
 
-def _check_classes(labels, k, ways, shots, queries, seen):
+def check_classes(labels, k, ways, shots, queries, seen):
     """Raise ValueError where the classes are too few or too small."""
     classes, sizes = np.unique(labels, return_counts=True)
     smallest = f"class {classes[sizes.argmin()]} has {sizes.min()}"
@@ -357,7 +357,7 @@ def _check_classes(labels, k, ways, shots, queries, seen):
         )
 
 
-def _leave_one_out(rows, labels, ks, distance):
+def leave_one_out(rows, labels, ks, distance):
     """Scores of each example, asked of all others."""
     index, places = index_of(rows, labels, distance), np.arange(len(rows))
     largest = int(np.unique(labels, return_counts=True)[1].max())
@@ -427,7 +427,7 @@ def _episode(rows, shots, distance):
             yield f"{metric}, nearest", (to_class.argmin(axis=1) == truth).mean()
 
 
-def _over_classes(scores, labels, **options):
+def over_classes(scores, labels, **options):
     """Mean over examples, and how far it varies with other classes."""
     place = np.unique(labels, return_inverse=True)[1]
     return bootstrap_ratio(np.bincount(place, weights=scores), np.bincount(place), **options)

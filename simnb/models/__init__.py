@@ -2,6 +2,7 @@
 
 from simnb import losses  # noqa: F401  so that models compiled with our losses can be loaded
 from simnb.models.backbone import backbone, set_trainable
+from simnb.models.chain import chain
 from simnb.models.embedding import embed, mirrored
 from simnb.models.fast import fast_resnet, fastest_precision, tutorial_convnet
 from simnb.models.pretrained import pretrained, provenance
@@ -11,6 +12,7 @@ __all__ = [
     "fast_resnet",
     "fastest_precision",
     "mirrored",
+    "chain",
     "backbone",
     "set_trainable",
     "pretrained",

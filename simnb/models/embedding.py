@@ -1,5 +1,6 @@
 """Embeds images with any embedder, and with their mirror images."""
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -8,16 +9,23 @@ from numpy.typing import NDArray
 from simnb import _checks
 from simnb._keras import keras, ops
 from simnb._terminal import progress_bar
-from simnb._types import KerasObject
+from simnb._types import AnyPath, KerasObject
+from simnb.models import _kept
 from simnb.models._pixels import check_pixels
 
 __all__ = ["check_output", "embed", "mirrored"]
 
 
 def embed(
-    model: KerasObject, images: Any, *, batch_size: int = 64, progress: bool = True
+    model: KerasObject,
+    images: Any,
+    *,
+    batch_size: int = 64,
+    progress: bool = True,
+    kept: AnyPath | None = None,
+    known_as: str | None = None,
 ) -> NDArray[np.float32]:
-    """Embed images.
+    """Embed images, or read from a file what was embedded before.
 
     Args:
         model: A Keras model or any function from a batch of images to a batch of vectors.
@@ -25,6 +33,14 @@ def embed(
             that can be sliced.
         batch_size: Images at a time; more take more memory.
         progress: Show a progress bar when it takes more than five seconds.
+        kept: Name of a file, ``.sqlite``, that keeps the embeddings: what it has of these images is read,
+            what is new is embedded and added, batch by batch, so that an interrupt or a kill loses the batch
+            it came in. Images are known by their pixels, and the lazy ones of a folder by path, size and time
+            of change, so that a file is decoded again only if it was changed or moved. Nothing is ever
+            removed. Several processes may use one file; it holds the embeddings of one embedder.
+        known_as: Name of the embedder in that file, and of its version. By default a Keras model is known by
+            its layers and weights; with a name, by that and the weights. What is no Keras model needs one:
+            give it another name when its embeddings change.
 
     Returns:
         Unit vectors, shape [num_examples, dim] float32.
@@ -32,22 +48,23 @@ def embed(
     Raises:
         ValueError: If the images have the wrong rank or do not fit the model, there are none, they are
             floats of 0 to 1 where the model rescales pixels of 0 to 255, or the model gives something
-            other than one vector per image, NaN, infinity or an all-zero vector.
+            other than one vector per image, NaN, infinity or an all-zero vector; if the file ``kept`` is
+            damaged, of another embedder or something else, or ``known_as`` is missing.
+        OSError: If an image or the file cannot be read, or the file not be written.
     """
     images = _checks.not_empty(_checks.images(images), name="images")
     batch_size = _checks.positive_int(batch_size, name="batch_size")
     _check_fits(model, images)
-    # predict_on_batch keeps one compiled function; model(x) would run op by op.
-    forward = model.predict_on_batch if isinstance(model, keras.Model) else model
+    if kept is not None:
+        who, vectors_of = _kept.identity(model, known_as), partial(_vectors, model)
+        return _kept.embedded(kept, who, images, vectors_of, batch_size=batch_size, progress=progress)
+    if known_as is not None:
+        raise ValueError("known_as names the embedder in a file of embeddings: pass kept='...sqlite' too")
     result = np.empty((0, 0), np.float32)
     starts = range(0, len(images), batch_size)
     for start in progress_bar(starts, desc="Embedding", unit="batch", shown=progress):
         batch = np.asarray(images[start : start + batch_size])
-        if start == 0:
-            check_pixels(model, batch)
-        vectors = _unit(forward(batch))
-        if len(vectors) != len(batch):
-            raise ValueError(f"the model must give one vector per image, got {len(vectors)} for {len(batch)}")
+        vectors = _vectors(model, batch, check=start == 0)
         if start == 0:
             result = np.empty((len(images), vectors.shape[1]), np.float32)
         result[start : start + len(batch)] = vectors
@@ -114,6 +131,17 @@ def check_output(output):
         layers = "keras.layers.GlobalAveragePooling2D() or Flatten(), or simnb.layers.MetricEmbedding(dim)"
         hint = f"end it with {layers}"
     raise ValueError(f"the model must give one vector per image, shape [batch, dim], got {got}; {hint}")
+
+
+def _vectors(model, batch, *, check=True):
+    """Unit vectors of a batch; ``check`` says whether its pixels are looked at."""
+    if check:
+        check_pixels(model, batch)
+    # predict_on_batch keeps one compiled function; model(x) would run op by op.
+    vectors = _unit((model.predict_on_batch if isinstance(model, keras.Model) else model)(batch))
+    if len(vectors) != len(batch):
+        raise ValueError(f"the model must give one vector per image, got {len(vectors)} for {len(batch)}")
+    return vectors
 
 
 def _unit(vectors):

@@ -91,8 +91,8 @@ def fit(
     """
     epochs = _checks.positive_int(epochs, name="epochs")
     _check_batches(batches)
-    losses = _losses(model, loss)
-    _check_losses(losses, batches)
+    losses = losses_of(model, loss)
+    check_losses(losses, batches)
     if patience is not None and monitor is None:
         raise ValueError("patience needs a monitor: RetrievalMonitor(queries, gallery) measures R@1")
     if average is not None:
@@ -102,7 +102,7 @@ def fit(
         _build(model, batches)
         _check_model(getattr(model, "embedder", model), batches)
         learner = _learner(model, batches, losses, loss_weights, _checks.seed(seed))
-        optimizer = _optimizer(optimizer, learning_rate, schedule, epochs * len(batches), weight_decay)
+        optimizer = optimizer_of(optimizer, learning_rate, schedule, epochs * len(batches), weight_decay)
         states = _seed_layers(learner, seed)
         learner.compile(optimizer=optimizer, loss=None if isinstance(learner, MetricModel) else losses[0])
         # TensorFlow would trace a step that makes variables, and then the same without: half of the start.
@@ -218,7 +218,8 @@ def _learner(model, batches, losses, loss_weights, seed):
     return MetricModel(model, losses, weights=loss_weights, classes=classes, seed=seed)
 
 
-def _optimizer(optimizer, learning_rate, schedule, steps, weight_decay):
+def optimizer_of(optimizer, learning_rate, schedule, steps, weight_decay):
+    """The optimizer of a name, with its schedule over so many steps; one that is passed, as it is."""
     if isinstance(optimizer, keras.optimizers.Optimizer):
         given = {"learning_rate": learning_rate, "weight_decay": weight_decay}
         named = [name for name, value in given.items() if value is not None]
@@ -275,7 +276,7 @@ def _check_batches(batches):
         ) from error
 
 
-def _losses(model, loss):
+def losses_of(model, loss):
     """What the training will be by."""
     if isinstance(model, MetricModel):
         if loss is not None:
@@ -284,7 +285,8 @@ def _losses(model, loss):
     return list(loss) if isinstance(loss, list | tuple) else [loss or MultiSimilarityLoss()]
 
 
-def _check_losses(losses, batches):
+def check_losses(losses, batches):
+    """Refuse what is no loss, and batches without the pairs that a loss compares."""
     for loss in losses:
         if not isinstance(loss, keras.losses.Loss):
             raise ValueError(f"loss must be a loss of simnb.losses, or a list of them, got {loss!r}")

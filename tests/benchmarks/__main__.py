@@ -20,6 +20,7 @@ from simnb import data
 from simnb.calibration import calibrate
 from simnb.index import Neighbors
 from tests.benchmarks import collection, index, metrics, widgets
+from tests.benchmarks.heads import head
 from tests.benchmarks.throughput import throughput
 
 RESULT = Path("build/bench.json")
@@ -131,6 +132,7 @@ def main():
         *collection.BENCHMARKS,
         sampling,
         throughput,
+        head,
         calibration,
         *metrics.BENCHMARKS,
         *widgets.BENCHMARKS,

@@ -65,6 +65,19 @@ def test_a_part_is_chosen_without_reading_and_parts_of_parts_too():
     np.testing.assert_array_equal(list(part), PIXELS[[1, 4, 4]])
 
 
+def test_stamps_are_those_of_the_images_that_were_chosen_and_nothing_is_read():
+    read = Recorded()
+    images = data.LazyImages(read, 12, (4, 5, 3), stamps=lambda rows: [f"row {row}" for row in rows])
+    assert images.select([9, 1, 4]).select([2, 0]).stamps() == ["row 4", "row 9"]
+    assert lazy(read).select([9, 1]).stamps() == [None, None]
+    assert read.asked == []
+    short = data.LazyImages(read, 12, (4, 5, 3), stamps=lambda rows: ["one"])
+    with pytest.raises(ValueError, match="stamps and images must have the same length, got 1 and 12"):
+        short.stamps()
+    with pytest.raises(ValueError, match="stamps must be a function of positions, got list"):
+        data.LazyImages(read, 12, (4, 5, 3), stamps=["one"] * 12)
+
+
 @pytest.mark.parametrize("key", [(0, 1), (slice(None), 0), None, ..., 1.5, True, "a", [[1]], [0.5]])
 def test_an_index_of_another_kind_is_refused(key):
     with pytest.raises(IndexError, match="lazy images take an int, a slice, a mask or an array of positions"):

@@ -1,0 +1,208 @@
+"""One table for one question: is it worth training?"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike
+from sklearn.decomposition import PCA
+
+from simnb import _checks, _table
+from simnb._types import KerasObject
+from simnb.distances import BY_NAME
+from simnb.evaluation._inputs import Labelled, pair
+from simnb.evaluation.unseen import Scores, check_classes, embedded, leave_one_out, over_classes
+from simnb.metrics import Interval, bootstrap_mean
+from simnb.metrics.intervals import Bootstrap
+
+_WAYS = ("no training", "centred", "whitened", "head")
+_LEAST = 1e-6  # share of the largest variance below which a component is only rounding
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class WorthTraining:
+    """What each way of making embeddings finds, beside no training; it shows itself as a table.
+
+    Attributes:
+        figures: An ``Interval`` by metric and way, as in ``figures["recall@1"]["head"]``.
+        differences: By the same names, but for "no training": how much more a way finds than that, with the
+            interval of the difference on the same queries. Where it does not hold 0, it is no chance, with
+            this confidence.
+        scores: What figures are means of, by the same names: arrays of shape [num_examples].
+        num_examples: Examples that are asked.
+        num_classes: How many classes these are of.
+        num_trained: How many of these classes the head was trained on, with other examples.
+        confidence: Of the intervals.
+    """
+
+    figures: dict[str, dict[str, Interval]]
+    differences: dict[str, dict[str, Interval]]
+    scores: Scores
+    num_examples: int
+    num_classes: int
+    num_trained: int
+    confidence: float
+
+    def __repr__(self) -> str:
+        return f"{self._caption()}\n{_table.as_text(*self._rows(), left=('',))}"
+
+    def _repr_html_(self) -> str:
+        return _table.as_html(*self._rows(), caption=self._caption())
+
+    def _rows(self):
+        head, rows = [""], [[way] for way in self.figures["recall@1"]]
+        for metric, own in self.figures.items():
+            head += [metric, "difference"]
+            for row, (way, figure) in zip(rows, own.items(), strict=True):
+                row += [f"{figure}", _signed(self.differences[metric].get(way))]
+        return head, rows
+
+    def _caption(self):
+        trained = {0: "none", self.num_classes: "all"}.get(self.num_trained, f"{self.num_trained}")
+        over = "examples" if self.num_trained == self.num_classes else "classes"
+        return (
+            f"{self.num_examples} examples of {self.num_classes} classes, {trained} of which were trained "
+            f"on; {100 * self.confidence:g}% intervals over {over}"
+        )
+
+
+def worth_training(
+    train: Labelled,
+    test: Labelled,
+    *,
+    others: Mapping[str, ArrayLike] | None = None,
+    head: KerasObject | None = None,
+    embedding_size: int = 128,
+    confidence: float = 0.95,
+    resamples: int = 1_000,
+    seed: int = 0,
+    progress: bool = True,
+) -> WorthTraining:
+    """Measure features as they are, and what cheap training makes of them.
+
+    Each test example is asked of all others, by cosine distance. By way of making embeddings:
+
+    - ``no training``: features as they are;
+    - ``centred``: less the mean of the training features;
+    - ``whitened``: centred, turned to their principal components (PCA) and scaled there to equal variance,
+      the first ``embedding_size`` of them. (ZCA turns them back afterwards, which changes no distance: it
+      would find the very same.)
+    - ``head``: a linear layer that ``simnb.training.fit_head`` trains, in seconds;
+    - whatever else is passed, such as embeddings by a network that was fine-tuned.
+
+    Features are scaled to length 1 first. Mean, components and head come from the training rows alone. Where
+    no test class, or not every one, is among those of the training, intervals are by the bootstrap over
+    classes, which are drawn with all their examples: they say what other new classes would do, and are too
+    narrow for fewer than some 20. Where all are, classes are those there will be, and examples are drawn
+    within each.
+
+    Args:
+        train: Features, [num_train, dim], and labels of what may be learned from.
+        test: Those of other examples: of the same classes, or of classes that are held out.
+        others: Embeddings of the test examples, in their order, by name, each [num_test, any dim]; such as
+            ``{"fine-tuned": embed(model, images)}``. What made them must not have seen these examples.
+        head: A head that was trained on ``train``; None for one of ``fit_head`` with its own choices.
+        embedding_size: Length of the vectors of head and whitening; at most that of the features.
+        confidence: Share of such intervals that hold the true figure, above 0 and below 1.
+        resamples: How many times classes or examples are drawn.
+        seed: Seed of the head and of the intervals.
+        progress: Show a progress bar when the head takes more than five seconds.
+
+    Returns:
+        ``WorthTraining``, with ``recall@1`` and ``map@r``.
+
+    Raises:
+        ValueError: If train and test differ in dim, a test class has a single example, a name is taken, or
+            something is malformed.
+
+    References:
+        Wang et al., SimpleShot, 2019 (centring). https://arxiv.org/abs/1911.04623
+        Jégou and Chum, Negative Evidences and Co-occurrences in Image Retrieval, 2012 (whitening).
+        https://doi.org/10.1007/978-3-642-33709-3_55
+        Musgrave et al., A Metric Learning Reality Check, 2020 (R@1, MAP@R). https://arxiv.org/abs/2003.08505
+
+    Example:
+        Images of one's own, two fifths of whose classes are held out::
+
+            parts = data.from_folder("my_images", image_size=(224, 224), lazy=True).split_classes()
+            train, test = (
+                (models.embed(network, part.images, kept="features.sqlite"), part.labels)
+                for part in (parts.train, parts.test)
+            )
+            print(evaluation.worth_training(train, test))
+    """
+    sure = {"confidence": confidence, "resamples": resamples, "seed": seed}
+    Bootstrap.of(**sure)  # complains before the training, not after
+    (rows, labels), (asked, truth) = pair(train, "train"), pair(test, "test")
+    size = min(_checks.positive_int(embedding_size, name="embedding_size"), rows.shape[1])
+    if asked.shape[1] != rows.shape[1]:
+        raise ValueError(f"train and test must have the same dim, got {rows.shape[1]} and {asked.shape[1]}")
+    others = _checked({} if others is None else others)
+    rows = BY_NAME["cosine"].prepare(_checks.embeddings(rows, name="train", nonzero=True))
+    given, truth = embedded({_WAYS[0]: asked, **others}, truth, "test", "cosine")
+    check_classes(truth, 1, 0, 0, 0, seen=False)
+    asked = given.pop(_WAYS[0])
+    centred, whitened = asked - rows.mean(axis=0), _whitened(rows, asked, size)
+    by_head = _by_head(head, rows, labels, asked, size, seed, progress)
+    made = dict(zip(_WAYS, (asked, centred, whitened, by_head), strict=True))
+    scores: Scores = {}
+    for name, space in {**embedded(made, truth, "test", "cosine")[0], **given}.items():
+        for metric, values in leave_one_out(space, truth, [1], "cosine").items():
+            scores.setdefault(metric, {})[name] = values
+    classes = np.unique(truth)
+    trained = int(np.isin(classes, labels).sum())
+
+    def mean(values):
+        return _mean(values, truth, trained == len(classes), sure)
+
+    figures = {metric: {way: mean(values) for way, values in own.items()} for metric, own in scores.items()}
+    differences = {
+        metric: {way: mean(values - own[_WAYS[0]]) for way, values in own.items() if way != _WAYS[0]}
+        for metric, own in scores.items()
+    }
+    return WorthTraining(figures, differences, scores, len(truth), len(classes), trained, confidence)
+
+
+def _checked(others):
+    """Embeddings by name, of which none is one of ours."""
+    if not isinstance(others, Mapping):
+        raise ValueError(f"others must be a dict of embeddings by name, got {type(others).__name__}")
+    taken = [name for name in others if name in _WAYS]
+    if taken:
+        raise ValueError(f"others must have names of their own, got {taken[0]!r}, which is measured anyway")
+    return others
+
+
+def _whitened(rows, asked, size):
+    """The first principal components of ``rows``, each with variance 1 there, of what is asked."""
+    most = min(size, len(rows) - 1)
+    if most < 1:
+        raise ValueError(f"train must hold two examples or more to whiten by, got {len(rows)}")
+    pca = PCA(most, svd_solver="covariance_eigh").fit(rows.astype(np.float64))
+    variances = pca.explained_variance_
+    kept = variances > _LEAST * variances[0]
+    return (pca.transform(asked)[:, kept] / np.sqrt(variances[kept])).astype(np.float32)
+
+
+def _by_head(head, rows, labels, asked, size, seed, progress):
+    # Not at the top: this half of the library needs no Keras.
+    from simnb._keras import ops
+    from simnb.training import fit_head
+
+    if head is None:
+        head = fit_head(rows, labels, embedding_size=size, seed=seed, progress=progress)
+    wanted = getattr(head, "input_shape", None)
+    if not isinstance(wanted, tuple) or wanted[1:] != asked.shape[1:]:
+        raise ValueError(f"head must take features of dim {asked.shape[1]}, got one of input shape {wanted}")
+    return ops.convert_to_numpy(head(asked))
+
+
+def _mean(scores, labels, within, sure):
+    """A mean, and how far it varies with other examples of these classes, or with other classes."""
+    return bootstrap_mean(scores, strata=labels, **sure) if within else over_classes(scores, labels, **sure)
+
+
+def _signed(interval: Interval | None) -> str:
+    if interval is None:
+        return ""
+    return f"{interval.value:+.3f} [{interval.low:+.3f}, {interval.high:+.3f}]"

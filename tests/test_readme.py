@@ -1,12 +1,14 @@
 import re
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 from PIL import Image
 
+from simnb import data
 from simnb.index import open_index
 from simnb.models.pretrained import provenance
-from tests.benchmarks.training import kept_records
+from tests.benchmarks import training
 
 README = Path(__file__).parents[1] / "README.md"
 
@@ -17,7 +19,7 @@ def examples():
 
 
 def test_the_example_of_an_index_runs(tmp_path, monkeypatch, capsys):
-    _, code, _, _ = examples()
+    _, _, code, _, _ = examples()
     embeddings = np.random.default_rng(0).normal(size=(10, 4))
     given = {"names": ["dog"] * 10, "sources": ["phone", "web"] * 5, "years": [2019, 2021] * 5}
     given["years"][0] = 2020
@@ -36,7 +38,7 @@ def test_the_example_of_the_readme_runs(tmp_path, monkeypatch, capsys):
         for i in range(20):
             noise = rng.integers(0, 256, (32, 32, 3), dtype=np.uint8)
             Image.fromarray(noise).save(tmp_path / "my_images" / name / f"{i}.png")
-    code, _, calibrating, _ = examples()
+    code, _, _, calibrating, _ = examples()
     assert "epochs=5" in code
     monkeypatch.chdir(tmp_path)
     names = {}
@@ -47,6 +49,28 @@ def test_the_example_of_the_readme_runs(tmp_path, monkeypatch, capsys):
     assert list(names["calibration"].cutpoints) == ["optimal", "careful", "strict"]
     assert "Match where cosine distance <= " in printed
     assert "8 known and 2 unknown queries" in printed
+
+
+def load_few(name, split):
+    """The first thirty classes."""
+    examples = data.load(name, split=split, progress=False)
+    return examples.only(np.unique(examples.labels)[:30])
+
+
+def test_the_example_of_unseen_classes_runs(capsys):
+    first, code, *_ = examples()
+    names = {}
+    exec("\n".join(line for line in first.splitlines() if line.startswith(("from", "import"))), names)
+    few = {split: load_few("glyphs", split) for split in ("train", "test")}
+    names["data"] = SimpleNamespace(load=lambda name, split: few[split])
+    short = {"classes_per_batch=128": "classes_per_batch=16", "steps_per_epoch=100": "steps_per_epoch=2"}
+    for long, small in {**short, "epochs=4": "epochs=1, verbose=0"}.items():
+        assert long in code
+        code = code.replace(long, small)
+    exec(code, names)
+    printed = capsys.readouterr().out
+    assert "20-way 5-shot" in printed
+    assert "trained" in printed
 
 
 def test_the_example_of_a_widget_runs():
@@ -61,9 +85,19 @@ def test_the_example_of_a_widget_runs():
 
 def test_the_tables_of_trainings_say_what_the_runs_left_behind():
     readme = README.read_text()
-    for name, record in kept_records().items():
+    records = training.kept_records()
+    for name in {"tutorial", "fast", "cifar10", "cifar10-8"}:
+        record = records[name]
         figures = " | ".join(f"{record['figures'][key]:.3f}" for key in ("recall_at_1", "map_at_r"))
         (row,) = [line for line in readme.splitlines() if line.startswith(f"| `{name}` |")]
         assert row.endswith(f"| {figures} |")
+    metrics = ("recall@1", "map@r", "5-way 1-shot", "20-way 1-shot", "20-way 5-shot")
+    for name in training.UNSEEN:
+        seeds, worst = training.worst_of_seeds(name)
+        assert seeds == 3
+        rows = {"trained, the worst of three seeds": worst} | records[name]["baselines"]
+        for row, figures in rows.items():
+            numbers = " | ".join(f"{figures[metric]:.3f}" for metric in metrics)
+            assert f"| {name} | {row} | {numbers} |" in readme
     plain = provenance("cifar10")["figures_without_mirror"]
     assert f"R@1 {plain['recall_at_1']:.3f} and MAP@R {plain['map_at_r']:.3f}" in " ".join(readme.split())

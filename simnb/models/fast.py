@@ -15,6 +15,7 @@ from simnb.layers import MetricEmbedding
 from simnb.models._pixels import check_pixels
 
 PATCH = 2
+_POOLINGS = {"max": keras.layers.GlobalMaxPooling2D, "average": keras.layers.GlobalAveragePooling2D}
 #: Instructions that multiply matrices of bfloat16, as Linux names them. oneDNN, through which TensorFlow and
 #: PyTorch compute on x86, trains faster with these; without them it only emulates bfloat16.
 BFLOAT16 = frozenset({"avx512_bf16", "amx_bf16"})
@@ -27,6 +28,7 @@ def fast_resnet(
     widths: Iterable[int] = (64, 128, 256),
     depth: int = 2,
     residual: bool = False,
+    pooling: str = "max",
     whiten: ArrayLike | None = None,
     precision: str | None = None,
     seed: int = 0,
@@ -35,7 +37,8 @@ def fast_resnet(
 
     A first convolution of 2 x 2 patches, then one stage for each width: convolution, pooling, batch
     normalization, and more convolutions with batch normalization. Pooling comes first because the layers
-    after it then have a quarter of the work. At the end the maximum of each channel, and the embedding.
+    after it then have a quarter of the work. At the end each channel is pooled to one number, and the
+    embedding follows.
 
     Args:
         input_shape: Height, width and channels; pixels from 0 to 255, rescaled inside.
@@ -43,6 +46,7 @@ def fast_resnet(
         widths: Channels of each stage; each halves height and width.
         depth: Convolutions of a stage, 1 or more.
         residual: Add what comes out of the first convolution of a stage to what comes out of its last.
+        pooling: ``max`` or ``average`` of each channel, at the end. The average finds unseen classes better.
         whiten: Training images, shape [num_examples, height, width, channels]. The first convolution is
             then set to the principal components of their patches, scaled to equal variance, and not
             trained: half of what it would have to learn is known from the images. Some thousands are enough;
@@ -69,6 +73,7 @@ def fast_resnet(
     depth = _checks.positive_int(depth, name="depth")
     if not isinstance(residual, bool):
         raise ValueError(f"residual must be True or False, got {residual!r}")
+    _checks.one_of(pooling, _POOLINGS, name="pooling")
     seed = _checks.seed(seed)
     seeds = itertools.count(seed)
     layers = keras.layers
@@ -96,7 +101,7 @@ def fast_resnet(
             x = normalize(conv(x, width))
         if residual and depth > 1:
             x = layers.Add(dtype=policy)([first, x])
-    x = layers.GlobalMaxPooling2D(dtype=policy)(x)
+    x = _POOLINGS[pooling](dtype=policy)(x)
     start = keras.initializers.GlorotUniform(seed=next(seeds))
     embedding = MetricEmbedding(embedding_size, kernel_initializer=start, use_bias=False, name="embedding")
     model = keras.Model(inputs, embedding(x), name="fast_resnet")

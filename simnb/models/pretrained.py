@@ -12,27 +12,42 @@ from simnb.models.embedding import mirrored
 from simnb.models.fast import fast_resnet
 
 WEIGHTS = Path(__file__).parent / "weights"
-PRETRAINED = ("cifar10", "cifar10-8")
+PRETRAINED = ("cifar10", "cifar10-8", "omniglot", "glyphs")
 
 
-def pretrained(name: str, *, mirror: bool = True, precision: str | None = None) -> KerasObject:
-    """A trained embedder of 32 x 32 colour images; nothing is downloaded.
+def pretrained(name: str, *, mirror: bool | None = None, precision: str | None = None) -> KerasObject:
+    """A trained embedder of small images; nothing is downloaded.
+
+    ================ ============ ==========================================================================
+    name             images       trained on
+    ================ ============ ==========================================================================
+    ``"cifar10"``    32 x 32      the 50,000 training images of CIFAR-10
+    ``"cifar10-8"``  32 x 32      those of eight classes, without ``provenance(name)["unknown"]``
+    ``"omniglot"``   28 x 28      964 drawn characters, for others: ``data.load("omniglot",
+                                  split="test", image_size=(28, 28))``
+    ``"glyphs"``     32 x 32      Latin and Cyrillic print, for other scripts: ``data.load("glyphs",
+                                  split="test")``
+    ================ ============ ==========================================================================
 
     Args:
-        name: ``cifar10``, trained on the 50,000 training images of CIFAR-10, or ``cifar10-8``, trained on
-            those of eight classes, without ``provenance(name)["unknown"]``: for work on unknown classes.
+        name: One of these.
         mirror: Average the embedding of each image with that of its mirror image
-            (``simnb.models.mirrored``), as the published figures are. Without it embedding takes half the
-            time, and R@1 is a little lower: ``provenance(name)["figures_without_mirror"]``.
+            (``simnb.models.mirrored``); None for what the published figures are of: True for CIFAR-10,
+            False for characters, whose mirror images are others. Without it embedding takes half the time,
+            and R@1 of CIFAR-10 is a little lower: ``provenance(name)["figures_without_mirror"]``.
         precision: As in ``fast_resnet``; the weights are the same.
 
     Returns:
-        A ``keras.Model``, [batch, 32, 32, 3] pixels from 0 to 255 -> [batch, dim] of unit norm.
+        A ``keras.Model``, [batch, height, width, 3] pixels from 0 to 255 -> [batch, dim] of unit norm. The
+        characters are dark on white.
 
     Raises:
         ValueError: If there is no such name.
     """
-    model = fast_resnet(**provenance(name)["model"], precision=precision)
+    made = provenance(name)
+    if mirror is None:
+        mirror = "figures_without_mirror" in made
+    model = fast_resnet(**made["model"], precision=precision)
     with np.load(WEIGHTS / f"{name}.npz", allow_pickle=False) as stored:
         model.set_weights([stored[f"weight_{i}"].astype(np.float32) for i in range(len(stored))])
     return mirrored(model) if mirror else model
@@ -46,8 +61,10 @@ def provenance(name: str) -> dict[str, Any]:
 
     Returns:
         A dict: ``model`` (arguments of ``fast_resnet``), ``command``, ``seed``, ``data``, ``unknown`` (names
-        of classes left out), ``figures`` (over the test images), ``figures_without_mirror``, ``date``,
-        ``versions`` and more.
+        of classes left out), ``figures`` (over the test images), ``date``, ``versions`` and more. Of CIFAR-10
+        also ``figures_without_mirror``; of characters, whose figures are those of
+        ``simnb.evaluation.unseen_classes``, also ``baselines``, the figures of pixels and of the untrained
+        network.
 
     Raises:
         ValueError: If there is no such name.

@@ -108,6 +108,10 @@ def trainings():
     for name, limits in wanted.items():
         for key, value in kept[name].items():
             figures[f"{name}: {key}, kept"] = (value, ">=" if key in limits else "", limits.get(key))
+    for name, limits in training.WANTED.items():
+        seeds, worst = training.worst_of_seeds(name)
+        for key, limit in limits.items():
+            figures[f"{name}: {key} of unseen classes, worst of {seeds} kept"] = (worst[key], ">=", limit)
     return figures
 
 

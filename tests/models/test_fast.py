@@ -45,6 +45,15 @@ def test_a_residual_stage_adds_its_first_convolution_to_its_last():
         assert not any(isinstance(layer, keras.layers.Add) for layer in layers_after.layers)
 
 
+@pytest.mark.parametrize(("pooling", "pool"), [("max", np.max), ("average", np.mean)])
+def test_the_end_pools_each_channel(pooling, pool):
+    model = fast_resnet(**SMALL, pooling=pooling)
+    before = next(layer for layer in model.layers if "global" in layer.name).input
+    parts = keras.Model(model.input, [before, model.get_layer("embedding").input])
+    channels, pooled = (keras.ops.convert_to_numpy(part) for part in parts(images(3)))
+    np.testing.assert_allclose(pooled, pool(channels, axis=(1, 2)), rtol=1e-5)
+
+
 def test_whitened_patches_are_uncorrelated_and_frozen():
     pictures = images(500).astype(np.float32) / 64 - 2
     kernel = whitening_kernel(pictures, 2)

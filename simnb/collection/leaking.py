@@ -121,8 +121,8 @@ def leaks(
     chance = _chance([rows for rows, _ in read.values() if len(rows)], distance)
     limit = choose(chance, threshold, chance_pairs)
     finds = [_between(read, earlier, later, limit, distance) for earlier, later in combinations(read, 2)]
-    columns = [np.concatenate(column) for column in zip(*finds, strict=True)]
-    return Leaks(*columns, sizes, limit, chance, distance)
+    part, ids, other_part, other_ids, near = (np.concatenate(column) for column in zip(*finds, strict=True))
+    return Leaks(part, ids, other_part, other_ids, near, sizes, limit, chance, distance)
 
 
 def _distance_of(parts, distance):

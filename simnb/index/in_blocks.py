@@ -45,6 +45,6 @@ def nearest(
 ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
     """What ``blocks_of_nearest`` gives, of all rows: distances and positions, each [num_rows, k]."""
     distances, positions = np.empty((len(rows), k), np.float32), np.empty((len(rows), k), np.int64)
-    for some, *found in blocks_of_nearest(search, rows, k, among=among, doing=doing):
-        distances[some], positions[some] = found
+    for some, near, places in blocks_of_nearest(search, rows, k, among=among, doing=doing):
+        distances[some], positions[some] = near, places
     return distances, positions

@@ -1,7 +1,6 @@
 """Heads over kept features."""
 
 import random
-from _thread import interrupt_main
 
 import keras
 import numpy as np
@@ -128,7 +127,7 @@ def test_it_can_be_interrupted(monkeypatch):
         watched(self, batch, logs)
         if self.bar.n == 50:
             learners.append(self.model)
-            interrupt_main()
+            raise KeyboardInterrupt
 
     monkeypatch.setattr(head._Watch, "on_train_batch_end", interrupted)
     with pytest.raises(KeyboardInterrupt):

@@ -16,4 +16,4 @@ def count(number: int, one: str, several: str | None = None) -> str:
 
 def about(pairs: float) -> str:
     """An expected number of pairs, as a table says it."""
-    return "unknown" if np.isnan(pairs) else f"{pairs:.2g}" if pairs < 100 else f"{pairs:,.0f}"
+    return "unknown" if np.isnan(pairs) else f"{pairs:.2g}" if pairs < 99.5 else f"{pairs:,.0f}"

@@ -36,7 +36,7 @@ class NearDuplicates:
         labels: Label of each, shape [num_images] int64. Where a group has several, one of them is wrong, or
             the images are alike by chance.
         threshold: Distance up to which two images were joined.
-        chance: What tells how many pairs are that near by chance; None of too few rows.
+        chance: What tells how many pairs are that near by chance; None where that cannot be told.
         num_rows: How many rows were looked at.
         distance: Name of the distance.
         class_names: Name of each label, where the index has names.
@@ -59,7 +59,7 @@ class NearDuplicates:
 
     @property
     def chance_pairs(self) -> float:
-        """How many pairs of different images are expected within the threshold; NaN of too few rows."""
+        """How many pairs of different images are expected within the threshold; NaN where nobody can tell."""
         return expected(self.chance, self.threshold)
 
     def __len__(self) -> int:
@@ -116,7 +116,8 @@ def near_duplicates(
         index: The index of the images, of any distance but ``inner_product``.
         threshold: Distance up to which two images are nearly the same; None for the one within which
             ``chance_pairs`` pairs of different images are expected. What that estimate assumes, ``Chance``
-            says. Fewer than 16 images give none: then only copies at distance 0 are joined.
+            says. Where there is none, as of fewer than 16 images or of classes of fewer than 15, only copies
+            at distance 0 are joined: pass a threshold.
         chance_pairs: How many pairs of different images to put up with, above 0, where no threshold is given.
 
     Returns:

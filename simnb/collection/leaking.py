@@ -30,7 +30,7 @@ class Leaks:
         distances: Distance of the two, shape [num_finds] float32.
         sizes: Number of images of each part, by its name.
         threshold: Distance up to which two images are nearly the same.
-        chance: What tells how many finds are that near by chance; None of too few rows.
+        chance: What tells how many finds are that near by chance; None where that cannot be told.
         distance: Name of the distance.
     """
 
@@ -46,7 +46,7 @@ class Leaks:
 
     @property
     def chance_pairs(self) -> float:
-        """How many pairs of different images are expected within the threshold; NaN of too few rows."""
+        """How many pairs of different images are expected within the threshold; NaN where nobody can tell."""
         return expected(self.chance, self.threshold)
 
     def __len__(self) -> int:
@@ -85,7 +85,8 @@ def leaks(
     """Find images that are in two parts of a split, or nearly are.
 
     Every image of a part is compared with all those of the parts before it. Name the part first that must not
-    be known from elsewhere: the training images, then those of the gallery, and the queries last.
+    be known from elsewhere: the training images, then those of the gallery, and the queries last. Under
+    ``snr`` it is the distance of the later image to the earlier one that counts.
 
     Args:
         parts: Two or more of them by name, as in ``{"train": embeddings, "query": index}``: embeddings of one
@@ -149,7 +150,7 @@ def _read(part, name, distance):
 
 
 def _chance(parts, distance):
-    """What is expected by chance of all parts as one collection; None of too few rows."""
+    """What is expected by chance of all parts as one collection; None where that cannot be told."""
     rows = np.concatenate(parts) if parts else np.empty((0, 1), np.float32)
     if len(rows) <= NEIGHBORS:
         return None

@@ -101,7 +101,8 @@ def worth_training(
         test: Those of other examples: of the same classes, or of classes that are held out.
         others: Embeddings of the test examples, in their order, by name, each [num_test, any dim]; such as
             ``{"fine-tuned": embed(model, images)}``. What made them must not have seen these examples.
-        head: A head that was trained on ``train``; None for one of ``fit_head`` with its own choices.
+        head: A head that was trained on ``train``, which gets features of length 1; None for one of
+            ``fit_head`` with its own choices.
         embedding_size: Length of the vectors of head and whitening; at most that of the features.
         confidence: Share of such intervals that hold the true figure, above 0 and below 1.
         resamples: How many times classes or examples are drawn.
@@ -141,6 +142,7 @@ def worth_training(
     rows = BY_NAME["cosine"].prepare(_checks.embeddings(rows, name="train", nonzero=True))
     given, truth = embedded({_WAYS[0]: asked, **others}, truth, "test", "cosine")
     check_classes(truth, 1, 0, 0, 0, seen=False)
+    _check_apart(rows, given[_WAYS[0]])
     asked = given.pop(_WAYS[0])
     centred, whitened = asked - rows.mean(axis=0), _whitened(rows, asked, size)
     by_head = _by_head(head, rows, labels, asked, size, seed, progress)
@@ -171,6 +173,15 @@ def _checked(others):
     if taken:
         raise ValueError(f"others must have names of their own, got {taken[0]!r}, which is measured anyway")
     return others
+
+
+def _check_apart(rows, asked):
+    both = {row.tobytes() for row in rows} & {row.tobytes() for row in asked}
+    if both:
+        raise ValueError(
+            f"train and test must be of different examples, but {len(both)} features are in both; "
+            "split them: examples.split_classes() or examples.split()"
+        )
 
 
 def _whitened(rows, asked, size):

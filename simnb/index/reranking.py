@@ -38,13 +38,13 @@ class Reranker:
     changes of the index are not seen.
 
     Args:
-        index: The index, of any distance but ``inner_product``.
+        index: The index, of any distance but ``inner_product`` and ``snr``.
         k1: How many rows a neighborhood has: of the order of the rows of a class.
         k2: Over how many rows, the nearest and the query itself, neighborhoods are averaged.
         weight: Of the distance itself, from 0 to 1.
 
     Raises:
-        ValueError: If the index is empty, closed or of ``inner_product``, or a number is out of range.
+        ValueError: If the index is empty, closed or of one of these two, or a number is out of range.
 
     References:
         Zhong et al., Re-ranking Person Re-identification with k-reciprocal Encoding, 2017.
@@ -52,10 +52,15 @@ class Reranker:
     """
 
     def __init__(self, index: Index, *, k1: int = 20, k2: int = 2, weight: float = 0.3) -> None:
-        if index.distance == "inner_product":
+        if not isinstance(index, Index):
             raise ValueError(
-                "re-ranking needs a distance that is 0 between equal images, got 'inner_product'; "
-                "put the rows into an index of distance='cosine' or 'euclidean'"
+                f"index must be an Index, as open_index gives it, got {type(index).__name__}; "
+                "of a SimilaritySearch pass search.index"
+            )
+        if index.distance in ("inner_product", "snr"):
+            raise ValueError(
+                "re-ranking needs a distance that is 0 between equal images and the same either way, got "
+                f"{index.distance!r}; put the rows into an index of distance='cosine' or 'euclidean'"
             )
         self._rows = index.get()
         if not len(self._rows):

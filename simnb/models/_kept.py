@@ -9,6 +9,7 @@ disk has its stamp for id, so that it need not be read again; any other image ha
 import contextlib
 import hashlib
 import json
+import os
 import warnings
 from functools import partial
 
@@ -24,18 +25,22 @@ _EMBEDDER = 0  # an id
 _AT_ONCE = 10_000  # rows read
 #: Parts of a model's config that copies of it need not share.
 _NOT_TELLING = ("trainable", "build_config", "compile_config", "shared_object_id")
+#: Where a config names a layer of the model: all other strings are options.
+_REFERENCES = ("name", "keras_history", "input_layers", "output_layers")
 
 
 def identity(model, known_as):
     """The embedder in one line: a Keras model by layers and weights, any other by the name it is given."""
     if known_as is not None and not (isinstance(known_as, str) and known_as):
         raise ValueError(f"known_as must be a name, such as 'dinov2 small, 224 pixels', got {known_as!r}")
-    if not isinstance(model, keras.Model):
-        if known_as is None:
+    if known_as is None:
+        odd = next((one for one in _parts(model) if not _known_by_config(one)), None)
+        if odd is not None:
             raise ValueError(
-                "kept needs known_as=..., a name of this embedder and its version, since only a Keras model "
-                f"can be told from others without one, got {type(model).__name__}"
+                "kept needs known_as=..., a name of this embedder and its version, since only Keras models "
+                f"of the layers of Keras and simnb can be told apart without one, got {type(odd).__name__}"
             )
+    if not isinstance(model, keras.Model):
         return known_as
     digest = hashlib.sha256(_config(model).encode() if known_as is None else b"")
     for weight in model.weights:
@@ -51,13 +56,14 @@ def embedded(kept, who, images, vectors_of, *, batch_size, progress):
     ``vectors_of(batch, check=...)`` embeds the others, and ``who`` is the identity of what does. Each batch
     is written when it is embedded.
     """
-    if not names_a_file(kept):
+    if not isinstance(kept, str | os.PathLike) or not names_a_file(kept):
         raise ValueError(f"kept must be the name of a file, such as 'features.sqlite', got {str(kept)!r}")
     with contextlib.closing(_opened(kept, who)) as index:
         with _explained(kept):
             known = dict(zip(index.labels.tolist(), index.ids.tolist(), strict=True))
         stamps = images.stamps() if isinstance(images, LazyImages) else [None] * len(images)
-        ids = np.array([0 if stamp is None else _key(stamp.encode()) for stamp in stamps])
+        kind = f"{images.dtype.str} {tuple(images.shape[1:])} " if isinstance(images, LazyImages) else ""
+        ids = np.array([0 if stamp is None else _key(_bytes(kind + stamp)) for stamp in stamps])
         missing = np.flatnonzero((ids == 0) | ~np.isin(ids, index.ids))
         starts = range(0, len(missing), batch_size)
         for start in progress_bar(starts, desc="Embedding", unit="batch", shown=progress):
@@ -138,6 +144,25 @@ def _key(*parts):
     return max(1, int.from_bytes(digest.digest(), "big") >> 2)
 
 
+def _bytes(text):
+    """Also of a path that is no valid Unicode."""
+    return text.encode(errors="surrogatepass")
+
+
+def _parts(model):
+    """A model and all that is in it; of anything else only itself."""
+    yield model
+    if isinstance(model, keras.Model):
+        yield from model._flatten_layers(include_self=False)
+
+
+def _known_by_config(part):
+    """Whether all that a layer computes is in its config and weights: not where it runs code of one's own."""
+    rooms = type(part).__module__.partition(".")[0]
+    code = isinstance(part, keras.layers.Lambda)
+    return isinstance(part, keras.Layer) and rooms in ("keras", "keras_hub", "simnb") and not code
+
+
 def _config(model):
     """Layers and options of a Keras model as text, in which names are numbered: Keras counts names on."""
     try:
@@ -153,12 +178,18 @@ def _config(model):
         ) from error
 
 
-def _numbered(part, numbers):
+def _numbered(part, numbers, names=False):
     """A part of a config; ``numbers`` are those of the names that came before it."""
     if isinstance(part, dict):
+        if "DTypePolicy" in str(part.get("class_name")):  # whose name says what it is
+            return part
         if isinstance(part.get("name"), str):
             numbers.setdefault(part["name"], f"name {len(numbers)}")
-        return {key: _numbered(one, numbers) for key, one in part.items() if key not in _NOT_TELLING}
+        return {
+            key: _numbered(one, numbers, key in _REFERENCES)
+            for key, one in part.items()
+            if key not in _NOT_TELLING
+        }
     if isinstance(part, list | tuple):
-        return [_numbered(one, numbers) for one in part]
-    return numbers.get(part, part) if isinstance(part, str) else part
+        return [_numbered(one, numbers, names) for one in part]
+    return numbers.get(part, part) if names and isinstance(part, str) else part

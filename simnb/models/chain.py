@@ -44,4 +44,7 @@ def chain(embedder: KerasObject, head: KerasObject) -> KerasObject:
             f"head must take the features of the embedder, [batch, dim]: it takes {wanted}, and the embedder "
             f"gives {given}"
         )
-    return keras.Model(embedder.input, head(embedder.output), name=f"{embedder.name}_{head.name}")
+    name = f"{embedder.name}_{head.name}"
+    if head.name in {layer.name for layer in embedder.layers}:  # of a chain that gets a second head
+        head = keras.Model(head.inputs, head.outputs, name=name)
+    return keras.Model(embedder.inputs, head(embedder.outputs[0]), name=name)

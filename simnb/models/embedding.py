@@ -39,8 +39,8 @@ def embed(
             of change, so that a file is decoded again only if it was changed or moved. Nothing is ever
             removed. Several processes may use one file; it holds the embeddings of one embedder.
         known_as: Name of the embedder in that file, and of its version. By default a Keras model is known by
-            its layers and weights; with a name, by that and the weights. What is no Keras model needs one:
-            give it another name when its embeddings change.
+            its layers and weights; with a name, by that and the weights. What runs code of your own needs
+            one, be it no Keras model or one with your own layers: give it another name when that changes.
 
     Returns:
         Unit vectors, shape [num_examples, dim] float32.
@@ -56,6 +56,8 @@ def embed(
     batch_size = _checks.positive_int(batch_size, name="batch_size")
     _check_fits(model, images)
     if kept is not None:
+        if isinstance(model, keras.Model) and not model.built:  # it has no weights to be known by
+            model.predict_on_batch(np.asarray(images[:1]))
         who, vectors_of = _kept.identity(model, known_as), partial(_vectors, model)
         return _kept.embedded(kept, who, images, vectors_of, batch_size=batch_size, progress=progress)
     if known_as is not None:

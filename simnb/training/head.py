@@ -129,7 +129,9 @@ def _batches(features, labels, classes_per_batch, examples_per_class, steps, see
     classes, counts = np.unique(labels, return_counts=True)
     if len(classes) < 2:
         raise ValueError(f"labels must be of two classes or more, got {len(classes)}")
-    if classes_per_batch is None:
+    if classes_per_batch is not None:
+        classes_per_batch = _checks.positive_int(classes_per_batch, name="classes_per_batch")
+    else:
         classes_per_batch = min(_CLASSES, len(classes))
     if examples_per_class is None:
         examples_per_class = max(2, min(_ROWS // classes_per_batch, int(np.median(counts))))

@@ -51,6 +51,17 @@ def test_groups_are_those_of_a_walk_over_all_pairs(distance, share):
     assert (found.threshold, found.num_rows, found.distance) == (threshold, 70, distance)
 
 
+@pytest.mark.parametrize("size", [3, 5, 10])
+def test_small_classes_do_not_pass_for_near_duplicates(size):
+    rng = np.random.default_rng(0)
+    centres = np.repeat(rng.normal(size=(100, 64)), size, axis=0)
+    embeddings = (centres + 0.3 * rng.normal(size=centres.shape)).astype("float32")
+    embeddings[[7, 20]] = embeddings[1]
+    found = near_duplicates(indexed(embeddings))
+    assert found.chance is None
+    assert [group.tolist() for group in found.groups] == [[1, 7, 20]]
+
+
 def test_a_pair_at_the_threshold_is_near_and_a_pair_beyond_is_not():
     index = indexed(np.array([[0.0], [0.3], [1.0], [1.3000001]], "float32"), distance="euclidean")
     assert [group.tolist() for group in near_duplicates(index, 0.3).groups] == [[0, 1]]
@@ -187,7 +198,7 @@ def test_a_grid_whose_distances_are_all_alike_is_no_error():
     grid = np.stack(np.meshgrid(*[np.arange(4.0)] * 3), axis=-1).reshape(-1, 3)
     found = near_duplicates(indexed(grid, distance="squared_euclidean"))
     assert found.groups == []
-    assert 0 < found.threshold < 1
+    assert 0 <= found.threshold < 1
 
 
 def test_the_table_says_how_much_is_chance_and_which_labels_meet():

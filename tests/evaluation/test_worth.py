@@ -143,6 +143,8 @@ def test_bad_input_is_named():
         worth_training(TRAIN, (rows[:, 1:], labels))
     with pytest.raises(ValueError, match=r"train must be a pair \(embeddings, labels\), got ndarray"):
         worth_training(TRAIN[0], NEW_CLASSES)
+    with pytest.raises(ValueError, match="must be of different examples, but 90 features are in both"):
+        worth_training(NEW_CLASSES, NEW_CLASSES)
     with pytest.raises(
         ValueError, match="others must have names of their own, got 'head', which is measured"
     ):

@@ -14,7 +14,6 @@ PLAIN = {
     "euclidean": lambda a, b: np.sqrt(sum((a - b) ** 2)),
     "squared_euclidean": lambda a, b: sum((a - b) ** 2),
     "manhattan": lambda a, b: sum(abs(a - b)),
-    "snr": lambda a, b: np.var(a - b) / np.var(a),
 }
 
 
@@ -154,8 +153,11 @@ def test_what_is_malformed_is_refused():
             Reranker(index, **options)
     with pytest.raises(ValueError, match="the index is empty"):
         Reranker(open_index())
-    with pytest.raises(ValueError, match="got 'inner_product'"):
-        Reranker(indexed(vectors(30), distance="inner_product"))
+    for distance in ("inner_product", "snr"):
+        with pytest.raises(ValueError, match=f"the same either way, got '{distance}'"):
+            Reranker(indexed(vectors(30), distance=distance))
+    with pytest.raises(ValueError, match=r"index must be an Index, .* got ndarray"):
+        Reranker(vectors(30))
     reranker = Reranker(index)
     with pytest.raises(ValueError, match="queries must have dim 6"):
         reranker.search(vectors(3, dim=5))

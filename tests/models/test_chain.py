@@ -48,6 +48,17 @@ def test_weights_are_shared_pixels_are_known_and_the_network_can_be_frozen():
     assert len(whole.trainable_weights) == len(head.trainable_weights) + 2
 
 
+def test_a_plain_sequence_of_layers_can_be_chained_and_a_chain_gets_a_second_head():
+    layers = [keras.Input((4, 4, 3)), keras.layers.Flatten(), keras.layers.Dense(9)]
+    whole = keras.Sequential(layers)
+    for _ in range(2):
+        before = embed(whole, IMAGES)
+        head = fit_head(before, LABELS, embedding_size=9, steps=1)
+        whole = chain(whole, head)
+        expected = keras.ops.convert_to_numpy(head(before))
+        np.testing.assert_allclose(embed(whole, IMAGES), expected, atol=1e-5)
+
+
 def test_what_does_not_fit_is_refused():
     features = keras.Input((9,))
     head = keras.Model(features, MetricEmbedding(3)(features))

@@ -2,6 +2,7 @@
 
 import os
 import sqlite3
+from functools import partial
 
 import keras
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 from PIL import Image
 
 from simnb import data
-from simnb.data import image_file
+from simnb.data import LazyImages, image_file
 from simnb.index import open_index
 from simnb.layers import MetricEmbedding
 from simnb.models import embed, mirrored
@@ -226,6 +227,69 @@ def test_a_keras_model_is_known_by_layers_and_weights(kept, tmp_path):
     fit(model, batches, verbose=0)
     with pytest.raises(ValueError, match="name another file, or delete it to embed all anew"):
         embed(model, IMAGES, kept=kept)
+
+
+def activated(activation):
+    inputs = keras.Input((4, 4, 3))
+    start = keras.initializers.GlorotUniform(seed=1)
+    x = keras.layers.Dense(5, kernel_initializer=start)(keras.layers.Flatten()(inputs))
+    return keras.Model(inputs, keras.layers.Activation(activation, name=activation)(x))
+
+
+def in_precision(policy):
+    inputs = keras.Input((4, 4, 3))
+    start = keras.initializers.GlorotUniform(seed=1)
+    x = keras.layers.Flatten()(inputs)
+    return keras.Model(inputs, keras.layers.Dense(5, kernel_initializer=start, dtype=policy)(x))
+
+
+@pytest.mark.parametrize(
+    "models",
+    [
+        (activated("softplus"), activated("tanh")),
+        (in_precision("float32"), in_precision("mixed_bfloat16")),
+        tuple(keras.Sequential([keras.layers.Flatten(), keras.layers.Dense(3)]) for _ in range(2)),
+    ],
+    ids=["layers named after an option", "precisions", "not built yet"],
+)
+def test_models_that_differ_in_one_thing_are_told_apart(kept, models):
+    one, other = models
+    expected = embed(one, IMAGES, kept=kept)
+    np.testing.assert_array_equal(embed(one, IMAGES, kept=kept), expected)
+    with pytest.raises(ValueError, match="by another embedder"):
+        embed(other, IMAGES, kept=kept)
+
+
+class Halved(keras.layers.Layer):
+    """Code of one's own, which no config holds."""
+
+    def call(self, images):
+        """Half of it."""
+        return keras.ops.cast(images, "float32") / 2
+
+
+@pytest.mark.parametrize("layer", [Halved(), keras.layers.Lambda(lambda x: x)], ids=["own", "Lambda"])
+def test_a_model_with_code_of_ones_own_needs_a_name(kept, layer):
+    inputs = keras.Input((4, 4, 3))
+    model = keras.Model(inputs, MetricEmbedding(3)(keras.layers.Flatten()(layer(inputs))))
+    with pytest.raises(ValueError, match=f"kept needs known_as=.*, got {type(layer).__name__}"):
+        embed(model, IMAGES, kept=kept)
+    assert not kept.exists()
+    assert len(embed(model, IMAGES, kept=kept, known_as="halved")) == len(IMAGES)
+
+
+def test_one_stamp_of_images_of_two_sizes_is_of_two_images(kept):
+    stamps = lambda rows: [f"photo \udce9 {row}" for row in rows]  # noqa: E731
+    sizes = [
+        LazyImages(
+            partial(lambda size, rows: IMAGES[rows][:, :size, :size], size), 5, (size, size, 3), stamps=stamps
+        )
+        for size in (4, 2)
+    ]
+    made = [
+        embed(lambda batch: batch.mean(axis=(1, 2)) + 1.0, lazy, kept=kept, known_as="mean") for lazy in sizes
+    ]
+    assert not np.allclose(*made)
 
 
 def test_networks_within_a_model_are_the_same_after_it_was_saved(kept, tmp_path):

@@ -166,6 +166,8 @@ def test_bad_input_is_named():
         fit_head(features, labels - 1)
     with pytest.raises(ValueError, match="classes_per_batch must be at most the number of classes, 6, got 7"):
         fit_head(features, labels, classes_per_batch=7)
+    with pytest.raises(ValueError, match="classes_per_batch must be an integer of at least 1, got 0"):
+        fit_head(features, labels, classes_per_batch=0)
     with pytest.raises(ValueError, match="examples_per_class must be 2 or more for MultiSimilarityLoss"):
         fit_head(features, labels, examples_per_class=1)
     for name in ("steps", "embedding_size", "hidden"):

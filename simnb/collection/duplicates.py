@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from simnb import _table
 from simnb._terminal import progress_bar
 from simnb.collection import _inputs, _words
 from simnb.collection.chance import NEIGHBORS, Chance, choose, estimate, expected
@@ -22,7 +21,7 @@ _SHOWN = 10  # groups in the table
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class NearDuplicates:
+class NearDuplicates(_words.FirstRows):
     """Images that are nearly the same as another, in groups; it shows itself as a table.
 
     Its length is the number of groups. The arrays are of the images of the largest group first, and in it in
@@ -64,14 +63,6 @@ class NearDuplicates:
 
     def __len__(self) -> int:
         return int(self.group[-1]) + 1 if len(self.group) else 0
-
-    def __repr__(self) -> str:
-        head, rows = self._rows()
-        return "\n".join([self._caption(), *([_table.as_text(head, rows)] if rows else []), *self._more()])
-
-    def _repr_html_(self) -> str:
-        more = "".join(f"<p>{line}</p>" for line in self._more())
-        return _table.as_html(*self._rows(), caption=self._caption()) + more
 
     def _caption(self):
         return (

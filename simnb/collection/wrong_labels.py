@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from simnb import _checks, _table
+from simnb import _checks
 from simnb.collection import _inputs, _words
 from simnb.index import UNKNOWN, Index
 from simnb.index.exact import ExactSearch
@@ -16,7 +16,7 @@ _SHOWN = 10  # candidates in the table
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Mislabelled:
+class Mislabelled(_words.FirstRows):
     """Rows whose label may be wrong, the likeliest first; it shows itself as a table.
 
     Its length is the number of candidates. A candidate is no proof: somebody has to look at the image. Where
@@ -51,14 +51,6 @@ class Mislabelled:
 
     def __len__(self) -> int:
         return len(self.ids)
-
-    def __repr__(self) -> str:
-        head, rows = self._rows()
-        return "\n".join([self._caption(), *([_table.as_text(head, rows)] if rows else []), *self._more()])
-
-    def _repr_html_(self) -> str:
-        more = "".join(f"<p>{line}</p>" for line in self._more())
-        return _table.as_html(*self._rows(), caption=self._caption()) + more
 
     def _caption(self):
         return (

@@ -325,6 +325,24 @@ def test_trouble_that_passes_is_waited_for(lite, monkeypatch):
 
 # Files of Milvus Lite
 
+
+def test_a_file_is_asked_without_pings_and_again_if_it_hangs_up(tmp_path, monkeypatch):
+    import pymilvus
+
+    made, opened = [], pymilvus.MilvusClient
+
+    def busy(uri, **options):
+        made.append(options["grpc_options"])
+        if len(made) == 1:
+            raise pymilvus.MilvusException(code=2, message="Fail connecting: too many pings")
+        return opened(uri, **options)
+
+    monkeypatch.setattr(pymilvus, "MilvusClient", busy)
+    monkeypatch.setattr(milvus_client, "time", Clock())
+    with open_index(tmp_path / "gallery.db") as index:
+        assert len(index) == 0
+    assert made == 2 * [{"grpc.keepalive_time_ms": 2**31 - 1}]
+
 ADD_ROWS = """
 import sys, numpy as np
 from simnb.index import open_index

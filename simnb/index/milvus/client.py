@@ -13,6 +13,8 @@ _PASSING = {2, 101, 103, 400, 401, 500, 501, 503, 600, 601, 901, 902, 904, 905}
 _NOT_LOADED = (101, 103)
 _UNNAMED, _TRIES = (1, 65535), 3  # codes of anything, and how often such a call is made
 _ACCESS = (1400, 1401, 1800)
+# Lite, in this process, takes the pings by which pymilvus keeps a connection for too many, and hangs up.
+_WITHOUT_PINGS = {"grpc.keepalive_time_ms": 2**31 - 1}
 _lock = threading.Lock()
 _open_files: dict[Path, int] = {}  # Lite: how many connections of this process share a file
 
@@ -34,7 +36,8 @@ class Connection:
         if self._file is not None:
             self._share_file()
         try:
-            self._client = self._connect({"token": token or "", "dedicated": True})
+            options = {"grpc_options": _WITHOUT_PINGS} if self._file is not None else {}
+            self._client = self._connect({"token": token or "", "dedicated": True, **options})
             self.lite = self.call("get_server_version").startswith("milvus_lite")
         except BaseException:
             self.close()
@@ -122,8 +125,7 @@ class Connection:
                     if causes.found is not None:
                         raise self._of_file(causes.found) from causes.found
                     explained = self._explained("connect", error)
-                    waits = self._file is None and isinstance(explained, ConnectionError)
-                    if not waits or time.monotonic() > until:
+                    if not isinstance(explained, ConnectionError) or time.monotonic() > until:
                         raise explained from error
                 time.sleep(0.2)
         finally:

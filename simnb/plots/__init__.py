@@ -1,6 +1,7 @@
 """Figures of images, neighbors, thresholds, mistakes and embeddings, drawn by matplotlib."""
 
 from simnb.plots.calibration import distance_shift, match_distances, promise_kept, reliability_diagram
+from simnb.plots.circle import embedding_circle, mining_arcs
 from simnb.plots.classes import confusion_matrix, rates_by_class, thresholds_by_class
 from simnb.plots.comparisons import rates_by_shots, rates_by_size, recall_against_time, spread
 from simnb.plots.curves import metric_curves, precision_recall, training_curves
@@ -15,6 +16,8 @@ __all__ = [
     "spread",
     "pair_distances",
     "embedding_map",
+    "embedding_circle",
+    "mining_arcs",
     "class_graph",
     "neighbor_grid",
     "metric_curves",

@@ -1,4 +1,4 @@
-"""What people play with in a notebook: a map of embeddings, a threshold, a search, a training to watch."""
+"""Widgets to play with: a map of embeddings, a threshold, a search, a training to watch, a circle."""
 
 import importlib
 from typing import TYPE_CHECKING
@@ -6,18 +6,20 @@ from typing import TYPE_CHECKING
 from simnb.projection import project
 
 if TYPE_CHECKING:
+    from simnb.widgets.circle_explorer import CircleExplorer
     from simnb.widgets.projector import Projector
     from simnb.widgets.search_box import SearchBox
     from simnb.widgets.threshold_explorer import ThresholdExplorer
     from simnb.widgets.training_monitor import TrainingMonitor
 
-__all__ = ["Projector", "ThresholdExplorer", "SearchBox", "TrainingMonitor", "project"]
+__all__ = ["Projector", "ThresholdExplorer", "SearchBox", "TrainingMonitor", "CircleExplorer", "project"]
 
 _MODULES = {
     "Projector": "projector",
     "ThresholdExplorer": "threshold_explorer",
     "SearchBox": "search_box",
     "TrainingMonitor": "training_monitor",
+    "CircleExplorer": "circle_explorer",
 }
 
 

@@ -67,6 +67,12 @@ FIGURES = {
     "embedding_map": lambda g: plots.embedding_map(
         g["rows"], g["queries"].labels, images=g["queries"].images, class_names=NAMES, method="pca"
     ),
+    "embedding_circle": lambda g: plots.embedding_circle(
+        g["rows"][:12, :2], g["queries"].labels[:12], class_names=NAMES, turns={NAMES[0]: np.ones(12)}
+    ),
+    "mining_arcs": lambda g: plots.mining_arcs(
+        g["rows"][:12, :2], g["queries"].labels[:12], anchor=0, positive=4, margin=0.3, class_names=NAMES
+    ),
     "class_graph": lambda g: plots.class_graph(g["rows"], g["queries"].labels, class_names=NAMES),
     "neighbor_grid": lambda g: plots.neighbor_grid(g["queries"], g["neighbors"], g["gallery"], threshold=0.1),
     "metric_curves": lambda g: plots.metric_curves(g["calibration"]),

@@ -70,7 +70,7 @@ lab: $(READY) ## Open JupyterLab on the quickstart
 		--ServerApp.root_dir="$(CURDIR)" --LabApp.default_url=/lab/tree/notebooks/01_quickstart.ipynb
 
 notebooks: $(READY) ## Rebuild the committed notebooks from notebooks/py
-	$(PY) notebooks/run.py $(patsubst notebooks/py/%.py,notebooks/%.ipynb,$(wildcard notebooks/py/*.py))
+	$(PY) notebooks/run.py $(patsubst notebooks/py/%.py,notebooks/%.ipynb,$(wildcard notebooks/py/*.py notebooks/py/solutions/*.py))
 
 html: $(READY) ## Build a static site of the notebooks into build/html, and follow its links
 	$(PY) notebooks/site.py

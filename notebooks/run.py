@@ -84,9 +84,16 @@ class LiveClient(NotebookClient):
         print(f"{self.peak:9.0f}  MB, the most memory the kernel held")
 
 
+def text_of(path):
+    """The text that a notebook is made of: that of solutions lies beside the others, in a folder of its own."""
+    if path.parent.name == "solutions":
+        return path.parents[1] / "py" / "solutions" / f"{path.stem}.py"
+    return path.parent / "py" / f"{path.stem}.py"
+
+
 def execute(path):
     """Execute the text form of a notebook; return it with its outputs and fixed metadata."""
-    notebook = jupytext.read(path.parent / "py" / f"{path.stem}.py")
+    notebook = jupytext.read(text_of(path))
     notebook.metadata = nbformat.from_dict(KERNEL)
     # Cell ids from the position: the same notebook gives the same bytes.
     for number, cell in enumerate(notebook.cells):

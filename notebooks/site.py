@@ -34,7 +34,9 @@ class Notebook:
     """A notebook, and what the pages around it say about it."""
 
     def __init__(self, path):
-        self.path, self.name, self.page = path, path.stem, f"{path.stem}.html"
+        self.path = path
+        self.name = f"{path.stem}_solutions" if path.parent.name == "solutions" else path.stem
+        self.page = f"{self.name}.html"
         self.content = nbformat.read(path, 4)
         self.text = "\n\n".join(c.source for c in self.content.cells if c.cell_type == "markdown")
         title, *paragraphs = [p for p in self.text.split("\n\n") if not re.match(r"\[?!?\[.*\)$", p)]
@@ -63,6 +65,7 @@ class Notebook:
                 continue
             solution = re.match(r"# (Solution\s*\d*)", cell.source)
             cell.metadata["solution"] = solution[1].strip() if solution else None
+            cell.metadata["folded"] = cell.metadata.get("jupyter", {}).get("source_hidden") and not solution
             last = cell.source.strip().splitlines()[-1] if cell.source.strip() else ""
             written = [page for _, page in WRITES_A_PAGE.findall(cell.source)]
             cell.metadata["pages"] = written or [self.pages[last]] if last in self.pages else written
@@ -103,20 +106,27 @@ def build(source, notebooks, pages, target):
         shutil.copy(path, target / "pages" / name)
     site = {"generator": GENERATOR, "style": style()}
     for before, notebook, after in zip([None, *notebooks], notebooks, [*notebooks[1:], None], strict=False):
-        around = {"before": before, "after": after, "name": notebook.name, "headings": notebook.headings()}
-        page = export(notebook, {**site, **around, "title": notebook.title})
-        (target / notebook.page).write_text(page, encoding="utf-8")
-        shutil.copy(notebook.path, target / "notebooks")
-        if notebook.picture:
-            shutil.copy(source / "pictures" / notebook.picture, target / "pictures")
-        for name in map(unquote, Links(page).loads):
-            if not urlsplit(name).scheme and ".." not in name and (source / name).is_file():
-                (target / name).parent.mkdir(parents=True, exist_ok=True)
-                shutil.copy(source / name, target / name)
+        write_page(source, notebook, target, {**site, "before": before, "after": after})
+    for solutions in map(Notebook, sorted(source.glob("solutions/*.ipynb"))):
+        write_page(source, solutions, target, site)
     templates = Environment(loader=FileSystemLoader(HERE / "templates"), trim_blocks=True)
     site |= {"title": TITLE, "notebooks": notebooks}
     page = templates.get_template("index.html.j2").render(site=site)
     (target / "index.html").write_text(to_pages(page), encoding="utf-8")
+
+
+def write_page(source, notebook, target, site):
+    """Write the page of a notebook, and put beside it what the page shows."""
+    about = {"name": notebook.name, "headings": notebook.headings(), "title": notebook.title}
+    page = export(notebook, {**site, **about})
+    (target / notebook.page).write_text(page, encoding="utf-8")
+    shutil.copy(notebook.path, target / "notebooks" / f"{notebook.name}.ipynb")
+    if notebook.picture:
+        shutil.copy(source / "pictures" / notebook.picture, target / "pictures")
+    for name in map(unquote, Links(page).loads):
+        if not urlsplit(name).scheme and ".." not in name and (source / name).is_file():
+            (target / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(source / name, target / name)
 
 
 def export(notebook, site):
@@ -135,7 +145,8 @@ def export(notebook, site):
 
 def to_pages(page):
     """Let links to notebooks lead to their pages; those to the files themselves name a folder, and stay."""
-    return re.sub(r'href="([\w-]+)\.ipynb(?=["#])', r'href="\1.html', page)
+    page = re.sub(r'href="solutions/([\w-]+)\.ipynb(?=["#])', r'href="\1_solutions.html', page)
+    return re.sub(r'href="(?:\.\./)?([\w-]+)\.ipynb(?=["#])', r'href="\1.html', page)
 
 
 def style():

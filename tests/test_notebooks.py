@@ -6,13 +6,25 @@ from pathlib import Path
 
 import jupytext
 import nbformat
+import numpy as np
 import pytest
 
 NOTEBOOKS = Path(__file__).parents[1] / "notebooks"
 PATHS = sorted(NOTEBOOKS.glob("*.ipynb"))
+SOLUTIONS = sorted(NOTEBOOKS.glob("solutions/*.ipynb"))
+SOLVED = {
+    path.stem for path in SOLUTIONS
+}  # lessons whose exercises stand in the text, with a cell to write in
 TAGS = {"nbval-ignore-output", "picture", "summary", "raises-exception"}
 
 each_notebook = pytest.mark.parametrize("path", PATHS, ids=lambda path: path.stem)
+each_notebook_and_solution = pytest.mark.parametrize(
+    "path", PATHS + SOLUTIONS, ids=lambda path: str(path.relative_to(NOTEBOOKS).with_suffix(""))
+)
+
+
+def text_of(path):
+    return NOTEBOOKS / "py" / path.relative_to(NOTEBOOKS).with_suffix(".py")
 
 
 def cells_of(path):
@@ -21,26 +33,27 @@ def cells_of(path):
 
 def test_every_notebook_has_its_text_and_every_text_its_notebook():
     assert PATHS
-    assert {p.stem for p in PATHS} == {p.stem for p in (NOTEBOOKS / "py").glob("*.py")}
+    assert set(map(text_of, PATHS + SOLUTIONS)) == set((NOTEBOOKS / "py").rglob("*.py"))
+    assert {p.stem for p in PATHS} >= SOLVED
 
 
-@each_notebook
+@each_notebook_and_solution
 def test_a_notebook_and_its_text_say_the_same(path):
     def essence(cells):
         return [(c.cell_type, c.source, c.metadata.get("tags", []), c.metadata.get("jupyter")) for c in cells]
 
-    text = jupytext.read(NOTEBOOKS / "py" / f"{path.stem}.py")
+    text = jupytext.read(text_of(path))
     assert essence(cells_of(path)) == essence(text.cells), "run: make notebooks"
 
 
-@each_notebook
+@each_notebook_and_solution
 def test_a_notebook_ran_from_top_to_bottom(path):
     # nbval compares nothing in a cell without a stored execution count.
     counts = [c.execution_count for c in cells_of(path) if c.cell_type == "code"]
     assert counts == list(range(1, len(counts) + 1))
 
 
-@each_notebook
+@each_notebook_and_solution
 def test_outputs_hold_no_error_no_stderr_no_bar_and_no_path_of_a_machine(path):
     for cell in cells_of(path):
         for output in cell.get("outputs", []):
@@ -52,7 +65,7 @@ def test_outputs_hold_no_error_no_stderr_no_bar_and_no_path_of_a_machine(path):
             assert not re.search(r"/(home|root|tmp|work|Users)/", text + str(output.get("text", "")))
 
 
-@each_notebook
+@each_notebook_and_solution
 def test_metadata_is_what_the_runner_writes(path):
     notebook = nbformat.read(path, 4)
     assert set(notebook.metadata) == {"kernelspec", "language_info"}
@@ -78,12 +91,12 @@ def test_the_figures_of_the_readme_are_those_of_the_committed_quickstart():
     assert abs(seconds / 60 - stated) < 1  # on a shared machine it differs by tens of seconds
 
 
-@each_notebook
+@each_notebook_and_solution
 def test_a_notebook_is_small(path):
     assert path.stat().st_size < 1_000_000
 
 
-@each_notebook
+@each_notebook_and_solution
 def test_cells_are_short_and_use_public_names(path):
     for cell in cells_of(path):
         if cell.cell_type == "code":
@@ -99,12 +112,17 @@ def test_a_notebook_claims_and_checks(path):
 
 
 @each_notebook
-def test_a_notebook_says_what_it_teaches_and_ends_in_exercises_with_folded_solutions(path):
-    cells = cells_of(path)
-    text = "\n".join(c.source for c in cells if c.cell_type == "markdown")
+def test_a_notebook_says_what_it_teaches(path):
+    text = "\n".join(c.source for c in cells_of(path) if c.cell_type == "markdown")
     parts = ("**You will do**", "**You will learn**", "**You need**", "**You have**", "## Exercises")
     for part in (*parts, "## What's next", "shut down the kernel"):
         assert text.count(part) == 1, part
+
+
+@pytest.mark.parametrize("path", [p for p in PATHS if p.stem not in SOLVED], ids=lambda path: path.stem)
+def test_a_notebook_ends_in_exercises_with_folded_solutions(path):
+    cells = cells_of(path)
+    text = "\n".join(c.source for c in cells if c.cell_type == "markdown")
     exercises = re.findall(r"^(\d)\. ", text.split("## Exercises")[1].split("## What's next")[0], re.M)
     solutions = [c for c in cells if c.cell_type == "code" and c.source.startswith("# Solution")]
     assert [re.match(r"# Solution (\d)", c.source)[1] for c in solutions] == exercises
@@ -112,6 +130,59 @@ def test_a_notebook_says_what_it_teaches_and_ends_in_exercises_with_folded_solut
     for cell in cells:
         folded = cell.metadata.get("jupyter") == {"source_hidden": True}
         assert folded == (cell in solutions)
+
+
+@pytest.mark.parametrize("path", SOLUTIONS, ids=lambda path: path.stem)
+def test_five_exercises_stand_in_the_text_with_a_hint_a_cell_to_write_in_and_a_folded_check(path):
+    cells = cells_of(NOTEBOOKS / path.name)
+    found = []
+    for asked, yours, check in zip(cells, cells[1:], cells[2:], strict=False):
+        number = re.search(r"^\*\*Exercise (\d): ", asked.source, re.M)
+        if asked.cell_type == "markdown" and number:
+            found.append(int(number[1]))
+            assert "<summary>Hint</summary>" in asked.source
+            assert re.fullmatch(r"\w+ = \.\.\.  # Your code.*", yours.source)
+            assert check.source.startswith(f"# Check: exercise {number[1]}\n")
+            (printed,) = check.outputs
+            assert printed.text == f"Exercise {number[1]} is open\n"
+    assert found == [1, 2, 3, 4, 5]
+    for cell in cells:
+        folded = cell.metadata.get("jupyter") == {"source_hidden": True}
+        assert folded == (cell.cell_type == "code" and cell.source.startswith("# Check"))
+    solved = re.findall(r"^## Exercise (\d): ", "\n".join(c.source for c in cells_of(path)), re.M)
+    assert solved == list("12345")
+
+
+#: Answers to the exercises of a lesson: the name to set, one that is right, and some that are wrong.
+ANSWERS = {
+    "00_circle": [
+        (
+            "distance_at_60",
+            0.5,
+            [1.952, 1, 0.866],
+        ),  # the cosine of 60 radians, 60 degrees as a share, the sine
+        ("strongest_at", 90, [180, 0, 45]),
+        ("my_angles", [-10, 0, 10, 110, 120, 130, 230, 240, 250], [[0] * 9, list(range(0, 360, 40)), [1, 2]]),
+        ("loss_of_the_heap", 0, [0.5, 1]),
+        ("largest_margin", 1, [0.5, 1.5, 90]),
+    ],
+}
+
+
+@pytest.mark.parametrize("path", SOLUTIONS, ids=lambda path: path.stem)
+def test_every_self_check_passes_on_a_right_answer_and_says_what_is_wrong_with_others(path, capsys):
+    cells = [c.source for c in cells_of(NOTEBOOKS / path.name) if c.cell_type == "code"]
+    names = {"np": np, "MARGIN": 0.5, "SEED": 0}  # of the lesson only what its checks need: what it defines
+    for source in cells:
+        if re.search(r"^def |^names = ", source, re.M):
+            exec(source, names)
+    checks = [source for source in cells if source.startswith("# Check: exercise")]
+    for check, (name, right, wrong) in zip(checks, ANSWERS[path.stem], strict=True):
+        exec(check, names | {name: right})
+        assert capsys.readouterr().out.startswith("\N{CHECK MARK} exercise")
+        for answer in wrong:
+            with pytest.raises(AssertionError, match=r"\w+ \w+"):
+                exec(check, names | {name: answer})
 
 
 @each_notebook

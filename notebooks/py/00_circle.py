@@ -1,0 +1,580 @@
+# %% [markdown]
+# # Watch a loss pull and push: metric learning on a circle
+#
+# [Open in Binder](https://mybinder.org/v2/gh/simnb/simnb/HEAD?urlpath=lab/tree/notebooks/00_circle.ipynb)
+#
+# Nine points on a circle and a loss of eight lines show what metric learning is made of: a distance, a pull, a push,
+# a margin, and a way to fail.
+#
+# **You will do**
+#
+# - write a triplet loss in NumPy, and see that it equals simnb's;
+# - draw its gradient as arrows, and train by following them;
+# - drag a point, and watch what the loss wants of it;
+# - make the training collapse, and ask for a margin that nobody can give.
+#
+# **You will learn**
+#
+# - what an embedding is, and what a loss on embeddings asks for;
+# - why a loss that stands still at the margin has learned nothing;
+# - which examples teach, and why they become rare.
+#
+# **You need** Python and a little Keras, and nothing of metric learning; about ten minutes to read, and half a minute
+# to run. Nothing is downloaded.
+
+# %%
+import matplotlib.pyplot as plt
+import numpy as np
+from IPython.display import Markdown
+
+from simnb import losses, plots
+from simnb.widgets import CircleExplorer
+
+plots.style()
+SEED = 33
+
+# %% [markdown]
+# ## 1. Nine images on a circle
+#
+# A classifier answers with one of the classes it was trained on. Metric learning trains a network to *place* images:
+# those of one class near together, those of other classes far away. What the network makes of an image, its
+# **embedding**, is a list of numbers. A search then looks for the nearest ones.
+#
+# Real embeddings have 64 numbers or more, and cannot be seen. Ours have two, and are scaled to length 1, as real ones
+# mostly are. So each is a point on a circle, and a single angle says where: in radians in the code, in degrees in the
+# figures.
+
+# %%
+names = ("bird", "cat", "dog")
+labels = np.array([0, 0, 0, 1, 1, 1, 2, 2, 2])
+start = np.random.default_rng(SEED).uniform(0, 2 * np.pi, size=9)
+
+
+def unit(angles):
+    """Embeddings of length 1, shape [n, 2], at these angles."""
+    return np.stack([np.cos(angles), np.sin(angles)], axis=1)
+
+
+# %% [markdown]
+# The **cosine distance** *d* says how far apart two embeddings *a* and *b* are, *θ* being the angle between them:
+#
+# > *d*(*a*, *b*) = 1 - *a* · *b* = 1 - cos *θ*
+#
+# It is 0 for the same direction, 1 at a right angle, 2 for opposite ones.
+
+
+# %%
+def distances(angles):
+    """Cosine distance of every embedding to every other, shape [n, n]."""
+    return 1 - unit(angles) @ unit(angles).T
+
+
+def num_right(angles):
+    """How many embeddings have a nearest neighbor of their own class."""
+    others = distances(angles) + 9 * np.eye(len(angles))  # nobody is their own neighbor
+    return int(np.sum(labels[others.argmin(axis=1)] == labels))
+
+
+# %% [markdown]
+# Nothing is trained yet: the nine angles are drawn at random. Expect no order.
+
+# %%
+right = num_right(start)
+title = f"Before training {right} of 9 are nearest to their own class"
+plots.embedding_circle(unit(start), labels, class_names=names, title=title)
+plt.show()
+
+# %%
+most, least = distances(start).max(), distances(start)[~np.eye(9, dtype=bool)].min()
+Markdown(
+    f"A search for the nearest neighbor would be right for **{right} of 9**. Distances run "
+    f"from {least:.3f} to {most:.2f}: the whole range there is, and no sign of the classes in it."
+)
+
+# %% jupyter={"source_hidden": true}
+# Check: few are right, and the distances fill their whole range.
+assert right <= 3
+assert 0 < least < 0.1
+assert 1.8 < most <= 2
+print("✓ the start has no order")
+
+# %% [markdown]
+# **Exercise 1: predict.** Two embeddings lie 60° apart. What is their cosine distance?
+#
+# <details><summary>Hint</summary>NumPy computes it: <code>1 - np.cos(np.radians(60))</code>. Guess before you do.</details>
+
+# %%
+distance_at_60 = ...  # Your code
+
+# %% jupyter={"source_hidden": true}
+# Check: exercise 1
+if distance_at_60 is ...:
+    print("Exercise 1 is open")
+else:
+    wrong = f"{distance_at_60} is not 1 - cos 60°; np.cos takes radians, so convert 60 first"
+    assert np.isclose(distance_at_60, 0.5, atol=0.01), wrong
+    print("✓ exercise 1: 0.5, a quarter of the largest distance at a third of the largest angle")
+
+# %% [markdown]
+# ## 2. A loss says what is wrong
+#
+# Take three embeddings: an **anchor** *a*, a **positive** *p* of the same class, and a **negative** *n* of another one.
+# Together they are a **triplet**. We want the negative to be farther from the anchor than the positive is, by at least a
+# **margin** *m*. The **triplet loss** is what is missing:
+#
+# > loss(*a*, *p*, *n*) = max( *d*(*a*, *p*) - *d*(*a*, *n*) + *m*, 0 )
+#
+# The loss of all embeddings is its mean over all triplets.
+
+
+# %%
+def gaps(angles, margin):
+    """d(a, p) - d(a, n) + margin, and which entries are triplets; both have shape [a, p, n]."""
+    distance = distances(angles)
+    same = labels[:, None] == labels
+    positive = same & ~np.eye(len(labels), dtype=bool)
+    triplet = positive[:, :, None] & ~same[:, None, :]
+    return distance[:, :, None] - distance[:, None, :] + margin, triplet
+
+
+def triplet_loss(angles, margin):
+    """Mean triplet loss over all triplets."""
+    gap, triplet = gaps(angles, margin)
+    return np.maximum(gap[triplet], 0).mean()
+
+
+# %% [markdown]
+# That is all of it. In Keras one writes `model.compile(loss=losses.BatchAllTripletLoss(margin=0.5))`. It ought to give
+# the same number.
+
+# %%
+MARGIN = 0.5
+ours = triplet_loss(start, MARGIN)
+of_simnb = float(losses.BatchAllTripletLoss(margin=MARGIN)(labels, unit(start)))
+assert np.isclose(ours, of_simnb, atol=1e-6)
+print(f"ours {ours:.4f}, simnb's {of_simnb:.4f}")
+
+# %%
+gap, triplet = gaps(start, MARGIN)
+num_triplets, num_asking = int(triplet.sum()), int((triplet & (gap > 0)).sum())
+Markdown(
+    f"Nine embeddings form **{num_triplets} triplets** (9 anchors, 2 positives and 6 negatives each). "
+    f"**{num_asking}** of them have a loss above 0, and ask for a change; the others are content."
+)
+
+# %% [markdown]
+# ## 3. The gradient pulls and pushes
+#
+# A training step moves embeddings *against the gradient* of the loss, so that it falls. On a circle the gradient is
+# easy: the derivative of 1 - cos *θ* is sin *θ*. So each triplet that asks for something
+#
+# - **pulls** anchor and positive together, with strength sin *θ* of the angle between them;
+# - **pushes** anchor and negative apart, in the same way.
+#
+# `arrows` counts in how many triplets each pair is pulled or pushed, and adds up for each embedding.
+
+
+# %%
+def arrows(angles, margin, skip_zeros=False):
+    """How far pull and push turn each embedding: together they are minus the gradient."""
+    gap, triplet = gaps(angles, margin)
+    asking = triplet & (gap > 0)
+    count = max((asking if skip_zeros else triplet).sum(), 1)
+    weight = asking.sum(axis=2) - asking.sum(axis=1, dtype=int)  # pulls of a pair less its pushes
+    weight = (weight + weight.T) / count  # above 0 for pairs of one class, below for others
+    turn = weight * np.sin(angles - angles[:, None])
+    return np.where(weight > 0, turn, 0).sum(axis=1), np.where(weight < 0, turn, 0).sum(axis=1)
+
+
+# %% [markdown]
+# Expect blue arrows that lead towards the own class, and dashed ones that lead away from the others. The black arrow on
+# the right is their sum: there the embedding goes.
+
+# %%
+pull, push = arrows(start, MARGIN)
+against = int(np.sum(pull * push < 0))
+figure, axes = plt.subplots(1, 2, figsize=(8.6, 4.7), layout="constrained")
+shown = {"class_names": names, "longest": np.abs(pull).max()}
+for ax, turns, title in (
+    (axes[0], {"pull": pull, "push": push}, f"Opposed forces on {against} of 9"),
+    (axes[1], {"sum": pull + push}, "The stronger force wins"),
+):
+    plots.embedding_circle(unit(start), labels, turns=turns, ax=ax, title=title, **shown)
+plt.show()
+
+# %%
+most = int(np.abs(pull + push).argmax())
+Markdown(
+    f"For **{against} of 9** embeddings pull and push point in opposite directions: on the way to their own class others "
+    f"stand in the way. The longest black arrow is that of the **{names[labels[most]]}** at "
+    f"{np.degrees(start[most]):.0f}°, whose pull is {abs(pull[most]):.2f} and whose push is {abs(push[most]):.2f}."
+)
+
+# %% jupyter={"source_hidden": true}
+# Check: the arrows are minus the gradient, measured by moving each embedding a little.
+small = 1e-6 * np.eye(9)
+measured = [(triplet_loss(start + s, MARGIN) - triplet_loss(start - s, MARGIN)) / 2e-6 for s in small]
+assert np.allclose(pull + push, -np.array(measured), atol=1e-7)
+print("✓ pull and push together are minus the gradient")
+
+# %% [markdown]
+# **Exercise 2: predict.** Two embeddings of one class are pulled together with strength sin *θ*. At which angle
+# between 0° and 180° is the pull the strongest? And what happens at 180°?
+#
+# <details><summary>Hint</summary>Look at the sine of 0°, 90° and 180°.</details>
+
+# %%
+strongest_at = ...  # Your code: degrees
+
+# %% jupyter={"source_hidden": true}
+# Check: exercise 2
+if strongest_at is ...:
+    print("Exercise 2 is open")
+else:
+    wrong = (
+        f"at {strongest_at}° the pull is {np.sin(np.radians(strongest_at)):.2f}, and there are stronger ones"
+    )
+    assert np.isclose(strongest_at, 90, atol=1), wrong
+    print("✓ exercise 2: at 90°. Opposite embeddings, at 180°, are not pulled at all, nor are equal ones")
+
+# %% [markdown]
+# ## 4. Training follows the arrows
+#
+# One step turns every embedding along its black arrow. Then the arrows are computed anew. Expect the loss to fall, and
+# each class to gather.
+
+
+# %%
+def train(angles, margin, steps=40, **options):
+    """The angles before the first step and after each, shape [steps + 1, n]."""
+    path = [angles]
+    for _ in range(steps):
+        path.append(path[-1] + sum(arrows(path[-1], margin, **options)))  # learning rate 1
+    return np.array(path)
+
+
+def loss_along(path, margin):
+    """The loss at every step of a path."""
+    return np.array([triplet_loss(angles, margin) for angles in path])
+
+
+def widest(angles):
+    """The largest angle between two embeddings of one class, in degrees."""
+    of_one_class = distances(angles)[labels[:, None] == labels]
+    return np.degrees(np.arccos(np.clip(1 - of_one_class, -1, 1))).max()
+
+
+# %%
+path = train(start, MARGIN)
+curve = loss_along(path, MARGIN)
+end = int(np.argmax(curve == 0))  # the first step without a loss
+
+# %% tags=["picture"]
+figure, axes = plt.subplots(2, 2, figsize=(8.2, 8.6), layout="constrained")
+for ax, step in zip(axes.flat, (0, 8, end), strict=False):
+    forces = {"sum": sum(arrows(path[step], MARGIN))}
+    title = f"Step {step}: {num_right(path[step])} of 9 right"
+    plots.embedding_circle(
+        unit(path[step]), labels, turns=forces, longest=0.15, class_names=names, ax=ax, title=title
+    )
+axes[1, 1].plot(curve, "-o", color="C1", markevery=[0, 8, end])
+axes[1, 1].set(xlabel="step", ylabel="triplet loss", ylim=0, title=f"No loss from step {end} on")
+plt.show()
+
+# %%
+width = widest(path[end])
+Markdown(
+    f"After **{end} steps** the loss is 0 and **{num_right(path[end])} of 9** are right. The classes did not shrink to "
+    f"points: the widest still covers {width:.0f}°. Once every negative is farther than every positive "
+    "by the margin, no triplet asks for anything, and the arrows are gone."
+)
+
+# %% jupyter={"source_hidden": true}
+# Check: the loss fell at every step, to 0; every embedding is next to its class; nothing moves any more.
+assert (np.diff(curve[: end + 1]) < 0).all()
+assert curve[end:].max() == 0
+assert num_right(path[end]) == 9
+assert (path[-1] == path[end]).all()
+assert 5 < width < 120
+print("✓ training ends when every triplet keeps its margin")
+
+# %% [markdown]
+# Here the embeddings move by themselves. In a network they cannot: the arrows are handed on to the weights, and
+# embeddings of images that look alike move together. This is why *new* images end up near their class as well. The
+# [next lesson](01_quickstart.ipynb) trains such a network.
+#
+# ## 5. Try it
+#
+# Below is the same circle to play with. Press *Play*. Then drag a point, or choose one with the Tab key and turn it with
+# the arrow keys: its pull, its push and the gradient stand beside the circle.
+#
+# 1. After a training, drag a dog among the cats, and press *Play* again. Which points give way?
+# 2. Drag a bird exactly opposite to the other birds. How long is its blue arrow?
+# 3. Press *Heap*, then *Play*. Section 6 explains what you see.
+
+# %%
+circle = CircleExplorer(unit(start), labels, margin=MARGIN, class_names=names)
+circle
+
+# %% [markdown]
+# The same circle as a page of its own, which plays and answers without Python:
+
+# %%
+page = circle.to_html("build/circle.html")
+print(f"{page}: {page.stat().st_size / 1000:.0f} kB")
+
+# %% jupyter={"source_hidden": true}
+# Check: the widget computes what we do.
+assert np.isclose(circle.loss, triplet_loss(start, MARGIN))
+assert np.allclose(circle.gradient, -(pull + push))
+print("✓ the widget has the same loss and the same gradient")
+
+# %% [markdown]
+# **Exercise 3: be the optimizer.** Choose nine angles, in degrees, so that the loss at margin 0.5 is 0: three birds,
+# three cats, three dogs. Do not make the embeddings of a class equal: at least 10° must lie between any two.
+#
+# <details><summary>Hint</summary>Start with 0, 10, 20 for the birds. Where should the middle of the next class
+# be?</details>
+
+# %%
+my_angles = ...  # Your code: a list of nine numbers
+
+# %% jupyter={"source_hidden": true}
+# Check: exercise 3
+if my_angles is ...:
+    print("Exercise 3 is open")
+else:
+    mine = np.radians(np.array(my_angles, dtype=float))
+    assert mine.shape == (9,), f"nine angles are wanted, got {mine.size}"
+    near = np.degrees(np.arccos(np.clip(1 - (distances(mine) + 9 * np.eye(9)).min(), -1, 1)))
+    assert near > 9.9, f"two embeddings are only {near:.1f}° apart"
+    gap, triplet = gaps(mine, MARGIN)
+    a, p, n = np.unravel_index(np.where(triplet, gap, -9).argmax(), gap.shape)
+    asks = f"{my_angles[n]}° ({names[labels[n]]}) is too near to {my_angles[a]}° ({names[labels[a]]}) for its"
+    assert gap[triplet].max() <= 0, (
+        f"the loss is {triplet_loss(mine, MARGIN):.3f}: {asks} positive at {my_angles[p]}°"
+    )
+    print("✓ exercise 3: no loss. You found one of many good embeddings: all of them are turned by any angle")
+
+# %% [markdown]
+# ## 6. Collapse: the way to fail
+#
+# What if all embeddings lie in one heap? All distances are 0, so each triplet has the loss 0 - 0 + *m* = *m*. And
+# sin 0° = 0: there is no pull and no push, and nothing ever moves. This is a **collapse**.
+#
+# We start in heaps of 10°, 1°, 0.1° and 0°. Expect the tighter ones to stay at the margin for longer.
+
+# %%
+spread = np.random.default_rng(SEED).uniform(-0.5, 0.5, size=9)
+heaps = {width: train(np.radians(90 + width * spread), MARGIN, steps=60) for width in (10, 1, 0.1, 0)}
+curves = {width: loss_along(heap, MARGIN) for width, heap in heaps.items()}
+
+# %%
+figure, ax = plt.subplots(figsize=(7.2, 3.6))
+for (width, heap_curve), style in zip(curves.items(), ("-", "--", "-.", ":"), strict=True):
+    ax.plot(heap_curve, ls=style, label=f"heap of {width}°")
+ax.set(xlabel="step", ylabel="triplet loss", ylim=(0, 0.65))
+ax.set_title("The tighter the heap, the longer the loss stands")
+ax.legend()
+plt.show()
+
+# %%
+stuck = {width: int((heap_curve > 0.9 * MARGIN).sum()) for width, heap_curve in curves.items()}
+Markdown(
+    f"The loss stays within 10 % of the margin, or above it, for {stuck[10]}, {stuck[1]} and {stuck[0.1]} steps: "
+    f"each heap ten times as tight costs **{stuck[1] - stuck[10]} and {stuck[0.1] - stuck[1]} steps** more. "
+    "The heap of 0° never comes apart. **Where a loss stands at the margin, look at the distances:** if they are near 0, "
+    "it is a collapse."
+)
+
+# %% jupyter={"source_hidden": true}
+# Check: tighter heaps take longer, and the heap of 0° has exactly the margin as its loss, and no arrows.
+assert stuck[10] < stuck[1] < stuck[0.1] < stuck[0] == 61
+assert np.allclose(curves[0], MARGIN)
+assert np.allclose(arrows(heaps[0][0], MARGIN), 0)
+print("✓ a collapse has the margin as its loss, and no gradient")
+
+# %% [markdown]
+# Networks begin near such a heap: untrained, they give all images similar embeddings. A loss that looks at the hardest
+# negatives only can keep a network there. [Lesson 03](03_training.ipynb) lets that happen.
+#
+# **Exercise 4: predict.** Somebody wants no margin, and sets *m* = 0. What is the loss of the heap of 0° then?
+#
+# <details><summary>Hint</summary>Put *m* = 0 into the formula of section 2.</details>
+
+# %%
+loss_of_the_heap = ...  # Your code
+
+# %% jupyter={"source_hidden": true}
+# Check: exercise 4
+if loss_of_the_heap is ...:
+    print("Exercise 4 is open")
+else:
+    wrong = f"{loss_of_the_heap} is not max(0 - 0 + 0, 0)"
+    assert np.isclose(loss_of_the_heap, triplet_loss(np.zeros(9), margin=0)), wrong
+    print(
+        "✓ exercise 4: 0. Without a margin the heap, which is good for nothing, would be a perfect solution"
+    )
+
+# %% [markdown]
+# ## 7. The margin says how tight
+#
+# The margin is a wish: *so much farther, please*. Expect a larger one to draw classes together. But a circle has only so
+# much room: three classes can be 120° from one another, at a distance of 1 - cos 120° = 1.5.
+
+# %%
+ends = {margin: train(start, margin, steps=300)[-1] for margin in (0.2, 0.5, 1.4, 1.9)}
+figure, axes = plt.subplots(2, 2, figsize=(8.2, 8.6), layout="constrained")
+for ax, (margin, angles) in zip(axes.flat, ends.items(), strict=True):
+    title = f"Margin {margin}: up to {widest(angles):.0f}° wide"
+    plots.embedding_circle(unit(angles), labels, class_names=names, ax=ax, title=title)
+plt.show()
+
+# %%
+widths = [widest(angles) for angles in ends.values()]
+Markdown(
+    f"The widest class covers **{widths[0]:.0f}°, {widths[1]:.0f}°, {widths[2]:.0f}° and {widths[3]:.0f}°**. "
+    f"A margin of 1.9 cannot be had: every class is one point, the classes are as far apart as they can be, and a loss of "
+    f"1.9 - 1.5 = **{triplet_loss(ends[1.9], 1.9):.1f}** is left. A loss above 0 is no proof of a bad embedding."
+)
+
+# %% jupyter={"source_hidden": true}
+# Check: larger margins give narrower classes; what is left of the loss is what the circle cannot give.
+assert (np.diff(widths) < 0).all()
+assert widths[3] < 0.1
+assert np.isclose(triplet_loss(ends[1.9], 1.9), 0.4, atol=1e-3)
+assert all(triplet_loss(ends[margin], margin) < 1e-9 for margin in (0.2, 0.5, 1.4))
+print("✓ a margin that can be met ends at a loss of 0")
+
+# %% [markdown]
+# **Exercise 5: predict.** A fourth class comes to the circle. What is the largest margin that all triplets of four
+# classes can keep?
+#
+# <details><summary>Hint</summary>Spread four classes evenly. What is the angle between two that are side by side, and
+# its cosine distance?</details>
+
+# %%
+largest_margin = ...  # Your code
+
+# %% jupyter={"source_hidden": true}
+# Check: exercise 5
+if largest_margin is ...:
+    print("Exercise 5 is open")
+else:
+    wrong = f"{largest_margin} is not the cosine distance at 360° / 4"
+    assert np.isclose(largest_margin, 1.0, atol=0.01), wrong
+    print("✓ exercise 5: 1.0, at 90°. Embeddings have many dimensions so that there is room for many classes")
+
+# %% [markdown]
+# ## 8. Mining: which triplets still teach
+#
+# Fix an anchor and a positive. A negative is
+#
+# - **hard**, if it is nearer to the anchor than the positive is;
+# - **semi-hard**, if it is farther, but by less than the margin;
+# - **easy**, if it is farther by the margin or more: its triplet has no loss, and teaches nothing.
+#
+# On the circle these are arcs around the anchor. Expect hard negatives before training, and only easy ones after.
+
+# %%
+anchor, positive, is_negative = 0, 1, labels != 0
+easy = [int((gaps(path[step], MARGIN)[0][anchor, positive][is_negative] <= 0).sum()) for step in (0, end)]
+figure, axes = plt.subplots(1, 2, figsize=(8.6, 4.7), layout="constrained")
+for ax, step, title in zip(
+    axes, (0, end), (f"Before: {easy[0]} of 6 are easy", f"After: {easy[1]} of 6"), strict=True
+):
+    pair = {"anchor": anchor, "positive": positive, "margin": MARGIN}
+    plots.mining_arcs(unit(path[step]), labels, class_names=names, ax=ax, title=title, **pair)
+plt.show()
+
+# %%
+near = [distances(path[step])[anchor, positive] for step in (0, end)]
+Markdown(
+    f"For this bird **{easy[0]} of 6** negatives were easy, and **{easy[1]} of 6** are now. Two things happened: negatives "
+    f"left the coloured arcs, and the arcs became shorter, since the positive came nearer, from {near[0]:.2f} to {near[1]:.2f}."
+)
+
+# %% [markdown]
+# And the same for all triplets, step by step:
+
+# %%
+of_triplets = np.array(
+    [gap[triplet] for gap, triplet in (gaps(angles, MARGIN) for angles in path[: end + 1])]
+)
+hard, asking = (of_triplets > MARGIN).mean(axis=1), (of_triplets > 0).mean(axis=1)
+
+# %%
+figure, ax = plt.subplots(figsize=(7.2, 3.6))
+looks = {"labels": ("hard", "semi-hard", "easy: no loss"), "colors": ("#D55E00", "#E69F00", "#dddddd")}
+ax.stackplot(range(end + 1), hard, asking - hard, 1 - asking, **looks)
+ax.set(
+    xlabel="step", ylabel="share of all triplets", xlim=(0, end), ylim=(0, 1), title="Easy triplets take over"
+)
+ax.legend(loc="center right", frameon=True)
+plt.show()
+
+# %%
+mined = train(start, MARGIN, skip_zeros=True)
+mined_end = int(np.argmax(loss_along(mined, MARGIN) == 0))
+half = int(np.argmax(asking < 0.5))
+Markdown(
+    f"At the start {100 * (1 - asking[0]):.0f} % of the triplets are easy; from step {half} on most are. They still count in the "
+    f"mean, as zeros, and make every arrow shorter. With the mean over the others only, training takes "
+    f"**{mined_end} steps instead of {end}**."
+)
+
+# %% jupyter={"source_hidden": true}
+# Check: easy triplets become more, and to leave them out is what skip_zeros does.
+assert easy[0] < easy[1] == 6
+assert near[0] > near[1]
+assert asking[0] > 0.5 > asking[half:].max()
+assert 0 < mined_end < end
+gap, triplet = gaps(start, MARGIN)
+without = losses.BatchAllTripletLoss(margin=MARGIN, skip_zeros=True)(labels, unit(start))
+assert np.isclose(gap[triplet & (gap > 0)].mean(), float(without), atol=1e-6)
+print("✓ the mean over triplets that ask for something is simnb's skip_zeros=True")
+
+# %% [markdown]
+# To choose which triplets count is called **mining**. Leaving out the easy ones, `BatchAllTripletLoss(skip_zeros=True)`,
+# changes the length of the arrows and not their direction. `TripletLoss(negative_mining="semi-hard")` goes further: it
+# takes one negative for each anchor, and leaves the hard ones alone, some of which may just have a wrong label.
+#
+# ## Three questions
+#
+# 1. Your loss has stood at 0.200 for an epoch. What do you look at first?
+#    <details><summary>Answer</summary>At the margin. If it is 0.2, this may be a collapse: measure the distances between your
+#    embeddings. If all are near 0, start again, with a loss that looks at more triplets than the hardest.</details>
+# 2. Your loss is 0. Is the embedding perfect?
+#    <details><summary>Answer</summary>Only for the triplets it was measured on: each keeps the margin. New images may
+#    still land anywhere; search with images that were not trained on.</details>
+# 3. You double the batch, the loss is lower, and the search is no better. How can that be?
+#    <details><summary>Answer</summary>The mean is over more triplets, of which most may be easy. Losses of different
+#    batches, margins or mining cannot be compared; what a search finds can.</details>
+#
+# **You have**
+#
+# - written a triplet loss in NumPy, equal to simnb's;
+# - drawn its gradient as arrows, and trained by following them;
+# - dragged a point, and seen what the loss wanted of it;
+# - made the training collapse, and asked for a margin that the circle cannot give;
+# - learned what an embedding is, why a loss that stands at the margin has learned nothing, and which triplets teach.
+#
+# ## Exercises
+#
+# The five above are solved, each with a sentence on what it shows, in [solutions/00_circle](solutions/00_circle.ipynb).
+#
+# ## What's next
+#
+# [01_quickstart](01_quickstart.ipynb) puts photographs in place of the nine points and a network under the arrows, and
+# searches with images it never saw. [03_training](03_training.ipynb) compares more losses, and makes a network collapse.
+#
+# When you are done, shut down the kernel: TensorFlow keeps its memory until then.
+#
+# ## References
+#
+# - Hadsell, Chopra and LeCun, *Dimensionality Reduction by Learning an Invariant Mapping*, CVPR 2006: pulls and pushes,
+#   drawn as springs.
+# - Schroff, Kalenichenko and Philbin, *FaceNet*, CVPR 2015: the triplet loss and semi-hard negatives.
+#   <https://arxiv.org/abs/1503.03832>
+# - Hermans, Beyer and Leibe, *In Defense of the Triplet Loss for Person Re-Identification*, 2017: the mean over all
+#   triplets, and over those that are not easy. <https://arxiv.org/abs/1703.07737>

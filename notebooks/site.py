@@ -58,14 +58,15 @@ class Notebook:
     def prepare(self):
         """Note in the metadata of cells and outputs what the template shows; on a copy of the notebook."""
         content, heading = nbformat.from_dict(self.content), self.title
-        for cell in content.cells:
+        for cell, after in zip(content.cells, [*content.cells[1:], None], strict=True):
             headings = re.findall(r"^#+ (.*)$", cell.source, re.M) if cell.cell_type == "markdown" else []
             heading = headings[-1] if headings else heading
             if cell.cell_type != "code":
                 continue
             solution = re.match(r"# (Solution\s*\d*)", cell.source)
             cell.metadata["solution"] = solution[1].strip() if solution else None
-            cell.metadata["folded"] = cell.metadata.get("jupyter", {}).get("source_hidden") and not solution
+            hidden = cell.metadata.get("jupyter", {}).get("source_hidden") and not solution
+            cell.metadata["folded"] = cell.source.splitlines()[0].removeprefix("# ") if hidden else None
             last = cell.source.strip().splitlines()[-1] if cell.source.strip() else ""
             written = [page for _, page in WRITES_A_PAGE.findall(cell.source)]
             cell.metadata["pages"] = written or [self.pages[last]] if last in self.pages else written
@@ -74,8 +75,17 @@ class Notebook:
                     name = output.data.get("text/plain", "")
                     still = bool(name) and not name.startswith("<")  # not <Figure size ...>
                     output.metadata["still"] = still
-                    output.metadata["about"] = name if still else f"Figure under: {heading.replace('`', '')}"
+                    about = f"Figure under: {heading.replace('`', '')}"
+                    output.metadata["about"] = name if still else said_by(after) or about
         return content
+
+
+def said_by(cell):
+    """The sentence about a figure that the cell after it computes, as plain text; None where it does not."""
+    for output in cell.get("outputs", []) if cell else []:
+        if "text/markdown" in output.get("data", {}):
+            return re.sub(r"[*`]", "", output.data["text/markdown"])
+    return None
 
 
 def pages_of(notebooks, folder):

@@ -111,6 +111,14 @@ def test_a_folder_that_cannot_be_written_to_is_known_before_anything_runs(runner
         runner.main()
 
 
+def test_the_text_of_solutions_lies_in_a_folder_of_its_own(runner):
+    notebooks = Path("notebooks")
+    assert runner.text_of(notebooks / "00_a.ipynb") == notebooks / "py" / "00_a.py"
+    assert (
+        runner.text_of(notebooks / "solutions" / "00_a.ipynb") == notebooks / "py" / "solutions" / "00_a.py"
+    )
+
+
 def test_a_notebook_without_headings_is_reported_too(runner, capsys):
     client = runner.LiveClient(nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("1")]))
     client.stages_begin()

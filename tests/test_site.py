@@ -154,6 +154,46 @@ def test_a_solution_is_closed_and_its_title_does_not_tell(built):
     assert inside.count("it is 42") == 2
 
 
+def test_a_folded_cell_is_closed_under_its_first_line_and_its_output_is_not(site, source, tmp_path):
+    cells = [
+        new_code_cell("plt.show()", outputs=[drawn("<Figure size 640x480 with 1 Axes>")]),
+        new_code_cell(
+            "# Check: <b>all\nMarkdown('**two** of 3')",
+            metadata={"jupyter": {"source_hidden": True}},
+            outputs=[new_output("display_data", {"text/markdown": "**two** of <3"})],
+        ),
+    ]
+    nbformat.write(new_notebook(cells=[new_markdown_cell("# Third"), *cells]), source / "03_third.ipynb")
+    site.main(["--from", str(source), "--to", str(tmp_path / "html")])
+    page = (tmp_path / "html" / "03_third.html").read_text()
+    ((summary, inside),) = re.findall(
+        r'<details class="check"><summary>(.*?)</summary>(.*?)</details>', page, re.S
+    )
+    assert summary == "Check: &lt;b&gt;all"
+    assert "Markdown" in inside
+    assert "<strong>two</strong>" in page.replace(inside, "")
+    assert alternatives(page) == ["two of <3"]  # what is said of a figure is its alternative
+
+
+def test_solutions_have_a_page_of_their_own_and_lead_back(site, source, tmp_path):
+    (source / "solutions").mkdir()
+    solved = new_markdown_cell("# Solved\n\nThe exercises are in [first](../01_first.ipynb).")
+    nbformat.write(new_notebook(cells=[solved]), source / "solutions" / "01_first.ipynb")
+    asked = new_markdown_cell("# Third\n\n[solved](solutions/01_first.ipynb)")
+    nbformat.write(new_notebook(cells=[asked]), source / "03_third.ipynb")
+    site.main(["--from", str(source), "--to", str(tmp_path / "html")])
+    third, page, index = (
+        (tmp_path / "html" / name).read_text()
+        for name in ("03_third.html", "01_first_solutions.html", "index.html")
+    )
+    assert '<a href="01_first_solutions.html">solved</a>' in third
+    assert '<a href="01_first.html">first</a>' in page
+    assert 'href="notebooks/01_first_solutions.ipynb"' in page
+    assert 'rel="next"' not in page
+    assert "solutions" not in index
+    assert (tmp_path / "html" / "notebooks" / "01_first_solutions.ipynb").exists()
+
+
 def test_a_notebook_whose_page_is_not_there_is_run(site, source, tmp_path, capsys):
     (source / "build" / "shown.html").unlink()
     (source / "py" / "01_first.py").write_text(

@@ -84,19 +84,16 @@ title = f"Before training {right} of 9 are nearest to their own class"
 plots.embedding_circle(unit(start), labels, class_names=names, title=title)
 plt.show()
 
-# %%
+# %% jupyter={"source_hidden": true}
+# Check: few are right, and the distances fill their whole range.
 most, least = distances(start).max(), distances(start)[~np.eye(9, dtype=bool)].min()
+assert right <= 3
+assert 0 < least < 0.1
+assert 1.8 < most <= 2
 Markdown(
     f"A search for the nearest neighbor would be right for **{right} of 9**. Distances run "
     f"from {least:.3f} to {most:.2f}: the whole range there is, and no sign of the classes in it."
 )
-
-# %% jupyter={"source_hidden": true}
-# Check: few are right, and the distances fill their whole range.
-assert right <= 3
-assert 0 < least < 0.1
-assert 1.8 < most <= 2
-print("✓ the start has no order")
 
 # %% [markdown]
 # **Exercise 1: predict.** Two embeddings lie 60° apart. What is their cosine distance?
@@ -154,9 +151,11 @@ of_simnb = float(losses.BatchAllTripletLoss(margin=MARGIN)(labels, unit(start)))
 assert np.isclose(ours, of_simnb, atol=1e-6)
 print(f"ours {ours:.4f}, simnb's {of_simnb:.4f}")
 
-# %%
+# %% jupyter={"source_hidden": true}
+# Check: every anchor has 2 positives and 6 negatives, and most triplets have a loss.
 gap, triplet = gaps(start, MARGIN)
 num_triplets, num_asking = int(triplet.sum()), int((triplet & (gap > 0)).sum())
+assert num_triplets == 9 * 2 * 6 > num_asking > 54
 Markdown(
     f"Nine embeddings form **{num_triplets} triplets** (9 anchors, 2 positives and 6 negatives each). "
     f"**{num_asking}** of them have a loss above 0, and ask for a change; the others are content."
@@ -202,20 +201,17 @@ for ax, turns, title in (
     plots.embedding_circle(unit(start), labels, turns=turns, ax=ax, title=title, **shown)
 plt.show()
 
-# %%
+# %% jupyter={"source_hidden": true}
+# Check: the arrows are minus the gradient, measured by moving each embedding a little.
 most = int(np.abs(pull + push).argmax())
+small = 1e-6 * np.eye(9)
+measured = [(triplet_loss(start + s, MARGIN) - triplet_loss(start - s, MARGIN)) / 2e-6 for s in small]
+assert np.allclose(pull + push, -np.array(measured), atol=1e-7)
 Markdown(
     f"For **{against} of 9** embeddings pull and push point in opposite directions: on the way to their own class others "
     f"stand in the way. The longest black arrow is that of the **{names[labels[most]]}** at "
     f"{np.degrees(start[most]):.0f}°, whose pull is {abs(pull[most]):.2f} and whose push is {abs(push[most]):.2f}."
 )
-
-# %% jupyter={"source_hidden": true}
-# Check: the arrows are minus the gradient, measured by moving each embedding a little.
-small = 1e-6 * np.eye(9)
-measured = [(triplet_loss(start + s, MARGIN) - triplet_loss(start - s, MARGIN)) / 2e-6 for s in small]
-assert np.allclose(pull + push, -np.array(measured), atol=1e-7)
-print("✓ pull and push together are minus the gradient")
 
 # %% [markdown]
 # **Exercise 2: predict.** Two embeddings of one class are pulled together with strength sin *θ*. At which angle
@@ -281,22 +277,19 @@ axes[1, 1].plot(curve, "-o", color="C1", markevery=[0, 8, end])
 axes[1, 1].set(xlabel="step", ylabel="triplet loss", ylim=0, title=f"No loss from step {end} on")
 plt.show()
 
-# %%
-width = widest(path[end])
-Markdown(
-    f"After **{end} steps** the loss is 0 and **{num_right(path[end])} of 9** are right. The classes did not shrink to "
-    f"points: the widest still covers {width:.0f}°. Once every negative is farther than every positive "
-    "by the margin, no triplet asks for anything, and the arrows are gone."
-)
-
 # %% jupyter={"source_hidden": true}
 # Check: the loss fell at every step, to 0; every embedding is next to its class; nothing moves any more.
+width = widest(path[end])
 assert (np.diff(curve[: end + 1]) < 0).all()
 assert curve[end:].max() == 0
 assert num_right(path[end]) == 9
 assert (path[-1] == path[end]).all()
 assert 5 < width < 120
-print("✓ training ends when every triplet keeps its margin")
+Markdown(
+    f"After **{end} steps** the loss is 0 and **{num_right(path[end])} of 9** are right. The classes did not shrink to "
+    f"points: the widest still covers {width:.0f}°. Once every negative is farther than every positive "
+    "by the margin, no triplet asks for anything, and the arrows are gone."
+)
 
 # %% [markdown]
 # Here the embeddings move by themselves. In a network they cannot: the arrows are handed on to the weights, and
@@ -378,21 +371,18 @@ ax.set_title("The tighter the heap, the longer the loss stands")
 ax.legend()
 plt.show()
 
-# %%
+# %% jupyter={"source_hidden": true}
+# Check: tighter heaps take longer, and the heap of 0° has exactly the margin as its loss, and no arrows.
 stuck = {width: int((heap_curve > 0.9 * MARGIN).sum()) for width, heap_curve in curves.items()}
+assert stuck[10] < stuck[1] < stuck[0.1] < stuck[0] == 61
+assert np.allclose(curves[0], MARGIN)
+assert np.allclose(arrows(heaps[0][0], MARGIN), 0)
 Markdown(
     f"The loss stays within 10 % of the margin, or above it, for {stuck[10]}, {stuck[1]} and {stuck[0.1]} steps: "
     f"each heap ten times as tight costs **{stuck[1] - stuck[10]} and {stuck[0.1] - stuck[1]} steps** more. "
     "The heap of 0° never comes apart. **Where a loss stands at the margin, look at the distances:** if they are near 0, "
     "it is a collapse."
 )
-
-# %% jupyter={"source_hidden": true}
-# Check: tighter heaps take longer, and the heap of 0° has exactly the margin as its loss, and no arrows.
-assert stuck[10] < stuck[1] < stuck[0.1] < stuck[0] == 61
-assert np.allclose(curves[0], MARGIN)
-assert np.allclose(arrows(heaps[0][0], MARGIN), 0)
-print("✓ a collapse has the margin as its loss, and no gradient")
 
 # %% [markdown]
 # Networks begin near such a heap: untrained, they give all images similar embeddings. A loss that looks at the hardest
@@ -430,21 +420,18 @@ for ax, (margin, angles) in zip(axes.flat, ends.items(), strict=True):
     plots.embedding_circle(unit(angles), labels, class_names=names, ax=ax, title=title)
 plt.show()
 
-# %%
+# %% jupyter={"source_hidden": true}
+# Check: larger margins give narrower classes; what is left of the loss is what the circle cannot give.
 widths = [widest(angles) for angles in ends.values()]
+assert (np.diff(widths) < 0).all()
+assert widths[3] < 0.1
+assert np.isclose(triplet_loss(ends[1.9], 1.9), 0.4, atol=1e-3)
+assert all(triplet_loss(ends[margin], margin) < 1e-9 for margin in (0.2, 0.5, 1.4))
 Markdown(
     f"The widest class covers **{widths[0]:.0f}°, {widths[1]:.0f}°, {widths[2]:.0f}° and {widths[3]:.0f}°**. "
     f"A margin of 1.9 cannot be had: every class is one point, the classes are as far apart as they can be, and a loss of "
     f"1.9 - 1.5 = **{triplet_loss(ends[1.9], 1.9):.1f}** is left. A loss above 0 is no proof of a bad embedding."
 )
-
-# %% jupyter={"source_hidden": true}
-# Check: larger margins give narrower classes; what is left of the loss is what the circle cannot give.
-assert (np.diff(widths) < 0).all()
-assert widths[3] < 0.1
-assert np.isclose(triplet_loss(ends[1.9], 1.9), 0.4, atol=1e-3)
-assert all(triplet_loss(ends[margin], margin) < 1e-9 for margin in (0.2, 0.5, 1.4))
-print("✓ a margin that can be met ends at a loss of 0")
 
 # %% [markdown]
 # **Exercise 5: predict.** A fourth class comes to the circle. What is the largest margin that all triplets of four
@@ -487,8 +474,11 @@ for ax, step, title in zip(
     plots.mining_arcs(unit(path[step]), labels, class_names=names, ax=ax, title=title, **pair)
 plt.show()
 
-# %%
+# %% jupyter={"source_hidden": true}
+# Check: the negatives of this pair have become easy, and its arcs shorter.
 near = [distances(path[step])[anchor, positive] for step in (0, end)]
+assert easy[0] < easy[1] == 6
+assert near[0] > near[1]
 Markdown(
     f"For this bird **{easy[0]} of 6** negatives were easy, and **{easy[1]} of 6** are now. Two things happened: negatives "
     f"left the coloured arcs, and the arcs became shorter, since the positive came nearer, from {near[0]:.2f} to {near[1]:.2f}."
@@ -513,26 +503,25 @@ ax.set(
 ax.legend(loc="center right", frameon=True)
 plt.show()
 
+# %% [markdown]
+# Easy triplets count in the mean, as zeros, and make every arrow shorter. What if the mean is over the others only?
+
 # %%
 mined = train(start, MARGIN, skip_zeros=True)
-mined_end = int(np.argmax(loss_along(mined, MARGIN) == 0))
-half = int(np.argmax(asking < 0.5))
-Markdown(
-    f"At the start {100 * (1 - asking[0]):.0f} % of the triplets are easy; from step {half} on most are. They still count in the "
-    f"mean, as zeros, and make every arrow shorter. With the mean over the others only, training takes "
-    f"**{mined_end} steps instead of {end}**."
-)
 
 # %% jupyter={"source_hidden": true}
 # Check: easy triplets become more, and to leave them out is what skip_zeros does.
-assert easy[0] < easy[1] == 6
-assert near[0] > near[1]
+mined_end = int(np.argmax(loss_along(mined, MARGIN) == 0))
+half = int(np.argmax(asking < 0.5))
 assert asking[0] > 0.5 > asking[half:].max()
 assert 0 < mined_end < end
 gap, triplet = gaps(start, MARGIN)
 without = losses.BatchAllTripletLoss(margin=MARGIN, skip_zeros=True)(labels, unit(start))
 assert np.isclose(gap[triplet & (gap > 0)].mean(), float(without), atol=1e-6)
-print("✓ the mean over triplets that ask for something is simnb's skip_zeros=True")
+Markdown(
+    f"At the start {100 * (1 - asking[0]):.0f} % of the triplets are easy; from step {half} on most are. "
+    f"With the mean over the others only, training takes **{mined_end} steps instead of {end}**."
+)
 
 # %% [markdown]
 # To choose which triplets count is called **mining**. Leaving out the easy ones, `BatchAllTripletLoss(skip_zeros=True)`,

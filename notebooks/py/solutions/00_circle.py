@@ -23,7 +23,7 @@ def triplet_loss(labels, degrees, margin):
 
 
 # %% [markdown]
-# ## Exercise 1: the distance at 60°
+# ## Exercise 1: a distance
 
 # %%
 distance_at_60 = 1 - np.cos(np.radians(60))

@@ -14,7 +14,6 @@ from simnb import _checks
 from simnb.plots import styling
 
 _SIZE = (4.6, 4.9)  # inches
-_LIMIT = 1.42  # the circle has radius 1
 _LONGEST = 0.42  # radians, of the longest arrow
 _SHORTEST = 0.01  # radians; arrows below are left out, for their heads would be all of them
 _ASIDE = 0.35  # radians between the words of two points, at least
@@ -63,7 +62,7 @@ def embedding_circle(
     points, labels = _on_circle(embeddings), _checks.labels(labels, count=len(np.asarray(embeddings)))
     classes = np.unique(labels)
     name = styling.class_namer(class_names, classes)
-    ax = _circle(ax)
+    ax = _circle(ax, limit=1.14 if not turns else 1.32 if len(turns) < 3 else 1.42)
     handles = _draw_points(ax, points, labels, name)
     if turns:
         handles += _draw_turns(ax, points, turns, longest)
@@ -110,7 +109,7 @@ def mining_arcs(
     anchor, positive = _pair(anchor, positive, labels)
     margin = _checks.number(margin, name="margin", at_least=0)
     name = styling.class_namer(class_names, np.unique(labels))
-    ax = _circle(ax)
+    ax = _circle(ax, limit=1.42)
     handles = _draw_points(ax, points, labels, name)
     near = 1 - float(points[anchor] @ points[positive])
     at = np.degrees(np.arctan2(points[anchor, 1], points[anchor, 0]))
@@ -159,10 +158,10 @@ def _name_pair(ax, anchor, positive):
         ax.text(x, y, word, ha="left" if x >= 0 else "right", va="center", fontsize=9, color=styling.INK)
 
 
-def _circle(ax):
-    """Axes with a circle of radius 1 and four angles."""
+def _circle(ax, limit):
+    """Axes that reach to a limit, with a circle of radius 1 and four angles."""
     ax = styling.plain_axes(ax, _SIZE)
-    ax.set(aspect="equal", xlim=(-_LIMIT, _LIMIT), ylim=(-_LIMIT, _LIMIT))
+    ax.set(aspect="equal", xlim=(-limit, limit), ylim=(-limit, limit))
     ax.axis("off")
     angle = np.linspace(0, 2 * np.pi, 181)
     ax.plot(np.cos(angle), np.sin(angle), color=styling.MUTED, lw=0.8, zorder=1)

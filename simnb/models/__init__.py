@@ -6,6 +6,7 @@ from simnb.models.chain import chain
 from simnb.models.embedding import embed, mirrored
 from simnb.models.fast import fast_resnet, fastest_precision, tutorial_convnet
 from simnb.models.pretrained import pretrained, provenance
+from simnb.models.pytorch import TorchEmbedder, from_torch
 
 __all__ = [
     "tutorial_convnet",
@@ -15,6 +16,8 @@ __all__ = [
     "chain",
     "backbone",
     "set_trainable",
+    "from_torch",
+    "TorchEmbedder",
     "pretrained",
     "provenance",
     "embed",

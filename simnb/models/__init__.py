@@ -4,6 +4,7 @@ from simnb import losses  # noqa: F401  so that models compiled with our losses 
 from simnb.models.backbone import backbone, set_trainable
 from simnb.models.chain import chain
 from simnb.models.embedding import embed, mirrored
+from simnb.models.exporting import export
 from simnb.models.fast import fast_resnet, fastest_precision, tutorial_convnet
 from simnb.models.pretrained import pretrained, provenance
 from simnb.models.pytorch import TorchEmbedder, from_torch
@@ -21,4 +22,5 @@ __all__ = [
     "pretrained",
     "provenance",
     "embed",
+    "export",
 ]

@@ -4,6 +4,7 @@ from simnb import losses  # noqa: F401  so that models compiled with our losses 
 from simnb.models.backbone import backbone, set_trainable
 from simnb.models.chain import chain
 from simnb.models.embedding import embed, mirrored
+from simnb.models.explaining import Explanation, explain
 from simnb.models.exporting import export
 from simnb.models.fast import fast_resnet, fastest_precision, tutorial_convnet
 from simnb.models.pretrained import pretrained, provenance
@@ -22,5 +23,7 @@ __all__ = [
     "pretrained",
     "provenance",
     "embed",
+    "explain",
+    "Explanation",
     "export",
 ]

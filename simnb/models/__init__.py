@@ -7,6 +7,7 @@ from simnb.models.embedding import embed, mirrored
 from simnb.models.explaining import Explanation, explain
 from simnb.models.exporting import export
 from simnb.models.fast import fast_resnet, fastest_precision, tutorial_convnet
+from simnb.models.on_disk import best_on_disk
 from simnb.models.pretrained import pretrained, provenance
 from simnb.models.pytorch import TorchEmbedder, from_torch
 
@@ -22,6 +23,7 @@ __all__ = [
     "TorchEmbedder",
     "pretrained",
     "provenance",
+    "best_on_disk",
     "embed",
     "explain",
     "Explanation",

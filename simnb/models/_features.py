@@ -35,7 +35,7 @@ class Source:
     pooling: str | None  # unless another one is asked for
     preprocessing: list[KerasObject] = field(default_factory=list)  # layers
     extra_tokens: int = 0  # those before the tokens of the patches; the first of them is the class token
-    embedding_size: int | None = None  # unless another one is asked for
+    embedding_size: int = 0  # unless another one is asked for; 0 for the features themselves
     trainable: str = "head"  # unless something else is asked for
 
 

@@ -81,8 +81,9 @@ def backbone(
         input_shape: Height, width and 3 channels of the images; by default (224, 224, 3). For a preset the
             shape to which images are resized, where its network can do with another one than its own:
             smaller is faster. A Keras model has its own.
-        embedding_size: Length of the embedding, which a trained dense layer makes of the features: by default
-            128 over ``keras.applications``. None over others leaves the layer out.
+        embedding_size: Length of the embedding, which a dense layer to be trained makes of the features: by
+            default 128 over ``keras.applications``. 0 leaves the layer out, the default over others: the
+            features are the embedding, for use without training.
         weights: Weights of a network of ``keras.applications``: None for random ones, ``imagenet`` to
             download those of Keras, or the path of a file of weights without classifier, such as
             ``network.save_weights`` writes. Presets and models bring theirs.
@@ -116,7 +117,7 @@ def backbone(
         https://arxiv.org/abs/2304.07193
     """
     if embedding_size is not None:
-        embedding_size = _checks.positive_int(embedding_size, name="embedding_size")
+        embedding_size = _checks.not_negative_int(embedding_size, name="embedding_size")
     if pooling is not None:
         _checks.one_of(pooling, POOLINGS, name="pooling")
     seed = _checks.seed(seed)
@@ -125,7 +126,8 @@ def backbone(
     for layer in source.preprocessing:
         x = layer(x)
     x = pool(Backbone(source.network, name="backbone")(x), source, pooling)
-    if (size := embedding_size or source.embedding_size) is None:
+    size = source.embedding_size if embedding_size is None else embedding_size
+    if not size:
         outputs = keras.layers.UnitNormalization(dtype="float32", name="embedding")(x)
     else:
         start = keras.initializers.GlorotUniform(seed=seed)

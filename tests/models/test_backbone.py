@@ -313,8 +313,8 @@ def test_bad_input_is_named(mobile):
         small("VGG16", input_shape=(16, 16, 3))
     with pytest.raises(ValueError, match="pooling must be one of average, class_token, gem, max; got 'avg'"):
         small(pooling="avg")
-    with pytest.raises(ValueError, match="embedding_size must be an integer of at least 1, got 0"):
-        small(embedding_size=0)
+    with pytest.raises(ValueError, match="embedding_size must be an integer of at least 0, got -1"):
+        small(embedding_size=-1)
     with pytest.raises(ValueError, match="seed must be an integer of at least 0, got -1"):
         small(seed=-1)
     with pytest.raises(

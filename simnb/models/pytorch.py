@@ -1,6 +1,7 @@
 """PyTorch modules as embedders: of timm, transformers, open_clip or one's own."""
 
 import math
+import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -125,7 +126,7 @@ def from_torch(
         raise ValueError(f"module must be a torch.nn.Module, got {type(module).__name__}")
     wanted = {"mean": mean, "std": std, "image_size": image_size}
     prepare = _prepare(module, preprocess, {name: x for name, x in wanted.items() if x is not None})
-    place = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    place = torch.device(device or ("cuda" if _has_cuda() else "cpu"))
     return TorchEmbedder(
         module.to(place),
         name=name or _name(module),
@@ -134,6 +135,15 @@ def from_torch(
         device=place,
         half=place.type == "cuda" if half is None else half,
     )
+
+
+def _has_cuda():
+    import torch
+
+    with warnings.catch_warnings():
+        # Without a driver, TensorFlow's stand-in for it answers.
+        warnings.filterwarnings("ignore", "CUDA initialization: .* Error 302: Error loading CUDA libraries")
+        return torch.cuda.is_available()
 
 
 def _name(module):

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from simnb.models import backbone, embed, export, mirrored, tutorial_convnet
+from simnb.models import backbone, embed, export, exporting, mirrored, tutorial_convnet
 from simnb.models.exporting import _Resizing
 
 to_numpy = keras.ops.convert_to_numpy
@@ -26,13 +26,14 @@ def served(path):
     return lambda images: session.run(None, {"images": images.astype(np.float32)})[0]
 
 
-def resizing_embedder(**options):
+def resizing_embedder(seed=0, **options):
     layers = keras.layers
-    start = keras.initializers.GlorotUniform(seed=0)
+    start = keras.initializers.GlorotUniform(seed=seed)
     inputs = keras.Input((None, None, 3))
     x = layers.Resizing(12, 10, **options)(inputs)
     x = layers.Rescaling([0.01, 0.02, 0.015], [-1.0, -1.2, -0.8])(x)
-    x = layers.Conv2D(6, 3, kernel_initializer=start)(x)
+    x = layers.Normalization(mean=[0.3, 0.4, 0.5], variance=[0.2, 0.3, 0.4])(x)
+    x = layers.Conv2D(6, 3, groups=3, kernel_initializer=start)(x)
     return keras.Model(inputs, layers.UnitNormalization()(layers.Flatten()(x)), name="resizing")
 
 
@@ -90,22 +91,35 @@ class Unwritable(keras.layers.Layer):
         return keras.ops.fft2((inputs[..., 0], inputs[..., 1]))[0]
 
 
-def test_what_cannot_be_written_leaves_the_file_as_it_was(tmp_path):
+def test_what_cannot_be_written_leaves_the_file_as_it_was(tmp_path, monkeypatch):
     path = tmp_path / "embedder.onnx"
     path.write_text("the old one")
+    model = resizing_embedder()
+    with monkeypatch.context() as patched:
+        patched.setattr(exporting, "_exportable", lambda model: resizing_embedder(seed=1))
+        with pytest.raises(
+            ValueError, match=r"embedder.onnx is not written: .* other vectors .* up to 0\.\d"
+        ):
+            export(model, path)
     inputs = keras.Input((8, 8, 3))
     half = keras.layers.Dense(5, dtype="mixed_float16")(keras.layers.Flatten()(inputs))
     with pytest.raises(
-        ValueError, match=r"is not written: .* other vectors than the model, by up to .* 16 bits"
+        ValueError, match=r"must compute in float32, got 'half' of float16: make it once more"
     ):
-        export(keras.Model(inputs, half), path)
+        export(keras.Model(inputs, half, name="half"), path)
     odd = keras.Model(inputs, keras.layers.Flatten()(Unwritable()(inputs)), name="odd")
-    with pytest.raises(ValueError, match=r"the model 'odd' cannot be written as ONNX: .*FFT"):
+    with pytest.raises(ValueError, match=r"the model 'odd' cannot be written as ONNX: .*Complex"):
         export(odd, path)
     with pytest.raises(ValueError, match=r"model must be a Keras model that takes images, .* got function"):
         export(test_resizing_is_in_the_file_also_below_a_model_around_it, path)
     assert [file.name for file in tmp_path.iterdir()] == ["embedder.onnx"]
     assert path.read_text() == "the old one"
+
+
+def test_other_backends_than_tensorflow_are_told_what_helps(tmp_path, monkeypatch):
+    monkeypatch.setattr(keras.backend, "backend", lambda: "jax")
+    with pytest.raises(ValueError, match="export needs Keras on TensorFlow, and this is jax: save the model"):
+        export(tutorial_convnet, tmp_path / "embedder.onnx")
 
 
 def test_a_missing_package_is_named(tmp_path, monkeypatch):

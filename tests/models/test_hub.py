@@ -6,10 +6,11 @@ import keras
 import numpy as np
 import pytest
 
-from simnb.models import backbone, embed, set_trainable
+from simnb.models import backbone, chain, embed, set_trainable
 from simnb.models._features import pool
 from simnb.models._hub import layers_of, of_backbone, of_preset
 from simnb.models._pixels import expects_bytes
+from simnb.training import fit_head
 
 keras_hub = pytest.importorskip("keras_hub", reason='presets need KerasHub: pip install "simnb[hub]"')
 hub, converters = keras_hub.models, keras_hub.layers
@@ -233,6 +234,28 @@ def test_a_head_is_trained_over_a_frozen_preset_until_its_layers_are_freed(prese
     set_trainable(model, 1)  # the projection
     assert {w.path.split("/")[0] for w in model.trainable_weights} == {"vision_projection", "embedding"}
     assert not any("text" in weight.path for weight in model.weights)
+
+
+def test_a_preset_and_a_head_trained_on_its_features_are_one_embedder_that_saves_and_loads(presets, tmp_path):
+    network, images, labels = backbone(presets(clip)), pixels(count=12), np.arange(12) % 3
+    features = embed(network, images)
+    head = fit_head(features, labels, embedding_size=4, steps=3, progress=False)
+    whole = chain(network, head)
+    np.testing.assert_allclose(embed(whole, images), unit(head(features)), atol=1e-3)
+    whole.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras", compile=False, safe_mode=True)
+    np.testing.assert_allclose(embed(loaded, images), embed(whole, images), atol=1e-6)
+    with pytest.raises(ValueError, match=r"it takes \(None, 12\), and the embedder gives \(None, 16\)"):
+        chain(backbone(presets(siglip)), head)
+
+
+def test_features_in_a_file_are_of_one_preset(presets, tmp_path):
+    file = tmp_path / "features.sqlite"
+    features = embed(backbone(presets(clip)), pixels(), kept=file)
+    again = embed(backbone(presets(clip)), pixels(), kept=file)  # the same weights, loaded once more
+    np.testing.assert_array_equal(again, features)
+    with pytest.raises(ValueError, match="it holds embeddings by another embedder"):
+        embed(backbone(presets(siglip)), pixels(), kept=file)
 
 
 def test_a_backbone_of_kerashub_needs_a_preset_to_know_its_pixels(presets):

@@ -170,7 +170,8 @@ def _prepare(module, preprocess, wanted):
     if preprocess is not None:
         if wanted:
             raise ValueError(f"preprocess does what {', '.join(wanted)} would: pass the one or the other")
-        return _by_processor(preprocess) if hasattr(preprocess, "image_mean") else _by_image(preprocess)
+        processor = getattr(preprocess, "image_processor", preprocess)  # of one for images and texts
+        return _by_processor(processor) if hasattr(processor, "image_mean") else _by_image(preprocess)
     if getattr(module, "pretrained_cfg", None):
         from timm.data import create_transform, resolve_model_data_config
 

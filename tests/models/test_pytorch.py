@@ -1,4 +1,5 @@
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -159,6 +160,10 @@ def test_a_module_of_transformers_embeds_by_its_own_processor(kind):
     assert ready.shape == (5, 3, 16, 16)
     np.testing.assert_allclose(embed(model, images), unit(FEATURES[kind](module, ready)), atol=1e-4)
     numbers = from_torch(module, mean=processor.image_mean, std=processor.image_std)
+    for_both = SimpleNamespace(image_processor=processor)  # such as a CLIPProcessor
+    np.testing.assert_array_equal(
+        embed(from_torch(module, preprocess=for_both), images), embed(model, images)
+    )
     exact = pixels(16, 16)
     np.testing.assert_allclose(embed(numbers, exact), embed(model, exact), atol=1e-4)
 

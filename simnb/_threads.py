@@ -20,10 +20,11 @@ def in_threads(function: Callable[[int], _T], count: int, workers: int) -> Itera
 def one_ahead(function: Callable[[int], _T], count: int) -> Iterator[_T]:
     """Iterate over ``function(0)``, ``function(1)``, ..., each begun when the one before it is handed out."""
     with ThreadPoolExecutor(1) as pool:
-        begun = pool.submit(function, 0) if count else None
+        begun = [pool.submit(function, 0)] if count else []
         for i in range(1, count + 1):
-            done = begun.result()
-            begun = pool.submit(function, i) if i < count else None
+            done = begun.pop().result()
+            if i < count:
+                begun.append(pool.submit(function, i))
             yield done
 
 

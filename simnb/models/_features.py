@@ -41,21 +41,20 @@ class Source:
 
 def pool(features: KerasObject, source: Source, pooling: str | None) -> KerasObject:
     """One vector per image, of features as a source gives them."""
-    pooling = source.pooling if pooling is None else pooling
-    rank = len(features.shape)
+    name, rank = pooling or source.pooling or "", len(features.shape)
     if rank == 2:
-        if pooling is not None:
+        if name:
             raise ValueError(
                 f"pooling must be None for {source.name}, which gives one vector per image by itself, "
-                f"got {pooling!r}"
+                f"got {name!r}"
             )
         return features
-    if pooling == "class_token":
+    if name == "class_token":
         if rank != 3 or not source.extra_tokens:
             raise ValueError(f"pooling must not be 'class_token' for {source.name}, which has no such token")
         return features[:, 0]
-    _checks.one_of(pooling, _LAYERS[rank], name="pooling")
-    return pooling_layer(pooling, rank=rank)(features[:, source.extra_tokens :] if rank == 3 else features)
+    _checks.one_of(name, _LAYERS[rank], name="pooling")
+    return pooling_layer(name, rank=rank)(features[:, source.extra_tokens :] if rank == 3 else features)
 
 
 def pooling_layer(name: str, *, rank: int = 4) -> KerasObject:

@@ -15,7 +15,7 @@ from simnb import data
 from simnb._keras import keras
 from simnb.models import backbone, embed
 
-NAME, SIDE, COUNT, BATCH, ROUNDS = "EfficientNetB0", 224, 256, 32, 5
+NAME, SIDE, COUNT, BATCH, ROUNDS = "EfficientNetB0", 224, 128, 32, 5
 PHOTO = (500, 375)  # width and height of the files
 
 

@@ -82,6 +82,10 @@ def from_torch(
     has no part in it. The module is put into evaluation mode and on its device, and no gradients are kept.
     A saved ``SimilaritySearch`` keeps its name alone: load that with ``load(path, model=from_torch(...))``.
 
+    TensorFlow 2.20 and 2.21 end Python where Triton, a part of PyTorch for CUDA, is loaded after them
+    (https://github.com/tensorflow/tensorflow/issues/124205). ``simnb.models`` keeps the two apart where it is
+    imported before what loads Triton: timm, torchvision, an optimizer.
+
     Pixels are resized and normalized in one of three ways:
 
     - A module of **timm** needs nothing: timm's own transform for its ``pretrained_cfg`` does it.

@@ -16,6 +16,7 @@ from simnb._types import AnyPath
 from simnb.calibration import Calibration, MatchProbability
 from simnb.index import Index, open_index
 from simnb.index.opening import names_a_file
+from simnb.models import TorchEmbedder
 
 MODEL = "model.keras"
 GALLERY = "gallery.sqlite"
@@ -28,7 +29,8 @@ _T = TypeVar("_T")
 
 def save(search, path, *, with_model):
     """Write a search into a folder, or replace one; see ``SimilaritySearch.save``."""
-    if with_model and not isinstance(search.model, keras.Model):
+    by_name = isinstance(search.model, TorchEmbedder)
+    if with_model and not by_name and not isinstance(search.model, keras.Model):
         raise ValueError(
             f"model must be a Keras model to be saved, got {type(search.model).__name__}; "
             "save(path, model=False) keeps all the rest, and load(path, model=...) takes the embedder"
@@ -43,6 +45,8 @@ def save(search, path, *, with_model):
             "class_names": search._class_names,
             "indexed_examples": sorted(search._indexed_examples),
         }
+        if by_name:
+            state["embedder"] = search.model.name
         texts = {STATE: json.dumps(state)}
         if search.calibration is not None:
             texts[CALIBRATION] = search.calibration.to_json()
@@ -50,7 +54,7 @@ def save(search, path, *, with_model):
             texts[PROBABILITY] = search.probability.to_json()
         for name, text in texts.items():
             (folder / name).write_text(text, encoding="utf-8")
-        if with_model:
+        if with_model and not by_name:
             _write_model(search.model, folder)
         return facts
 
@@ -63,9 +67,8 @@ def load(kind, path, *, model, uri, search, recall):
         names = set(manifest["files"])
         if not {GALLERY, STATE} <= names:
             raise ValueError(f"{path} is not a saved search: it has no {GALLERY} or no {STATE}")
-        if model is None and MODEL not in names:
-            raise ValueError(f"{path} was saved without its model: pass the embedder, load(path, model=...)")
-        batch_size, class_names, indexed_examples = read_text(STATE, folder, path, _checked_state)
+        batch_size, class_names, indexed_examples, by_name = read_text(STATE, folder, path, _checked_state)
+        _check_embedder(model, path, by_name=by_name, kept=MODEL in names)
         calibration = probability = None
         if CALIBRATION in names:
             calibration = read_text(CALIBRATION, folder, path, Calibration.from_json)
@@ -83,6 +86,19 @@ def load(kind, path, *, model, uri, search, recall):
     return loaded
 
 
+def _check_embedder(model, path, *, by_name, kept):
+    """Refuse to load a search without its embedder, or with a PyTorch module of another name than it had."""
+    other = isinstance(model, TorchEmbedder) and model.name != by_name
+    if by_name is not None and (model is None or other):
+        given = "" if model is None else f", not with {model.name!r}"
+        raise ValueError(
+            f"{path} was saved with the PyTorch module {by_name!r}{given}. PyTorch modules are kept by name "
+            f"alone: make it again, and load(path, model=from_torch(module, name={by_name!r}))"
+        )
+    if model is None and not kept:
+        raise ValueError(f"{path} was saved without its model: pass the embedder, load(path, model=...)")
+
+
 def read_text(name: str, folder: Path, path: AnyPath, parse: Callable[[str], _T]) -> _T:
     """What ``parse`` makes of a text file in ``folder``, which messages call ``path``."""
     with explained(name, folder, path):
@@ -90,7 +106,7 @@ def read_text(name: str, folder: Path, path: AnyPath, parse: Callable[[str], _T]
 
 
 def _checked_state(text):
-    """Batch size, class names and indexed examples, of the text of ``search.json``."""
+    """Batch size, class names, indexed examples and any PyTorch module, of the text of ``search.json``."""
     state = json.loads(text)
     if not isinstance(state, dict):
         raise ValueError(f"it must hold an object, got {type(state).__name__}")
@@ -103,7 +119,10 @@ def _checked_state(text):
         raise ValueError(f"class_names must be a list of strings or null, got {names!r}")
     if not isinstance(ids, list) or not all(type(one) is int and 0 <= one < 2**62 for one in ids):
         raise ValueError(f"indexed_examples must be a list of ids, got {ids!r}")
-    return size, None if names is None else tuple(names), set(ids)
+    embedder = state.get("embedder")  # searches of Keras models have none, nor those of earlier versions
+    if not isinstance(embedder, str | None):
+        raise ValueError(f"embedder must be a string or null, got {embedder!r}")
+    return size, None if names is None else tuple(names), set(ids), embedder
 
 
 def _write_model(model, folder):

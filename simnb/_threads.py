@@ -17,6 +17,17 @@ def in_threads(function: Callable[[int], _T], count: int, workers: int) -> Itera
         pool.shutdown(cancel_futures=True)
 
 
+def one_ahead(function: Callable[[int], _T], count: int) -> Iterator[_T]:
+    """Iterate over ``function(0)``, ``function(1)``, ..., each begun when the one before it is handed out."""
+    with ThreadPoolExecutor(1) as pool:
+        begun = [pool.submit(function, 0)] if count else []
+        for i in range(1, count + 1):
+            done = begun.pop().result()
+            if i < count:
+                begun.append(pool.submit(function, i))
+            yield done
+
+
 def processors() -> int:
     """How many threads may be busy at once: the processors of this process, or fewer by OMP_NUM_THREADS."""
     try:

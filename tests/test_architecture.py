@@ -12,7 +12,7 @@ import simnb
 PACKAGE = Path(simnb.__file__).parent
 FLOORS = [
     {"__version__", "_types"},
-    {"_checks", "_files", "_snapshot", "_table", "_terminal", "_text", "_threads"},
+    {"_checks", "_files", "_snapshot", "_table", "_terminal", "_text", "_threads", "_triton"},
     {"_keras", "_replicas", "augmentation", "distances", "data"},
     {"index", "losses", "layers", "samplers", "metrics", "projection"},
     {"models", "matching", "collection"},

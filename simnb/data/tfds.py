@@ -33,7 +33,7 @@ from typing import Any
 
 import numpy as np
 
-from simnb import _checks
+from simnb import _checks, _triton
 from simnb._terminal import progress_bar, quiet_stderr
 from simnb._types import AnyPath
 from simnb.data.examples import Examples
@@ -110,6 +110,7 @@ def prepare(name: str, data_dir: AnyPath | None = None, *, progress: bool = True
 
 
 def _builder(name, data_dir):
+    _triton.load_apart()  # TensorFlow comes next
     import tensorflow_datasets as tfds
 
     # TFDS reads the variable when it is imported; in a notebook it may be set later than that.

@@ -4,8 +4,12 @@ from simnb import losses  # noqa: F401  so that models compiled with our losses 
 from simnb.models.backbone import backbone, set_trainable
 from simnb.models.chain import chain
 from simnb.models.embedding import embed, mirrored
+from simnb.models.explaining import Explanation, explain
+from simnb.models.exporting import export
 from simnb.models.fast import fast_resnet, fastest_precision, tutorial_convnet
+from simnb.models.on_disk import best_on_disk
 from simnb.models.pretrained import pretrained, provenance
+from simnb.models.pytorch import TorchEmbedder, from_torch
 
 __all__ = [
     "tutorial_convnet",
@@ -15,7 +19,13 @@ __all__ = [
     "chain",
     "backbone",
     "set_trainable",
+    "from_torch",
+    "TorchEmbedder",
     "pretrained",
     "provenance",
+    "best_on_disk",
     "embed",
+    "explain",
+    "Explanation",
+    "export",
 ]

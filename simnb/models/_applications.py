@@ -9,7 +9,7 @@ import numpy as np
 
 from simnb._keras import keras
 
-__all__ = ["FAMILIES", "ReverseChannels", "build", "find", "preprocessing"]
+__all__ = ["FAMILIES", "ReverseChannels", "build", "find", "is_misspelled", "preprocessing"]
 
 # The modules of keras.applications by the mode of their preprocess_input. That of "inside" does nothing: the
 # networks begin with layers of their own that do it.
@@ -51,6 +51,11 @@ def find(name):
     close = [spelled[match] for match in difflib.get_close_matches(lower, spelled)]
     hint = f"did you mean {' or '.join(close)}?" if close else f"it has {', '.join(sorted(_FAMILY))}"
     raise ValueError(f"name must be a network of keras.applications, got {name!r}; {hint}")
+
+
+def is_misspelled(name):
+    """Whether a name is that of a network but for underscores and hyphens."""
+    return name.lower().replace("_", "").replace("-", "") in {known.lower() for known in _FAMILY}
 
 
 def preprocessing(family):

@@ -20,6 +20,7 @@ from simnb._terminal import progress_bar
 from simnb.data import LazyImages
 from simnb.index import open_index
 from simnb.index.opening import names_a_file
+from simnb.models._batches import reading
 
 _EMBEDDER = 0  # an id
 _AT_ONCE = 10_000  # rows read
@@ -65,17 +66,20 @@ def embedded(kept, who, images, vectors_of, *, batch_size, progress):
         kind = f"{images.dtype.str} {tuple(images.shape[1:])} " if isinstance(images, LazyImages) else ""
         ids = np.array([0 if stamp is None else _key(_bytes(kind + stamp)) for stamp in stamps])
         missing = np.flatnonzero((ids == 0) | ~np.isin(ids, index.ids))
-        starts = range(0, len(missing), batch_size)
-        for start in progress_bar(starts, desc="Embedding", unit="batch", shown=progress):
-            rows = missing[start : start + batch_size]
-            # Not everything that can be sliced takes positions; where there are stamps, it does.
-            one_piece = len(rows) == rows[-1] - rows[0] + 1
-            batch = np.asarray(images[slice(rows[0], rows[-1] + 1) if one_piece else rows])
-            contents = [_key(f"{one.dtype.str} {one.shape}".encode(), one.tobytes()) for one in batch]
-            vectors = _vectors(index, known, contents, batch, partial(vectors_of, check=start == 0))
-            ids[rows] = _added(index, kept, who, known, ids[rows].tolist(), contents, vectors)
+        pieces = [missing[start : start + batch_size] for start in range(0, len(missing), batch_size)]
+        bar = progress_bar(pieces, desc="Embedding", unit="batch", shown=progress)
+        with reading(images, [_key_of(rows) for rows in pieces]) as batches:
+            for at, (rows, batch) in enumerate(zip(bar, batches, strict=True)):
+                contents = [_key(f"{one.dtype.str} {one.shape}".encode(), one.tobytes()) for one in batch]
+                vectors = _vectors(index, known, contents, batch, partial(vectors_of, check=at == 0))
+                ids[rows] = _added(index, kept, who, known, ids[rows].tolist(), contents, vectors)
         starts = range(0, len(ids), _AT_ONCE)
         return np.concatenate([index.get(ids[start : start + _AT_ONCE]).embeddings for start in starts])
+
+
+def _key_of(rows):
+    """A slice where it can be: not everything that can be sliced takes positions; what has stamps does."""
+    return slice(rows[0], rows[-1] + 1) if len(rows) == rows[-1] - rows[0] + 1 else rows
 
 
 def _vectors(index, known, contents, batch, vectors_of):

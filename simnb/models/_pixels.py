@@ -6,6 +6,7 @@ from simnb import _checks
 from simnb._keras import keras
 from simnb.models._applications import ReverseChannels
 from simnb.models.backbone import Backbone
+from simnb.models.pytorch import TorchEmbedder
 
 __all__ = ["check_pixels"]
 
@@ -24,7 +25,8 @@ _KEEPS_RANGE += ("RandomCrop", "RandomRotation", "RandomTranslation", "RandomZoo
 
 def check_pixels(model, images, *, name="images"):
     """Raise ValueError where a model of pixels from 0 to 255 is given floats of 0 to 1, or of -1 to 1."""
-    if isinstance(model, keras.Model) and expects_bytes(model):
+    known = isinstance(model, TorchEmbedder) or (isinstance(model, keras.Model) and expects_bytes(model))
+    if known:
         _checks.pixels(keras.ops.convert_to_numpy(images), name=name)
 
 

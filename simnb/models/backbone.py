@@ -1,20 +1,15 @@
-"""Embedders over the networks of ``keras.applications``, and which of their layers train."""
+"""Embedders over pretrained networks, and which of their layers train."""
 
 from typing import Any
 
 from simnb import _checks
 from simnb._keras import keras
 from simnb._types import AnyPath, KerasObject, Tensor
-from simnb.layers import GeneralizedMeanPooling2D, MetricEmbedding
-from simnb.models import _applications
+from simnb.layers import MetricEmbedding
+from simnb.models import _applications, _hub
+from simnb.models._features import POOLINGS, Source, pool, pooling_layer  # noqa: F401  tfsim pools so too
 
 __all__ = ["Backbone", "backbone", "set_trainable"]
-
-_POOLINGS = {
-    "gem": GeneralizedMeanPooling2D,
-    "average": keras.layers.GlobalAveragePooling2D,
-    "max": keras.layers.GlobalMaxPooling2D,
-}
 
 
 @keras.saving.register_keras_serializable(package="simnb")
@@ -53,67 +48,141 @@ class Backbone(keras.layers.Layer):
 
 
 def backbone(
-    name: str = "EfficientNetB0",
+    name: str | AnyPath | KerasObject = "EfficientNetB0",
     *,
-    input_shape: tuple[int, int, int] = (224, 224, 3),
-    embedding_size: int = 128,
+    input_shape: tuple[int, int, int] | None = None,
+    embedding_size: int | None = None,
     weights: AnyPath | None = None,
     trainable: str | int | None = None,
-    pooling: str = "gem",
+    pooling: str | None = None,
     preprocess: bool = True,
     seed: int = 0,
 ) -> KerasObject:
-    """An embedder over any network of ``keras.applications``, preprocessing included.
+    """An embedder over a network of ``keras.applications``, a preset of KerasHub or a Keras model of yours.
 
-    The network itself is ``model.get_layer("backbone").network``. The usual fine-tuning has two stages: train
-    the embedding over frozen weights of ImageNet, then ``set_trainable`` the last layers and train on at a
-    much lower learning rate.
+    Preprocessing is included: the embedder takes pixels from 0 to 255, integers or floats, RGB. The network
+    itself is ``model.get_layer("backbone").network``. The usual fine-tuning has two stages: train the
+    embedding over frozen pretrained weights, then ``set_trainable`` the last layers and train on at a much
+    lower learning rate.
+
+    **Presets of KerasHub** (``pip install "simnb[hub]"``), such as DINOv2, DINOv3, SigLIP, CLIP or ViT, are
+    good embedders without any training: their pretrained features are the embedding. Images may have any
+    size; the embedder resizes and normalizes them as the preset's own ``ImageConverter`` does floats
+    (integers it would round after resizing, by up to half a level of 255). Of a preset with a tower for
+    texts the one for images is taken.
+
+    **A Keras model** of yours, images to vectors, to tokens or to a map of features, takes the images that
+    it takes by itself. Its weights are shared with the embedder, not copied, and so is what trains.
 
     Args:
-        name: Name of the network, such as ``ResNet50`` or ``ConvNeXtTiny``, in upper or lower case.
-        input_shape: Height, width and 3 channels, RGB; pixels from 0 to 255, integers or floats.
-        embedding_size: Length of the embedding.
-        weights: Weights of the network: None for random ones, ``imagenet`` to download those of Keras, or
-            the path of a file of weights without classifier, such as ``network.save_weights`` writes.
+        name: Name of a network of ``keras.applications``, such as ``ResNet50``, in upper or lower case; a
+            preset such as ``dinov2_small``, ``kaggle://...``, ``hf://...``, or a folder that holds one; or a
+            ``keras.Model``.
+        input_shape: Height, width and 3 channels of the images; by default (224, 224, 3). For a preset the
+            shape to which images are resized, where its network can do with another one than its own:
+            smaller is faster. A Keras model has its own.
+        embedding_size: Length of the embedding, which a dense layer to be trained makes of the features: by
+            default 128 over ``keras.applications``. 0 leaves the layer out, the default over others: the
+            features are the embedding, for use without training.
+        weights: Weights of a network of ``keras.applications``: None for random ones, ``imagenet`` to
+            download those of Keras, or the path of a file of weights without classifier, such as
+            ``network.save_weights`` writes. Presets and models bring theirs.
         trainable: What trains beside pooling and embedding, as in ``set_trainable``; None for ``all``
             over random weights and ``head`` over others.
-        pooling: ``gem`` (generalized mean, with a trained exponent), ``average`` or ``max``. ``gem`` counts
-            features below 0 as 0; about half of a ConvNeXt's are: take ``average`` there.
+        pooling: ``gem`` (generalized mean, with a trained exponent), ``average`` or ``max`` of a map of
+            features or of the tokens of all patches, or ``class_token``. By default ``gem`` over
+            ``keras.applications``; otherwise what the network was trained with: the class token of DINOv2,
+            DINOv3, ViT and DeiT, the average of a map and of tokens without class token. CLIP and SigLIP
+            give one vector by themselves. ``gem`` counts features below 0 as 0; about half of a ConvNeXt's
+            are, and many of a transformer's: take ``average`` there.
         preprocess: Whether the model preprocesses pixels; False if your images are preprocessed already.
         seed: The same seed gives the same initial weights.
 
     Returns:
-        A ``keras.Model``, [batch, height, width, 3] -> [batch, embedding_size] of unit norm, float32.
+        A ``keras.Model``, [batch, height, width, 3] -> [batch, dim] of unit norm, float32.
 
     Raises:
-        ValueError: If a name is unknown, the images are too small for the network, or the weights do not
-            fit it.
-        OSError: If the weights of ImageNet cannot be downloaded.
+        ValueError: If a name is unknown, the images are too small for the network, the weights do not
+            fit it, or a preset is not one of images.
+        OSError: If the weights of ImageNet or a preset cannot be downloaded.
+        ImportError: If a preset is asked for where KerasHub is not installed.
 
     References:
         https://keras.io/api/applications/
+        https://keras.io/keras_hub/presets/
         https://keras.io/guides/transfer_learning/
         Radenovic et al., Fine-tuning CNN Image Retrieval with No Human Annotation, 2019.
         https://arxiv.org/abs/1711.02512
+        Oquab et al., DINOv2: Learning Robust Visual Features without Supervision, 2023.
+        https://arxiv.org/abs/2304.07193
     """
-    name, family = _applications.find(name)
-    input_shape = _rgb(input_shape)
-    embedding_size = _checks.positive_int(embedding_size, name="embedding_size")
-    _checks.one_of(pooling, _POOLINGS, name="pooling")
+    if embedding_size is not None:
+        embedding_size = _checks.not_negative_int(embedding_size, name="embedding_size")
+    if pooling is not None:
+        _checks.one_of(pooling, POOLINGS, name="pooling")
     seed = _checks.seed(seed)
-    network = _applications.build(name, family, input_shape=input_shape, weights=weights, seed=seed)
-    inputs = x = keras.Input(input_shape)
-    for layer in _applications.preprocessing(family) if preprocess else ():
+    source = _source(name, input_shape=input_shape, weights=weights, preprocess=preprocess, seed=seed)
+    inputs = x = keras.Input(source.input_shape)
+    for layer in source.preprocessing:
         x = layer(x)
-    x = Backbone(network, name="backbone")(x)
-    x = pooling_layer(pooling)(x)
-    start = keras.initializers.GlorotUniform(seed=seed)
-    outputs = MetricEmbedding(embedding_size, kernel_initializer=start, name="embedding")(x)
-    model = keras.Model(inputs, outputs, name=f"{name}_embedder")
-    if trainable is None:
-        trainable = "all" if weights is None else "head"
-    set_trainable(model, trainable)
+    x = pool(Backbone(source.network, name="backbone")(x), source, pooling)
+    size = source.embedding_size if embedding_size is None else embedding_size
+    if not size:
+        outputs = keras.layers.UnitNormalization(dtype="float32", name="embedding")(x)
+    else:
+        start = keras.initializers.GlorotUniform(seed=seed)
+        outputs = MetricEmbedding(size, kernel_initializer=start, name="embedding")(x)
+    model = keras.Model(inputs, outputs, name=f"{source.name}_embedder")
+    set_trainable(model, source.trainable if trainable is None else trainable)
     return model
+
+
+def _source(name, *, input_shape, weights, preprocess, seed):
+    """The network of whatever ``backbone`` is given, and what it wants."""
+    shape = None if input_shape is None else _rgb(input_shape)
+    if isinstance(name, keras.Model) or _hub.is_preset(name):
+        if weights is not None:
+            raise ValueError(f"weights must be None for {_named(name)}, which has its own, got {weights!r}")
+        if isinstance(name, keras.Model):
+            return _of_model(name, shape, preprocess)
+        return _hub.of_preset(name, input_shape=shape, preprocess=preprocess)
+    name, family = _applications.find(name)
+    shape = shape or (224, 224, 3)
+    return Source(
+        name,
+        _applications.build(name, family, input_shape=shape, weights=weights, seed=seed),
+        shape,
+        "gem",
+        preprocessing=_applications.preprocessing(family) if preprocess else [],
+        embedding_size=128,
+        trainable="all" if weights is None else "head",
+    )
+
+
+def _of_model(model, input_shape, preprocess):
+    """The source of an embedder, of a model of the caller's."""
+    if input_shape is not None:
+        raise ValueError(f"input_shape must be None for {_named(model)}, which has its own")
+    if _hub.is_backbone(model):
+        if preprocess:
+            raise ValueError(
+                f"{_named(model)} is a backbone of KerasHub, which does not say what pixels it takes: pass "
+                "its preset, by name or folder, or preprocess=False if your images are preprocessed already"
+            )
+        return _hub.of_backbone(model)
+    taken, given = (
+        [tuple(x.shape) for x in getattr(model, end, None) or []] for end in ("inputs", "outputs")
+    )
+    if [len(shape) for shape in taken] != [4] or [len(shape) for shape in given] not in ([2], [3], [4]):
+        raise ValueError(
+            "name must be a built model from images, [batch, height, width, channels], to vectors, tokens "
+            f"or a map of features, got {_named(model)}: {taken} to {given}"
+        )
+    return Source(model.name, model, taken[0][1:], None if len(given[0]) == 2 else "average")
+
+
+def _named(name):
+    return f"the model {name.name!r}" if isinstance(name, keras.Model) else repr(str(name))
 
 
 def set_trainable(model: KerasObject, trainable: str | int) -> None:
@@ -182,9 +251,3 @@ def _rgb(input_shape):
             "np.repeat(images, 3, axis=-1) makes three channels of one"
         )
     return *_checks.image_size((height, width), name="input_shape"), 3
-
-
-def pooling_layer(name):
-    """The layer of ``gem``, ``average`` or ``max``."""
-    # In float32 under every policy: sums over positions lose digits in 16 bits.
-    return _POOLINGS[name](dtype="float32", name="pooling")

@@ -11,6 +11,7 @@ from simnb._keras import keras, ops
 from simnb._terminal import progress_bar
 from simnb._types import AnyPath, KerasObject
 from simnb.models import _kept
+from simnb.models._batches import reading
 from simnb.models._pixels import check_pixels
 
 __all__ = ["check_output", "embed", "mirrored"]
@@ -64,12 +65,13 @@ def embed(
         raise ValueError("known_as names the embedder in a file of embeddings: pass kept='...sqlite' too")
     result = np.empty((0, 0), np.float32)
     starts = range(0, len(images), batch_size)
-    for start in progress_bar(starts, desc="Embedding", unit="batch", shown=progress):
-        batch = np.asarray(images[start : start + batch_size])
-        vectors = _vectors(model, batch, check=start == 0)
-        if start == 0:
-            result = np.empty((len(images), vectors.shape[1]), np.float32)
-        result[start : start + len(batch)] = vectors
+    bar = progress_bar(starts, desc="Embedding", unit="batch", shown=progress)
+    with reading(images, [slice(start, start + batch_size) for start in starts]) as batches:
+        for start, batch in zip(bar, batches, strict=True):
+            vectors = _vectors(model, batch, check=start == 0)
+            if start == 0:
+                result = np.empty((len(images), vectors.shape[1]), np.float32)
+            result[start : start + len(batch)] = vectors
     return result
 
 

@@ -7,6 +7,7 @@ from simnb.plots.comparisons import rates_by_shots, rates_by_size, recall_agains
 from simnb.plots.curves import metric_curves, precision_recall, training_curves
 from simnb.plots.grids import confused_pairs, image_grid, neighbor_grid, rejected_grid
 from simnb.plots.maps import class_graph, embedding_map, hubness, pair_distances
+from simnb.plots.parts import similar_parts
 from simnb.plots.styling import style
 
 __all__ = [
@@ -29,6 +30,7 @@ __all__ = [
     "reliability_diagram",
     "rates_by_class",
     "confusion_matrix",
+    "similar_parts",
     "rejected_grid",
     "confused_pairs",
     "hubness",

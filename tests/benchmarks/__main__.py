@@ -20,6 +20,7 @@ from simnb import data
 from simnb.calibration import calibrate
 from simnb.index import Neighbors
 from tests.benchmarks import collection, index, metrics, widgets
+from tests.benchmarks.embedding import embedding
 from tests.benchmarks.heads import head
 from tests.benchmarks.throughput import throughput
 
@@ -136,6 +137,7 @@ def main():
         *collection.BENCHMARKS,
         sampling,
         throughput,
+        embedding,
         head,
         calibration,
         *metrics.BENCHMARKS,

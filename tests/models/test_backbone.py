@@ -246,6 +246,56 @@ def test_mixed_precision_preprocesses_and_embeds_in_float32():
     np.testing.assert_allclose(entering(model).predict_on_batch(pixels()), theirs, atol=1e-4)
 
 
+def own(features, name="own"):
+    """A model of somebody's own that ends with the layers of ``features``."""
+    x = keras.layers.Conv2D(5, 3, kernel_initializer=keras.initializers.GlorotUniform(seed=0))
+    return keras.Sequential(
+        [keras.Input((8, 6, 1)), keras.layers.Rescaling(1 / 255), x, *features], name=name
+    )
+
+
+@pytest.mark.parametrize(
+    ("features", "pooling"),
+    [([], None), ([], "max"), ([keras.layers.Reshape((24, 5))], None), ([keras.layers.Flatten()], None)],
+    ids=["map", "map, max", "tokens", "vectors"],
+)
+def test_a_model_of_ones_own_is_pooled_and_ends_in_unit_vectors(features, pooling, tmp_path):
+    network, images = own(features), pixels(shape=(8, 6, 1))
+    model = backbone(network, pooling=pooling)
+    wanted = to_numpy(network(images)).astype("float64")
+    wanted = wanted.reshape(3, *((-1, 5) if not features or wanted.ndim == 3 else (1, -1)))
+    wanted = wanted.max(1) if pooling else wanted.mean(1)
+    wanted /= np.linalg.norm(wanted, axis=1, keepdims=True)
+    np.testing.assert_allclose(model.predict_on_batch(images), wanted, atol=1e-5)
+    assert network_of(model) is network
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    np.testing.assert_allclose(embed(loaded, images), wanted, atol=1e-5)
+
+
+def test_a_model_of_ones_own_is_frozen_under_a_head_until_it_is_set_free():
+    model = backbone(own([]), embedding_size=3, pooling="gem")
+    assert (model.output_shape, trained_parameters(model)) == ((None, 3), 1 + 5 * 3 + 3)
+    set_trainable(model, "all")
+    assert trained_parameters(model) == 1 + 5 * 3 + 3 + 9 * 5 + 5
+
+
+def test_a_model_that_cannot_be_a_backbone_is_named():
+    vectors = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)], name="of_vectors")
+    with pytest.raises(ValueError, match=r"must be a built model .* 'of_vectors': .* to \[\(None, 2\)\]"):
+        backbone(vectors)
+    with pytest.raises(ValueError, match=r"got the model 'unbuilt': \[\] to \[\]"):
+        backbone(keras.Sequential([keras.layers.Flatten()], name="unbuilt"))
+    with pytest.raises(ValueError, match=r"input_shape must be None for the model 'own', which has its own"):
+        backbone(own([]), input_shape=SHAPE)
+    with pytest.raises(ValueError, match=r"weights must be None for the model 'own', which has its own, got"):
+        backbone(own([]), weights="imagenet")
+    with pytest.raises(ValueError, match=r"pooling must be None for own, which gives one vector per image"):
+        backbone(own([keras.layers.Flatten()]), pooling="average")
+    with pytest.raises(ValueError, match=r"pooling must not be 'class_token' for own, which has no such"):
+        backbone(own([]), pooling="class_token")
+
+
 def test_bad_input_is_named(mobile):
     with pytest.raises(ValueError, match=r"got 'EfficentNet-B0'; did you mean EfficientNetB0 or"):
         small("EfficentNet-B0")
@@ -261,10 +311,10 @@ def test_bad_input_is_named(mobile):
         small(input_shape=(None, None, 3))
     with pytest.raises(ValueError, match=r"must be at least 32x32.*\(16, 16, 3\)"):
         small("VGG16", input_shape=(16, 16, 3))
-    with pytest.raises(ValueError, match="pooling must be one of average, gem, max; got 'avg'"):
+    with pytest.raises(ValueError, match="pooling must be one of average, class_token, gem, max; got 'avg'"):
         small(pooling="avg")
-    with pytest.raises(ValueError, match="embedding_size must be an integer of at least 1, got 0"):
-        small(embedding_size=0)
+    with pytest.raises(ValueError, match="embedding_size must be an integer of at least 0, got -1"):
+        small(embedding_size=-1)
     with pytest.raises(ValueError, match="seed must be an integer of at least 0, got -1"):
         small(seed=-1)
     with pytest.raises(

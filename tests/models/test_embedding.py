@@ -2,12 +2,13 @@ import os
 import platform
 import subprocess
 import sys
+import threading
 
 import keras
 import numpy as np
 import pytest
 
-from simnb.data import from_arrays
+from simnb.data import LazyImages, from_arrays
 from simnb.layers import MetricEmbedding
 from simnb.losses import CrossBatchMemory, NormalizedSoftmaxLoss, TripletLoss
 from simnb.models import embed, tutorial_convnet
@@ -99,6 +100,27 @@ def test_any_function_and_any_sliceable_images_do(tmp_path):
     embeddings = embed(lambda batch: batch.reshape(len(batch), -1), mapped, batch_size=2, progress=False)
     flat = mapped.reshape(5, 4)
     np.testing.assert_allclose(embeddings, flat / np.linalg.norm(flat, axis=1, keepdims=True), rtol=1e-6)
+
+
+@pytest.mark.parametrize("kept", [False, True])
+def test_of_lazy_images_the_next_batch_is_read_while_one_is_embedded(kept, tmp_path):
+    images, begun, numbers = images_of(9), [threading.Event() for _ in range(3)], iter(range(3))
+
+    def read(rows):
+        begun[rows[0] // 3].set()
+        return images[rows]
+
+    def model(batch):
+        later = begun[next(numbers) + 1 :]
+        assert all(event.wait(20) for event in later[:1])
+        assert not any(event.is_set() for event in later[1:])  # or all of them might lie in memory
+        return batch.reshape(len(batch), -1)[:, :8]
+
+    options = {"kept": tmp_path / "kept.sqlite", "known_as": "pixels"} if kept else {}
+    embeddings = embed(model, LazyImages(read, 9, (32, 32, 3)), batch_size=3, **options)
+    wanted = images.reshape(9, -1)[:, :8].astype("float64")
+    wanted /= np.linalg.norm(wanted, axis=1, keepdims=True)
+    np.testing.assert_allclose(embeddings, wanted, atol=1e-6)
 
 
 def test_bad_input_is_named(convnet):

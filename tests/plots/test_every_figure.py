@@ -106,6 +106,9 @@ FIGURES = {
     ),
     "rates_by_size": lambda g: plots.rates_by_size([10, 100], {NAMES[1]: [0.1, 0.5]}),
     "rates_by_shots": lambda g: plots.rates_by_shots([1, 5], {NAMES[1]: [[0.1, 0.2], [0.5, 0.6]]}),
+    "similar_parts": lambda g: plots.similar_parts(
+        *g["queries"].images[:2], np.linspace(-0.1, 0.2, 36).reshape(6, 6), np.zeros((6, 6)), similarity=0.5
+    ),
 }
 
 each_figure = pytest.mark.parametrize("name", FIGURES)

@@ -8,6 +8,7 @@ import pytest
 
 from simnb.data import from_arrays
 from simnb.index import open_index
+from simnb.models import backbone, from_torch
 from simnb.search import SimilaritySearch
 
 from .conftest import (
@@ -251,3 +252,41 @@ def test_a_version_of_somebody_else_is_never_deleted(tmp_path):
     with pytest.raises(ValueError, match=f"folder of something else: it holds '{name}'"):
         searched().save(tmp_path / "empty", model=False)
     assert os.listdir(tmp_path / "empty") == [name]
+
+
+# Embedders of other libraries
+
+
+def test_a_pytorch_module_is_kept_by_its_name_and_given_again(tmp_path):
+    torch = pytest.importorskip("torch", reason='PyTorch modules need PyTorch: pip install "simnb[torch]"')
+    wanted = {"mean": [0.5, 0.5], "std": [0.5, 0.5]}
+    module = from_torch(torch.nn.Flatten(), name="mine", **wanted)
+    search = SimilaritySearch(module)
+    images = np.random.default_rng(0).integers(0, 256, (4, 1, 1, 2), dtype=np.uint8)
+    search.add(images, [0, 0, 1, 1])
+    for kept in (True, False):
+        search.save(tmp_path / "search", model=kept)
+        with pytest.raises(
+            ValueError, match=r"was saved with the PyTorch module 'mine'. PyTorch modules are"
+        ):
+            SimilaritySearch.load(tmp_path / "search")
+        other = from_torch(torch.nn.Flatten(), name="yours", **wanted)
+        with pytest.raises(ValueError, match=r"module 'mine', not with 'yours'\. .*, name='mine'\)\)"):
+            SimilaritySearch.load(tmp_path / "search", model=other)
+        loaded = SimilaritySearch.load(tmp_path / "search", model=module)
+        np.testing.assert_array_equal(loaded.lookup(images, k=2).ids, search.lookup(images, k=2).ids)
+    assert "model.keras" not in manifest_of(tmp_path / "search")["files"]
+
+
+def test_an_embedder_of_kerashub_is_kept_whole(tmp_path):
+    hub = pytest.importorskip("keras_hub", reason='presets need KerasHub: pip install "simnb[hub]"').models
+    size = {"num_layers": 1, "hidden_dim": 8, "num_heads": 2, "intermediate_dim": 8}
+    network = hub.DINOV2Backbone(
+        patch_size=4, image_shape=(8, 8, 3), position_embedding_shape=(8, 8, 3), **size
+    )
+    search = SimilaritySearch(backbone(network, preprocess=False))
+    images = np.random.default_rng(0).normal(size=(4, 8, 8, 3)).astype("float32")
+    search.add(images, [0, 0, 1, 1])
+    search.save(tmp_path / "search")
+    loaded = SimilaritySearch.load(tmp_path / "search")
+    np.testing.assert_allclose(loaded.embed(images), search.embed(images), atol=1e-6)

@@ -81,7 +81,7 @@ def _images(images):
 
 
 def labels_and_names(
-    labels: ArrayLike, class_names: tuple[str, ...] | None
+    labels: ArrayLike, class_names: tuple[str, ...] | str | None
 ) -> tuple[NDArray[Any], tuple[str, ...]]:
     """Return integer labels and the names of their classes."""
     array = np.asarray(labels, dtype=None if hasattr(labels, "dtype") else object)

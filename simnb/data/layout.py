@@ -121,10 +121,9 @@ def list_images(
 
 def _unlabelled(root, class_names):
     """The image files of a folder at any depth, none of which has a label."""
-    above = _not_to_read(root)
-    del above[os.path.realpath(root)]
-    skipped: list[tuple[Path, str]] = []
-    files = tuple(_read_class(root, root, above, skipped).files)
+    _check_folder(root)
+    skipped = []
+    files = tuple(_read_class(root, root, {}, skipped).files)
     if not files and not skipped:
         raise ValueError(f"{shown(str(root))} must hold {KINDS} images, found none")
     names = () if class_names is None else _given(class_names, ())
@@ -150,12 +149,16 @@ def _check_layout(root, classes):
     )
 
 
-def _not_to_read(root):
-    """Real paths of a folder and of those above it, to which a link would lead in a circle."""
+def _check_folder(root):
     if not root.exists():
         raise FileNotFoundError(f"no folder {shown(str(root))}; expected {_EXPECTED}")
     if not root.is_dir():
         raise ValueError(f"path must be {_EXPECTED}, got the file {shown(str(root))}")
+
+
+def _not_to_read(root):
+    """Real paths of a folder and of those above it, to which a link would lead in a circle."""
+    _check_folder(root)
     return dict.fromkeys(map(os.path.realpath, (root, *root.resolve().parents)))
 
 

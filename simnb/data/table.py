@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -64,7 +65,8 @@ def from_table(
     numbers, names = _labels(labels, class_names, len(files))
     # Complains of labels and ids now, and not after the reading.
     no_images = np.broadcast_to(np.uint8(0), (len(files), 1, 1, 3))
-    table = Examples(no_images, numbers, names, np.arange(len(files)) if ids is None else ids)
+    own_ids: Any = np.arange(len(files)) if ids is None else ids
+    table = Examples(no_images, numbers, names, own_ids)
     _check_there(files, folder)
     reasons = [not_read(file.suffix) for file in files]
     kept = np.flatnonzero([why is None for why in reasons])

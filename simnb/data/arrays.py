@@ -82,7 +82,7 @@ def _images(images):
 
 def labels_and_names(
     labels: ArrayLike, class_names: tuple[str, ...] | str | None
-) -> tuple[NDArray[Any], tuple[str, ...]]:
+) -> tuple[NDArray[Any], Any]:
     """Return integer labels and the names of their classes."""
     array = np.asarray(labels, dtype=None if hasattr(labels, "dtype") else object)
     if array.ndim == 2 and array.shape[1] == 1:  # as keras.datasets gives them

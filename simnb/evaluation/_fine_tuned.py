@@ -43,8 +43,8 @@ def fine_tuned(
     )
     before = model.get_weights()
     try:
-        options = {"learning_rate": _LEARNING_RATE, "seed": seed, "verbose": "auto" if progress else 0}
-        fit(model, batches, epochs=epochs, **options)
+        verbose = "auto" if progress else 0
+        fit(model, batches, epochs=epochs, learning_rate=_LEARNING_RATE, seed=seed, verbose=verbose)
         return embed(model, test.images, progress=progress)
     finally:
         model.set_weights(before)

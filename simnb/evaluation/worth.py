@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -148,9 +149,8 @@ def worth_training(
     sure = {"confidence": confidence, "resamples": resamples, "seed": seed}
     Bootstrap.of(**sure)  # complains before the training, not after
     epochs = _checks.not_negative_int(fine_tune, name="fine_tune")
-    examples = train, test
-    train, test = _features(train, test, network, kept, epochs, progress)
-    (rows, labels), (asked, truth) = pair(train, "train"), pair(test, "test")
+    of_train, of_test = _features(train, test, network, kept, epochs, progress)
+    (rows, labels), (asked, truth) = pair(of_train, "train"), pair(of_test, "test")
     size = min(_checks.positive_int(embedding_size, name="embedding_size"), rows.shape[1])
     if asked.shape[1] != rows.shape[1]:
         raise ValueError(f"train and test must have the same dim, got {rows.shape[1]} and {asked.shape[1]}")
@@ -164,8 +164,9 @@ def worth_training(
     head, by_head = _by_head(head, rows, labels, asked, size, seed, progress)
     made = dict(zip(_WAYS, (asked, centred, whitened, by_head), strict=True))
     if epochs:
-        options = {"epochs": epochs, "seed": seed, "progress": progress}
-        made[_FINE_TUNED] = fine_tuned(network, head, *examples, **options)
+        images: Any = train, test
+        options: Any = {"epochs": epochs, "seed": seed, "progress": progress}
+        made[_FINE_TUNED] = fine_tuned(network, head, *images, **options)
     scores: Scores = {}
     for name, space in {**embedded(made, truth, "test", "cosine")[0], **given}.items():
         for metric, values in leave_one_out(space, truth, [1], "cosine").items():

@@ -131,7 +131,7 @@ def test_examples_without_labels_are_added_and_looked_up_and_the_rest_asks_for_l
 def test_an_index_in_which_some_rows_have_labels_is_matched(search):
     search.add(unlabelled([46]))
     matches = search.match(QUERY, threshold=2.0)
-    assert matches.labels.tolist() == [0, 1, UNKNOWN]
+    assert matches.names.tolist() == ["a", "b", "Unknown"]
     only_unlabelled = search.match(QUERY[2], threshold=2.0)
     assert only_unlabelled.names.tolist() == ["Unknown"]
 

@@ -1,0 +1,211 @@
+// The page of simnb.page: puts its parts together, and holds what they ask for.
+
+import { counted, mistakes, placeOf } from "./answers.js";
+import { allImages, duplicateGroups, labelsToCheck, leaksFound, wrongNeighbors } from "./lists.js";
+import { Panel } from "./panel.js";
+import { ThresholdBar } from "./threshold_bar.js";
+import { ProjectorView, array, make } from "../widgets/projector.js";
+
+class PageView {
+  constructor(model, element) {
+    this.model = model;
+    this.threshold = Infinity;
+    this.read();
+    this.root = make("div", "simnb-page");
+    this.views = this.listed();
+    this.panel = new Panel(this, () => this.go(this.place.view, -1));
+    this.bar = new ThresholdBar(this, model.get("limit"), (threshold) => this.move(threshold));
+    this.build();
+    element.append(this.root);
+    this.drawMap();
+    this.listen();
+    this.bar.show();
+    this.follow();
+  }
+
+  read() {
+    const { model } = this;
+    this.labels = array(model, "_labels", Int32Array);
+    this.neighbors = array(model, "_neighbors", Int32Array);
+    this.distances = array(model, "_neighbor_distances", Float32Array);
+    this.verdicts = array(model, "_verdicts", Uint8Array);
+    this.classes = model.get("_classes");
+    this.details = model.get("_details");
+    this.k = this.neighbors.length / this.labels.length;
+    this.nearest = Float32Array.from(this.labels, (label, i) => this.distances[i * this.k]);
+    this.labelled = this.classes.some(({ unknown }) => !unknown);
+  }
+
+  /** Each view: its name in the address, what its tab says, and what makes it when it is first looked at. */
+  listed() {
+    const { duplicates, leaks, mislabelled } = this.model.get("found");
+    const views = [
+      ["map", "Map", () => this.stage],
+      ["images", "All images", () => allImages(this)],
+    ];
+    if (this.labelled) {
+      const count = mistakes(this.nearest, this.verdicts).length;
+      views.push(["mistakes", counted(count, "mistake"), () => wrongNeighbors(this)]);
+    }
+    if (duplicates) {
+      const count = duplicates.groups.length;
+      views.push(["duplicates", counted(count, "near-duplicate"), () => duplicateGroups(this, duplicates)]);
+    }
+    if (leaks) views.push(["leaks", counted(leaks.finds.length, "leak"), () => leaksFound(this, leaks)]);
+    if (mislabelled) {
+      const text = counted(mislabelled.candidates.length, "label to check", "labels to check");
+      views.push(["labels", text, () => labelsToCheck(this, mislabelled)]);
+    }
+    return new Map(views.map(([name, text, open]) => [name, { text, open }]));
+  }
+
+  // ---- what the parts ask for
+
+  title(i) {
+    return this.labelled ? this.className(this.labels[i]) : this.details[i];
+  }
+
+  className(label) {
+    return this.classes[label].name;
+  }
+
+  /** [position, distance] of the neighbors of an image, nearest first. */
+  near(i) {
+    const found = [];
+    for (let j = i * this.k; j < (i + 1) * this.k; j++) {
+      if (this.neighbors[j] >= 0) found.push([this.neighbors[j], this.distances[j]]);
+    }
+    return found;
+  }
+
+  /** Whether two images are of one class: "right" or "wrong", or "" where that is not known. */
+  mark(one, other) {
+    const known = [one, other].every((i) => !this.classes[this.labels[i]].unknown);
+    return known ? (this.labels[one] === this.labels[other] ? "right" : "wrong") : "";
+  }
+
+  // ---- the elements
+
+  build() {
+    const facts = make("dl", "simnb-facts");
+    for (const [label, sentence] of this.model.get("facts")) {
+      const fact = make("div", "simnb-fact");
+      fact.append(make("dt", "", label), make("dd", "", sentence));
+      facts.append(fact);
+    }
+    this.tabs = make("div", "simnb-tabs", "", { role: "tablist", "aria-label": "Views" });
+    this.body = make("div", "simnb-views");
+    for (const [name, view] of this.views) {
+      const id = `simnb-view-${name}`;
+      const names = { type: "button", role: "tab", id: `${id}-tab`, "aria-controls": id, "data-view": name };
+      view.tab = make("button", "simnb-tab", view.text, names);
+      const owner = { role: "tabpanel", id, "aria-labelledby": `${id}-tab` };
+      view.body = make("div", "simnb-view", "", owner);
+      view.body.hidden = true;
+      this.tabs.append(view.tab);
+      this.body.append(view.body);
+    }
+    const columns = make("div", "simnb-columns");
+    const main = make("main", "simnb-main");
+    main.append(this.tabs, this.body);
+    columns.append(main, this.panel.element);
+    if (facts.children.length) this.root.append(facts);
+    this.bar.element.hidden = this.labels.length < 2;
+    this.root.append(this.bar.element, columns);
+  }
+
+  drawMap() {
+    this.stage = make("div", "simnb-map-view");
+    this.open("map");
+    this.map = new ProjectorView(this.model, this.stage);
+    this.sprites = this.map.sprites;
+    this.root.toggleAttribute("data-pixels", this.sprites.size <= 32);
+  }
+
+  /** Make a view when it is first looked at. */
+  open(name) {
+    const { body, open } = this.views.get(name);
+    if (!body.children.length) body.append(open());
+  }
+
+  // ---- what happens
+
+  listen() {
+    addEventListener("hashchange", () => this.follow());
+    this.stage.addEventListener("pin", ({ detail }) => detail === this.place?.image || this.go("map", detail));
+    this.root.addEventListener("click", ({ target }) => {
+      const chosen = target.closest("[data-image]");
+      if (!chosen) return;
+      this.focusNext = this.panel.element.contains(chosen);
+      this.go(this.place.view, Number(chosen.dataset.image));
+    });
+    this.tabs.addEventListener("click", ({ target }) => target.dataset.view && this.go(target.dataset.view));
+    this.tabs.addEventListener("keydown", (event) => this.walk(event));
+    this.root.addEventListener("keydown", ({ key }) => key === "Escape" && this.go(this.place.view, -1));
+    this.root.addEventListener("grown", () => this.compare());
+  }
+
+  /** Arrow keys go from tab to tab. */
+  walk(event) {
+    const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
+    if (!step) return;
+    event.preventDefault();
+    const names = [...this.views.keys()];
+    const next = names[(names.indexOf(this.place.view) + step + names.length) % names.length];
+    this.go(next);
+    this.views.get(next).tab.focus();
+  }
+
+  /** Show a view and an image; the browser's own way back leads back. */
+  go(view, image = this.place.image) {
+    const hash = image < 0 ? `#${view}` : `#${view}/${image}`;
+    if (hash === location.hash) return;
+    location.hash = hash;
+    this.follow();
+  }
+
+  /** Show what the address says. */
+  follow() {
+    const was = this.place;
+    this.place = placeOf(location.hash, [...this.views.keys()], this.labels.length);
+    const { view, image } = this.place;
+    this.open(view);
+    for (const [name, { tab, body }] of this.views) {
+      tab.setAttribute("aria-selected", String(name === view));
+      tab.tabIndex = name === view ? 0 : -1;
+      body.hidden = name !== view;
+    }
+    if (image !== was?.image) {
+      this.panel.show(image);
+      if (this.map.pinned !== image) this.map.pin(image);
+      if (image >= 0 && this.map.size) this.map.reveal(image);
+      if (this.focusNext) this.panel.heading.focus();
+    }
+    this.focusNext = false;
+    this.compare();
+    for (const chosen of this.root.querySelectorAll("[data-image]")) {
+      chosen.toggleAttribute("data-chosen", Number(chosen.dataset.image) === image);
+    }
+  }
+
+  move(threshold) {
+    this.threshold = threshold;
+    this.model.set("threshold", threshold);
+    this.panel.judge();
+    this.compare();
+  }
+
+  /** Mark what lies beyond the threshold. */
+  compare() {
+    for (const element of this.root.querySelectorAll("[data-distance]")) {
+      element.toggleAttribute("data-beyond", Number(element.dataset.distance) > this.threshold);
+    }
+  }
+}
+
+function render({ model, el }) {
+  const page = new PageView(model, el);
+  page.root.dataset.ready = "true";
+}
+
+export default { render };

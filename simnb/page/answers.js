@@ -49,8 +49,21 @@ export function placeOf(hash, views, count) {
   return { view: views.includes(view) ? view : views[0], image: position < count ? position : -1 };
 }
 
+/** How many decimals tell distances apart: three digits of the one in the middle. */
+export function decimalsOf(distances) {
+  const sizes = distances.filter(Number.isFinite).map(Math.abs).sort();
+  const middle = sizes[Math.floor(sizes.length / 2)];
+  return middle > 0 ? Math.min(Math.max(2 - Math.floor(Math.log10(middle)), 0), 6) : 3;
+}
+
+/** A distance with so many decimals; without a sign where these are all 0. */
+export function fixed(distance, decimals) {
+  const text = distance.toFixed(decimals);
+  return Number(text) ? text : (0).toFixed(decimals);
+}
+
 export function percent(share) {
-  return Number.isFinite(share) ? `${(100 * share).toFixed(1)} %` : "n/a";
+  return Number.isFinite(share) ? `${(100 * share).toFixed(1)}\u00a0%` : "n/a";
 }
 
 export function counted(number, one, several = `${one}s`) {

@@ -1,6 +1,6 @@
 // The page of simnb.page: puts its parts together, and holds what they ask for.
 
-import { counted, mistakes, placeOf } from "./answers.js";
+import { decimalsOf, fixed, mistakes, placeOf } from "./answers.js";
 import { allImages, duplicateGroups, labelsToCheck, leaksFound, wrongNeighbors } from "./lists.js";
 import { Panel } from "./panel.js";
 import { ThresholdBar } from "./threshold_bar.js";
@@ -34,29 +34,26 @@ class PageView {
     this.k = this.neighbors.length / this.labels.length;
     this.nearest = Float32Array.from(this.labels, (label, i) => this.distances[i * this.k]);
     this.labelled = this.classes.some(({ unknown }) => !unknown);
+    this.decimals = decimalsOf(this.distances);
   }
 
-  /** Each view: its name in the address, what its tab says, and what makes it when it is first looked at. */
+  /** Each view: its name in the address, its tab, what it counts, and what makes it when it is first looked at. */
   listed() {
     const { duplicates, leaks, mislabelled } = this.model.get("found");
     const views = [
-      ["map", "Map", () => this.stage],
-      ["images", "All images", () => allImages(this)],
+      ["map", "Map", null, () => this.stage],
+      ["images", "Images", this.labels, () => allImages(this)],
     ];
-    if (this.labelled) {
-      const count = mistakes(this.nearest, this.verdicts).length;
-      views.push(["mistakes", counted(count, "mistake"), () => wrongNeighbors(this)]);
-    }
+    const wrong = mistakes(this.nearest, this.verdicts);
+    if (this.labelled) views.push(["mistakes", "Mistakes", wrong, () => wrongNeighbors(this, wrong)]);
     if (duplicates) {
-      const count = duplicates.groups.length;
-      views.push(["duplicates", counted(count, "near-duplicate"), () => duplicateGroups(this, duplicates)]);
+      views.push(["duplicates", "Near-duplicates", duplicates.groups, () => duplicateGroups(this, duplicates)]);
     }
-    if (leaks) views.push(["leaks", counted(leaks.finds.length, "leak"), () => leaksFound(this, leaks)]);
+    if (leaks) views.push(["leaks", "Leaks", leaks.finds, () => leaksFound(this, leaks)]);
     if (mislabelled) {
-      const text = counted(mislabelled.candidates.length, "label to check", "labels to check");
-      views.push(["labels", text, () => labelsToCheck(this, mislabelled)]);
+      views.push(["labels", "Labels to check", mislabelled.candidates, () => labelsToCheck(this, mislabelled)]);
     }
-    return new Map(views.map(([name, text, open]) => [name, { text, open }]));
+    return new Map(views.map(([name, text, items, open]) => [name, { text, items, open }]));
   }
 
   // ---- what the parts ask for
@@ -84,6 +81,11 @@ class PageView {
     return known ? (this.labels[one] === this.labels[other] ? "right" : "wrong") : "";
   }
 
+  /** A distance, with as many decimals as tell those on this page apart. */
+  apart(distance) {
+    return fixed(distance, this.decimals);
+  }
+
   // ---- the elements
 
   build() {
@@ -99,6 +101,7 @@ class PageView {
       const id = `simnb-view-${name}`;
       const names = { type: "button", role: "tab", id: `${id}-tab`, "aria-controls": id, "data-view": name };
       view.tab = make("button", "simnb-tab", view.text, names);
+      if (view.items) view.tab.append(" ", make("span", "simnb-badge", view.items.length.toLocaleString("en")));
       const owner = { role: "tabpanel", id, "aria-labelledby": `${id}-tab` };
       view.body = make("div", "simnb-view", "", owner);
       view.body.hidden = true;
@@ -139,10 +142,13 @@ class PageView {
       this.focusNext = this.panel.element.contains(chosen);
       this.go(this.place.view, Number(chosen.dataset.image));
     });
-    this.tabs.addEventListener("click", ({ target }) => target.dataset.view && this.go(target.dataset.view));
+    this.tabs.addEventListener("click", ({ target }) => {
+      const tab = target.closest("[data-view]");
+      if (tab) this.go(tab.dataset.view);
+    });
     this.tabs.addEventListener("keydown", (event) => this.walk(event));
     this.root.addEventListener("keydown", ({ key }) => key === "Escape" && this.go(this.place.view, -1));
-    this.root.addEventListener("grown", () => this.compare());
+    this.root.addEventListener("grown", () => this.refresh());
   }
 
   /** Arrow keys go from tab to tab. */
@@ -180,25 +186,34 @@ class PageView {
       if (this.map.pinned !== image) this.map.pin(image);
       if (image >= 0 && this.map.size) this.map.reveal(image);
       if (this.focusNext) this.panel.heading.focus();
+      if (image >= 0) this.uncover(image);
     }
     this.focusNext = false;
-    this.compare();
-    for (const chosen of this.root.querySelectorAll("[data-image]")) {
-      chosen.toggleAttribute("data-chosen", Number(chosen.dataset.image) === image);
-    }
+    this.refresh();
+  }
+
+  /** Where the panel lies over the page, move the chosen image out from under it. */
+  uncover(image) {
+    const { position } = getComputedStyle(this.panel.element);
+    if (position !== "fixed" || this.place.view !== "map" || !this.map.size) return;
+    const top = this.stage.querySelector("canvas").getBoundingClientRect().top + this.map.at(image)[1];
+    if (top > 0.5 * innerHeight) scrollBy(0, top - 0.3 * innerHeight);
   }
 
   move(threshold) {
     this.threshold = threshold;
     this.model.set("threshold", threshold);
     this.panel.judge();
-    this.compare();
+    this.refresh();
   }
 
-  /** Mark what lies beyond the threshold. */
-  compare() {
+  /** Mark the image that is chosen, and what lies beyond the threshold. */
+  refresh() {
     for (const element of this.root.querySelectorAll("[data-distance]")) {
       element.toggleAttribute("data-beyond", Number(element.dataset.distance) > this.threshold);
+    }
+    for (const element of this.root.querySelectorAll("[data-image]")) {
+      element.toggleAttribute("data-chosen", Number(element.dataset.image) === this.place?.image);
     }
   }
 }

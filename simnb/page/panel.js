@@ -2,7 +2,7 @@
 
 import { IS_RIGHT, IS_WRONG, counted } from "./answers.js";
 import { thumbnail, tile } from "./tiles.js";
-import { digits, make } from "../widgets/projector.js";
+import { make } from "../widgets/projector.js";
 
 export class Panel {
   /** `close` is called when the panel is closed. */
@@ -52,8 +52,9 @@ export class Panel {
       const within = near.filter(([, far]) => far <= page.threshold).length;
       const sign = { [IS_RIGHT]: "✓ ", [IS_WRONG]: "✗ " }[page.verdicts[image]] ?? "";
       const matched = page.labelled ? `${sign}Matches ${page.title(first)}` : "Has a match";
-      const answer = within ? `${matched}, at ${digits(distance)}.` : `No match: the nearest is ${digits(distance)} away.`;
-      this.answer.textContent = `${answer} ${within} of its ${counted(near.length, "neighbor")} within the threshold.`;
+      const away = page.apart(distance);
+      const answer = within ? `${matched}, at ${away}.` : `No match: the nearest is ${away} away.`;
+      this.answer.textContent = `${answer} Within the threshold: ${within} of ${counted(near.length, "neighbor")}.`;
     }
   }
 }

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from simnb import _checks
 from simnb._text import visible
 from simnb.calibration import Calibration
+from simnb.plots.curves import metric_name
 
 _MOST_STEPS = 400
 #: Rates that the page shows.
@@ -47,7 +48,7 @@ def calibrated_steps(calibration: Calibration, distance: str) -> dict[str, Any]:
     marks = [
         {
             "name": visible(cut.name),
-            "goal": visible(str(cut)),
+            "goal": _goal(cut),
             "met": cut.met,
             "byClass": cut.by_class is not None,
             "step": int(np.searchsorted(thresholds, np.float32(cut.threshold))),
@@ -62,3 +63,8 @@ def calibrated_steps(calibration: Calibration, distance: str) -> dict[str, Any]:
         "known": calibration.num_known,
         "unknown": calibration.num_unknown,
     }
+
+
+def _goal(cutpoint):
+    text = str(cutpoint).replace(cutpoint.goal.metric, metric_name(cutpoint.goal.metric))
+    return text.replace(">=", "≥").replace("<=", "≤")

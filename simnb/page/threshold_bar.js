@@ -3,7 +3,11 @@
 import { counted, percent, tally } from "./answers.js";
 import { array, digits, make } from "../widgets/projector.js";
 
-const RATES = { precision: "precision", coverage: "coverage", false_acceptance: "unknown ones accepted" };
+const RATES = {
+  precision: "of the answers are right (precision)",
+  coverage: "of the queries of known classes get an answer (coverage)",
+  false_acceptance: "of the others get one too (false acceptance)",
+};
 
 export class ThresholdBar {
   /** `moved` is called with the threshold after each move. */
@@ -20,7 +24,7 @@ export class ThresholdBar {
     this.slider = make("input", "simnb-slider", "", kind);
     this.value = make("output", "simnb-value");
     const line = make("div", "simnb-limit-line");
-    line.append(make("span", "simnb-limit-name", "Threshold"), this.slider, this.value);
+    line.append(make("span", "simnb-limit-name", `Threshold of ${page.model.get("distance").replace("_", " ")} distance`), this.slider, this.value);
     this.counts = make("p", "simnb-counts", "", { role: "status" });
     this.promise = make("p", "simnb-rates");
     this.element.append(line, this.buttons(), this.counts, this.promise);
@@ -50,7 +54,7 @@ export class ThresholdBar {
 
   show() {
     const threshold = this.threshold();
-    const named = Number.isFinite(threshold) ? digits(threshold) : threshold > 0 ? "none: all match" : "none match";
+    const named = Number.isFinite(threshold) ? digits(threshold) : threshold > 0 ? "no limit" : "none match";
     this.value.textContent = named;
     this.slider.setAttribute("aria-valuetext", named);
     for (const button of this.element.querySelectorAll("[data-step]")) {
@@ -60,8 +64,9 @@ export class ThresholdBar {
     const { matched, right, wrong } = tally(nearest, verdicts, threshold);
     const of = `${matched.toLocaleString("en")} of ${counted(nearest.length, "image")}`;
     const share = percent(right / (right + wrong));
-    const rightly = labelled && right + wrong ? `; for ${share} of these it is of their own class` : "";
-    this.counts.textContent = `${of} (${percent(matched / nearest.length)}) have another one within it${rightly}.`;
+    const rightly = labelled && right + wrong ? `; for ${share} of these it is of the same class` : "";
+    const some = `For ${of} (${percent(matched / nearest.length)}) the nearest other image lies within it`;
+    this.counts.textContent = `${some}${rightly}.`;
     this.promise.textContent = this.onCalibration();
     this.moved(threshold);
   }
@@ -69,8 +74,9 @@ export class ThresholdBar {
   onCalibration() {
     if (!this.rates.length) return "";
     const { known, unknown } = this.limit;
-    const rates = this.rates.map(([name, values]) => `${name} ${percent(values[this.slider.value])}`);
+    const values = this.rates.map(([says, rates]) => [rates[this.slider.value], says]);
+    const told = values.filter(([value]) => Number.isFinite(value)).map(([value, says]) => `${percent(value)} ${says}`);
     const queries = `${counted(known, "query", "queries")} of known classes and ${unknown.toLocaleString("en")} of others`;
-    return `On the calibration set (${queries}): ${rates.join(", ")}.`;
+    return `On the calibration set (${queries}): ${told.join(", ") || "no answer at all"}.`;
   }
 }

@@ -1,6 +1,6 @@
 // Thumbnails to click on, alone, in rows that grow, and beside one another.
 
-import { digits, make } from "../widgets/projector.js";
+import { make } from "../widgets/projector.js";
 
 /** A canvas with the thumbnail of an image, in the pixels that it has. */
 export function thumbnail(page, i) {
@@ -22,7 +22,7 @@ export function tile(page, i, { notes = [], mark = "", distance = null } = {}) {
   if (mark) button.dataset.mark = mark;
   if (distance !== null) {
     const signs = { right: "✓ ", wrong: "✗ " };
-    button.append(make("span", "simnb-note", `${signs[mark] ?? ""}${digits(distance)}`));
+    button.append(make("span", "simnb-note", `${signs[mark] ?? ""}${page.apart(distance)}`));
     button.append(make("span", "simnb-note simnb-out", "rejected"));
     button.dataset.distance = distance;
   }

@@ -1,15 +1,14 @@
 """What was found in a collection, by the positions of its images on the page."""
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from simnb._text import visible
 from simnb.collection import Leaks, Mislabelled, NearDuplicates
 from simnb.data import Examples
 from simnb.distances import paired
-from simnb._text import visible
 
 
 def found(
@@ -91,7 +90,7 @@ def _mislabelled(examples, candidates):
     if candidates.suggested.max(initial=0) >= len(names):
         raise ValueError(f"mislabelled must have labels of these examples, which have {len(names)} classes")
     return {
-        "sentence": f"More of their {candidates.k} nearest neighbors carry another label. None is proof: look. "
+        "sentence": f"More of their {candidates.k} nearest neighbors carry another label. None is proof. "
         f"The neighbors agree with {candidates.agreement:.1%} of {candidates.num_rows:,} labelled images.",
         "candidates": [
             [place, names[label], *votes]

@@ -147,7 +147,7 @@ class PageView {
       if (tab) this.go(tab.dataset.view);
     });
     this.tabs.addEventListener("keydown", (event) => this.walk(event));
-    this.root.addEventListener("keydown", ({ key }) => key === "Escape" && this.go(this.place.view, -1));
+    addEventListener("keydown", ({ key }) => key === "Escape" && this.go(this.place.view, -1));
     this.root.addEventListener("grown", () => this.refresh());
   }
 

@@ -5,7 +5,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from simnb import _checks
 from simnb._text import visible
 from simnb.calibration import Calibration
 from simnb.plots.curves import metric_name

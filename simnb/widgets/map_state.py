@@ -30,7 +30,7 @@ def classes_of(
 def verdicts(
     labels: NDArray[np.int64], in_gallery: NDArray[np.bool_], nearest: NDArray[np.int64]
 ) -> NDArray[np.uint8]:
-    """Whether each nearest neighbor is right; neither where there is none, or nothing that would be right.
+    """Whether each nearest neighbor is right; neither where there is none, it has no label, or none is right.
 
     Args:
         labels: Class of each point, shape [num_points].
@@ -40,7 +40,8 @@ def verdicts(
     positions = np.unique(labels, return_inverse=True)[1]
     others = np.bincount(positions, in_gallery)[positions] - in_gallery
     found = np.where(labels[nearest] == labels, RIGHT, WRONG)
-    return np.where((labels < 0) | (others < 1) | (nearest < 0), NEITHER, found).astype(np.uint8)
+    unknown = (labels < 0) | (labels[nearest] < 0)
+    return np.where(unknown | (others < 1) | (nearest < 0), NEITHER, found).astype(np.uint8)
 
 
 def measured_trust(

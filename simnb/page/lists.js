@@ -64,7 +64,7 @@ export function duplicateGroups(page, { sentence, groups }) {
     const differ = labels.size > 1 ? ", of different classes" : "";
     box.append(make("h3", "", `${counted(members.length, "image")}${differ}`));
     const tiles = make("div", "simnb-tiles");
-    tiles.append(...members.map(([i, distance]) => tile(page, i, { notes: [page.details[i], page.apart(distance)] })));
+    tiles.append(...members.map(([i, distance]) => tile(page, i, { notes: [page.file(i), page.apart(distance)] })));
     box.append(tiles);
     return box;
   };

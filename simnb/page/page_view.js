@@ -6,6 +6,8 @@ import { Panel } from "./panel.js";
 import { ThresholdBar } from "./threshold_bar.js";
 import { ProjectorView, array, make } from "../widgets/projector.js";
 
+const NARROW = matchMedia("(max-width: 860px)"); // as in page.css: the panel lies over the page, the facts are folded
+
 class PageView {
   constructor(model, element) {
     this.model = model;
@@ -81,6 +83,11 @@ class PageView {
     return known ? (this.labels[one] === this.labels[other] ? "right" : "wrong") : "";
   }
 
+  /** The name of an image without its folders. */
+  file(i) {
+    return this.details[i].split("/").pop();
+  }
+
   /** A distance, with as many decimals as tell those on this page apart. */
   apart(distance) {
     return fixed(distance, this.decimals);
@@ -89,7 +96,10 @@ class PageView {
   // ---- the elements
 
   build() {
+    const found = make("details", "simnb-found");
+    found.open = !NARROW.matches;
     const facts = make("dl", "simnb-facts");
+    found.append(make("summary", "", "What was found"), facts);
     for (const [label, sentence] of this.model.get("facts")) {
       const fact = make("div", "simnb-fact");
       fact.append(make("dt", "", label), make("dd", "", sentence));
@@ -112,7 +122,7 @@ class PageView {
     const main = make("main", "simnb-main");
     main.append(this.tabs, this.body);
     columns.append(main, this.panel.element);
-    if (facts.children.length) this.root.append(facts);
+    if (facts.children.length) this.root.append(found);
     this.bar.element.hidden = this.labels.length < 2;
     this.root.append(this.bar.element, columns);
   }
@@ -181,6 +191,8 @@ class PageView {
       tab.tabIndex = name === view ? 0 : -1;
       body.hidden = name !== view;
     }
+    this.tabs.scrollLeft = this.views.get(view).tab.offsetLeft - 40;
+    if (!this.map.size) this.map.resize(); // now, not when the browser tells it
     if (image !== was?.image) {
       this.panel.show(image);
       if (this.map.pinned !== image) this.map.pin(image);
@@ -194,8 +206,7 @@ class PageView {
 
   /** Where the panel lies over the page, move the chosen image out from under it. */
   uncover(image) {
-    const { position } = getComputedStyle(this.panel.element);
-    if (position !== "fixed" || this.place.view !== "map" || !this.map.size) return;
+    if (!NARROW.matches || this.place.view !== "map") return;
     const top = this.stage.querySelector("canvas").getBoundingClientRect().top + this.map.at(image)[1];
     if (top > 0.5 * innerHeight) scrollBy(0, top - 0.3 * innerHeight);
   }

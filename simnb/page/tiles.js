@@ -2,10 +2,12 @@
 
 import { make } from "../widgets/projector.js";
 
+const MOST_PIXELS = 192; // a side of a canvas: hundreds of larger ones would fill the memory of a phone
+
 /** A canvas with the thumbnail of an image, in the pixels that it has. */
 export function thumbnail(page, i) {
   const canvas = make("canvas", "", "", { "aria-hidden": "true" });
-  canvas.width = canvas.height = page.sprites.size;
+  canvas.width = canvas.height = Math.min(page.sprites.size, MOST_PIXELS);
   page.sprites.paint(canvas, i);
   return canvas;
 }
@@ -35,6 +37,7 @@ export function growing(items, build, atOnce, classes = "simnb-tiles") {
   const list = make("div", classes);
   const more = make("button", "simnb-more", "", { type: "button" });
   box.append(list, more);
+  if (!items.length) box.prepend(make("p", "simnb-none", "None found."));
   let shown = 0;
   const grow = () => {
     const added = items.slice(shown, shown + atOnce).map(build);

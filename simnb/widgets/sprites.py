@@ -3,7 +3,7 @@
 import io
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 from PIL import Image
 
 from simnb import _checks
@@ -38,18 +38,19 @@ def sprite_sheets(
     pixels = _checks.images(images)
     if getattr(pixels.dtype, "kind", "u") == "f":
         pixels = to_bytes(pixels)  # at once: which range they have is seen over all of them
-    beside = across(size)
-    sheets = []
+    sheets, each = [], across(size) ** 2
     with progress_bar(total=len(pixels), shown=progress, desc="Making thumbnails", unit="image") as bar:
-        for start in range(0, len(pixels), beside**2):
-            some = to_bytes(np.asarray(pixels[start : start + beside**2]))
-            sheets.append(_sheet(_thumbnails(some, size), beside, quality))
+        for start in range(0, len(pixels), each):
+            some = np.asarray(pixels[start : start + each])
+            sheets.append(sheet_of(thumbnails(some, size), quality))
             bar.update(len(some))
     return sheets
 
 
-def _sheet(thumbnails, beside, quality):
+def sheet_of(thumbnails: NDArray[np.uint8], quality: int) -> bytes:
+    """One sheet, of no more thumbnails than it has places for."""
     size = thumbnails.shape[1]
+    beside = across(size)
     rows = -(-len(thumbnails) // beside)  # only as many as there are
     missing = rows * beside - len(thumbnails)
     sheet = np.pad(thumbnails, ((0, missing), (0, 0), (0, 0), (0, 0)), constant_values=255)
@@ -59,8 +60,9 @@ def _sheet(thumbnails, beside, quality):
     return file.getvalue()
 
 
-def _thumbnails(pixels, size):
-    """RGB thumbnails, shape [num_images, size, size, 3] uint8."""
+def thumbnails(images: NDArray, size: int) -> NDArray[np.uint8]:
+    """RGB thumbnails, shape [num_images, size, size, 3]."""
+    pixels = to_bytes(images)
     if pixels.shape[-1] == 4:
         alpha = pixels[..., 3:].astype(np.float32) / 255
         pixels = (pixels[..., :3] * alpha + 255 * (1 - alpha)).round().astype(np.uint8)
@@ -68,11 +70,11 @@ def _thumbnails(pixels, size):
         pixels = np.repeat(pixels, 3, axis=-1)
     if pixels.shape[1:3] == (size, size):
         return pixels
-    thumbnails = np.full((len(pixels), size, size, 3), 255, np.uint8)
+    small = np.full((len(pixels), size, size, 3), 255, np.uint8)
     scale = size / max(pixels.shape[1:3])
     height, width = (max(round(side * scale), 1) for side in pixels.shape[1:3])
     top, left = (size - height) // 2, (size - width) // 2
-    for thumbnail, image in zip(thumbnails, pixels, strict=True):
-        small = Image.fromarray(image).resize((width, height))
-        thumbnail[top : top + height, left : left + width] = np.asarray(small)
-    return thumbnails
+    for thumbnail, image in zip(small, pixels, strict=True):
+        resized = Image.fromarray(image).resize((width, height))
+        thumbnail[top : top + height, left : left + width] = np.asarray(resized)
+    return small

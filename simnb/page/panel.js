@@ -24,7 +24,7 @@ export class Panel {
     this.close.hidden = i < 0;
     this.element.toggleAttribute("data-shown", i >= 0);
     if (i < 0) {
-      this.head.replaceChildren(make("h2", "", "What is it like?"));
+      this.head.replaceChildren(make("h2", "", "Find similar images"));
       this.list.replaceChildren();
     } else {
       const text = make("div", "simnb-chosen-text");
@@ -45,7 +45,7 @@ export class Panel {
   judge() {
     const { page, image } = this;
     const near = image < 0 ? [] : page.near(image);
-    if (image < 0) this.answer.textContent = "Click an image: the ones most like it are shown here, the nearest first.";
+    if (image < 0) this.answer.textContent = "Click an image, on the map or in a list: those most like it are shown here, the nearest first.";
     else if (!near.length) this.answer.textContent = "There is no other image.";
     else {
       const [[first, distance]] = near;

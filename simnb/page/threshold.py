@@ -59,6 +59,7 @@ def calibrated_steps(calibration: Calibration, distance: str) -> dict[str, Any]:
         "start": next((mark["step"] for mark in marks if mark["met"]), marks[0]["step"]),
         "marks": marks,
         "rates": {name: getattr(curves, name)[positions].astype(np.float32).tobytes() for name in RATES},
+        "vote": calibration.k if calibration.matcher == "majority_vote" else 0,
         "known": calibration.num_known,
         "unknown": calibration.num_unknown,
     }

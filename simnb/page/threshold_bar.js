@@ -73,10 +73,11 @@ export class ThresholdBar {
 
   onCalibration() {
     if (!this.rates.length) return "";
-    const { known, unknown } = this.limit;
+    const { known, unknown, vote } = this.limit;
     const values = this.rates.map(([says, rates]) => [rates[this.slider.value], says]);
     const told = values.filter(([value]) => Number.isFinite(value)).map(([value, says]) => `${percent(value)} ${says}`);
     const queries = `${counted(known, "query", "queries")} of known classes and ${unknown.toLocaleString("en")} of others`;
-    return `On the calibration set (${queries}): ${told.join(", ") || "no answer at all"}.`;
+    const by = vote ? `, answered by a vote of ${vote} neighbors` : "";
+    return `On the calibration set (${queries}${by}): ${told.join(", ") || "no answer at all"}.`;
   }
 }

@@ -57,6 +57,11 @@ def test_a_threshold_for_each_class_is_told_as_such():
     assert mark["goal"] == "best F1"
 
 
+def test_answers_by_a_vote_are_told_as_such():
+    assert calibrated_steps(calibration(), "euclidean")["vote"] == 0
+    assert calibrated_steps(calibration(matcher="majority_vote"), "euclidean")["vote"] == 3
+
+
 def test_many_thresholds_are_thinned_out_but_no_cutpoint_is_lost():
     made = calibration(3000, maximize="f1", targets={"precision": 0.9})
     steps = calibrated_steps(made, "euclidean")

@@ -15,7 +15,8 @@ function view(sentence, ...rest) {
 }
 
 export function allImages(page) {
-  const kind = { type: "search", placeholder: "Find by name or class", "aria-label": "Find images by name or class" };
+  const hint = page.labelled ? "Find by name or class" : "Find by name";
+  const kind = { type: "search", placeholder: hint, "aria-label": hint };
   const search = make("input", "simnb-find", "", kind);
   const found = make("div");
   const texts = page.details.map((line, i) => `${page.title(i)} ${line}`.toLowerCase());
@@ -64,7 +65,8 @@ export function duplicateGroups(page, { sentence, groups }) {
     const differ = labels.size > 1 ? ", of different classes" : "";
     box.append(make("h3", "", `${counted(members.length, "image")}${differ}`));
     const tiles = make("div", "simnb-tiles");
-    tiles.append(...members.map(([i, distance]) => tile(page, i, { notes: [page.file(i), page.apart(distance)] })));
+    const notes = (i, distance) => [...(page.labelled ? [page.file(i)] : []), page.apart(distance)];
+    tiles.append(...members.map(([i, distance]) => tile(page, i, { notes: notes(i, distance) })));
     box.append(tiles);
     return box;
   };

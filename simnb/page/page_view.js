@@ -61,7 +61,7 @@ class PageView {
   // ---- what the parts ask for
 
   title(i) {
-    return this.labelled ? this.className(this.labels[i]) : this.details[i];
+    return this.labelled ? this.className(this.labels[i]) : this.file(i);
   }
 
   className(label) {

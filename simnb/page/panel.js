@@ -30,7 +30,7 @@ export class Panel {
       const text = make("div", "simnb-chosen-text");
       this.heading = make("h2", "", page.title(i), { tabindex: "-1" });
       text.append(this.heading);
-      if (page.labelled) text.append(make("span", "simnb-note", page.details[i]));
+      if (page.details[i] !== page.title(i)) text.append(make("span", "simnb-note", page.details[i]));
       this.head.replaceChildren(thumbnail(page, i), text);
       this.list.replaceChildren(...page.near(i).map(([other, distance]) => this.neighbor(other, distance)));
     }

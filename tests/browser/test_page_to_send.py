@@ -298,12 +298,14 @@ def test_it_is_dark_where_the_reader_wants_it(browser, file):
 def test_images_without_labels_have_a_page_too(tab, examples, embeddings, tmp_path):
     some = examples[:50]
     object.__setattr__(some, "labels", np.full(50, -1))
-    opened(tab, write_page(tmp_path / "page.html", some, embeddings[:50]))
+    names = [f"folder/file {i}.png" for i in range(50)]
+    opened(tab, write_page(tmp_path / "page.html", some, embeddings[:50], names=names))
     assert [button.inner_text() for button in tab.locator(".simnb-tab").all()] == ["Map", "Images 50"]
     assert tab.locator(".simnb-legend:visible").count() == 0
     tab_named(tab, "images").click()
     tab.locator(".simnb-view .simnb-tile:visible").nth(7).click()
-    assert "image 1007" in tab.locator(".simnb-chosen").inner_text()
+    assert tab.locator(".simnb-view .simnb-tile-name").nth(7).inner_text() == "file 7.png"
+    assert tab.locator(".simnb-chosen").inner_text().split("\n") == ["file 7.png", "folder/file 7.png"]
     assert "Has a match" in tab.locator(".simnb-answer").inner_text()
     assert tab.locator(".simnb-panel [data-mark]").count() == 0
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from simnb import _checks
 from simnb._text import visible
@@ -107,7 +107,7 @@ def write_page(
     return _page.write(path, state, title=title, esm=esm, css=styles)
 
 
-def _checked(examples, embeddings, distance):
+def _checked(examples: Examples, embeddings: ArrayLike, distance: str) -> NDArray[np.float32]:
     """The embeddings, once it is known that these and the examples can be shown."""
     if not isinstance(examples, Examples):
         kind = type(examples).__name__

@@ -11,6 +11,8 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from simnb._types import UNKNOWN
+
 _S = TypeVar("_S", bound=Sized)
 _PACKAGE = str(Path(__file__).parent)
 
@@ -103,6 +105,18 @@ def labels(
     if array.dtype.kind == "u" and array.max(initial=0) > np.iinfo(np.int64).max:
         raise ValueError(f"{name} must fit int64, got {array.max()}")
     return array.astype(np.int64)
+
+
+def labelled(values: NDArray[np.int64], needed_by: str) -> None:
+    """Raise ValueError where one of the labels of examples is ``UNKNOWN``."""
+    without = int(np.count_nonzero(values == UNKNOWN))
+    if without == 0:
+        return
+    if without == len(values):
+        have = f"none of the {without} has one; a folder with one sub-folder for each class has labels"
+    else:
+        have = f"{without} of {len(values)} have none; examples.only(examples.class_names) leaves them out"
+    raise ValueError(f"{needed_by} needs examples with labels, but {have}")
 
 
 def one_label_hint(values: ArrayLike | None) -> str:

@@ -81,7 +81,8 @@ class SimilaritySearch:
 
         Args:
             images: Images, or ``Examples``, whose metadata is indexed too where their labels are.
-            labels: Integers, shape [num_examples]; by default those of the ``Examples``.
+            labels: Integers, shape [num_examples]; by default those of the ``Examples``. Without labels there
+                is ``lookup``, but no ``calibrate`` and no ``match``.
             ids: Unique integers, shape [num_examples]; by default those of the ``Examples``, or the next
                 free ones.
 
@@ -99,7 +100,7 @@ class SimilaritySearch:
         added = self.index.add(
             self.embed(images), labels, metadata or None, ids=images.ids if own_ids else ids
         )
-        if own_labels:
+        if own_labels and not self._class_names:
             self._class_names = images.class_names
         if own_ids:
             self._indexed_examples.update(added.tolist())
@@ -156,8 +157,8 @@ class SimilaritySearch:
             The ``Calibration``, kept in ``self.calibration`` too. It knows the gallery it was made with.
 
         Raises:
-            ValueError: If the index is empty or has no labels, a calibration image is indexed, class names
-                differ from those of the indexed examples, no query is of a known class, or an option is
+            ValueError: If the index is empty or has no labels, an example has no label or is indexed, class
+                names differ from those of the indexed examples, no query is of a known class, or an option is
                 malformed. The calibration there was is then kept.
         """
         labels, known = self._fresh_labels(images, labels, "calibrate")
@@ -216,16 +217,16 @@ class SimilaritySearch:
 
         Raises:
             ValueError: If there is neither a calibration nor a threshold, the cutpoint is not there or its
-                target not met, or the index is empty.
+                target not met, or the index is empty or has no labels.
         """
         if threshold is not None and cutpoint is not None:
             raise ValueError("match takes a cutpoint or a threshold, got both")
         k, matcher = self._matching()
         if threshold is not None:
-            return match(self.lookup(images, k=k), threshold, matcher=matcher)
+            return match(self._labelled_neighbors(images, k), threshold, matcher=matcher)
         if self.calibration is None:
             raise ValueError("match needs a threshold: call calibrate(...) first, or pass threshold=...")
-        return self.calibration.match(self.lookup(images, k=k), cutpoint, gallery=self.index)
+        return self.calibration.match(self._labelled_neighbors(images, k), cutpoint, gallery=self.index)
 
     def embed(self, images: _Images) -> NDArray[np.float32]:
         """Embed images or ``Examples``: unit vectors, shape [num_examples, dim] float32."""
@@ -297,17 +298,32 @@ class SimilaritySearch:
         """Labels of images that are not indexed, and the classes of the index; or ValueError."""
         self._check_not_empty(verb)
         if labels is None and isinstance(images, Examples):
+            _checks.labelled(images.labels, verb)
             self._check_class_names(images)
             labels = images.labels
         if labels is None:
             raise ValueError(f"{verb} needs the labels of the images, got none")
-        known = np.unique(self.index.labels)
-        known = known[known != UNKNOWN]
-        if len(known) == 0:
-            raise ValueError(f"{verb} needs a labelled index, but it was filled without labels")
+        known = self._known_classes(verb)
         if isinstance(images, Examples):
             self._check_not_indexed(images)
         return labels, known
+
+    def _labelled_neighbors(self, images, k):
+        """Neighbors of an index that has labels; or ValueError."""
+        neighbors = self.lookup(images, k=k)
+        if (neighbors.labels == UNKNOWN).all():  # else it has some, and need not be asked
+            self._known_classes("match")
+        return neighbors
+
+    def _known_classes(self, verb):
+        """Labels of the classes of the index; or ValueError."""
+        known = np.unique(self.index.labels)
+        known = known[known != UNKNOWN]
+        if len(known) == 0:
+            raise ValueError(
+                f"{verb} needs a labelled index, but it was filled without labels; lookup needs none"
+            )
+        return known
 
     def _check_not_empty(self, verb):
         if len(self.index) == 0:
@@ -323,5 +339,5 @@ class SimilaritySearch:
             )
 
     def _check_class_names(self, examples):
-        if self._class_names is not None:
+        if self._class_names and (examples.labels != UNKNOWN).any():
             _checks.same_class_names(examples.class_names, self._class_names, of="these and indexed examples")

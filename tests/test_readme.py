@@ -19,7 +19,7 @@ def examples():
 
 
 def test_the_example_of_an_index_runs(tmp_path, monkeypatch, capsys):
-    _, _, code, _, _ = examples()
+    _, _, _, code, _, _ = examples()
     embeddings = np.random.default_rng(0).normal(size=(10, 4))
     given = {"names": ["dog"] * 10, "sources": ["phone", "web"] * 5, "years": [2019, 2021] * 5}
     given["years"][0] = 2020
@@ -31,17 +31,29 @@ def test_the_example_of_an_index_runs(tmp_path, monkeypatch, capsys):
         assert index.get(7).names.tolist() == ["cat"]
 
 
-def test_the_example_of_the_readme_runs(tmp_path, monkeypatch, capsys):
+def test_the_examples_of_a_folder_run(tmp_path, monkeypatch, capsys):
     rng = np.random.default_rng(0)
     for name in ("a", "b", "c", "d", "other"):
         (tmp_path / "my_images" / name).mkdir(parents=True)
         for i in range(20):
             noise = rng.integers(0, 256, (32, 32, 3), dtype=np.uint8)
             Image.fromarray(noise).save(tmp_path / "my_images" / name / f"{i}.png")
-    code, _, _, calibrating, _ = examples()
-    assert "epochs=5" in code
+    untrained, code, _, _, calibrating, _ = examples()
     monkeypatch.chdir(tmp_path)
     names = {}
+    # A network that comes with the package, in place of one that would have to be downloaded.
+    for asked, at_hand in {
+        'models.backbone("dinov2_small")': 'models.pretrained("cifar10")',
+        "(224, 224)": "(32, 32)",
+    }.items():
+        assert asked in untrained
+        untrained = untrained.replace(asked, at_hand)
+    exec(untrained, names)
+    answers = names["search"].match(names["parts"].query).names
+    assert capsys.readouterr().out == f"{answers}\n"
+    assert len(answers) == 10
+    assert len(untrained.split("\n\n")[1].splitlines()) == 5
+    assert "epochs=5" in code
     exec(code.replace("epochs=5", "epochs=1, verbose=0"), names)
     printed = capsys.readouterr().out
     easy = calibrating.replace(">= 0.95", ">= 0").replace("<= 0.05", "<= 1")  # noise meets no other target
@@ -58,9 +70,10 @@ def load_few(name, split):
 
 
 def test_the_example_of_unseen_classes_runs(capsys):
-    first, code, *_ = examples()
+    *before, code = examples()[:3]
     names = {}
-    exec("\n".join(line for line in first.splitlines() if line.startswith(("from", "import"))), names)
+    lines = "\n".join(before).splitlines()
+    exec("\n".join(line for line in lines if line.startswith(("from", "import"))), names)
     few = {split: load_few("glyphs", split) for split in ("train", "test")}
     names["data"] = SimpleNamespace(load=lambda name, split: few[split])
     short = {"classes_per_batch=128": "classes_per_batch=16", "steps_per_epoch=100": "steps_per_epoch=2"}

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from simnb import _checks
 from simnb._text import shown
@@ -52,7 +52,7 @@ def from_arrays(
     images = _images(images)
     if class_names is not None and not isinstance(class_names, str):
         class_names = tuple(class_names)
-    numbers, names = _labels(labels, class_names)
+    numbers, names = labels_and_names(labels, class_names)
     own_ids: Any = np.arange(len(images)) if ids is None else ids
     return Examples(
         lazily(images) if lazy else images,
@@ -80,7 +80,9 @@ def _images(images):
     return _checks.not_empty(_checks.images(images), name="images")
 
 
-def _labels(labels, class_names):
+def labels_and_names(
+    labels: ArrayLike, class_names: tuple[str, ...] | str | None
+) -> tuple[NDArray[Any], Any]:
     """Return integer labels and the names of their classes."""
     array = np.asarray(labels, dtype=None if hasattr(labels, "dtype") else object)
     if array.ndim == 2 and array.shape[1] == 1:  # as keras.datasets gives them

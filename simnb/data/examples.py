@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from simnb import _checks
 from simnb._text import shown
+from simnb._types import UNKNOWN
 from simnb.data.lazy import LazyImages, part_of
 
 # Bytes of images hashed at a time by ``fingerprint``: lazy ones are not all read at once.
@@ -29,7 +30,8 @@ class Examples:
         images: Shape [num_examples, height, width, channels], usually uint8. Kept as it is: a memory map
             is read when it is indexed, not before. Parts of ``LazyImages`` are lazy too; those of a memory
             map are views where they are slices, else copies.
-        labels: Shape [num_examples] int64, from 0 to ``len(class_names) - 1``.
+        labels: Shape [num_examples] int64, from 0 to ``len(class_names) - 1``; ``UNKNOWN``, -1, where an
+            example has no label. ``examples.only(examples.class_names)`` are those that have one.
         class_names: ``class_names[label]`` is the name of a class. Parts keep all of them. Bytes that are
             not UTF-8, as in some file names, are escaped: ``caf\\xe9``.
         ids: Unique, shape [num_examples] int64. Parts keep theirs.
@@ -64,11 +66,11 @@ class Examples:
         class_names = tuple(map(shown, self.class_names))
         if len(set(class_names)) < len(class_names):
             raise ValueError(f"class_names must be unique, got {_checks.listed(class_names)}")
-        outside = (labels < 0) | (labels >= len(class_names))
+        outside = (labels < UNKNOWN) | (labels >= len(class_names))
         if outside.any():
             raise ValueError(
-                f"labels must be from 0 to {len(class_names) - 1} for {len(class_names)} class_names, "
-                f"got {labels[outside][0]} in row {outside.argmax()}"
+                f"labels must be from 0 to {len(class_names) - 1} for {len(class_names)} class_names, or "
+                f"{UNKNOWN} for none, got {labels[outside][0]} in row {outside.argmax()}"
             )
         values, counts = np.unique(ids, return_counts=True)
         if (counts > 1).any():
@@ -94,20 +96,23 @@ class Examples:
 
     def __repr__(self) -> str:
         size = "x".join(map(str, self.images.shape[1:]))
-        classes = len(np.unique(self.labels))
+        labelled = self.labels != UNKNOWN
+        classes, unlabelled = len(np.unique(self.labels[labelled])), np.sum(~labelled)
+        shows = [f"{classes} class{'es' * (classes != 1)}"] if classes or not unlabelled else []
+        shows += [f"{unlabelled if classes else 'all'} without a label"] if unlabelled else []
         return (
             f"Examples({len(self)} image{'s' * (len(self) != 1)} {size} {self.images.dtype}, "
-            f"{classes} class{'es' * (classes != 1)})"
+            f"{', '.join(shows)})"
         )
 
     @property
     def metadata(self) -> dict[str, list[Any]]:
-        """``class_metadata`` by example: for each name one value for each example.
+        """``class_metadata`` by example: for each name one value for each example, None without a label.
 
         It is what an index takes: ``index.add(embeddings, examples.labels, examples.metadata)``.
         """
         return {
-            name: [values[label] for label in self.labels.tolist()]
+            name: [None if label == UNKNOWN else values[label] for label in self.labels.tolist()]
             for name, values in self.class_metadata.items()
         }
 
@@ -139,8 +144,9 @@ class Examples:
             The examples drawn, in the order they have here.
 
         Raises:
-            ValueError: If a class has examples, but fewer than ``n``.
+            ValueError: If a class has examples, but fewer than ``n``, or an example has no label.
         """
+        _checks.labelled(self.labels, "take_per_class")
         n = _checks.positive_int(n, name="n")
         rng = np.random.default_rng(_checks.seed(seed))
         drawn = []
@@ -193,7 +199,7 @@ class Examples:
                 f"images must be square to be turned by 90 degrees, got {height} x {width}; "
                 "load(..., image_size=(32, 32)) and from_folder(..., image_size=(32, 32)) resize them"
             )
-        count, turns = len(self), np.repeat(np.arange(4), len(self))
+        count, turns, labels = len(self), np.repeat(np.arange(4), len(self)), np.tile(self.labels, 4)
 
         def read(rows):
             images = np.array(self.images[rows % count])
@@ -206,7 +212,7 @@ class Examples:
         endings = ["", *(f", turned by {degrees}°" for degrees in (90, 180, 270))]
         return Examples(
             LazyImages(read, 4 * count, tuple(self.images.shape[1:]), dtype),
-            np.tile(self.labels, 4) + turns * len(self.class_names),
+            np.where(labels == UNKNOWN, UNKNOWN, labels + turns * len(self.class_names)),
             tuple(name + ending for ending in endings for name in self.class_names),
             np.tile(self.ids, 4) * 4 + turns,
             {name: tuple(values) * 4 for name, values in self.class_metadata.items()},
@@ -225,6 +231,7 @@ class Examples:
         """Cut into disjoint parts, each class by the same fractions.
 
         Each part but for unknown classes has every class; ``split_classes`` makes parts that share none.
+        Examples without a label are cut by the same fractions.
 
         Args:
             train: Fraction of each class to train on.
@@ -264,8 +271,8 @@ class Examples:
                     continue
                 if len(cut) == 0 and fractions[part] > 0:
                     raise ValueError(
-                        f"{part}={fractions[part]} leaves no example of class {self.class_names[label]!r}, "
-                        f"which has {len(positions)}; pass {_would_do(fractions, by_class)}, or leave "
+                        f"{part}={fractions[part]} leaves no example of {self._named(label)}, which has "
+                        f"{len(positions)}; pass {_would_do(fractions, by_class)}, or leave "
                         "the class out with only()"
                     )
                 parts[part].append(cut)
@@ -301,8 +308,9 @@ class Examples:
             examples count.
 
         Raises:
-            ValueError: If the fractions are not fractions, a class has a single example, which leaves it
-                without a pair, a part that was asked for would get no class, or there is no such ``by``.
+            ValueError: If the fractions are not fractions, an example has no label, a class has a single
+                example, which leaves it without a pair, a part that was asked for would get no class, or
+                there is no such ``by``.
 
         Example:
             >>> from simnb import data
@@ -318,6 +326,7 @@ class Examples:
         fractions["test"] = max(0.0, round(1 - learned, 9)) if test is None else test
         _fractions(fractions)
         _checks.not_empty(self, name="examples to split")
+        _checks.labelled(self.labels, "split_classes")
         self._check_pairs()
         classes = np.unique(self.labels)
         groups = self._groups(classes, by, whole)
@@ -332,6 +341,9 @@ class Examples:
                     f"fraction, or {name}=0"
                 )
         return ClassSplits(**{name: self.only(classes[chosen]) for name, chosen in parts.items()})
+
+    def _named(self, label):
+        return "the part without a label" if label == UNKNOWN else f"class {self.class_names[label]!r}"
 
     def _check_pairs(self):
         labels, counts = np.unique(self.labels, return_counts=True)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from simnb import _checks
 from simnb._text import shown
-from simnb._types import AnyPath
+from simnb._types import UNKNOWN, AnyPath
 from simnb.data.image_file import KINDS, is_image, not_read
 
 _EXPECTED = "a folder that holds one sub-folder of images for each class"
@@ -24,7 +24,8 @@ class ImageFiles:
 
     Attributes:
         files: ``Path`` of each, in an order that is the same everywhere.
-        labels: Position of the class of each in ``class_names``, shape [num_files] int64.
+        labels: Position of the class of each in ``class_names``, shape [num_files] int64; ``UNKNOWN`` where
+            files have no label.
         class_names: Name of each class, of all parts.
         folders: Names of the class folders that are there, also of those without an image.
         first_id: How many files the parts before this one have: the id of the first.
@@ -58,7 +59,11 @@ class _Class:
 
 
 def list_images(
-    path: AnyPath, *, split: str | None = None, class_names: Sequence[str] | None = None
+    path: AnyPath,
+    *,
+    split: str | None = None,
+    class_names: Sequence[str] | None = None,
+    labelled: bool = True,
 ) -> ImageFiles:
     """List the image files of a folder that holds one sub-folder of images for each class; none is opened.
 
@@ -68,19 +73,32 @@ def list_images(
         path: The folder.
         split: The name of the part to list, as in ``from_folder``.
         class_names: Name of each class, in the order of their labels, as in ``from_folder``.
+        labelled: False where sub-folders are no classes, as in ``from_folder``.
 
     Raises:
         FileNotFoundError: If there is no such folder.
-        ValueError: If it is a file, holds no class folders, one that is not among ``class_names``, or no
-            image files; if its sub-folders look like parts, or like a folder around the class folders, and
+        ValueError: If it is a file, holds a class folder that is not among ``class_names``, or no image
+            files; if its sub-folders look like parts, or like a folder around the class folders, and
             neither ``split`` nor ``class_names`` says what they are.
     """
     root, first = Path(path).expanduser(), 0
+    if not labelled:
+        if split is not None:
+            raise ValueError(
+                f"split={split!r} chooses among parts that hold class folders, and labelled=False says that "
+                f"there are none: read {shown(str(root / str(split)))!r} instead"
+            )
+        return _unlabelled(root, class_names)
     if split is None:
         folder = root
         classes, skipped = _class_folders(root, _not_to_read(root))
+        loose = any(file.parent == root for file, _ in skipped)
+        if loose and not any(one.files for one in classes):
+            return _unlabelled(root, class_names)
         if not classes:
-            raise ValueError(f"path must be {_EXPECTED}, but {shown(str(root))} has no sub-folders")
+            raise ValueError(
+                f"path must be {_EXPECTED}, or images without a label, but {shown(str(root))} holds neither"
+            )
         names = [one.name for one in classes]
     else:
         parts = _parts(root)
@@ -99,6 +117,17 @@ def list_images(
     labels = np.array([number[one.name] for one in classes for _ in one.files], np.int64)
     folders = tuple(one.name for one in classes)
     return ImageFiles(files, labels, all_names, folders, first, tuple(skipped))
+
+
+def _unlabelled(root, class_names):
+    """The image files of a folder at any depth, none of which has a label."""
+    _check_folder(root)
+    skipped = []
+    files = tuple(_read_class(root, root, {}, skipped).files)
+    if not files and not skipped:
+        raise ValueError(f"{shown(str(root))} must hold {KINDS} images, found none")
+    names = () if class_names is None else _given(class_names, ())
+    return ImageFiles(files, np.full(len(files), UNKNOWN), names, (), 0, tuple(skipped))
 
 
 def _check_layout(root, classes):
@@ -120,12 +149,16 @@ def _check_layout(root, classes):
     )
 
 
-def _not_to_read(root):
-    """Real paths of a folder and of those above it, to which a link would lead in a circle."""
+def _check_folder(root):
     if not root.exists():
         raise FileNotFoundError(f"no folder {shown(str(root))}; expected {_EXPECTED}")
     if not root.is_dir():
         raise ValueError(f"path must be {_EXPECTED}, got the file {shown(str(root))}")
+
+
+def _not_to_read(root):
+    """Real paths of a folder and of those above it, to which a link would lead in a circle."""
+    _check_folder(root)
     return dict.fromkeys(map(os.path.realpath, (root, *root.resolve().parents)))
 
 
@@ -199,7 +232,7 @@ def _read_class(root, top, seen, skipped):
         seen[real] = parent
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         links = [path for name in folders if os.path.islink(path := os.path.join(parent, name))]
-        skipped += [(Path(link), "a link to a folder is not followed inside a class") for link in links]
+        skipped += [(Path(link), "a link to a folder is not followed here") for link in links]
         at = Path(parent).relative_to(root).parts
         for name in sorted(names):
             path, suffix = os.path.join(parent, name), os.path.splitext(name)[1]

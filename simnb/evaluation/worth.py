@@ -2,20 +2,24 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.decomposition import PCA
 
 from simnb import _checks, _table
-from simnb._types import KerasObject
+from simnb._types import AnyPath, KerasObject
+from simnb.data import Examples
 from simnb.distances import BY_NAME
+from simnb.evaluation._fine_tuned import fine_tuned
 from simnb.evaluation._inputs import Labelled, pair
 from simnb.evaluation.unseen import Scores, check_classes, embedded, leave_one_out, over_classes
 from simnb.metrics import Interval, bootstrap_mean
 from simnb.metrics.intervals import Bootstrap
 
 _WAYS = ("no training", "centred", "whitened", "head")
+_FINE_TUNED = "fine-tuned"
 _LEAST = 1e-6  # share of the largest variance below which a component is only rounding
 
 
@@ -67,9 +71,12 @@ class WorthTraining:
 
 
 def worth_training(
-    train: Labelled,
-    test: Labelled,
+    train: Labelled | Examples,
+    test: Labelled | Examples,
     *,
+    network: KerasObject | None = None,
+    kept: AnyPath | None = None,
+    fine_tune: int = 0,
     others: Mapping[str, ArrayLike] | None = None,
     head: KerasObject | None = None,
     embedding_size: int = 128,
@@ -88,7 +95,8 @@ def worth_training(
       the first ``embedding_size`` of them. (ZCA turns them back afterwards, which changes no distance: it
       would find the very same.)
     - ``head``: a linear layer that ``simnb.training.fit_head`` trains, in seconds;
-    - whatever else is passed, such as embeddings by a network that was fine-tuned.
+    - ``fine-tuned``, where epochs are given: network and head, trained on together;
+    - whatever else is passed, such as embeddings by a network that was trained in another way.
 
     Features are scaled to length 1 first. Mean, components and head come from the training rows alone. Where
     no test class, or not every one, is among those of the training, intervals are by the bootstrap over
@@ -97,25 +105,32 @@ def worth_training(
     within each.
 
     Args:
-        train: Features, [num_train, dim], and labels of what may be learned from.
+        train: Features, [num_train, dim], and labels of what may be learned from; or ``Examples``, of whose
+            images ``network`` makes the features.
         test: Those of other examples: of the same classes, or of classes that are held out. A warning says
             how many are in both.
+        network: What makes features of the images of ``Examples``: a Keras model, or any function that
+            ``simnb.models.embed`` takes.
+        kept: File that keeps these features, as in ``embed``: another call then embeds only what is new.
+        fine_tune: Epochs for which what is trainable of the network trains on, below the head, by Adam at a
+            learning rate of 0.0001; 0 for no such row. Network and head are afterwards as before.
         others: Embeddings of the test examples, in their order, by name, each [num_test, any dim]; such as
-            ``{"fine-tuned": embed(model, images)}``. What made them must not have seen these examples.
+            ``{"longer": embed(model, images)}``. What made them must not have seen these examples.
         head: A head that was trained on ``train``, which gets features of length 1; None for one of
             ``fit_head`` with its own choices.
         embedding_size: Length of the vectors of head and whitening; at most that of the features.
         confidence: Share of such intervals that hold the true figure, above 0 and below 1.
         resamples: How many times classes or examples are drawn.
         seed: Seed of the head and of the intervals.
-        progress: Show a progress bar when the head takes more than five seconds.
+        progress: Show how far embedding and training are, when they take more than five seconds.
 
     Returns:
         ``WorthTraining``, with ``recall@1`` and ``map@r``.
 
     Raises:
-        ValueError: If train and test differ in dim, a test class has a single example, a name is taken, or
-            something is malformed.
+        ValueError: If train and test differ in dim, a test class has a single example, a name is taken,
+            images are given without network or features with one, nothing of a network to be fine-tuned is
+            trainable, or something is malformed.
 
     References:
         Wang et al., SimpleShot, 2019 (centring). https://arxiv.org/abs/1911.04623
@@ -127,31 +142,40 @@ def worth_training(
         Images of one's own, two fifths of whose classes are held out::
 
             parts = data.from_folder("my_images", image_size=(224, 224), lazy=True).split_classes()
-            train, test = (
-                (models.embed(network, part.images, kept="features.sqlite"), part.labels)
-                for part in (parts.train, parts.test)
-            )
-            print(evaluation.worth_training(train, test))
+            network = models.backbone("dinov2_small", trainable=20)
+            options = {"network": network, "kept": "features.sqlite", "fine_tune": 2}
+            print(evaluation.worth_training(parts.train, parts.test, **options))
     """
     sure = {"confidence": confidence, "resamples": resamples, "seed": seed}
     Bootstrap.of(**sure)  # complains before the training, not after
-    (rows, labels), (asked, truth) = pair(train, "train"), pair(test, "test")
+    epochs = _checks.not_negative_int(fine_tune, name="fine_tune")
+    of_train, of_test = _features(train, test, network, kept, epochs, progress)
+    (rows, labels), (asked, truth) = pair(of_train, "train"), pair(of_test, "test")
     size = min(_checks.positive_int(embedding_size, name="embedding_size"), rows.shape[1])
     if asked.shape[1] != rows.shape[1]:
         raise ValueError(f"train and test must have the same dim, got {rows.shape[1]} and {asked.shape[1]}")
-    others = _checked({} if others is None else others)
+    others = _checked({} if others is None else others, (*_WAYS, _FINE_TUNED) if epochs else _WAYS)
     rows = BY_NAME["cosine"].prepare(_checks.embeddings(rows, name="train", nonzero=True))
     given, truth = embedded({_WAYS[0]: asked, **others}, truth, "test", "cosine")
     check_classes(truth, 1, 0, 0, 0, seen=False)
     _warn_of_leaks(rows, given[_WAYS[0]])
     asked = given.pop(_WAYS[0])
     centred, whitened = asked - rows.mean(axis=0), _whitened(rows, asked, size)
-    by_head = _by_head(head, rows, labels, asked, size, seed, progress)
+    head, by_head = _by_head(head, rows, labels, asked, size, seed, progress)
     made = dict(zip(_WAYS, (asked, centred, whitened, by_head), strict=True))
+    if epochs:
+        images: Any = train, test
+        options: Any = {"epochs": epochs, "seed": seed, "progress": progress}
+        made[_FINE_TUNED] = fine_tuned(network, head, *images, **options)
     scores: Scores = {}
     for name, space in {**embedded(made, truth, "test", "cosine")[0], **given}.items():
         for metric, values in leave_one_out(space, truth, [1], "cosine").items():
             scores.setdefault(metric, {})[name] = values
+    return _compared(scores, labels, truth, sure)
+
+
+def _compared(scores, labels, truth, sure):
+    """Means of scores, and of what they are above no training, with their intervals."""
     classes = np.unique(truth)
     trained = int(np.isin(classes, labels).sum())
 
@@ -163,14 +187,38 @@ def worth_training(
         metric: {way: mean(values - own[_WAYS[0]]) for way, values in own.items() if way != _WAYS[0]}
         for metric, own in scores.items()
     }
-    return WorthTraining(figures, differences, scores, len(truth), len(classes), trained, confidence)
+    counts = len(truth), len(classes), trained
+    return WorthTraining(figures, differences, scores, *counts, sure["confidence"])
 
 
-def _checked(others):
+def _features(train, test, network, kept, epochs, progress):
+    """Train and test as pairs of features and labels."""
+    parts = {"train": train, "test": test}
+    images = [name for name, part in parts.items() if isinstance(part, Examples)]
+    if network is None:
+        if images:
+            raise ValueError(f"{images[0]} are images: pass network=..., which makes features of them")
+        if epochs or kept is not None:
+            raise ValueError(
+                "fine_tune and kept are about the features of images: pass Examples and network=..."
+            )
+        return train, test
+    if len(images) < 2:
+        raise ValueError("a network makes features of images: train and test must be Examples")
+    for name, part in parts.items():
+        _checks.labelled(part.labels, f"{name} of worth_training")
+    # Not at the top: this half of the library needs no Keras.
+    from simnb.models import embed
+
+    options = {"kept": kept, "progress": progress}
+    return [(embed(network, part.images, **options), part.labels) for part in (train, test)]
+
+
+def _checked(others, ours):
     """Embeddings by name, of which none is one of ours."""
     if not isinstance(others, Mapping):
         raise ValueError(f"others must be a dict of embeddings by name, got {type(others).__name__}")
-    taken = [name for name in others if name in _WAYS]
+    taken = [name for name in others if name in ours]
     if taken:
         raise ValueError(f"others must have names of their own, got {taken[0]!r}, which is measured anyway")
     return others
@@ -207,7 +255,7 @@ def _by_head(head, rows, labels, asked, size, seed, progress):
     wanted = getattr(head, "input_shape", None)
     if not isinstance(wanted, tuple) or wanted[1:] != asked.shape[1:]:
         raise ValueError(f"head must take features of dim {asked.shape[1]}, got one of input shape {wanted}")
-    return ops.convert_to_numpy(head(asked))
+    return head, ops.convert_to_numpy(head(asked))
 
 
 def _mean(scores, labels, within, sure):

@@ -5,8 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-#: Label of what belongs to no known class, and of a neighbor that does not exist.
-UNKNOWN = -1
+from simnb._types import UNKNOWN
 
 
 @dataclass(frozen=True, eq=False)

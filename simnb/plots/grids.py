@@ -97,7 +97,8 @@ def neighbor_grid(
 
     A neighbor of the query's class has a solid blue border and a ✓, any other a dashed vermilion one and a ✗.
     One beyond the threshold gives no answer, and leaves the query unknown: it is faded, with a dotted grey
-    border and a ?. Neighbors are looked up in the gallery by id; padded places stay empty.
+    border and a ?. Where query or neighbor has no label, there is no border. Neighbors are looked up in the
+    gallery by id; padded places stay empty.
 
     Args:
         queries: ``Examples`` that were searched.
@@ -119,7 +120,8 @@ def neighbor_grid(
     neighbor_name = styling.class_namer(gallery.class_names, neighbors.labels.ravel(), name="neighbors")
     rows = range(min(_checks.positive_int(num_queries, name="num_queries"), len(neighbors)))
     asked, found = _pictures(queries, np.array(rows)), _pictures(gallery, places[: len(rows)])
-    right = (neighbors.labels == labels[:, None]) & (neighbors.labels != UNKNOWN)
+    judged = (neighbors.labels != UNKNOWN) & (labels[:, None] != UNKNOWN)
+    right = (neighbors.labels == labels[:, None]) & judged
     known = known_queries(labels, gallery.labels)
     cell = float(np.clip(8.8 / (_INDENT + neighbors.k * (1 + _GAP)), 0.8, 1.15))
     height, above = queries.images.shape[1] / queries.images.shape[2], _LINE / cell
@@ -128,19 +130,21 @@ def neighbor_grid(
     for row in rows:
         box = (0, above + row * step, 1, height)
         _draw(ax, asked[row], box, name(labels[row]), weight="bold")
-        if not known[row]:
+        if not known[row] and labels[row] != UNKNOWN:
             _caption(ax, "not in gallery", (-0.15, box[1], 1.3, height), line=1)
         for column in np.flatnonzero(places[row] >= 0):
             beside = (_INDENT + column * (1 + _GAP), *box[1:])
             label, distance = neighbor_name(neighbors.labels[row, column]), neighbors.distances[row, column]
             # Compared in the dtype of the distances, as matching does.
             beyond = threshold is not None and distance > np.asarray(threshold, distance.dtype)
-            verdict = "unknown" if beyond else "right" if right[row, column] else "wrong"
-            symbol, color = _border(ax, beside, verdict)
+            verdict = "right" if right[row, column] else "wrong" if judged[row, column] else None
+            symbol, color = _border(ax, beside, "unknown" if beyond else verdict)
             image = found[places[row, column]]
-            _draw(ax, image, beside, f"{symbol} {label}", faded=beyond, color=color)
+            _draw(ax, image, beside, f"{symbol} {label}".strip(), faded=beyond, color=color)
             _caption(ax, f"{styling.number(distance)}{' beyond' if beyond else ''}", beside, line=1)
-    return _headed_neighbors(ax, neighbors, right[: len(rows)], known[: len(rows)], threshold, title)
+    shown = slice(len(rows))
+    unlabelled = labels[shown] == UNKNOWN
+    return _headed_neighbors(ax, neighbors, right[shown], known[shown], unlabelled, threshold, title)
 
 
 def rejected_grid(
@@ -172,6 +176,7 @@ def rejected_grid(
     Raises:
         ValueError: If lengths differ, there is no query, or an id is not in the gallery.
     """
+    _checks.labelled(queries.labels, "rejected_grid")
     places = look_up(queries, neighbors, gallery)[:, 0]
     _checks.labels(matches.labels, count=len(neighbors), name="matches", of="neighbors")
     labels, nearest = np.asarray(queries.labels), neighbors.labels[:, 0]
@@ -234,6 +239,7 @@ def confused_pairs(
     Raises:
         ValueError: If lengths differ, there is no query, or an id is not in the gallery.
     """
+    _checks.labelled(queries.labels, "confused_pairs")
     places, labels = look_up(queries, neighbors, gallery)[:, 0], np.asarray(queries.labels)
     num_pairs = _checks.positive_int(num_pairs, name="num_pairs")
     each = _checks.positive_int(each, name="each")
@@ -349,21 +355,23 @@ def to_bytes(images: ArrayLike) -> NDArray[np.uint8]:
     return (np.clip(pixels, 0, 1) * 255).round().astype(np.uint8)
 
 
-def _headed_neighbors(ax, neighbors, right, known, threshold, title):
+def _headed_neighbors(ax, neighbors, right, known, unlabelled, threshold, title):
     top = _LINE / _cell_of(ax)
     _caption(ax, "query", (0, top, 1, 0), above=True, weight="bold")
     for column in range(neighbors.k):
         text = str(column + 1) if column else "nearest"
         _caption(ax, text, (_INDENT + column * (1 + _GAP), top, 1, 0), above=True)
     number = styling.distance_name(neighbors.distance)
-    note = "✓ solid: the query's class    ✗ dashed: another class"
+    notes = [] if unlabelled.all() else ["✓ solid: the query's class    ✗ dashed: another class"]
     if threshold is not None:
-        note += f"    ? dotted: beyond the threshold {styling.number(threshold)}"
-    note += f"    number: {number}"
+        notes.append(f"? dotted: beyond the threshold {styling.number(threshold)}")
     found = f"{right[:, 0].sum()} of {styling.count(int(known.sum()), 'query')} found their own class nearest"
-    if not known.all():
-        found += f"; {(~known).sum()} of no indexed class"
-    return _headed(ax, title or found, note)
+    strange = int((~known & ~unlabelled).sum())
+    found += f"; {strange} of no indexed class" if strange else ""
+    found += f"; {unlabelled.sum()} without a label" if unlabelled.any() else ""
+    if unlabelled.all():
+        found = f"{styling.count(len(known), 'query')} without a label, and what is nearest"
+    return _headed(ax, title or found, "    ".join([*notes, f"number: {number}"]))
 
 
 def _headed_rejected(ax, lost, lost_shown, neighbors, title):
@@ -388,7 +396,12 @@ def _draw_mistake(ax, images, names, box):
 
 
 def _border(ax, box, verdict):
-    """Frame ``box`` as a verdict is: solid, dashed or dotted; return the symbol and the colour of it."""
+    """Frame ``box`` as a verdict is: solid, dashed or dotted; return the symbol and the colour of it.
+
+    None is no verdict, and has neither frame nor symbol.
+    """
+    if verdict is None:
+        return "", styling.INK
     left, top, width, height = box
     symbol, color, line = styling.VERDICTS[verdict]
     look = {"fill": False, "lw": 2.6, "ls": line, "ec": color, "clip_on": False, "gid": verdict}

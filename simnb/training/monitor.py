@@ -31,8 +31,8 @@ class RetrievalMonitor(keras.callbacks.Callback):
             before the first.
 
     Raises:
-        ValueError: If a query is in the gallery too, either is empty, their class names differ or a class
-            is missing in the gallery.
+        ValueError: If a query is in the gallery too, either is empty or has an example without a label, their
+            class names differ or a class is missing in the gallery.
     """
 
     def __init__(
@@ -49,6 +49,8 @@ class RetrievalMonitor(keras.callbacks.Callback):
                 "them anew: from_folder(..., first_id=...), from_arrays(..., ids=...)"
             )
         _checks.same_class_names(queries.class_names, gallery.class_names, of="queries and gallery")
+        for name, part in {"queries": queries, "gallery": gallery}.items():
+            _checks.labelled(part.labels, f"{name} of a monitor")
         absent = sorted(set(queries.labels.tolist()) - set(gallery.labels.tolist()))
         if absent:
             raise ValueError(f"gallery must hold every class of the queries, but lacks class {absent[0]}")

@@ -247,7 +247,8 @@ class SearchBox(ipywidgets.VBox):
         if position >= len(self._queries):
             raise ValueError(f"position must be below the {len(self._queries)} queries, got {position}")
         label = int(self._queries.labels[position])
-        result = self._search(f"query {position}", np.asarray(self._queries.images[position]), label)
+        image, known = np.asarray(self._queries.images[position]), label != UNKNOWN
+        result = self._search(f"query {position}", image, label if known else None)
         self._say("")
         return result
 

@@ -66,10 +66,11 @@ class ThresholdExplorer(ipywidgets.VBox):
         matcher: str = "nearest",
         num_borderline: int = 4,
     ) -> None:
+        _checks.labelled(queries.labels, "ThresholdExplorer")
         self._places = look_up(queries, neighbors, gallery)
         self._queries, self._neighbors, self._gallery = queries, neighbors, gallery
         self._num_borderline = _checks.positive_int(num_borderline, name="num_borderline")
-        self._known = np.unique(gallery.labels)
+        self._known = np.unique(gallery.labels[gallery.labels != UNKNOWN])
         self._own = calibrate(neighbors, queries.labels, known_labels=self._known, matcher=matcher)
         if calibration is not None and calibration.distance and neighbors.distance:
             _checks.one_of(neighbors.distance, [calibration.distance], name="distance of neighbors")

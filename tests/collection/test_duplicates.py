@@ -51,6 +51,24 @@ def test_groups_are_those_of_a_walk_over_all_pairs(distance, share):
     assert (found.threshold, found.num_rows, found.distance) == (threshold, 70, distance)
 
 
+def test_heaps_that_only_a_farther_neighbor_joins_are_one_group():
+    rng = np.random.default_rng(0)
+    heaps = np.repeat([[0.0, 0.0], [1.0, 0.0]], 20, axis=0)  # the 15 nearest of each row are of its own
+    index = indexed((heaps + 0.01 * rng.normal(size=heaps.shape)).astype("float32"), distance="euclidean")
+    assert [len(group) for group in near_duplicates(index, 0.5).groups] == [20, 20]
+    assert [len(group) for group in near_duplicates(index, 1.0).groups] == [40]
+
+
+def test_a_distance_that_is_not_symmetric_is_that_of_the_nearer_side():
+    embeddings = rows(12, seed=3)
+    every = distances(embeddings, embeddings, "snr")
+    np.fill_diagonal(every, np.inf)
+    found = near_duplicates(indexed(embeddings, distance="snr"), 1e6)
+    nearest = np.minimum(every, every.T).min(axis=1)
+    assert (nearest < every.min(axis=1) - 1e-3).any()
+    np.testing.assert_allclose(found.distances, nearest[found.ids], rtol=1e-4, atol=2e-6)
+
+
 @pytest.mark.parametrize("size", [3, 5, 10])
 def test_small_classes_do_not_pass_for_near_duplicates(size):
     rng = np.random.default_rng(0)

@@ -47,6 +47,12 @@ def test_an_index_gives_its_ids_and_its_distance(tmp_path):
             leaks({"train": index, "query": query}, distance="cosine")
 
 
+def test_what_an_image_can_leak_from_is_what_comes_before_it():
+    found = leaks({"a": rows(100), "b": rows(60, seed=1), "c": rows(40, seed=2)})
+    expected = np.repeat([0, 100 / 199, 160 / 199], [100, 60, 40])  # of the 199 others of an image
+    np.testing.assert_allclose(found.chance.weights, expected)
+
+
 def test_as_many_leaks_are_by_chance_as_it_says():
     found = []
     for seed in range(20):

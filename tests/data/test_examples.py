@@ -1,5 +1,6 @@
 """Examples, their splits, and how they are made of arrays."""
 
+import dataclasses
 import re
 
 import numpy as np
@@ -9,6 +10,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from simnb import data
+from simnb.index import UNKNOWN
 
 PARTS = ("train", "gallery", "calibration", "query")
 
@@ -34,6 +36,51 @@ def test_examples_keep_what_they_are_given():
     assert examples.class_names == ("a", "b")
     assert examples.ids.tolist() == [7, 3]
     assert len(examples) == 2
+
+
+def test_examples_may_have_no_label():
+    examples = make([UNKNOWN, 2, UNKNOWN])
+    assert repr(examples) == "Examples(3 images 2x3x1 int32, 1 class, 2 without a label)"
+    assert repr(examples[[0, 2]]) == "Examples(2 images 2x3x1 int32, all without a label)"
+    assert examples.only(examples.class_names).ids.tolist() == [103]
+    described = dataclasses.replace(examples, class_metadata={"legs": (6, 6, 4, 4)})
+    assert described.metadata == {"legs": [None, 4, None]}
+
+
+def test_whatever_needs_labels_says_that_some_are_missing():
+    some, none = make([UNKNOWN, 2, 1, UNKNOWN]), make([UNKNOWN] * 3)
+    for verb, use in {
+        "take_per_class": lambda examples: examples.take_per_class(1),
+        "split_classes": lambda examples: examples.split_classes(),
+    }.items():
+        message = (
+            f"{verb} needs examples with labels, but 2 of 4 have none; examples.only.examples.class_names"
+        )
+        with pytest.raises(ValueError, match=message):
+            use(some)
+        with pytest.raises(ValueError, match=f"{verb} needs examples with labels, but none of the 3 has one"):
+            use(none)
+
+
+def test_examples_without_a_label_are_split_by_the_same_fractions():
+    examples = make([UNKNOWN] * 20 + [1] * 10)
+    parts = examples.split(train=0.5, gallery=0.3, calibration=0, query=0.2)
+    assert [np.bincount(part.labels + 1, minlength=3).tolist() for part in parts] == [
+        [10, 0, 5],
+        [6, 0, 3],
+        [0, 0, 0],
+        [4, 0, 2],
+    ]
+    assert len(np.unique(np.concatenate([part.ids for part in parts]))) == 30
+    with pytest.raises(
+        ValueError, match="no example of the part without a label, which has 1; pass train=0, "
+    ):
+        make([UNKNOWN]).split()
+
+
+def test_turned_examples_without_a_label_have_none():
+    examples = data.Examples(np.zeros((2, 4, 4, 1), np.uint8), [UNKNOWN, 1], ("a", "b"), [0, 1])
+    assert examples.with_rotations().labels.tolist() == [UNKNOWN, 1, UNKNOWN, 3, UNKNOWN, 5, UNKNOWN, 7]
 
 
 def test_examples_are_frozen():
@@ -99,8 +146,8 @@ def test_examples_can_be_iterated_one_by_one():
         ({"images": np.zeros((2, 4, 4))}, r"images must have shape .*got \(2, 4, 4\)"),
         ({"images": np.full((2, 4, 4, 3), "x")}, "images must be numbers, got dtype"),
         ({"labels": [0, 1, 1]}, "labels and images must have the same length, got 3 and 2"),
-        ({"labels": [0, 2]}, "labels must be from 0 to 1 for 2 class_names, got 2 in row 1"),
-        ({"labels": [-1, 0]}, "labels must be from 0 to 1 .* got -1 in row 0"),
+        ({"labels": [0, 2]}, "labels must be from 0 to 1 for 2 class_names, .* got 2 in row 1"),
+        ({"labels": [-2, 0]}, "labels must be from 0 to 1 .* or -1 for none, got -2 in row 0"),
         ({"labels": [0.0, 1.0]}, "labels must be integers"),
         ({"ids": [1]}, "ids and images must have the same length, got 1 and 2"),
         ({"ids": [5, 5]}, "ids must be unique, got id 5 more than once"),

@@ -11,8 +11,7 @@ import pytest
 from PIL import Image
 
 from simnb import data
-from simnb.data import folder as folder_module
-from simnb.data import image_file
+from simnb.data import image_file, reading
 
 
 def save(path, image, **options):
@@ -162,7 +161,7 @@ def damaged(tmp_path):
 
 def test_what_cannot_be_read_is_skipped_and_listed(damaged):
     with pytest.warns(
-        data.SkippedFiles, match=r"a/1_empty.jpg \(an empty file\).* and 3 more; .* folders c, d$"
+        data.SkippedFiles, match=r"a/1_empty.jpg \(an empty file\).* and 3 more; .* classes c, d$"
     ) as caught:
         data.from_folder(damaged)
     assert len(caught) == 1
@@ -248,9 +247,9 @@ def test_a_folder_that_is_none_is_refused(tmp_path):
     image = save(tmp_path / "loose.png", plain("red"))
     with pytest.raises(ValueError, match=r"got the file .*loose\.png"):
         data.from_folder(image)
-    with pytest.raises(ValueError, match="has no sub-folders"):
-        data.from_folder(tmp_path)
     image.unlink()
+    with pytest.raises(ValueError, match=r"or images without a label, but .* holds neither"):
+        data.from_folder(tmp_path)
     (tmp_path / "a").mkdir()
     with pytest.raises(ValueError, match=r"must hold JPEG, PNG, WebP, BMP, .* images .*, found none"):
         data.from_folder(tmp_path)
@@ -292,8 +291,8 @@ def test_an_interrupt_cancels_what_is_left(tmp_path, monkeypatch):
         next(iter(rows))
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(folder_module, "decoded", slow)
-    monkeypatch.setattr(folder_module, "progress_bar", interrupted)
+    monkeypatch.setattr(reading, "decoded", slow)
+    monkeypatch.setattr(reading, "progress_bar", interrupted)
     with pytest.raises(KeyboardInterrupt):
         data.from_folder(tmp_path, workers=2)
     assert len(started) < 60

@@ -9,6 +9,7 @@ from PIL import Image
 
 from simnb import data
 from simnb.data.image_file import SUFFIXES, is_image
+from simnb.index import UNKNOWN
 
 
 def fill(root, *names):
@@ -141,6 +142,60 @@ def test_a_part_that_is_none_is_refused(tmp_path):
         data.from_folder(tmp_path / "deep", split="train")
 
 
+# Images without labels
+
+
+@pytest.mark.parametrize("beside", [[], ["notes/read.txt"], ["later/scan.psd"]])
+def test_images_of_a_folder_without_class_folders_have_no_label(tmp_path, beside):
+    examples, left_out = read(fill(tmp_path, "b.png", "a.jpg", "read.me", *beside))
+    assert repr(examples) == "Examples(2 images 4x4x3 uint8, all without a label)"
+    assert (examples.labels.tolist(), examples.class_names) == ([UNKNOWN] * 2, ())
+    assert examples.ids.tolist() == [0, 1]
+    np.testing.assert_allclose(examples.images[:, 0, 0, 0], [1, 0], atol=1)
+    assert list(left_out) == [name for name in beside if name.endswith("psd")]
+
+
+def test_one_class_folder_with_an_image_makes_the_other_images_strays(tmp_path):
+    examples, left_out = read(fill(tmp_path, "b.png", "cat/1.png"))
+    assert (examples.labels.tolist(), examples.class_names) == ([0], ("cat",))
+    assert left_out == {"b.png": "it is in no class folder"}
+
+
+def test_sub_folders_that_are_no_classes_are_read_at_any_depth(tmp_path):
+    names = ["2020/1.png", "2021/rome/2.png", "3.png", "2021/4.svg", ".trash/5.png", "train/6.png", "7.txt"]
+    root = fill(tmp_path / "photos", *names)
+    (root / "2022").symlink_to(root / "2021")
+    examples, left_out = read(root, labelled=False, first_id=7)
+    assert repr(examples) == "Examples(4 images 4x4x3 uint8, all without a label)"
+    assert examples.images[:, 0, 0, 0].tolist() == [0, 1, 2, 5]
+    assert examples.ids.tolist() == [7, 8, 9, 10]
+    assert left_out == {
+        "2021/4.svg": "a drawing cannot be read; save it as JPEG or PNG first",
+        "2022": "a link to a folder is not followed here",
+    }
+    found = data.list_images(root, labelled=False)
+    assert repr(found) == "ImageFiles(4 files, 0 class folders, 2 skipped)"
+    assert found.files[0] == root / "2020/1.png"
+
+
+def test_images_without_labels_keep_the_class_names_they_are_given(tmp_path):
+    examples, _ = read(fill(tmp_path, "1.png"), class_names=["cat", "dog"])
+    assert (examples.labels.tolist(), examples.class_names) == ([UNKNOWN], ("cat", "dog"))
+
+
+def test_a_folder_without_labels_that_is_none_is_refused(tmp_path):
+    fill(tmp_path, "test/1.png", "notes/2.txt")
+    with pytest.raises(ValueError, match=r"labelled=False says that there are none: read '.*test' instead"):
+        data.from_folder(tmp_path, split="test", labelled=False)
+    with pytest.raises(ValueError, match=r"must hold JPEG, .* images, found none"):
+        data.from_folder(tmp_path / "notes", labelled=False)
+    with pytest.raises(FileNotFoundError, match="no folder"):
+        data.from_folder(tmp_path / "missing", labelled=False)
+    (tmp_path / "notes/1.png").write_text("x")
+    with pytest.raises(ValueError, match=r"notes'? holds no image that can be read: 1\.png \(this is not"):
+        data.from_folder(tmp_path / "notes")
+
+
 # Links
 
 
@@ -166,7 +221,7 @@ def test_a_folder_that_comes_twice_is_read_once_where_it_lies(tmp_path):
     assert left_out == {
         "animal": "the same folder as cat",
         "before": "the same folder as cat/old",
-        "dog/loop": "a link to a folder is not followed inside a class",
+        "dog/loop": "a link to a folder is not followed here",
     }
 
 

@@ -1,11 +1,17 @@
 """The table that says whether training is worth it."""
 
+import dataclasses
+
 import keras
 import numpy as np
 import pytest
 
+from simnb import data
 from simnb.evaluation import unseen_classes, worth_training
+from simnb.index import open_index
 from simnb.metrics import compare
+from simnb.models import embed
+from simnb.training import fit_head
 
 DIM = 12
 
@@ -25,7 +31,7 @@ NEW_EXAMPLES = features(range(12), 6, seed=2)
 
 def map_to(kernel):
     """A head that is one matrix."""
-    inputs = keras.Input((DIM,))
+    inputs = keras.Input((len(kernel),))
     layer = keras.layers.Dense(kernel.shape[1], use_bias=False)
     head = keras.Model(inputs, layer(inputs))
     layer.set_weights([kernel])
@@ -145,6 +151,79 @@ def test_test_rows_that_were_trained_on_are_warned_of():
     with pytest.warns(RuntimeWarning, match="3 of the 93 test features are also in train"):
         result = worth_training(TRAIN, (rows, labels), head=BEST)
     assert result.num_examples == 93
+
+
+def pictures(classes, count, seed=0):
+    """Images of 12 pixels, and what they show: those of ``features``."""
+    rows, labels = features(classes, count, seed)
+    images = np.clip(100 + 15 * rows, 0, 255).astype(np.uint8).reshape(-1, 3, 4, 1)
+    return data.from_arrays(images, labels, ids=np.arange(len(labels)) + 1000 * seed)
+
+
+def network():
+    inputs = keras.Input((3, 4, 1))
+    x = keras.layers.Rescaling(1 / 127.5, offset=-1)(keras.layers.Flatten()(inputs))
+    start = keras.initializers.GlorotUniform(seed=0)
+    return keras.Model(inputs, keras.layers.Dense(6, kernel_initializer=start)(x))
+
+
+def test_images_are_embedded_and_network_and_head_fine_tuned_and_left_as_they_were(tmp_path):
+    train, test, model = pictures(range(12), 10), pictures(range(20, 30), 9, seed=1), network()
+    pairs = [(embed(model, part.images), part.labels) for part in (train, test)]
+    head, before = fit_head(*pairs[0], embedding_size=4, steps=20), model.get_weights()
+    of_head = head.get_weights()
+    options = {"network": model, "head": head, "resamples": 10, "progress": False}
+    result = worth_training(train, test, fine_tune=2, kept=tmp_path / "kept.sqlite", **options)
+    assert list(result.figures["map@r"]) == ["no training", "centred", "whitened", "head", "fine-tuned"]
+    by_hand = worth_training(*pairs, head=head, resamples=10)
+    for way in by_hand.figures["map@r"]:
+        np.testing.assert_allclose(result.scores["map@r"][way], by_hand.scores["map@r"][way], atol=1e-9)
+    assert (result.scores["map@r"]["fine-tuned"] != result.scores["map@r"]["head"]).any()
+    for weights, old in ((model.get_weights(), before), (head.get_weights(), of_head)):
+        for one, other in zip(weights, old, strict=True):
+            np.testing.assert_array_equal(one, other)
+    with open_index(tmp_path / "kept.sqlite") as index:
+        assert len(index) == len(train) + len(test) + 1  # a row says which embedder they are of
+
+
+def test_an_interrupted_fine_tuning_leaves_network_and_head_as_they_were(monkeypatch):
+    train, test, model = pictures(range(12), 10), pictures(range(12), 3, seed=1), network()
+    before = model.get_weights()
+
+    def fit(model, *_, **__):
+        model.set_weights([weights + 1 for weights in model.get_weights()])
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("simnb.training.fit", fit)
+    with pytest.raises(KeyboardInterrupt):
+        worth_training(train, test, network=model, head=map_to(np.eye(6)), fine_tune=1)
+    np.testing.assert_array_equal(model.get_weights()[0], before[0])
+
+
+def test_images_and_networks_that_do_not_go_together_are_named():
+    train, test, model = pictures(range(3), 4), pictures(range(3), 4, seed=1), network()
+    with pytest.raises(ValueError, match=r"train are images: pass network=\.\.\., which makes features"):
+        worth_training(train, NEW_CLASSES)
+    with pytest.raises(ValueError, match="test are images: pass network"):
+        worth_training(TRAIN, test)
+    with pytest.raises(ValueError, match="train and test must be Examples"):
+        worth_training(train, NEW_CLASSES, network=model)
+    for options in ({"fine_tune": 1}, {"kept": "x.sqlite"}):
+        with pytest.raises(ValueError, match="fine_tune and kept are about the features of images"):
+            worth_training(TRAIN, NEW_CLASSES, **options)
+    with pytest.raises(ValueError, match="fine_tune must be an integer of at least 0, got -1"):
+        worth_training(train, test, network=model, fine_tune=-1)
+    others = {"fine-tuned": test.images.reshape(len(test), -1)}
+    with pytest.raises(ValueError, match="others must have names of their own, got 'fine-tuned'"):
+        worth_training(train, test, network=model, fine_tune=1, others=others)
+    unlabelled = dataclasses.replace(test, labels=np.full(len(test), -1))
+    with pytest.raises(
+        ValueError, match="test of worth_training needs examples with labels, but none of the"
+    ):
+        worth_training(train, unlabelled, network=model)
+    model.trainable = False
+    with pytest.raises(ValueError, match="fine_tune trains what is trainable of the network, but nothing is"):
+        worth_training(train, test, network=model, head=map_to(np.eye(6)), fine_tune=1)
 
 
 def test_bad_input_is_named():

@@ -67,7 +67,7 @@ def decodes(monkeypatch):
         names.append(os.path.basename(file))
         return image_file.decoded(file, *arguments)
 
-    monkeypatch.setattr("simnb.data.folder.decoded", decoded)
+    monkeypatch.setattr("simnb.data.reading.decoded", decoded)
     return names
 
 

@@ -169,7 +169,8 @@ def test_a_neighbor_without_label_is_never_right():
     queries.labels = np.array([UNKNOWN, 1, 3])
     neighbors = Neighbors(np.zeros((3, 1)), np.full((3, 1), 10), np.full((3, 1), UNKNOWN))
     ax = plots.neighbor_grid(queries, neighbors, gallery, num_queries=1).axes[0]
-    assert "✗ unknown" in texts(ax)
+    assert "unknown" in texts(ax)
+    assert borders(ax) == []
 
 
 def test_neighbors_beyond_the_threshold_are_named_and_faded():
@@ -229,6 +230,33 @@ def test_only_the_images_that_are_drawn_are_read():
 
     plots.neighbor_grid(counted(queries, "query"), neighbors, counted(gallery, "gallery"), num_queries=1)
     assert read == [("query", [0]), ("gallery", [2, 3])]
+
+
+def test_neighbors_without_labels_have_no_verdict():
+    queries, neighbors, gallery = small_search()
+    queries.labels[:] = UNKNOWN
+    queries.class_names = gallery.class_names = ()
+    gallery.labels[:] = UNKNOWN
+    unlabelled = Neighbors(neighbors.distances, neighbors.ids, np.full((3, 2), UNKNOWN), "cosine")
+    ax = plots.neighbor_grid(queries, unlabelled, gallery).axes[0]
+    assert borders(ax) == []
+    assert "3 queries without a label, and what is nearest" in ax.get_title(loc="left")
+    assert not {"✓", "✗", "not in gallery"} & set(" ".join(texts(ax)).split(" "))
+    assert "✓" not in "".join(text.get_text() for text in ax.figure.texts)
+    assert len(borders(plots.neighbor_grid(queries, unlabelled, gallery, threshold=0.2).axes[0])) == 3
+    paint(ax)
+
+
+def test_a_query_or_neighbor_without_a_label_among_others_has_no_verdict():
+    queries, neighbors, gallery = small_search()
+    queries.labels[0], neighbors.labels[1, 1] = UNKNOWN, UNKNOWN
+    ax = plots.neighbor_grid(queries, neighbors, gallery).axes[0]
+    assert [patch.get_gid() for patch in borders(ax)] == ["wrong", "wrong"]
+    assert "; 1 of no indexed class; 1 without a label" in ax.get_title(loc="left").replace("\n", " ")
+    assert "✓ solid" in "".join(texts(ax) + [text.get_text() for text in ax.figure.texts])
+    for draw in (plots.confused_pairs, lambda *given: plots.rejected_grid(*given[:2], None, given[2])):
+        with pytest.raises(ValueError, match="needs examples with labels, but 1 of 3 have none"):
+            draw(queries, neighbors, gallery)
 
 
 # rejected_grid

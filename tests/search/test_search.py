@@ -104,6 +104,54 @@ def test_what_is_missing_is_named():
         unlabelled.calibrate(CALIBRATION.images)
 
 
+def unlabelled(angles, first_id=50, class_names=()):
+    """Examples of which none has a label."""
+    of_angles = examples(angles, [0] * len(angles), first_id)
+    return dataclasses.replace(of_angles, labels=[UNKNOWN] * len(angles), class_names=class_names)
+
+
+def test_examples_without_labels_are_added_and_looked_up_and_the_rest_asks_for_labels():
+    search = SimilaritySearch(flat)
+    assert search.add(unlabelled([30, 40, 120])).tolist() == [50, 51, 52]
+    neighbors = search.lookup(unlabelled([38], first_id=60), k=3)
+    assert neighbors.ids.tolist() == [[51, 50, 52]]
+    assert neighbors.names.tolist() == [[None] * 3]
+    for verb, ask in {
+        "calibrate": lambda: search.calibrate(CALIBRATION),
+        "fit_probability": lambda: search.fit_probability(CALIBRATION),
+        "match": lambda: search.match(QUERY, threshold=2.0),
+    }.items():
+        message = f"{verb} needs a labelled index, but it was filled without labels; lookup needs none"
+        with pytest.raises(ValueError, match=message):
+            ask()
+    assert search.add(GALLERY).tolist() == [0, 1, 2, 3]  # no class names were taken that could differ
+    assert search.lookup(QUERY, k=1).names.tolist() == [["a"], ["b"], [None]]
+
+
+def test_an_index_in_which_some_rows_have_labels_is_matched(search):
+    search.add(unlabelled([46]))
+    matches = search.match(QUERY, threshold=2.0)
+    assert matches.names.tolist() == ["a", "b", "Unknown"]
+    only_unlabelled = search.match(QUERY[2], threshold=2.0)
+    assert only_unlabelled.names.tolist() == ["Unknown"]
+
+
+def test_calibration_examples_must_all_have_labels(search):
+    calibration = search.calibrate(CALIBRATION)
+    some = dataclasses.replace(CALIBRATION, labels=[UNKNOWN, *CALIBRATION.labels[1:]])
+    for verb in (search.calibrate, search.fit_probability):
+        with pytest.raises(
+            ValueError, match=rf"{verb.__name__} needs examples with labels, but 1 of 6 have n"
+        ):
+            verb(some)
+        with pytest.raises(
+            ValueError, match="needs examples with labels, but none of the 2 has one; a folder"
+        ):
+            verb(unlabelled([1, 2]))
+    assert search.calibration is calibration
+    assert search.calibrate(some, some.labels).num_unknown == 3  # whoever gives labels says what they mean
+
+
 def test_calibrating_on_indexed_images_is_refused_and_the_old_calibration_kept(search):
     calibration = search.calibrate(CALIBRATION)
     with pytest.raises(ValueError, match="calibration images must not be indexed, but 4 of 4 are"):

@@ -1,3 +1,4 @@
+import dataclasses
 import gc
 import random
 
@@ -6,6 +7,7 @@ import numpy as np
 import pytest
 
 from simnb.data import from_arrays
+from simnb.index import UNKNOWN
 from simnb.layers import MetricEmbedding
 from simnb.losses import CrossBatchMemory, MultiSimilarityLoss, NormalizedSoftmaxLoss, TripletLoss
 from simnb.metrics import map_at_r, recall_at_k
@@ -362,6 +364,13 @@ def test_bad_input_is_named():
     renamed = from_arrays(other.images, other.labels, class_names=["2", "1", "0"], ids=other.ids)
     with pytest.raises(ValueError, match=r"must have the same class names, got '2', '1', '0' and '0', '1'"):
         RetrievalMonitor(renamed, examples)
+    unlabelled = dataclasses.replace(other, labels=np.full(30, UNKNOWN))
+    with pytest.raises(
+        ValueError, match="queries of a monitor needs examples with labels, but none of the 30"
+    ):
+        RetrievalMonitor(unlabelled, examples)
+    with pytest.raises(ValueError, match="gallery of a monitor needs examples with labels"):
+        RetrievalMonitor(examples, unlabelled)
     with pytest.raises(ValueError, match="gallery must hold every class of the queries, but lacks class 2"):
         RetrievalMonitor(other, examples.only([0, 1]))
     with pytest.raises(ValueError, match="queries must hold at least one example"):

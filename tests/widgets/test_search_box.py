@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 
 from simnb.data import Examples
+from simnb.index import UNKNOWN
 from simnb.search import SimilaritySearch
 from simnb.widgets import SearchBox
 
@@ -213,6 +214,15 @@ def test_queries_are_picked_page_by_page(box):
     assert box.picks.children[0].children[1].tooltip == "query 12"
     box.picks.children[-1].click()
     assert box.picks.children[0].children[1].tooltip == "query 0"
+
+
+def test_images_without_labels_are_searched_and_judged_neither_right_nor_wrong():
+    unlabelled = [Examples(part.images, [UNKNOWN] * len(part), (), part.ids) for part in (GALLERY, QUERIES)]
+    search = SimilaritySearch(mean_colour)
+    search.add(unlabelled[0])
+    box = SearchBox(search, unlabelled[0], queries=unlabelled[1], k=4)
+    assert (box.result.true_label, box.result.verdict(0), box.result.class_of(0)) == (None, None, "unknown")
+    assert box.result.neighbors.ids.tolist() == search.lookup(QUERIES[0], k=4).ids.tolist()
 
 
 def test_bad_use_is_refused(search, box):

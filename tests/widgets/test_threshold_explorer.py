@@ -206,6 +206,21 @@ def test_another_distance_and_other_lengths_are_refused(given):
         ThresholdExplorer(queries[:5], neighbors, gallery)
 
 
+def test_queries_without_labels_are_refused_and_gallery_rows_without_are_no_class(given):
+    queries, neighbors, gallery, _ = given
+    some = Examples(queries.images, np.where(queries.ids < 1005, UNKNOWN, queries.labels), NAMES, queries.ids)
+    with pytest.raises(
+        ValueError, match="ThresholdExplorer needs examples with labels, but 5 of 90 have none"
+    ):
+        ThresholdExplorer(some, neighbors, gallery)
+    labels = np.where(gallery.ids < 5, UNKNOWN, gallery.labels)
+    rows = Examples(gallery.images, labels, NAMES, gallery.ids)
+    found = Neighbors(
+        neighbors.distances, neighbors.ids, np.where(neighbors.ids < 5, UNKNOWN, neighbors.labels), "cosine"
+    )
+    assert ThresholdExplorer(queries, found, rows).threshold > 0
+
+
 def test_where_no_widget_runs_there_is_a_picture_and_no_figure_is_left_open(explorer):
     before = plt.get_fignums()
     explorer.threshold = 0.05

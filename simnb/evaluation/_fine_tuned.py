@@ -1,0 +1,50 @@
+"""What a network finds after some epochs on one's own images, and nothing of it left behind."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from simnb._types import KerasObject
+from simnb.data import Examples
+
+# Low, so that little is forgotten: the network is trained already, and so is the head.
+_LEARNING_RATE = 1e-4
+_CLASSES, _EACH = 8, 4  # of a batch: 32 images of common sizes fit the memory of most machines
+
+
+def fine_tuned(
+    network: KerasObject,
+    head: KerasObject,
+    train: Examples,
+    test: Examples,
+    *,
+    epochs: int,
+    seed: int,
+    progress: bool,
+) -> NDArray[np.float32]:
+    """Embeddings of the test images after network and head were trained together; both are then as before."""
+    # Not at the top: this half of the library needs no Keras.
+    from simnb.models import chain, embed
+    from simnb.samplers import BalancedBatches
+    from simnb.training import fit
+
+    model = chain(network, head)
+    if not network.trainable_weights:
+        raise ValueError(
+            "fine_tune trains what is trainable of the network, but nothing is: "
+            "simnb.models.set_trainable chooses some of its layers"
+        )
+    batches = BalancedBatches(
+        train.images,
+        train.labels,
+        classes_per_batch=min(_CLASSES, len(np.unique(train.labels))),
+        examples_per_class=_EACH,
+        small_classes="repeat",
+        seed=seed,
+    )
+    before = model.get_weights()
+    try:
+        verbose = "auto" if progress else 0
+        fit(model, batches, epochs=epochs, learning_rate=_LEARNING_RATE, seed=seed, verbose=verbose)
+        return embed(model, test.images, progress=progress)
+    finally:
+        model.set_weights(before)

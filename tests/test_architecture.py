@@ -19,11 +19,11 @@ FLOORS = [
     {"calibration", "training"},
     {"_saving", "search", "plots", "scale", "evaluation"},
     {"widgets"},
-    {"tfsim"},
+    {"page", "tfsim"},
 ]
 FLOOR = {module: floor for floor, modules in enumerate(FLOORS) for module in modules}
 ARRAY_HALF = {"augmentation", "distances", "data", "index", "metrics", "matching", "calibration", "plots"}
-ARRAY_HALF |= {"projection", "evaluation", "collection"}
+ARRAY_HALF |= {"projection", "evaluation", "collection", "page"}
 # metrics measures Neighbors, which index defines on the same floor; _replicas is about one backend of _keras;
 # a snapshot is made of files; a search is saved by the module beside it.
 SAME_FLOOR = {("metrics", "index"), ("_replicas", "_keras"), ("_snapshot", "_files"), ("search", "_saving")}
@@ -31,6 +31,7 @@ SAME_FLOOR = {("metrics", "index"), ("_replicas", "_keras"), ("_snapshot", "_fil
 
 # Private modules that another package imports, and why.
 PRIVATE_ELSEWHERE = {
+    ("page", "widgets._page"): "a page to send is written as the page of a widget is",
     ("tfsim", "losses._pairs"): "its metrics during training are distances that the losses look for",
     ("tfsim", "samplers._batches"): "its samplers are ours in other clothes, not new ones to build upon",
     ("training", "losses._pairs"): "a loss of pairs and one of proxies are trained in different ways",

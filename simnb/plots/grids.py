@@ -343,6 +343,8 @@ def to_bytes(images: ArrayLike) -> NDArray[np.uint8]:
     pixels = np.asarray(images)
     if pixels.shape[-1] not in (1, 3, 4):
         raise ValueError(f"images must have 1, 3 or 4 channels, got {pixels.shape[-1]}")
+    if pixels.dtype == np.uint8:
+        return pixels
     if pixels.dtype.kind in "iu":
         return np.clip(pixels, 0, 255).astype(np.uint8)
     pixels = pixels.astype(np.float32)

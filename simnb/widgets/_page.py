@@ -12,17 +12,20 @@ from simnb._files import replace_whole
 from simnb._text import visible
 
 FOLDER = Path(__file__).parent
-_IMPORT = re.compile(r'^import \{[^}]*\} from "\./(?P<file>[a-z_]+\.js)";\n', re.MULTILINE)
+#: The scripts of a map, in order.
+MAP = ("geometry.js", "colors.js", "raster.js", "sprites.js", "projector.js")
+_IMPORT = re.compile(r'^import \{[^}]*\} from "\.{1,2}/(?:[a-z_]+/)?(?P<file>[a-z_]+\.js)";\n', re.MULTILINE)
 
 
-def script(*names: str, folder: Path = FOLDER) -> str:
+def script(*files: str | Path, folder: Path = FOLDER) -> str:
     """Join JavaScript files, each after those that it imports, into one ES module that imports nothing.
 
-    A widget is given to the browser as a single text. The last file keeps what it exports.
+    A widget is given to the browser as a single text. The last file keeps what it exports. Files lie in the
+    folder, or where their path says.
     """
-    parts = []
+    parts, names = [], [Path(file).name for file in files]
     for position, name in enumerate(names):
-        text = (folder / name).read_text(encoding="utf-8")
+        text = (folder / files[position]).read_text(encoding="utf-8")
         for imported in _IMPORT.finditer(text):
             if imported["file"] not in names[:position]:
                 raise ValueError(f"{name} imports {imported['file']}, which must stand before it in {names}")

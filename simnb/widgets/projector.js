@@ -1,4 +1,4 @@
-// The map of simnb.widgets.Projector: draws what the model holds, and tells it what was selected.
+// A map of embeddings: draws what the model holds, and tells it what was selected.
 
 import {
   beside, boundsOf, box, fittedTo, next, panned, pick, radiusOf, revealed, toScreen, within, zoomed,
@@ -17,7 +17,7 @@ const COLORINGS = [
 const VERDICTS = { 0: "✗ wrong", 1: "✓ right", 2: "? unknown" };
 const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
 
-function make(tag, classes = "", text = "", attributes = {}) {
+export function make(tag, classes = "", text = "", attributes = {}) {
   const element = document.createElement(tag);
   if (classes) element.className = classes;
   if (text) element.textContent = text;
@@ -25,17 +25,19 @@ function make(tag, classes = "", text = "", attributes = {}) {
   return element;
 }
 
-function array(model, name, Type) {
+export function array(model, name, Type) {
   const view = model.get(name);
   if (!view || view.byteLength === 0) return new Type(0);
   return new Type(view.buffer.slice(view.byteOffset, view.byteOffset + view.byteLength));
 }
 
-function digits(value) {
-  return Number.isFinite(value) ? Number(value.toPrecision(3)).toString() : "none";
+export function digits(value) {
+  if (!Number.isFinite(value)) return "none";
+  return (Math.abs(value) < 1e-6 ? 0 : Number(value.toPrecision(3))).toString(); // less is what rounding leaves
 }
 
-class ProjectorView {
+/** It sends its element the event `pin`, with the position of the point whose neighbors are shown, or -1. */
+export class ProjectorView {
   constructor(model, element) {
     this.model = model;
     this.element = element;
@@ -44,6 +46,7 @@ class ProjectorView {
     this.build();
     this.listen();
     this.follow();
+    this.choose("pan");
   }
 
   // ---- what the model holds
@@ -55,6 +58,7 @@ class ProjectorView {
     this.labels = array(model, "_labels", Int32Array); // positions in the classes
     this.isQuery = array(model, "_is_query", Uint8Array);
     this.classes = model.get("_classes");
+    this.labelled = this.classes.some(({ unknown }) => !unknown);
     this.details = model.get("_details");
     this.sprites = new Sprites(model.get("_sheets"), model.get("_sprite"));
     this.hidden = new Set();
@@ -130,6 +134,7 @@ class ProjectorView {
     const find = { type: "search", placeholder: "Find a class", "aria-label": "Find a class" };
     this.search = make("input", "simnb-class-search", "", find);
     this.legend = make("div", "simnb-legend");
+    this.search.hidden = this.legend.hidden = !this.labelled;
     side.append(this.key, this.search, this.legend);
     body.append(stage, side);
     this.strip = make("div", "simnb-nearest");
@@ -395,6 +400,7 @@ class ProjectorView {
     } else if (i >= 0) this.model.send({ kind: "neighbors", point: i });
     this.showNear();
     this.redraw();
+    this.element.dispatchEvent(new CustomEvent("pin", { detail: i }));
   }
 
   answered(message) {
@@ -433,7 +439,8 @@ class ProjectorView {
     if (i >= 0) {
       this.tip.dataset.point = i;
       const text = make("div", "simnb-tip-text");
-      text.append(make("b", "", this.name(i)), ...this.lines(i).map((line) => make("span", "", line)));
+      if (this.labelled) text.append(make("b", "", this.name(i)));
+      text.append(...this.lines(i).map((line) => make("span", "", line)));
       this.tip.replaceChildren(text);
       if (this.sprites.has(i)) {
         const canvas = make("canvas");
@@ -501,6 +508,7 @@ class ProjectorView {
     const mode = this.model.get("color");
     if (mode !== "label" && !this.knowsNearest()) this.model.send({ kind: "nearest" });
     this.by.value = mode;
+    this.by.options[0].disabled = this.by.options[1].disabled = !this.labelled;
     this.by.options[3].disabled = this.threshold() === null;
     const chosen = new Set(this.selection());
     const matches = this.classes.map(({ name }) => !wanted || name.toLowerCase().includes(wanted));
@@ -640,9 +648,11 @@ class ProjectorView {
 
   drawNear(context, radius) {
     if (this.pinned < 0) return;
-    for (const [i] of this.near) {
+    const limit = this.threshold() ?? Infinity;
+    for (const [i, distance] of this.near) {
       const same = this.labels[i] === this.labels[this.pinned];
       context.strokeStyle = (same ? RIGHT : WRONG)[this.theme];
+      context.globalAlpha = distance <= limit ? 1 : 0.25;
       context.setLineDash(same ? [] : [5, 3]);
       context.beginPath();
       context.moveTo(...this.at(this.pinned));
@@ -651,6 +661,7 @@ class ProjectorView {
       this.ring(context, i, radius + 2);
     }
     context.setLineDash([]);
+    context.globalAlpha = 1;
     context.strokeStyle = ACCENT[this.theme];
     context.lineWidth = 2.5;
     this.ring(context, this.pinned, radius + 4);
@@ -675,11 +686,3 @@ class ProjectorView {
     this.root.remove();
   }
 }
-
-function render({ model, el }) {
-  const view = new ProjectorView(model, el);
-  view.choose("pan");
-  return () => view.destroy();
-}
-
-export default { render };

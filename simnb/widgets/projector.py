@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import anywidget
 import numpy as np
@@ -14,11 +13,11 @@ from simnb import _checks
 from simnb._terminal import progress_bar
 from simnb._text import visible
 from simnb._types import AnyPath
-from simnb.index import UNKNOWN, open_index
+from simnb.index import open_index
 from simnb.plots import embedding_map, styling
-from simnb.projection import METHODS, check_points, in_unit_square, project, trust
-from simnb.widgets import _html, _page
-from simnb.widgets.sprites import ACROSS, SIZE, sprite_sheets
+from simnb.projection import METHODS, check_points, in_unit_square, project
+from simnb.widgets import _html, _page, map_state
+from simnb.widgets.sprites import SIZE, across, sprite_sheets
 
 COLORS = ("label", "right", "distance", "accepted")
 #: Neighbors of no more points than these are looked for at once; of more, when they are asked for.
@@ -26,7 +25,6 @@ EAGER = 12_000
 MOST_THUMBNAILS = 20_000
 _IN_STILL = 3_000
 _BLOCK = 4096  # points whose neighbors are looked for at a time
-_WRONG, _RIGHT, _NEITHER = 0, 1, 2
 
 
 def _array_to_json(value, widget):
@@ -78,7 +76,7 @@ class Projector(anywidget.AnyWidget):
         ValueError: If lengths differ, a label has no name, or a name or number is out of range.
     """
 
-    _esm = _page.script("geometry.js", "colors.js", "raster.js", "sprites.js", "projector.js")
+    _esm = _page.script(*_page.MAP, "projector_widget.js")
     _css = _page.FOLDER / "projector.css"
 
     _points = traitlets.Bytes().tag(sync=True)
@@ -87,7 +85,7 @@ class Projector(anywidget.AnyWidget):
     _classes: traitlets.List[dict[str, object]] = traitlets.List().tag(sync=True)
     _details: traitlets.List[str] = traitlets.List().tag(sync=True)
     _sheets: traitlets.List[bytes] = traitlets.List().tag(sync=True)
-    _sprite = traitlets.Dict({"size": SIZE, "across": ACROSS}).tag(sync=True)
+    _sprite = traitlets.Dict({"size": SIZE, "across": across(SIZE)}).tag(sync=True)
     _neighbors = traitlets.Bytes().tag(sync=True)
     _neighbor_distances = traitlets.Bytes().tag(sync=True)
     _verdicts = traitlets.Bytes().tag(sync=True)
@@ -133,11 +131,8 @@ class Projector(anywidget.AnyWidget):
         self._images, self._in_gallery, self._k = images, ~queries, _checks.positive_int(k, name="k")
         self._index, gallery = open_index(distance=distance), np.flatnonzero(~queries)
         self._index.add(embeddings[gallery], labels[gallery], ids=gallery)
-        # Of ten neighbors, or fewer where there are few points; at 500 points, so that nobody waits.
-        near = min(10, (count - 1) // 2)
-        options: dict[str, Any] = {"k": near, "distance": distance, "sample": 500, "seed": seed}
-        self.trust = trust(embeddings, self.points, **options) if near else None
-        classes, positions = _classes_of(labels, class_names)
+        self.trust = map_state.measured_trust(embeddings, self.points, distance=distance, seed=seed)
+        classes, positions = map_state.classes_of(labels, class_names)
         super().__init__(
             _points=in_unit_square(self.points).astype(np.float32).tobytes(),
             _labels=positions.astype(np.int32).tobytes(),
@@ -145,7 +140,7 @@ class Projector(anywidget.AnyWidget):
             _classes=classes,
             _details=[visible(str(line)) for line in (() if details is None else details)],
             _sheets=_thumbnails(images, count),
-            _trust=_words(self.trust, method),
+            _trust=map_state.in_words(self.trust, method),
             selection=np.empty(0, np.int64),
             threshold=threshold,
             color=color,
@@ -211,7 +206,8 @@ class Projector(anywidget.AnyWidget):
         found = [self._nearest(np.arange(start, min(start + _BLOCK, count))) for start in starts]
         ids, distances = (np.concatenate(parts) for parts in zip(*found, strict=True))
         with self.hold_sync():
-            self._verdicts = _verdicts(self._class_labels, self._in_gallery, ids[:, 0]).tobytes()
+            nearest = ids[:, 0]
+            self._verdicts = map_state.verdicts(self._class_labels, self._in_gallery, nearest).tobytes()
             self._neighbor_distances = distances.tobytes()
             self._neighbors = ids.astype(np.int32).tobytes()
 
@@ -284,18 +280,6 @@ def _mask(is_query, count):
     return mask
 
 
-def _classes_of(labels, class_names):
-    """Name and size of each class that is there, and the position among them of each point's."""
-    values, positions, counts = np.unique(labels, return_inverse=True, return_counts=True)
-    styling.class_namer(class_names, values)  # every label has a name
-    classes = []
-    for value, count in zip(values.tolist(), counts.tolist(), strict=True):
-        name = visible(str(value if class_names is None else class_names[value]))
-        unknown = value == UNKNOWN
-        classes.append({"name": "unknown" if unknown else name, "count": count, "unknown": unknown})
-    return classes, positions
-
-
 def _thumbnails(images, count):
     if images is None:
         return []
@@ -307,22 +291,3 @@ def _thumbnails(images, count):
             UserWarning,
         )
     return sprite_sheets(images[:MOST_THUMBNAILS])
-
-
-def _verdicts(labels, in_gallery, nearest):
-    """Whether each nearest neighbor is right; neither where there is none, or nothing that would be right."""
-    positions = np.unique(labels, return_inverse=True)[1]
-    others = np.bincount(positions, in_gallery)[positions] - in_gallery
-    verdicts = np.where(labels[nearest] == labels, _RIGHT, _WRONG)
-    return np.where((labels < 0) | (others < 1) | (nearest < 0), _NEITHER, verdicts).astype(np.uint8)
-
-
-def _words(trusted, method):
-    if trusted is None:
-        return ""
-    return (
-        f"How far to trust this map ({METHODS[method]}): of the {trusted.k} nearest neighbors in the "
-        f"embedding {trusted.preservation:.0%} are among the {trusted.k} nearest here; trustworthiness "
-        f"{trusted.trustworthiness:.2f} (1 at best, about 0.5 by chance). "
-        f"Measured at {trusted.num_sampled:,} points."
-    )

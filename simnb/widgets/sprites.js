@@ -26,7 +26,8 @@ export class Sprites {
     const sheet = await this.sheet(Math.floor(i / this.across ** 2));
     if (!wanted()) return false;
     const context = canvas.getContext("2d");
-    context.imageSmoothingEnabled = false;
+    context.imageSmoothingEnabled = canvas.width < this.size; // enlarged ones show their pixels
+    context.imageSmoothingQuality = "high";
     const x = (place % this.across) * this.size;
     const y = Math.floor(place / this.across) * this.size;
     context.drawImage(sheet, x, y, this.size, this.size, 0, 0, canvas.width, canvas.height);

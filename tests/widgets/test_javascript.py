@@ -1,4 +1,4 @@
-"""The JavaScript of the widgets: its unit tests, run by Node, and how its files become one."""
+"""The JavaScript of widgets and pages: its unit tests, run by Node, and how its files become one."""
 
 import re
 import shutil
@@ -13,7 +13,9 @@ NODE = shutil.which("node")
 
 
 @pytest.mark.skipif(NODE is None, reason="Node runs the tests of the JavaScript, and is not installed")
-@pytest.mark.parametrize("file", sorted(Path(__file__).parent.glob("*.test.mjs")), ids=lambda file: file.stem)
+@pytest.mark.parametrize(
+    "file", sorted(Path(__file__).parents[1].glob("*/*.test.mjs")), ids=lambda file: file.stem
+)
 def test_the_javascript_passes_its_tests(file):
     done = subprocess.run([NODE, "--test", file], capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr

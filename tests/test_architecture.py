@@ -20,6 +20,8 @@ FLOORS = [
     {"_saving", "search", "plots", "scale", "evaluation"},
     {"widgets"},
     {"page", "tfsim"},
+    {"folder_search"},
+    {"__main__"},
 ]
 FLOOR = {module: floor for floor, modules in enumerate(FLOORS) for module in modules}
 ARRAY_HALF = {"augmentation", "distances", "data", "index", "metrics", "matching", "calibration", "plots"}

@@ -151,6 +151,14 @@ def decoded(file: AnyPath | BinaryIO, size: tuple[int, int] | None, max_pixels: 
         return np.asarray(upright.resize((width, height), Image.Resampling.BICUBIC, reducing_gap=3.0))
 
 
+def thumbnail(file: AnyPath | BinaryIO, side: int, max_pixels: int = 50_000_000) -> NDArray[np.uint8]:
+    """Return an image in its proportions amid a white square, shape [side, side, 3] uint8."""
+    with opened(file, max_pixels) as image:
+        image.draft(None, (2 * side, 2 * side))  # as in decoded
+        upright = _rgb(ImageOps.exif_transpose(image))
+        return np.asarray(ImageOps.pad(upright, (side, side), Image.Resampling.BICUBIC, color="white"))
+
+
 def stamp(file: AnyPath, size: tuple[int, int]) -> str | None:
     """What changes whenever ``decoded(file, size, ...)`` may give another image; no byte of it is read.
 

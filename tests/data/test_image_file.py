@@ -185,3 +185,24 @@ def test_what_is_no_source_is_refused(tmp_path):
         read_image(np.zeros((4, 4, 3)))
     with pytest.raises(FileNotFoundError):
         read_image(tmp_path / "missing.png")
+
+
+def test_a_thumbnail_keeps_its_proportions_amid_white_and_is_upright(tmp_path):
+    image, exif = Image.new("RGB", (40, 20), (200, 0, 0)), Image.Exif()
+    exif[0x0112] = 6  # turned by a quarter
+    image.save(tmp_path / "turned.jpg", exif=exif, quality=95)
+    small = image_file.thumbnail(tmp_path / "turned.jpg", 16)
+    assert (small.shape, small.dtype) == ((16, 16, 3), np.uint8)
+    colored = small[..., 1] < 128
+    assert colored.sum(axis=1).tolist() == [8] * 16
+    assert colored[:, 4:12].all()
+    assert (small[:, [0, -1]] == 255).all()
+
+
+def test_a_thumbnail_of_a_large_photo_is_as_sharp_as_one_of_all_its_pixels(tmp_path):
+    noise = np.random.default_rng(0).integers(0, 256, (40, 40, 3), dtype=np.uint8)
+    large = Image.fromarray(noise).resize((1600, 1600), Image.Resampling.BICUBIC)
+    large.save(tmp_path / "large.jpg", quality=95)
+    small = image_file.thumbnail(tmp_path / "large.jpg", 100).astype(int)
+    exact = np.asarray(large.resize((100, 100), Image.Resampling.BICUBIC)).astype(int)
+    assert np.abs(small - exact).mean() < 3

@@ -63,6 +63,8 @@ class Notebook:
                 continue
             solution = re.match(r"# (Solution\s*\d*)", cell.source)
             cell.metadata["solution"] = solution[1].strip() if solution else None
+            folded = cell.metadata.get("jupyter", {}).get("source_hidden", False)
+            cell.metadata["folded"] = folded and not solution
             last = cell.source.strip().splitlines()[-1] if cell.source.strip() else ""
             written = [page for _, page in WRITES_A_PAGE.findall(cell.source)]
             cell.metadata["pages"] = written or [self.pages[last]] if last in self.pages else written
@@ -71,7 +73,9 @@ class Notebook:
                     name = output.data.get("text/plain", "")
                     still = bool(name) and not name.startswith("<")  # not <Figure size ...>
                     output.metadata["still"] = still
-                    output.metadata["about"] = name if still else f"Figure under: {heading.replace('`', '')}"
+                    said = output.metadata.get("image/png", {}).get("alt")
+                    about = said or f"Figure under: {heading.replace('`', '')}"
+                    output.metadata["about"] = name if still else about
         return content
 
 

@@ -73,6 +73,11 @@ def source(tmp_path):
         new_code_cell("shown = Projector(emb)\nshown", outputs=[drawn(f"Projector({HOSTILE})")]),
         new_code_cell('page = shown.to_html("build/shown.html")', execution_count=1),
         new_code_cell(
+            "# Check: nothing is lost",
+            outputs=[new_output("stream", text="✓ all is there\n")],
+            metadata={"jupyter": {"source_hidden": True}},
+        ),
+        new_code_cell(
             "# Solution 1: because it is 42\nprint(42)", outputs=[new_output("stream", text="it is 42\n")]
         ),
     ]
@@ -141,6 +146,13 @@ def test_a_widget_shows_its_still_and_leads_to_the_page_that_the_notebook_wrote(
     assert parts[0].count("</figure>") == 2
     assert "to_html" in parts[1]
     assert (built / "pages" / "shown.html").read_text() == "<p>the page</p>"
+
+
+def test_the_source_of_a_folded_check_is_closed_and_what_it_says_is_open(built):
+    page = (built / "01_first.html").read_text()
+    (inside,) = re.findall(r"<details class=\"check\"><summary>Check</summary>(.*?)</details>", page, re.S)
+    assert "nothing is lost" in inside
+    assert "all is there" in page.replace(inside, "")
 
 
 def test_a_solution_is_closed_and_its_title_does_not_tell(built):

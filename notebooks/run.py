@@ -118,6 +118,7 @@ def execute(path):
         cell.metadata = nbformat.from_dict(kept)
     keep_stills(notebook)
     shrink(notebook)
+    describe(notebook)
     client.report()
     return notebook
 
@@ -139,6 +140,16 @@ def shrink(notebook):
                 small = io.BytesIO()
                 figure.quantize(256, dither=Image.Dither.NONE).save(small, "PNG", optimize=True)
                 output.data["image/png"] = base64.b64encode(small.getvalue()).decode()
+
+
+def describe(notebook):
+    """Let a figure be read aloud: its alternative text is the sentence that the cell after it says of it."""
+    code = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    for cell, after in itertools.pairwise(code):
+        said = [o.data["text/markdown"] for o in after.outputs if "text/markdown" in o.get("data", {})]
+        figures = [output for output in cell.outputs if "image/png" in output.get("data", {})]
+        if len(figures) == len(said) == 1:
+            figures[0].metadata["image/png"] = {"alt": said[0].replace("*", "").replace("`", "")}
 
 
 def replace(path, text):

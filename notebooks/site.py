@@ -58,7 +58,7 @@ class Notebook:
     def prepare(self):
         """Note in the metadata of cells and outputs what the template shows; on a copy of the notebook."""
         content, heading = nbformat.from_dict(self.content), self.title
-        for cell, after in zip(content.cells, [*content.cells[1:], None], strict=True):
+        for cell in content.cells:
             headings = re.findall(r"^#+ (.*)$", cell.source, re.M) if cell.cell_type == "markdown" else []
             heading = headings[-1] if headings else heading
             if cell.cell_type != "code":
@@ -75,17 +75,10 @@ class Notebook:
                     name = output.data.get("text/plain", "")
                     still = bool(name) and not name.startswith("<")  # not <Figure size ...>
                     output.metadata["still"] = still
-                    about = f"Figure under: {heading.replace('`', '')}"
-                    output.metadata["about"] = name if still else said_by(after) or about
+                    said = output.metadata.get("image/png", {}).get("alt")
+                    about = said or f"Figure under: {heading.replace('`', '')}"
+                    output.metadata["about"] = name if still else about
         return content
-
-
-def said_by(cell):
-    """The sentence about a figure that the cell after it computes, as plain text; None where it does not."""
-    for output in cell.get("outputs", []) if cell else []:
-        if "text/markdown" in output.get("data", {}):
-            return re.sub(r"[*`]", "", output.data["text/markdown"])
-    return None
 
 
 def pages_of(notebooks, folder):

@@ -130,6 +130,23 @@ def test_a_notebook_without_headings_is_reported_too(runner, capsys):
     ]
 
 
+def test_what_is_said_of_a_figure_is_its_alternative_text(runner):
+    def cell(*data):
+        return nbformat.v4.new_code_cell(outputs=[nbformat.v4.new_output("display_data", d) for d in data])
+
+    said = {"text/markdown": "It is **right** for `9` of 10."}
+    cells = [
+        cell({"image/png": "a"}),
+        nbformat.v4.new_markdown_cell("so"),
+        cell(said),
+        cell({"image/png": "b"}),
+    ]
+    notebook = nbformat.v4.new_notebook(cells=[*cells, cell({"text/plain": "3"})])
+    runner.describe(notebook)
+    assert cells[0].outputs[0].metadata == {"image/png": {"alt": "It is right for 9 of 10."}}
+    assert cells[3].outputs[0].metadata == {}
+
+
 def test_an_interrupted_run_writes_nothing_and_leaves_no_kernel_behind(notebook):
     notebook.write_text("what there was")
     (notebook.parent / "py" / "small.py").write_text(

@@ -609,7 +609,7 @@ assert coverages[1] <= coverages[0]
 # %% [markdown]
 # ## What's next
 #
-# [06_unseen_classes](06_unseen_classes.ipynb) indexes the two unknown classes and finds them, without training. In your
+# [06_unseen_classes](06_unseen_classes.ipynb) searches among hundreds of classes that no training has seen. In your
 # own search, `SimilaritySearch.calibrate(images, targets=..., confidence=...)` does all of this with images.
 #
 # When you are done, shut down the kernel: TensorFlow keeps its memory until then.

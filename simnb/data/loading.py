@@ -13,8 +13,11 @@ from simnb.data.glyphs import load_glyphs
 
 # The part of the digits of each class, in the order of the set, that is "train"; the rest is "test".
 _TRAIN_FRACTION = 0.8
-# By folder, what load() without a name has settled on in this process.
-_chosen: dict[str, str] = {}
+# The name that is wanted, the one that needs no network, where that comes from, and how a choice begins.
+_FEW_CLASSES = ("cifar10", "digits", "bundled with scikit-learn", "Data set")
+_MANY_CLASSES = ("omniglot", "glyphs", "drawn with matplotlib's fonts", "Many classes")
+# By folder and wanted name, what default_name() has settled on in this process.
+_chosen: dict[tuple[str, str], str] = {}
 
 
 def load(
@@ -30,9 +33,9 @@ def load(
 
     Two data sets have many classes and few examples of each, black ink on white, and no class of "train" in
     "test": ``"omniglot"``, 1,623 handwritten characters, and ``"glyphs"``, some 1,400 printed ones, of which
-    some look the same, such as the Latin and the Greek A. The
-    module ``simnb.data.glyphs`` says which characters these are, and a table in ``simnb.data.tfds`` which
-    feature of a data set of TFDS is its class, and which ones say more of classes.
+    some look the same, such as the Latin and the Greek A. ``default_name(many_classes=True)`` chooses
+    between them. The module ``simnb.data.glyphs`` says which characters these are, and a table in
+    ``simnb.data.tfds`` which feature of a data set of TFDS is its class, and which ones say more of classes.
 
     Args:
         name: ``"digits"``, which comes with scikit-learn (1,797 handwritten digits, here as 32 x 32 x 3),
@@ -83,39 +86,52 @@ def load(
     return tfds.load_tfds(name, split, data_dir=data_dir, image_size=image_size, lazy=lazy, progress=progress)
 
 
-def default_name(data_dir: AnyPath | None = None, *, progress: bool = True) -> str:
-    """Say which data set ``load()`` uses, and see to it that it is there.
+def default_name(
+    data_dir: AnyPath | None = None, *, many_classes: bool = False, progress: bool = True
+) -> str:
+    """Say which data set there is to learn with, and see to it that it is there.
 
-    CIFAR-10 where it is prepared or can be downloaded, which is then done; else the bundled digits. The
-    first call prints the choice in one line, and it stays the same until the process ends.
+    CIFAR-10 where it is prepared or can be downloaded, which is then done; else the bundled digits. This is
+    what ``load()`` uses. With ``many_classes`` omniglot, else the glyphs that are drawn with matplotlib's
+    fonts: hundreds of classes to train on, and hundreds of others to search among.
+
+    The first call prints the choice in one line, and it stays the same until the process ends.
 
     Args:
         data_dir: Folder of TFDS; by default ``TFDS_DATA_DIR``, else TFDS's own.
+        many_classes: Whether it is to have hundreds of classes.
         progress: Show a bar while downloading.
 
     Returns:
-        ``"cifar10"`` or ``"digits"``.
+        ``"cifar10"`` or ``"digits"``; with ``many_classes`` ``"omniglot"`` or ``"glyphs"``.
+
+    Example:
+        >>> from simnb import data
+        >>> name = data.default_name(many_classes=True)  # doctest: +SKIP
+        Many classes: omniglot (from TFDS)
+        >>> seen, unseen = data.load(name), data.load(name, split="test")  # doctest: +SKIP
     """
     folder = str(data_dir or os.environ.get("TFDS_DATA_DIR") or "")
-    if folder not in _chosen:
+    wanted, bundled, source, kind = _MANY_CLASSES if many_classes else _FEW_CLASSES
+    if (folder, wanted) not in _chosen:
         # The line is kept in notebooks: it must not differ between machines that made the same choice.
         try:
-            tfds.prepare("cifar10", data_dir, progress=progress)
+            tfds.prepare(wanted, data_dir, progress=progress)
         except Exception as error:
-            print(f"Data set: digits (bundled with scikit-learn), because {_why_not(error)}")
-            _chosen[folder] = "digits"
+            print(f"{kind}: {bundled} ({source}), because {_why_not(wanted, error)}")
+            _chosen[folder, wanted] = bundled
         else:
-            print("Data set: cifar10 (from TFDS)")
-            _chosen[folder] = "cifar10"
-    return _chosen[folder]
+            print(f"{kind}: {wanted} (from TFDS)")
+            _chosen[folder, wanted] = wanted
+    return _chosen[folder, wanted]
 
 
-def _why_not(error):
+def _why_not(name, error):
     if isinstance(error, ConnectionError):
-        return "cifar10 is not prepared and its site did not answer"
+        return f"{name} is not prepared and its site did not answer"
     if isinstance(error, PermissionError | NotADirectoryError):
-        return "cifar10 is not prepared and the TFDS folder cannot be written to"
-    return f"cifar10 could not be prepared ({type(error).__name__})"
+        return f"{name} is not prepared and the TFDS folder cannot be written to"
+    return f"{name} could not be prepared ({type(error).__name__})"
 
 
 def _load_digits(split, image_size):

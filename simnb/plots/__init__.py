@@ -3,9 +3,21 @@
 from simnb.plots.calibration import distance_shift, match_distances, promise_kept, reliability_diagram
 from simnb.plots.circle import embedding_circle, mining_arcs
 from simnb.plots.classes import confusion_matrix, rates_by_class, thresholds_by_class
-from simnb.plots.comparisons import rates_by_shots, rates_by_size, recall_against_time, spread
+from simnb.plots.comparisons import (
+    few_shot_errors,
+    rates_by_shots,
+    rates_by_size,
+    recall_against_time,
+    spread,
+)
 from simnb.plots.curves import metric_curves, precision_recall, training_curves
-from simnb.plots.grids import confused_pairs, image_grid, neighbor_grid, rejected_grid
+from simnb.plots.grids import (
+    compare_neighbors,
+    confused_pairs,
+    image_grid,
+    neighbor_grid,
+    rejected_grid,
+)
 from simnb.plots.maps import class_graph, embedding_map, hubness, pair_distances
 from simnb.plots.parts import similar_parts
 from simnb.plots.styling import style
@@ -21,6 +33,7 @@ __all__ = [
     "mining_arcs",
     "class_graph",
     "neighbor_grid",
+    "compare_neighbors",
     "metric_curves",
     "precision_recall",
     "match_distances",
@@ -37,4 +50,5 @@ __all__ = [
     "recall_against_time",
     "rates_by_size",
     "rates_by_shots",
+    "few_shot_errors",
 ]

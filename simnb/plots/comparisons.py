@@ -1,21 +1,27 @@
 """Figures that compare ways to do something: repeated runs, recall against time, rates against sizes."""
 
+import re
 from collections.abc import Mapping, Sequence
 from itertools import cycle
 from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.ticker import LogLocator
 from numpy.typing import ArrayLike
 
 from simnb import _checks
 from simnb._text import visible
 from simnb.index import Tuning
+from simnb.metrics import Interval
 from simnb.plots import styling
 
 _COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#8a6d00", "#222222")
 _DOTTED: dict[str, Any] = {"color": styling.MUTED, "lw": 1.2, "ls": ":"}
 _PER_ROW = 0.34  # inches
+_SETTING = re.compile(r"\d+-way \d+-shot")
+_LEGEND = 2.5  # inches, for a name in a legend of two columns
+_LEAST = 0.0005  # of the answers: where errors near none are drawn
 
 
 def spread(
@@ -197,6 +203,64 @@ def rates_by_shots(
     return ax
 
 
+def few_shot_errors(
+    figures: Mapping[str, Mapping[str, Interval]],
+    *,
+    published: Mapping[str, Mapping[str, float]] | None = None,
+    ax: Axes | None = None,
+    title: str | None = None,
+) -> Axes:
+    """Draw how many answers are wrong in N-way K-shot, by embedding, beside figures of others.
+
+    Accuracies near 1 look alike; on a logarithmic scale their errors do not. An error below 0.05 % is drawn
+    there.
+
+    Args:
+        figures: Accuracies as ``simnb.evaluation.unseen_classes`` has them in ``figures``: an ``Interval`` by
+            metric and embedding. Metrics such as ``5-way 1-shot`` are drawn, in their order, and no others.
+        published: Accuracies of others by name and metric, drawn hollow; None for none.
+        ax: Axes to draw into; new ones by default.
+        title: Heading of the figure; the embedding with the fewest errors in the last setting by default.
+
+    Returns:
+        The ``Axes``. Vertical bars are the intervals.
+
+    Raises:
+        ValueError: If there is no such metric, or an accuracy that is drawn is not from 0 to 1.
+    """
+    settings = [metric for metric in figures if _SETTING.fullmatch(metric)]
+    if not settings:
+        raise ValueError(f"figures must hold a metric such as '5-way 1-shot', got {_checks.listed(figures)}")
+    ax = styling.plain_axes(ax, (7.2, 4.2))
+    ours, theirs = list(figures[settings[0]]), dict(published or {})
+    places, step = np.arange(len(settings)), 0.5 / (len(ours) + len(theirs))
+    for i, name in enumerate([*ours, *theirs]):
+        x, color = places - 0.25 + (i + 0.5) * step, _COLORS[i % len(_COLORS)]
+        if i < len(ours):
+            of_name = [figures[setting][name] for setting in settings]
+            low, high = (_errors([getattr(one, end) for one in of_name], name) for end in ("high", "low"))
+            ax.vlines(x, low, high, color=color, lw=1.6, gid=visible(f"intervals: {name}"))
+            wrong, fill = _errors([one.value for one in of_name], name), color
+        else:
+            wrong, fill = _errors([theirs[name].get(s, np.nan) for s in settings], name), "white"
+        look: dict[str, Any] = {"marker": styling.MARKERS[i % len(styling.MARKERS)], "mfc": fill, "mew": 1.5}
+        look["label"] = styling.shorten(_name(name), _LEGEND, 9)
+        ax.plot(x, wrong, color=color, lw=0, ms=7, gid=visible(str(name)), **look)
+    ax.set_yscale("log")
+    ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    ax.minorticks_off()
+    ax.set(xticks=range(len(settings)), xticklabels=settings, xlim=(-0.5, len(settings) - 0.5))
+    ax.set(xlabel="N-way: classes    K-shot: examples of each", ylabel="wrong answers (%)")
+    ax.yaxis.set_major_formatter(lambda share, _: f"{100 * share:g}")  # 0.5, where PercentFormatter writes 0
+    ax.grid(axis="y", color=styling.FAINT, lw=0.8)
+    ax.legend(frameon=False, fontsize=9, loc="upper left", bbox_to_anchor=(0, -0.18), ncols=2)
+    best = max(ours, key=lambda name: figures[settings[-1]][name].value)
+    found = f"{_name(best)}: {1 - figures[settings[-1]][best].value:.1%} wrong at {settings[-1]}"
+    note = "bar: interval" + ("    hollow: published" if theirs else "")
+    styling.heading(ax, title or found, note)
+    return ax
+
+
 def _draw_line(ax, number, x, y, name, label):
     look = {"color": _COLORS[number % len(_COLORS)], "marker": styling.MARKERS[number % len(styling.MARKERS)]}
     ax.plot(x, y, ms=6, lw=1.8, label=label, gid=visible(str(name)), **look)
@@ -215,6 +279,14 @@ def _rate_lines(ax, at, rates):
 
 def _name(name):
     return styling.plain(name).replace("_", " ")
+
+
+def _errors(accuracies, name):
+    """Shares of wrong answers, none of them too small to be drawn."""
+    values = np.asarray(accuracies, np.float64)
+    return np.maximum(
+        1 - styling.check_rates(values, name="accuracies", of=f" for {name!r}", nan=True), _LEAST
+    )
 
 
 def _draws(values, count, name):

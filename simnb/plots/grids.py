@@ -1,6 +1,6 @@
 """Sheets of images with captions: a batch, neighbors, rejected queries, confused classes."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -22,6 +22,7 @@ _CAPTION = 8.5  # points
 _LINE = _CAPTION * 1.4 / 72  # inches
 _MARGIN = 0.06  # around the figure, in inches
 _INDENT = 1.35  # where neighbors begin, in cells
+_APART = 0.5  # before the neighbors of a name, in cells
 _ARROW = 0.55  # between a query and its neighbor, in cells
 _SPACE = 0.45  # between two mistakes
 #: A sentence where there is no image.
@@ -145,6 +146,66 @@ def neighbor_grid(
     shown = slice(len(rows))
     unlabelled = labels[shown] == UNKNOWN
     return _headed_neighbors(ax, neighbors, right[shown], known[shown], unlabelled, threshold, title)
+
+
+def compare_neighbors(
+    queries: Examples,
+    found: Mapping[str, Neighbors],
+    gallery: Examples,
+    *,
+    num_queries: int = 5,
+    title: str | None = None,
+) -> Figure:
+    """Draw queries, one a line, with what several embeddings find for them side by side, nearest first.
+
+    A neighbor of the query's class has a solid blue border and a ✓ above it, any other a dashed vermilion
+    one and a ✗. Beside each name stands for how many of the queries drawn its nearest neighbor is right.
+
+    Args:
+        queries: ``Examples`` that were searched.
+        found: ``Neighbors`` of these queries by the name of what found them, drawn from left to right.
+        gallery: ``Examples`` that were indexed.
+        num_queries: Draw this many, from the first.
+        title: Heading of the figure; counted from the labels by default.
+
+    Returns:
+        A ``Figure``.
+
+    Raises:
+        ValueError: If there is no name or no query, lengths differ, or an id is not in the gallery.
+    """
+    if not found:
+        raise ValueError("found must hold the neighbors of at least one name, got none")
+    places = {name: look_up(queries, neighbors, gallery) for name, neighbors in found.items()}
+    labels = np.asarray(queries.labels)
+    count = min(_checks.positive_int(num_queries, name="num_queries"), len(labels))
+    asked = _pictures(queries, np.arange(count))
+    cell = min(0.9, 8.8 / (1 + sum(_APART + n.k * (1 + _GAP) for n in found.values())))
+    height, above = queries.images.shape[1] / queries.images.shape[2], _LINE / cell
+    step, top = height + 1.25 * above + 0.06, 2.2 * above
+    wide = 1 + sum(_APART + n.k * (1 + _GAP) for n in found.values())
+    ax = _canvas(wide, top + count * step, cell)
+    for row in range(count):
+        _draw(ax, asked[row], (0, top + row * step, 1, height), "")
+    _caption(ax, "query", (-0.2, above, 1.4, 0), above=True, weight="bold")
+    left, rights = 1.0, {}
+    for name, neighbors in found.items():
+        left += _APART
+        pictures = _pictures(gallery, places[name][:count])
+        right = (neighbors.labels == labels[:, None]) & (neighbors.labels != UNKNOWN)
+        rights[name] = int(right[:count, 0].sum())
+        for row, column in np.argwhere(places[name][:count] >= 0):
+            box = (left + column * (1 + _GAP), top + row * step, 1, height)
+            symbol, color = _border(ax, box, "right" if right[row, column] else "wrong")
+            _draw(ax, pictures[places[name][row, column]], box, symbol, above=True, color=color)
+        width = neighbors.k * (1 + _GAP) - _GAP
+        caption = f"{styling.plain(name)}: {rights[name]} of {count} right"
+        _caption(ax, caption, (left - _APART / 2, above, width + _APART, 0), above=True, weight="bold")
+        left += neighbors.k * (1 + _GAP)
+    counts = ", ".join(f"{styling.plain(name)} {right}" for name, right in rights.items())
+    total = styling.count(count, "query")
+    note = "✓ solid: the query's class    ✗ dashed: another class    nearest first"
+    return _headed(ax, title or f"Of {total} the nearest is right by: {counts}", note)
 
 
 def rejected_grid(

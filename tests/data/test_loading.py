@@ -327,6 +327,24 @@ def test_load_takes_cifar10_where_it_is_prepared(offline, capsys, monkeypatch):
     assert loaded == [("cifar10", "folder")]
 
 
+def test_many_classes_are_omniglot_where_it_can_be_had_and_glyphs_elsewhere(offline, capsys, monkeypatch):
+    assert data.default_name(many_classes=True) == "glyphs"
+    line = (
+        "Many classes: glyphs (drawn with matplotlib's fonts), because omniglot is not prepared and its site "
+    )
+    assert capsys.readouterr() == (line + "did not answer\n", "")
+    assert data.default_name() == "digits"  # one choice is not the other
+    assert data.default_name(many_classes=True) == "glyphs"
+    assert capsys.readouterr().out.count("\n") == 1
+    assert len(offline) == 2
+    asked = []
+    monkeypatch.setattr(loading, "_chosen", {})
+    monkeypatch.setattr(tfds, "prepare", lambda name, data_dir, progress: asked.append((name, data_dir)))
+    assert data.default_name("folder", many_classes=True, progress=False) == "omniglot"
+    assert capsys.readouterr() == ("Many classes: omniglot (from TFDS)\n", "")
+    assert asked == [("omniglot", "folder")]
+
+
 @pytest.mark.parametrize("error", [OSError("no space left"), RuntimeError("wrong checksum")])
 def test_a_download_that_fails_falls_back_only_where_no_name_was_given(offline, capsys, monkeypatch, error):
     site = Site(monkeypatch, error)

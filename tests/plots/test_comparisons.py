@@ -4,6 +4,7 @@ import pytest
 
 from simnb import plots
 from simnb.index import Tuning
+from simnb.metrics import Interval
 
 from .drawing import drawn, gids, legend, paint, points, title, words
 
@@ -129,3 +130,50 @@ def test_rates_by_shots_refuse_what_does_not_fit():
         ValueError, match=r"rates must be numbers of shape \[n\] or \[num_repeats, n\], got .* 'a'"
     ):
         plots.rates_by_shots([1], {"a": [[[0.5]]]})
+
+
+# few_shot_errors
+
+
+def accuracy(value, width=0.01):
+    return Interval(value, value - width, min(1, value + width), 0.95)
+
+
+def test_errors_are_drawn_by_setting_with_intervals_beside_published_ones():
+    figures = {
+        "recall@1": {"pixels": accuracy(0.3), "trained": accuracy(0.9)},
+        "20-way 1-shot": {"pixels": accuracy(0.4), "trained": accuracy(0.96)},
+        "20-way 5-shot": {"pixels": accuracy(0.6), "trained": accuracy(0.9999)},
+        "20-way 5-shot, nearest": {"pixels": accuracy(0.6), "trained": accuracy(0.9)},
+    }
+    ax = plots.few_shot_errors(figures, published={"Others": {"20-way 5-shot": 0.98}})
+    assert [label.get_text() for label in ax.get_xticklabels()] == ["20-way 1-shot", "20-way 5-shot"]
+    np.testing.assert_allclose(np.array(points(ax, "pixels"))[:, 1], [0.6, 0.4])
+    np.testing.assert_allclose(np.array(points(ax, "trained"))[:, 1], [0.04, 0.0005])
+    np.testing.assert_allclose(np.array(points(ax, "Others"))[:, 1], [np.nan, 0.02])
+    ends = [np.sort(segment[:, 1]) for segment in drawn(ax, "intervals: trained").get_segments()]
+    np.testing.assert_allclose(ends, [[0.03, 0.05], [0.0005, 0.0101]])
+    x = [np.array(points(ax, name))[:, 0] for name in ("pixels", "trained", "Others")]
+    assert (x[0] < x[1]).all()
+    assert (x[1] < x[2]).all()
+    assert ax.get_yscale() == "log"
+    assert ax.yaxis.get_major_formatter()(0.005) == "0.5"
+    assert legend(ax) == ["pixels", "trained", "Others"]
+    assert drawn(ax, "Others").get_markerfacecolor() == "white"
+    assert title(ax) == "trained: 0.0% wrong at 20-way 5-shot"
+    assert "hollow: published" in words(ax)
+    paint(ax)
+    ax = plots.few_shot_errors({"5-way 1-shot": {"a": accuracy(0.5)}}, title="Half", ax=plt.subplots()[1])
+    assert title(ax) == "Half"
+    assert "hollow" not in words(ax)
+
+
+def test_few_shot_errors_refuse_what_does_not_fit():
+    with pytest.raises(
+        ValueError, match=r"figures must hold a metric such as '5-way 1-shot', got 'recall@1'"
+    ):
+        plots.few_shot_errors({"recall@1": {"a": accuracy(0.5)}})
+    with pytest.raises(ValueError, match=r"accuracies must be from 0 to 1 or NaN, got 98 for 'Others'"):
+        plots.few_shot_errors(
+            {"5-way 1-shot": {"a": accuracy(0.5)}}, published={"Others": {"5-way 1-shot": 98.0}}
+        )

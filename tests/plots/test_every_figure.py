@@ -13,6 +13,7 @@ from simnb.calibration import calibrate
 from simnb.data import Examples
 from simnb.index import Tuning, open_index
 from simnb.matching import Matches, match
+from simnb.metrics import Interval
 from simnb.plots import styling
 
 from .drawing import paint, title
@@ -75,6 +76,9 @@ FIGURES = {
     ),
     "class_graph": lambda g: plots.class_graph(g["rows"], g["queries"].labels, class_names=NAMES),
     "neighbor_grid": lambda g: plots.neighbor_grid(g["queries"], g["neighbors"], g["gallery"], threshold=0.1),
+    "compare_neighbors": lambda g: plots.compare_neighbors(
+        g["queries"], {NAMES[1]: g["neighbors"], NAMES[0]: g["neighbors"]}, g["gallery"]
+    ),
     "metric_curves": lambda g: plots.metric_curves(g["calibration"]),
     "precision_recall": lambda g: plots.precision_recall(g["calibration"]),
     "match_distances": lambda g: plots.match_distances(
@@ -105,6 +109,10 @@ FIGURES = {
         {NAMES[1]: [Tuning(16, 0.8, 0.01), Tuning(32, 0.9, 0.02)]}, target=0.85
     ),
     "rates_by_size": lambda g: plots.rates_by_size([10, 100], {NAMES[1]: [0.1, 0.5]}),
+    "few_shot_errors": lambda g: plots.few_shot_errors(
+        {"5-way 1-shot": {name: Interval(0.9, 0.8, 0.95, 0.95) for name in NAMES}},
+        published={"$a_b$": {"5-way 1-shot": 0.97}},
+    ),
     "rates_by_shots": lambda g: plots.rates_by_shots([1, 5], {NAMES[1]: [[0.1, 0.2], [0.5, 0.6]]}),
     "similar_parts": lambda g: plots.similar_parts(
         *g["queries"].images[:2], np.linspace(-0.1, 0.2, 36).reshape(6, 6), np.zeros((6, 6)), similarity=0.5
@@ -176,6 +184,9 @@ OF_NUMBERS = {
     "promise_kept": lambda **options: plots.promise_kept({"a": [0.8, 0.9]}, target=0.85, **options),
     "rates_by_class": lambda **options: plots.rates_by_class([0, 1], [0.5, 0.6], **options),
     "thresholds_by_class": lambda **options: plots.thresholds_by_class({0: 0.1, 1: -np.inf}, 0.1, **options),
+    "few_shot_errors": lambda **options: plots.few_shot_errors(
+        {"5-way 1-shot": {"a": Interval(0.9, 0.8, 0.95, 0.95)}}, **options
+    ),
     "rates_by_shots": lambda **options: plots.rates_by_shots([1, 2], {"a": [[0.1, 0.2]] * 2}, **options),
 }
 

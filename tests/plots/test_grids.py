@@ -259,6 +259,43 @@ def test_a_query_or_neighbor_without_a_label_among_others_has_no_verdict():
             draw(queries, neighbors, gallery)
 
 
+# compare_neighbors
+
+
+def test_what_several_find_stands_side_by_side_with_what_each_gets_right():
+    queries, neighbors, gallery = small_search()
+    other = Neighbors(
+        neighbors.distances[:, :1], np.array([[20], [10], [40]]), np.array([[0], [0], [2]]), "cosine"
+    )
+    figure = plots.compare_neighbors(queries, {"one": neighbors, "another": other}, gallery)
+    ax = figure.axes[0]
+    # The queries; then, by name and line, what was found: a padded place stays empty.
+    assert shown_ids(ax) == [50, 51, 52, 20, 30, 40, 10, 30, 20, 10, 40]
+    assert [patch.get_gid() for patch in borders(ax)] == ["right", *["wrong"] * 4, "right", "wrong", "wrong"]
+    written = [text for text in texts(ax) if text not in "✓✗"]
+    assert written[:-1] == ["query", "one: 1 of 3 right", "another: 1 of 3 right"]
+    assert written[-1].endswith("nearest first")
+    lefts = [image.get_extent()[0] for image in ax.images]
+    assert max(lefts[3:8]) < min(lefts[8:])
+    assert "Of 3 queries the nearest is right by: one 1, another 1" in " ".join(
+        ax.get_title(loc="left").split()
+    )
+    paint(figure)
+    figure = plots.compare_neighbors(queries, {"one": neighbors}, gallery, num_queries=2, title="Two")
+    assert shown_ids(figure.axes[0]) == [50, 51, 20, 30, 40, 10]
+    assert figure.axes[0].get_title(loc="left") == "Two"
+
+
+def test_what_cannot_be_compared_side_by_side_is_refused():
+    queries, neighbors, gallery = small_search()
+    with pytest.raises(ValueError, match="found must hold the neighbors of at least one name, got none"):
+        plots.compare_neighbors(queries, {}, gallery)
+    with pytest.raises(ValueError, match="queries and neighbors must have the same length, got 3 and 2"):
+        plots.compare_neighbors(queries, {"one": neighbors[:2]}, gallery)
+    with pytest.raises(ValueError, match="num_queries must be an integer of at least 1"):
+        plots.compare_neighbors(queries, {"one": neighbors}, gallery, num_queries=0)
+
+
 # rejected_grid
 
 

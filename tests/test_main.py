@@ -286,6 +286,14 @@ def test_a_search_that_knows_no_files_names_rows(made, photo, tmp_path, capsys):
     assert all(line.endswith("(7)") for line in printed.splitlines()[1:])
 
 
+@pytest.mark.parametrize(
+    ("threshold", "by_class", "said"), [(0.5, None, 0.5), (-np.inf, None, None), (0.5, {1: 0.5}, None)]
+)
+def test_a_threshold_that_is_not_one_number_is_null_in_json(threshold, by_class, said):
+    cutpoint = SimpleNamespace(threshold=threshold, by_class=by_class)
+    assert command._threshold(SimpleNamespace(cutpoint=cutpoint)) == said
+
+
 def test_a_search_by_majority_vote_answers_by_it(made, photo, tmp_path, capsys):
     search = SimilaritySearch.load(made[0] / "search")
     rows = search.index.get()

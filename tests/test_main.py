@@ -56,7 +56,7 @@ def photos(tmp_path_factory):
             suffix = ("png", "JPG", "gif", "webp")[number % 4]
             colored(color, 100 * at + number, size).save(folder / name / f"{number}.{suffix}")
     whole = (folder / "red" / "1.JPG").read_bytes()
-    (folder / "red" / "cut.jpg").write_bytes(whole[: len(whole) // 2])
+    (folder / "red" / "cut.jpg").write_bytes(whole[: len(whole) * 4 // 5])
     (folder / "red" / "broken.jpg").write_bytes(b"\xff\xd8 no")
     (folder / "red" / "notes.txt").write_text("notes")
     return folder

@@ -95,7 +95,8 @@ def backbone(
             DINOv3, ViT and DeiT, the average of a map and of tokens without class token. CLIP and SigLIP
             give one vector by themselves. ``gem`` counts features below 0 as 0; about half of a ConvNeXt's
             are, and many of a transformer's: take ``average`` there.
-        preprocess: Whether the model preprocesses pixels; False if your images are preprocessed already.
+        preprocess: Whether the model preprocesses pixels; False if your images are preprocessed already. A
+            Keras model of yours does what it does, whatever this says.
         seed: The same seed gives the same initial weights.
 
     Returns:

@@ -182,8 +182,8 @@ def _checked(images):
     low, high = images.min(), images.max()
     if not -0.5 < low <= high < 255.5:  # so that they round to levels; never so with NaN
         raise ValueError(
-            f"images must be finite and have values of 0 to 255, got {images.dtype} of {low:.4g} to "
-            f"{high:.4g}: scale them, such as images / 257 those of 16 bits, (images + 1) * 127.5 those of "
+            f"images must be finite and have values of 0 to 255, got {images.dtype} of {low:.6g} to "
+            f"{high:.6g}: scale them, such as images / 257 those of 16 bits, (images + 1) * 127.5 those of "
             "-1 to 1, or take np.clip(images, 0, 255) where resizing has gone beyond"
         )
     return images

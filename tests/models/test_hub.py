@@ -1,6 +1,7 @@
 import importlib.util
 import socket
 import time
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -291,6 +292,26 @@ def test_a_preset_that_cannot_be_downloaded_says_so_within_seconds(preset, remed
     with pytest.raises(OSError, match=message):
         backbone(preset)
     assert time.monotonic() - start < 10
+
+
+def test_a_damaged_copy_on_the_disk_is_not_said_to_be_undownloadable(no_network, tmp_path):
+    from kagglehub import cache, handle
+
+    known = handle.parse_model_handle("keras/vit/keras/none/1")
+    folder = Path(cache.get_cached_path(known))
+    save(folder, vit, converters.ViTImageConverter)
+    for file in folder.iterdir():
+        cache.Cache().mark_as_complete(known, file.name)
+    assert backbone("kaggle://keras/vit/keras/none/1").output_shape == (None, 16)
+    (folder / "model.weights.h5").write_bytes(b"no weights")
+    with pytest.raises(ValueError, match=r"none/1' cannot be used: "):
+        backbone("kaggle://keras/vit/keras/none/1")
+
+
+def test_the_home_folder_is_known_as_in_a_shell(tmp_path, monkeypatch):
+    save(tmp_path / "vit", vit, converters.ViTImageConverter)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert backbone("~/vit").output_shape == backbone(Path("~/vit")).output_shape == (None, 16)
 
 
 def test_folders_that_are_no_preset_of_images_are_named(tmp_path):

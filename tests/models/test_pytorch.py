@@ -2,6 +2,7 @@ import sys
 from pathlib import Path
 from types import SimpleNamespace
 
+import keras
 import numpy as np
 import pytest
 from PIL import Image
@@ -240,6 +241,14 @@ def test_pixels_of_16_bits_are_refused_and_what_rounds_to_a_level_is_taken():
     images, model = pixels().astype("float32"), from_torch(flat(), **NUMBERS)
     images[0, 0, 0], images[0, 1, 1] = -0.1, 255.1
     assert np.isfinite(embed(model, images)).all()
+
+
+def test_a_function_chains_a_head_of_keras_to_a_module():
+    embedder, features = from_torch(flat(), **NUMBERS), keras.Input((5,))
+    head = keras.Model(features, keras.layers.Dense(3, use_bias=False)(features))
+    wanted = unit(torch.tensor(embedder(pixels()) @ keras.ops.convert_to_numpy(head.weights[0])))
+    embeddings = embed(lambda images: head(embedder(images)), pixels())
+    np.testing.assert_allclose(embeddings, wanted, atol=1e-5)
 
 
 def test_a_model_of_open_clip_embeds_by_its_own_transform():

@@ -194,6 +194,9 @@ def set_trainable(model: KerasObject, trainable: str | int) -> None:
     small batches of fine-tuning would spoil what the other layers have learned. While nothing of the network
     trains, its dropout is off too.
 
+    What counts is a layer of the network. Of many transformers, such as those of DINOv2 and ViT, the whole
+    encoder is one: its blocks cannot be freed one by one, since Keras would not keep that in a saved model.
+
     A change takes effect when the model is compiled again, as ``simnb.training.fit`` does.
 
     Args:

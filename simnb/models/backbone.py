@@ -44,6 +44,9 @@ class Backbone(keras.layers.Layer):
     def from_config(cls, config: dict[str, Any]) -> KerasObject:
         """Make the layer of a config, with new weights."""
         network = keras.saving.deserialize_keras_object(config["network"])
+        for layer in network.layers:
+            if not layer.trainable:
+                _train(layer, False)
         return super().from_config({**config, "network": network})
 
 
@@ -215,7 +218,16 @@ def set_trainable(model: KerasObject, trainable: str | int) -> None:
     trained = _trained(layer.network, trainable)
     layer.trainable = len(trained) > 0
     for inner in layer.network.layers:
-        inner.trainable = inner in trained
+        _train(inner, inner in trained)
+
+
+def _train(layer, trainable):
+    """Set it for all layers within a layer, too.
+
+    Keras loads those of a frozen one as trained, and sets nothing within a layer that has the value already.
+    """
+    for part in layer._flatten_layers():
+        part.trainable = trainable
 
 
 def _trained(network, trainable):

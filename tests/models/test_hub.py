@@ -237,6 +237,18 @@ def test_a_head_is_trained_over_a_frozen_preset_until_its_layers_are_freed(prese
     assert not any("text" in weight.path for weight in model.weights)
 
 
+@pytest.mark.parametrize(("trainable", "count"), [("head", 2), (1, 4)])
+def test_what_is_frozen_in_a_preset_is_so_once_it_is_loaded(trainable, count, presets, tmp_path):
+    model = backbone(presets(dinov2), embedding_size=5, trainable=trainable)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras", compile=False)
+    assert len(model.trainable_weights) == len(loaded.trainable_weights) == count
+    set_trainable(loaded, 2)  # the encoder and what norms its output
+    assert len(loaded.trainable_weights) > count
+    set_trainable(loaded, trainable)
+    assert len(loaded.trainable_weights) == count
+
+
 def test_a_preset_and_a_head_trained_on_its_features_are_one_embedder_that_saves_and_loads(presets, tmp_path):
     network, images, labels = backbone(presets(clip)), pixels(count=12), np.arange(12) % 3
     features = embed(network, images)

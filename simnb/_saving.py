@@ -46,7 +46,7 @@ def save(search, path, *, with_model):
             "indexed_examples": sorted(search._indexed_examples),
         }
         if by_name:
-            state["embedder"] = search.model.name
+            state["embedder"] = {"name": search.model.name, "weights": search.model.digest}
         texts = {STATE: json.dumps(state)}
         if search.calibration is not None:
             texts[CALIBRATION] = search.calibration.to_json()
@@ -87,13 +87,17 @@ def load(kind, path, *, model, uri, search, recall):
 
 
 def _check_embedder(model, path, *, by_name, kept):
-    """Refuse to load a search without its embedder, or with a PyTorch module of another name than it had."""
-    other = isinstance(model, TorchEmbedder) and model.name != by_name
-    if by_name is not None and (model is None or other):
-        given = "" if model is None else f", not with {model.name!r}"
+    """Refuse to load a search without its embedder, or with another PyTorch module than it had."""
+    if by_name is not None and (model is None or isinstance(model, TorchEmbedder)):
+        name, given = by_name["name"], ""
+        if model is not None:
+            if {"name": model.name, "weights": model.digest} == by_name:
+                return
+            given = ", not with " + ("one of other weights" if model.name == name else repr(model.name))
         raise ValueError(
-            f"{path} was saved with the PyTorch module {by_name!r}{given}. PyTorch modules are kept by name "
-            f"alone: make it again, and load(path, model=from_torch(module, name={by_name!r}))"
+            f"{path} was saved with the PyTorch module {name!r}{given}. Of PyTorch modules the name and a "
+            "digest of the weights are kept: make it again with the same weights, and "
+            f"load(path, model=from_torch(module, name={name!r}))"
         )
     if model is None and not kept:
         raise ValueError(f"{path} was saved without its model: pass the embedder, load(path, model=...)")
@@ -120,8 +124,9 @@ def _checked_state(text):
     if not isinstance(ids, list) or not all(type(one) is int and 0 <= one < 2**62 for one in ids):
         raise ValueError(f"indexed_examples must be a list of ids, got {ids!r}")
     embedder = state.get("embedder")  # searches of Keras models have none, nor those of earlier versions
-    if not isinstance(embedder, str | None):
-        raise ValueError(f"embedder must be a string or null, got {embedder!r}")
+    known = isinstance(embedder, dict) and all(isinstance(embedder.get(x), str) for x in ("name", "weights"))
+    if embedder is not None and not known:
+        raise ValueError(f"embedder must hold name and weights, or be null, got {embedder!r}")
     return size, None if names is None else tuple(names), set(ids), embedder
 
 

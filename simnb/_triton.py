@@ -18,7 +18,9 @@ def load_apart() -> None:
     segmentation fault: https://github.com/tensorflow/tensorflow/issues/124205
     """
     spec = importlib.util.find_spec("triton")
-    library = Path(*((spec and spec.submodule_search_locations) or [])[:1], "_C", "libtriton.so")
+    if spec is None or not spec.submodule_search_locations:  # none, or a module of that name
+        return
+    library = Path(spec.submodule_search_locations[0], "_C", "libtriton.so")
     if not library.is_file():
         return
     # Its own symbols before those of others: what TensorFlow has shown already cannot be hidden again.

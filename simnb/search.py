@@ -237,7 +237,8 @@ class SimilaritySearch:
         """Keep embedder, gallery, calibration, probability and class names in one folder, for ``load``.
 
         Rows of an index that lives elsewhere, in a file or on a server, are copied into the folder. Of an
-        embedder of ``simnb.models.from_torch`` the name alone is kept: ``load`` is then given it again.
+        embedder of ``simnb.models.from_torch`` the name and a digest of the weights are kept: ``load`` is
+        then given it again.
 
         Args:
             path: Name of the folder. A search that was saved there is replaced in one step: whoever loads it
@@ -269,15 +270,15 @@ class SimilaritySearch:
             path: Name of the folder.
             model: The embedder, where the folder holds none or another one is wanted. A saved one is loaded
                 in Keras's safe mode, which runs no code from the file, and not compiled. One of
-                ``from_torch`` must be given, under the name that it had.
+                ``from_torch`` must be given, with the name and the weights that it had.
             uri: Where the rows are to live, as in ``open_index``: in memory, or in an index that is made of
                 them there.
             search, recall: As in ``open_index``.
 
         Raises:
             ValueError: If the folder is no saved search, a part of it is missing, changed or from a later
-                version of simnb, it holds no model and none is given, or a PyTorch one of another name, or
-                there is an index at ``uri``.
+                version of simnb, it holds no model and none is given, or a PyTorch one of another name or
+                other weights, or there is an index at ``uri``.
             OSError: If it cannot be read, or there is no room for a copy of it in the temporary folder.
         """
         return _saving.load(cls, path, model=model, uri=uri, search=search, recall=recall)

@@ -1,5 +1,6 @@
 import ctypes
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -44,6 +45,19 @@ def test_triton_is_loaded_plainly_before_tensorflow_and_bound_to_itself_after_it
     _triton.load_apart()
     apart = getattr(os, "RTLD_DEEPBIND", 0)
     assert loaded == [(library, os.RTLD_NOW), (library, os.RTLD_NOW | apart)]
+
+
+@pytest.mark.parametrize("module", ["", "triton.py"])
+def test_without_triton_no_library_of_the_current_folder_is_loaded(loaded, monkeypatch, tmp_path, module):
+    shutil.rmtree(tmp_path / "triton")
+    (tmp_path / module).touch()
+    (tmp_path / "_C").mkdir()
+    (tmp_path / "_C/libtriton.so").touch()
+    monkeypatch.chdir(tmp_path)
+    others = [path for path in sys.path if not (Path(path) / "triton").is_dir()]
+    monkeypatch.setattr(sys, "path", others)
+    _triton.load_apart()
+    assert loaded == []
 
 
 def test_a_library_that_cannot_be_loaded_is_left_to_pytorch(tmp_path, monkeypatch):

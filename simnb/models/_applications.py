@@ -9,7 +9,7 @@ import numpy as np
 
 from simnb._keras import keras
 
-__all__ = ["FAMILIES", "ReverseChannels", "build", "find", "is_misspelled", "preprocessing"]
+__all__ = ["FAMILIES", "ReverseChannels", "build", "find", "is_known", "is_misspelled", "preprocessing"]
 
 # The modules of keras.applications by the mode of their preprocess_input. That of "inside" does nothing: the
 # networks begin with layers of their own that do it.
@@ -44,8 +44,13 @@ class ReverseChannels(keras.layers.Layer):
 
 def find(name):
     """The name of a network as ``keras.applications`` spells it, and its family; or raise ValueError."""
+    if not isinstance(name, str):
+        raise ValueError(
+            "name must be a network of keras.applications, a preset or a keras.Model, got a "
+            f"{type(name).__name__}; simnb.models.from_torch takes modules of PyTorch"
+        )
     spelled = {known.lower(): known for known in _FAMILY}
-    lower = name.lower() if isinstance(name, str) else ""
+    lower = name.lower()
     if lower in spelled:
         return spelled[lower], _FAMILY[spelled[lower]]
     close = [spelled[match] for match in difflib.get_close_matches(lower, spelled)]
@@ -53,9 +58,14 @@ def find(name):
     raise ValueError(f"name must be a network of keras.applications, got {name!r}; {hint}")
 
 
+def is_known(name):
+    """Whether a name is that of a network, in upper or lower case."""
+    return name.lower() in {known.lower() for known in _FAMILY}
+
+
 def is_misspelled(name):
     """Whether a name is that of a network but for underscores and hyphens."""
-    return name.lower().replace("_", "").replace("-", "") in {known.lower() for known in _FAMILY}
+    return is_known(name.replace("_", "").replace("-", ""))
 
 
 def preprocessing(family):

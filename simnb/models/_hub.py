@@ -23,8 +23,18 @@ def is_preset(name):
     """Whether a name means a preset, rather than a network of ``keras.applications``."""
     if not isinstance(name, str | os.PathLike):
         return False
-    name = os.fspath(name)
+    if isinstance(name, str) and _applications.is_known(name):  # also where a folder is called so
+        return False
+    path = not isinstance(name, str) or bool(set(name) & {os.sep, os.altsep})
+    name = os.path.expanduser(name)
     located = "://" in name or os.path.isdir(name)
+    if path and not located:
+        raise ValueError(f"there is no folder {name!r}; presets of Hugging Face begin with hf://")
+    if "." in name and not located:
+        raise ValueError(
+            f"name must be a network of keras.applications or a preset of KerasHub, got {name!r}; of timm it "
+            f"would be from_torch(timm.create_model({name!r}, pretrained=True, num_classes=0))"
+        )
     # No network of keras.applications has an underscore in its name, but people write one.
     if not located and ("_" not in name or _applications.is_misspelled(name)):
         return False
@@ -50,7 +60,7 @@ def is_backbone(model):
 
 def of_preset(preset, *, input_shape, preprocess):
     """The source of an embedder, of a preset: its weights, and its preprocessing if that is wanted."""
-    preset, hub = os.fspath(preset), _keras_hub()
+    preset, hub = os.path.expanduser(preset), _keras_hub()
     with _explained(preset):
         _probe(preset)
         converter = _converter(hub, preset) if preprocess else None
@@ -169,7 +179,8 @@ def _explained(preset):
         raise
     except Exception as error:
         reason = " ".join(str(error).split()) or type(error).__name__
-        if os.path.isdir(preset) or isinstance(error, ValueError | TypeError):
+        damaged = type(error) is OSError and error.errno is None  # a file of weights, so HDF5 says it
+        if os.path.isdir(preset) or damaged or isinstance(error, ValueError | TypeError):
             raise ValueError(f"the preset {preset!r} cannot be used: {reason}") from error
         raise OSError(
             f"the preset {preset!r} could not be downloaded ({reason}); run {_download(preset)} where there "

@@ -21,6 +21,7 @@ from simnb.data import LazyImages
 from simnb.index import open_index
 from simnb.index.opening import names_a_file
 from simnb.models._batches import reading
+from simnb.models.pytorch import TorchEmbedder
 
 _EMBEDDER = 0  # an id
 _AT_ONCE = 10_000  # rows read
@@ -31,7 +32,10 @@ _REFERENCES = ("name", "keras_history", "input_layers", "output_layers")
 
 
 def identity(model, known_as):
-    """The embedder in one line: a Keras model by layers and weights, any other by the name it is given."""
+    """The embedder in one line: a Keras model by layers and weights, a PyTorch module by name and weights.
+
+    Any other is known by the name it is given.
+    """
     if known_as is not None and not (isinstance(known_as, str) and known_as):
         raise ValueError(f"known_as must be a name, such as 'dinov2 small, 224 pixels', got {known_as!r}")
     if known_as is None:
@@ -41,6 +45,8 @@ def identity(model, known_as):
                 "kept needs known_as=..., a name of this embedder and its version, since only Keras models "
                 f"of the layers of Keras and simnb can be told apart without one, got {type(odd).__name__}"
             )
+    if isinstance(model, TorchEmbedder):
+        return f"{known_as}, {model.digest}"
     if not isinstance(model, keras.Model):
         return known_as
     digest = hashlib.sha256(_config(model).encode() if known_as is None else b"")

@@ -44,6 +44,9 @@ class Backbone(keras.layers.Layer):
     def from_config(cls, config: dict[str, Any]) -> KerasObject:
         """Make the layer of a config, with new weights."""
         network = keras.saving.deserialize_keras_object(config["network"])
+        for layer in network.layers:
+            if not layer.trainable:
+                _train(layer, False)
         return super().from_config({**config, "network": network})
 
 
@@ -95,7 +98,8 @@ def backbone(
             DINOv3, ViT and DeiT, the average of a map and of tokens without class token. CLIP and SigLIP
             give one vector by themselves. ``gem`` counts features below 0 as 0; about half of a ConvNeXt's
             are, and many of a transformer's: take ``average`` there.
-        preprocess: Whether the model preprocesses pixels; False if your images are preprocessed already.
+        preprocess: Whether the model preprocesses pixels; False if your images are preprocessed already. A
+            Keras model of yours does what it does, whatever this says.
         seed: The same seed gives the same initial weights.
 
     Returns:
@@ -193,6 +197,9 @@ def set_trainable(model: KerasObject, trainable: str | int) -> None:
     small batches of fine-tuning would spoil what the other layers have learned. While nothing of the network
     trains, its dropout is off too.
 
+    What counts is a layer of the network. Of many transformers, such as those of DINOv2 and ViT, the whole
+    encoder is one: its blocks cannot be freed one by one, since Keras would not keep that in a saved model.
+
     A change takes effect when the model is compiled again, as ``simnb.training.fit`` does.
 
     Args:
@@ -211,7 +218,16 @@ def set_trainable(model: KerasObject, trainable: str | int) -> None:
     trained = _trained(layer.network, trainable)
     layer.trainable = len(trained) > 0
     for inner in layer.network.layers:
-        inner.trainable = inner in trained
+        _train(inner, inner in trained)
+
+
+def _train(layer, trainable):
+    """Set it for all layers within a layer, too.
+
+    Keras loads those of a frozen one as trained, and sets nothing within a layer that has the value already.
+    """
+    for part in layer._flatten_layers():
+        part.trainable = trainable
 
 
 def _trained(network, trainable):

@@ -2,6 +2,7 @@
 
 from simnb._keras import keras
 from simnb._types import KerasObject
+from simnb.models.pytorch import TorchEmbedder
 
 __all__ = ["chain"]
 
@@ -36,7 +37,12 @@ def chain(embedder: KerasObject, head: KerasObject) -> KerasObject:
         if not isinstance(model, keras.Model) or not all(isinstance(shape, tuple) for shape in shapes):
             raise ValueError(
                 f"{name} must be a Keras model made of layers, of one input and one output, got "
-                f"{type(model).__name__}; wrap it: keras.Model(inputs, model(inputs))"
+                f"{type(model).__name__}; "
+                + (
+                    "a function does for one of PyTorch: lambda images: head(embedder(images))"
+                    if isinstance(model, TorchEmbedder)
+                    else "wrap it: keras.Model(inputs, model(inputs))"
+                )
             )
     given, wanted = embedder.output_shape, head.input_shape
     if len(given) != 2 or len(wanted) != 2 or given[1] != wanted[1]:

@@ -41,7 +41,9 @@ def embed(
             removed. Several processes may use one file; it holds the embeddings of one embedder.
         known_as: Name of the embedder in that file, and of its version. By default a Keras model is known by
             its layers and weights; with a name, by that and the weights. What runs code of your own needs
-            one, be it no Keras model or one with your own layers: give it another name when that changes.
+            one, be it no Keras model or one with your own layers: give it another name when that changes. So
+            does an embedder of ``from_torch``, by its name here and its weights: the weights do not say how
+            it resizes, normalizes and pools.
 
     Returns:
         Unit vectors, shape [num_examples, dim] float32.
@@ -150,7 +152,11 @@ def _vectors(model, batch, *, check=True):
 
 def _unit(vectors):
     check_output(vectors)
-    vectors = ops.convert_to_numpy(ops.cast(vectors, "float32"))  # NumPy has no bfloat16 of its own
+    if isinstance(vectors, np.ndarray):  # of PyTorch, say: TensorFlow would take memory of the GPU for it
+        with np.errstate(over="ignore"):  # infinity is refused below
+            vectors = np.asarray(vectors, np.float32)
+    else:
+        vectors = ops.convert_to_numpy(ops.cast(vectors, "float32"))  # NumPy has no bfloat16 of its own
     vectors = _checks.embeddings(vectors, name="the model's output", nonzero=True)
     norms = np.linalg.norm(vectors.astype(np.float64), axis=1, keepdims=True)
     return (vectors / norms).astype(np.float32)

@@ -13,11 +13,12 @@ from simnb._files import replace_whole
 from simnb._keras import keras, ops
 from simnb._terminal import quiet_stderr
 from simnb._types import AnyPath, KerasObject, Tensor
+from simnb.models.backbone import Backbone
 
 __all__ = ["export"]
 
 TOLERANCE = 1e-4  # the largest difference of any number in the embeddings
-_SIDES = 61, 47  # of images to check with, where a model takes any
+_SIDES = (61, 47), (600, 431)  # of images to check with, where a model takes any
 
 
 def export(model: KerasObject, path: AnyPath) -> None:
@@ -72,7 +73,7 @@ def _write(model, file, shape):
     signature = [keras.InputSpec(shape=(None, *shape[1:]), dtype="float32", name="images")]
     try:
         _teach_tf2onnx()
-        with warnings.catch_warnings(), quiet_stderr(), _inlined():
+        with warnings.catch_warnings(), quiet_stderr(), _inlined(), _without_constants():
             warnings.simplefilter("ignore")  # of tf2onnx, about NumPy
             _exportable(model).export(str(file), format="onnx", verbose=False, input_signature=signature)
             _session(file)  # tf2onnx writes operations, too, that there are none of
@@ -82,6 +83,10 @@ def _write(model, file, shape):
         raise
     except Exception as error:
         reason = " ".join(str(error).split()) or type(error).__name__
+        odd = [x for x in model._flatten_layers() if isinstance(x, keras.layers.Resizing) and not _known(x)]
+        if odd:
+            ways = ", ".join(f"{x.name} by {x.interpolation}, {x.data_format}" for x in odd)
+            reason = f"it has no operation for resizing as here ({ways}): {reason}"
         raise ValueError(f"the model {model.name!r} cannot be written as ONNX: {reason}") from error
 
 
@@ -101,11 +106,8 @@ def _inlined():
 @functools.cache
 def _teach_tf2onnx():
     """Teach it what it lacks, so that transformers and networks with constants can be written."""
-    import tf2onnx
     from tf2onnx.handler import tf_op
     from tf2onnx.utils import make_name, map_onnx_to_numpy_type
-
-    logging.getLogger("tf2onnx").setLevel(logging.CRITICAL)  # what cannot be written, we say ourselves
 
     @tf_op("Erfc")  # what TensorFlow makes exact GELU of: 1 - erf(x)
     class _Erfc:
@@ -119,16 +121,28 @@ def _teach_tf2onnx():
                 "Sub", [one, erf], name=node.name, outputs=node.output, shapes=shapes, dtypes=dtypes
             )
 
-    convert = tf2onnx.convert.from_function
+
+@contextlib.contextmanager
+def _without_constants():
+    """A silent tf2onnx without constants of layers, such as those of Normalization, as inputs of the file."""
+    import tf2onnx
+
+    convert, logger = tf2onnx.convert.from_function, logging.getLogger("tf2onnx")
+    level = logger.level
 
     @functools.wraps(convert)
     def from_function(function, input_signature=None, **options):
-        # Constants of layers, such as those of Normalization, it would have for inputs of the file.
         graph = function.get_concrete_function(*input_signature).graph
         graph.inputs = [tensor for tensor in graph.inputs if tensor.op.type == "Placeholder"]
         return convert(function, input_signature, **options)
 
     tf2onnx.convert.from_function = from_function
+    logger.setLevel(logging.CRITICAL)  # what cannot be written, we say ourselves
+    try:
+        yield
+    finally:
+        tf2onnx.convert.from_function = convert
+        logger.setLevel(level)
 
 
 def _session(file):
@@ -139,31 +153,36 @@ def _session(file):
 
 def _check_same(model, file, shape, path):
     """Refuse a file that gives other vectors than its model."""
-    sides = [given or side for given, side in zip(shape[1:3], _SIDES, strict=True)]
-    images = np.random.default_rng(0).integers(0, 256, (3, *sides, shape[3] or 3)).astype(np.float32)
-    wanted = ops.convert_to_numpy(model.predict_on_batch(images))
-    got = _session(file).run(None, {"images": images})[0]
-    apart = np.abs(wanted - got).max() if got.shape == wanted.shape else np.inf
-    if not apart <= TOLERANCE:
-        raise ValueError(
-            f"{os.fspath(path)} is not written: under onnxruntime it gives other vectors than the model, by "
-            f"up to {apart:.2g}"
-        )
+    session = _session(file)
+    for height, width in dict.fromkeys((shape[1] or height, shape[2] or width) for height, width in _SIDES):
+        size = (3, height, width, shape[3] or 3)
+        images = np.random.default_rng(0).integers(0, 256, size).astype(np.float32)
+        wanted = ops.convert_to_numpy(model.predict_on_batch(images))
+        got = session.run(None, {"images": images})[0]
+        apart = np.abs(wanted - got).max() if got.shape == wanted.shape else np.inf
+        if not apart <= TOLERANCE:
+            raise ValueError(
+                f"{os.fspath(path)} is not written: under onnxruntime it gives other vectors than the model, "
+                f"by up to {apart:.2g}, for images of {height} x {width}"
+            )
 
 
 def _exportable(model):
     """The model with its resizing in operations that ONNX has; all other layers are the model's own."""
-    with_resizing = [layer for layer in model._flatten_layers() if isinstance(layer, keras.layers.Resizing)]
-    if not with_resizing:
+    if not any(isinstance(layer, keras.layers.Resizing) for layer in model._flatten_layers()):
         return model
     return keras.models.clone_model(model, clone_function=_written_out, recursive=True)
 
 
 def _written_out(layer):
-    known = isinstance(layer, keras.layers.Resizing) and layer.interpolation in _KERNELS
-    if not known or layer.data_format != "channels_last" or layer.fill_value:
-        return layer
-    return _Resizing(layer)
+    if isinstance(layer, Backbone):
+        return Backbone(_exportable(layer.network), name=layer.name, trainable=layer.trainable)
+    return _Resizing(layer) if isinstance(layer, keras.layers.Resizing) and _known(layer) else layer
+
+
+def _known(resizing):
+    channels_last = resizing.data_format == "channels_last"
+    return resizing.interpolation in _KERNELS and channels_last and not resizing.fill_value
 
 
 def _triangle(x):

@@ -1,6 +1,7 @@
 """PyTorch modules as embedders: of timm, transformers, open_clip or one's own."""
 
-import math
+import hashlib
+import os
 import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -33,13 +34,24 @@ class TorchEmbedder:
     def __repr__(self) -> str:
         return f"TorchEmbedder({self.name!r}, device={str(self.device)!r}, half={self.half})"
 
+    @property
+    def digest(self) -> str:
+        """The weights in 16 digits: those of other weights differ."""
+        import torch
+
+        digest = hashlib.sha256()
+        for name, weight in self.module.state_dict().items():
+            digest.update(f"{name} {weight.dtype} {tuple(weight.shape)}".encode())
+            digest.update(weight.detach().cpu().flatten().view(torch.uint8).numpy().tobytes())
+        return digest.hexdigest()[:16]
+
     def __call__(self, images: ArrayLike) -> NDArray[np.float32]:
         """Embed: [batch, height, width, channels] pixels from 0 to 255 -> [batch, dim] of unit norm."""
         import torch
 
         self.module.eval()
         with torch.inference_mode():
-            pixels = self._prepare(np.asarray(images), self.device)
+            pixels = self._prepare(_checked(images), self.device)
             vectors = self._vectors(pixels)
             if self.half and not bool(torch.isfinite(vectors).all()):  # too large for 16 bits
                 self.half = False
@@ -80,7 +92,8 @@ def from_torch(
 
     It is a function from images to unit vectors, for ``simnb.models.embed`` and ``SimilaritySearch``; Keras
     has no part in it. The module is put into evaluation mode and on its device, and no gradients are kept.
-    A saved ``SimilaritySearch`` keeps its name alone: load that with ``load(path, model=from_torch(...))``.
+    A saved ``SimilaritySearch`` keeps its name and a digest of its weights: load that with
+    ``load(path, model=from_torch(...))``.
 
     TensorFlow 2.20 and 2.21 end Python where Triton, a part of PyTorch for CUDA, is loaded after them
     (https://github.com/tensorflow/tensorflow/issues/124205). ``simnb.models`` keeps the two apart where it is
@@ -96,7 +109,8 @@ def from_torch(
 
     Args:
         module: A ``torch.nn.Module``.
-        name: What to call it; by default timm's or transformers' name of its weights, or that of its class.
+        name: What to call it; by default timm's or transformers' name of its weights (of a folder its last
+            part), or that of its class.
         preprocess: A function from a ``PIL.Image`` to a tensor [channels, height, width], or an image
             processor of transformers.
         mean: Mean of each channel in pixels from 0 to 1, such as ``processor.image_mean``.
@@ -104,8 +118,9 @@ def from_torch(
         image_size: ``(height, width)`` that the module takes; None for images as they are.
         forward: A function from the module and pixels [batch, channels, height, width] to vectors. By default
             what stands before the classifier in timm, ``encode_image`` in open_clip, the image embedding or
-            else ``pooler_output`` in transformers (projected, of CLIP and SigLIP), and the output of others,
-            of a map its average. Take the classifier off others first.
+            else ``pooler_output`` in transformers (projected, of CLIP and SigLIP; of ViT and DeiT the class
+            token before the dense layer of their pooler, which many checkpoints lack, so that it would be
+            random), and the output of others, of a map its average. Take the classifier off others first.
         device: Such as ``cuda:1``; by default a GPU where there is one.
         half: Whether to compute in float16 under ``torch.autocast``; by default on CUDA alone. Where that
             overflows, the embedder computes in float32 from then on.
@@ -128,6 +143,8 @@ def from_torch(
         raise ImportError('from_torch needs PyTorch: pip install "simnb[torch]"') from error
     if not isinstance(module, torch.nn.Module):
         raise ValueError(f"module must be a torch.nn.Module, got {type(module).__name__}")
+    if name is not None and not (isinstance(name, str) and name):
+        raise ValueError(f"name must be a text, such as 'dinov2 small, 224 pixels', got {name!r}")
     wanted = {"mean": mean, "std": std, "image_size": image_size}
     prepare = _prepare(module, preprocess, {name: x for name, x in wanted.items() if x is not None})
     place = torch.device(device or ("cuda" if _has_cuda() else "cpu"))
@@ -153,7 +170,23 @@ def _has_cuda():
 def _name(module):
     cfg = getattr(module, "pretrained_cfg", None) or {}
     timm = ".".join(cfg[part] for part in ("architecture", "tag") if cfg.get(part))
-    return timm or getattr(getattr(module, "config", None), "_name_or_path", "") or type(module).__name__
+    path = getattr(getattr(module, "config", None), "_name_or_path", "")
+    own = os.path.basename(os.path.abspath(path)) if os.path.isdir(path) else path
+    return timm or own or type(module).__name__
+
+
+def _checked(images):
+    images = np.asarray(images)
+    if images.dtype == np.uint8 or not images.size:
+        return images
+    low, high = images.min(), images.max()
+    if not -0.5 < low <= high < 255.5:  # so that they round to levels; never so with NaN
+        raise ValueError(
+            f"images must be finite and have values of 0 to 255, got {images.dtype} of {low:.6g} to "
+            f"{high:.6g}: scale them, such as images / 257 those of 16 bits, (images + 1) * 127.5 those of "
+            "-1 to 1, or take np.clip(images, 0, 255) where resizing has gone beyond"
+        )
+    return images
 
 
 def _vectors_of(module, pixels):
@@ -163,6 +196,8 @@ def _vectors_of(module, pixels):
     if hasattr(module, "encode_image"):  # open_clip
         return module.encode_image(pixels)
     output = getattr(module, "get_image_features", module)(pixels)
+    if hasattr(getattr(module, "pooler", None), "dense") and hasattr(output, "last_hidden_state"):
+        return output.last_hidden_state[:, 0]
     for name in ("image_embeds", "pooler_output"):  # transformers
         if getattr(output, name, None) is not None:
             return getattr(output, name).flatten(1)
@@ -175,7 +210,13 @@ def _prepare(module, preprocess, wanted):
         if wanted:
             raise ValueError(f"preprocess does what {', '.join(wanted)} would: pass the one or the other")
         processor = getattr(preprocess, "image_processor", preprocess)  # of one for images and texts
-        return _by_processor(processor) if hasattr(processor, "image_mean") else _by_image(preprocess)
+        of_transformers = hasattr(processor, "model_input_names")
+        return _by_processor(processor) if of_transformers else _by_image(preprocess)
+    for part, limits in {"mean": {"at_least": 0}, "std": {"above": 0}}.items():
+        if part in wanted:
+            wanted[part] = _per_channel(wanted[part], part, **limits)
+    if {"mean", "std"} <= set(wanted):
+        _checks.same_length(wanted["mean"], wanted["std"], "mean and std")
     if getattr(module, "pretrained_cfg", None):
         from timm.data import create_transform, resolve_model_data_config
 
@@ -194,36 +235,47 @@ def _prepare(module, preprocess, wanted):
 def _by_image(transform):
     def prepare(images, device):
         import torch
-        from PIL import Image
 
-        return torch.stack([transform(Image.fromarray(image)) for image in _levels(images)]).to(device)
+        ready = [transform(image) for image in _pictures(images)]
+        shapes = {tuple(one.shape) if torch.is_tensor(one) else type(one).__name__ for one in ready}
+        if len(shapes) != 1 or not isinstance(next(iter(shapes)), tuple):
+            raise ValueError(
+                "preprocess must make tensors of one shape, [channels, height, width], of PIL images, "
+                f"got {' and '.join(map(str, shapes))}"
+            )
+        return torch.stack(ready).to(device)
 
     return prepare
 
 
 def _by_processor(processor):
     def prepare(images, device):
-        options = {"return_tensors": "pt", "input_data_format": "channels_last"}
-        return processor(images=list(_levels(images)), **options)["pixel_values"].to(device)
+        return processor(images=_pictures(images), return_tensors="pt")["pixel_values"].to(device)
 
     return prepare
 
 
-def _levels(images):
+def _pictures(images):
+    from PIL import Image
+
     if images.shape[-1] != 3:
         raise ValueError(
             f"images must have 3 channels here, got {images.shape[-1]}; "
             "np.repeat(images, 3, axis=-1) makes three of one"
         )
-    if images.dtype == np.uint8:
-        return images
-    return np.clip(np.rint(images), 0, 255).astype(np.uint8)
+    levels = images if images.dtype == np.uint8 else np.rint(images).astype(np.uint8)
+    return [Image.fromarray(image) for image in levels]
+
+
+def _per_channel(values, name, **limits):
+    if not np.iterable(values):
+        raise ValueError(
+            f"{name} must have a number for each channel, such as [0.5, 0.4, 0.3], got {values!r}"
+        )
+    return [_checks.number(x, name=name, at_most=1, **limits) for x in values]
 
 
 def _by_numbers(mean, std, image_size=None):
-    mean = [_checks.number(x, name="mean", at_least=0, at_most=1) for x in mean]
-    std = [_checks.number(x, name="std", above=0, at_most=1) for x in std]
-    _checks.same_length(mean, std, "mean and std")
     size = None if image_size is None else _checks.image_size(image_size)
 
     def prepare(images, device):
@@ -245,8 +297,9 @@ def _resized(pixels, size):
         return pixels
     from torch.nn.functional import interpolate
 
-    factor = max(wanted / got for wanted, got in zip(size, pixels.shape[2:], strict=True))
-    covering = [max(s, math.floor(got * factor)) for s, got in zip(size, pixels.shape[2:], strict=True)]
+    sides = pixels.shape[2:]
+    wanted, got = max(zip(size, sides, strict=True), key=lambda pair: pair[0] / pair[1])
+    covering = [side * wanted // got for side in sides]
     pixels = interpolate(pixels, covering, mode="bicubic", antialias=True).clamp(0, 1)
     top, left = ((c - s) // 2 for c, s in zip(covering, size, strict=True))
     return pixels[:, :, top : top + size[0], left : left + size[1]]

@@ -1,4 +1,5 @@
 import random
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -296,6 +297,12 @@ def test_a_model_that_cannot_be_a_backbone_is_named():
         backbone(own([]), pooling="class_token")
 
 
+def test_a_network_is_meant_by_its_name_also_where_a_folder_is_called_so(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mobilenetv3small").mkdir()
+    assert small("mobilenetv3small").name == "MobileNetV3Small_embedder"
+
+
 def test_bad_input_is_named(mobile):
     with pytest.raises(ValueError, match=r"got 'EfficentNet-B0'; did you mean EfficientNetB0 or"):
         small("EfficentNet-B0")
@@ -303,6 +310,15 @@ def test_bad_input_is_named(mobile):
         ValueError, match=r"name must be a network of keras.applications, got 'x'; it has Conv"
     ):
         small("x")
+    with pytest.raises(ValueError, match=r"got a Module; simnb.models.from_torch takes modules of PyTorch$"):
+        small(type("Module", (), {"__repr__": lambda self: 1000 * "layer "})())
+    for path in ("weights/dinov2", Path("ResNet50"), "~/dinov2"):
+        with pytest.raises(
+            ValueError, match=rf"there is no folder '.*{Path(path).name}'; .* begin with hf://"
+        ):
+            small(path)
+    with pytest.raises(ValueError, match=r"got 'vit_small.dino'; .* from_torch\(timm.create_model\('vit_sm"):
+        small("vit_small.dino")
     with pytest.raises(ValueError, match=r"must be \(height, width, 3\), got \(32, 32, 1\); np.repeat"):
         small(input_shape=(32, 32, 1))
     with pytest.raises(ValueError, match=r"input_shape must be \(height, width, 3\), got 32"):

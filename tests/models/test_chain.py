@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from simnb.layers import MetricEmbedding
-from simnb.models import chain, embed, mirrored, set_trainable
+from simnb.models import TorchEmbedder, chain, embed, mirrored, set_trainable
 from simnb.models._pixels import expects_bytes
 from simnb.models.backbone import Backbone
 from simnb.training import fit_head
@@ -66,5 +66,8 @@ def test_what_does_not_fit_is_refused():
         chain(network(), head)
     with pytest.raises(ValueError, match=r"embedder must be a Keras model made of layers, .* got function"):
         chain(lambda images: images, head)
+    torch = object.__new__(TorchEmbedder)
+    with pytest.raises(ValueError, match=r"got TorchEmbedder; a function does .*: lambda images: head\("):
+        chain(torch, head)
     with pytest.raises(ValueError, match=r"head must be a Keras model made of layers, .* got Sequential"):
         chain(network(), keras.Sequential([MetricEmbedding(3)]))

@@ -11,7 +11,7 @@ import pytest
 from simnb.data import LazyImages, from_arrays
 from simnb.layers import MetricEmbedding
 from simnb.losses import CrossBatchMemory, NormalizedSoftmaxLoss, TripletLoss
-from simnb.models import embed, tutorial_convnet
+from simnb.models import embed, embedding, tutorial_convnet
 from simnb.samplers import BalancedBatches
 from simnb.training import fit
 
@@ -100,6 +100,14 @@ def test_any_function_and_any_sliceable_images_do(tmp_path):
     embeddings = embed(lambda batch: batch.reshape(len(batch), -1), mapped, batch_size=2, progress=False)
     flat = mapped.reshape(5, 4)
     np.testing.assert_allclose(embeddings, flat / np.linalg.norm(flat, axis=1, keepdims=True), rtol=1e-6)
+
+
+def test_what_a_function_gives_in_numpy_is_not_moved_to_a_device(monkeypatch):
+    monkeypatch.setattr(embedding.ops, "cast", lambda *args: pytest.fail("cast on a device"))
+    means = lambda images: images.mean((1, 2)).astype("float16")  # noqa: E731
+    np.testing.assert_allclose(np.linalg.norm(embed(means, images_of(3) + 1), axis=1), 1, atol=1e-6)
+    with pytest.raises(ValueError, match="the model's output must be finite"):
+        embed(lambda images: np.full((len(images), 2), 1e300), images_of(3))
 
 
 @pytest.mark.parametrize("kept", [False, True])

@@ -1,3 +1,4 @@
+import logging
 import sys
 
 import keras
@@ -53,6 +54,56 @@ def test_resizing_is_in_the_file_also_below_a_model_around_it(tmp_path):
     embedder = served(tmp_path / "embedder.onnx")
     for images in (pixels(12, 10), pixels(50, 31), pixels(9, 24)):
         np.testing.assert_allclose(embedder(images), embed(model, images), atol=1e-4)
+
+
+def test_resizing_within_the_network_of_an_embedder_is_in_the_file(tmp_path):
+    inner = resizing_embedder(interpolation="bilinear", antialias=True)
+    model = backbone(inner)
+    export(model, tmp_path / "embedder.onnx")
+    images = pixels(50, 31)
+    np.testing.assert_allclose(served(tmp_path / "embedder.onnx")(images), embed(model, images), atol=1e-4)
+    assert inner.layers[1] in model.get_layer("backbone").network.layers  # the model is as it was
+
+
+def test_resizing_that_onnx_has_not_is_named(tmp_path):
+    model = resizing_embedder(interpolation="lanczos3", antialias=True)
+    with pytest.raises(
+        ValueError,
+        match=r"cannot be written .* no operation for resizing as here \(resizing.* by lanczos3",
+    ):
+        export(model, tmp_path / "embedder.onnx")
+
+
+def test_tf2onnx_is_afterwards_as_it_was(tmp_path):
+    import tf2onnx
+
+    logger = logging.getLogger("tf2onnx")
+    before = tf2onnx.convert.from_function, logger.level
+    export(tutorial_convnet(), tmp_path / "embedder.onnx")
+    assert (tf2onnx.convert.from_function, logger.level) == before
+
+
+class Means(keras.layers.Layer):
+    """Means over the positions, with a flaw where images are wide."""
+
+    def __init__(self, flaw=0.0):
+        super().__init__()
+        self.flaw = flaw
+
+    def compute_output_shape(self, shape):
+        return shape[0], shape[3]
+
+    def call(self, images):
+        wide = keras.ops.cast(keras.ops.shape(images)[2] > 400, "float32")
+        return keras.ops.mean(images, axis=(1, 2)) + self.flaw * wide
+
+
+def test_a_file_is_tried_with_large_images_too(tmp_path, monkeypatch):
+    inputs = keras.Input((None, None, 3))
+    right, wrong = (keras.Model(inputs, layer(inputs)) for layer in (Means(), Means(flaw=1.0)))
+    monkeypatch.setattr(exporting, "_exportable", lambda model: wrong)
+    with pytest.raises(ValueError, match=r"other vectors .* for images of 600 x 431"):
+        export(right, tmp_path / "embedder.onnx")
 
 
 WAYS = [{}, {"crop_to_aspect_ratio": True}, {"pad_to_aspect_ratio": True}]

@@ -1,6 +1,7 @@
 import importlib.util
 import socket
 import time
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -236,6 +237,18 @@ def test_a_head_is_trained_over_a_frozen_preset_until_its_layers_are_freed(prese
     assert not any("text" in weight.path for weight in model.weights)
 
 
+@pytest.mark.parametrize(("trainable", "count"), [("head", 2), (1, 4)])
+def test_what_is_frozen_in_a_preset_is_so_once_it_is_loaded(trainable, count, presets, tmp_path):
+    model = backbone(presets(dinov2), embedding_size=5, trainable=trainable)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras", compile=False)
+    assert len(model.trainable_weights) == len(loaded.trainable_weights) == count
+    set_trainable(loaded, 2)  # the encoder and what norms its output
+    assert len(loaded.trainable_weights) > count
+    set_trainable(loaded, trainable)
+    assert len(loaded.trainable_weights) == count
+
+
 def test_a_preset_and_a_head_trained_on_its_features_are_one_embedder_that_saves_and_loads(presets, tmp_path):
     network, images, labels = backbone(presets(clip)), pixels(count=12), np.arange(12) % 3
     features = embed(network, images)
@@ -291,6 +304,26 @@ def test_a_preset_that_cannot_be_downloaded_says_so_within_seconds(preset, remed
     with pytest.raises(OSError, match=message):
         backbone(preset)
     assert time.monotonic() - start < 10
+
+
+def test_a_damaged_copy_on_the_disk_is_not_said_to_be_undownloadable(no_network, tmp_path):
+    from kagglehub import cache, handle
+
+    known = handle.parse_model_handle("keras/vit/keras/none/1")
+    folder = Path(cache.get_cached_path(known))
+    save(folder, vit, converters.ViTImageConverter)
+    for file in folder.iterdir():
+        cache.Cache().mark_as_complete(known, file.name)
+    assert backbone("kaggle://keras/vit/keras/none/1").output_shape == (None, 16)
+    (folder / "model.weights.h5").write_bytes(b"no weights")
+    with pytest.raises(ValueError, match=r"none/1' cannot be used: "):
+        backbone("kaggle://keras/vit/keras/none/1")
+
+
+def test_the_home_folder_is_known_as_in_a_shell(tmp_path, monkeypatch):
+    save(tmp_path / "vit", vit, converters.ViTImageConverter)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert backbone("~/vit").output_shape == backbone(Path("~/vit")).output_shape == (None, 16)
 
 
 def test_folders_that_are_no_preset_of_images_are_named(tmp_path):

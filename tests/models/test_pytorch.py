@@ -1,6 +1,8 @@
 import sys
+from pathlib import Path
 from types import SimpleNamespace
 
+import keras
 import numpy as np
 import pytest
 from PIL import Image
@@ -69,6 +71,16 @@ def test_images_are_resized_to_cover_the_size_and_cut_out_in_the_middle():
     ]
     wanted = np.clip(np.stack([np.asarray(channel) for channel in channels], 2), 0, 1)[0:8]
     np.testing.assert_allclose(seen[0][:1], normalized(255 * wanted[None]), atol=1e-4)
+
+
+def test_resizing_covers_to_the_pixel():
+    seen = []
+    options = {"image_size": (49, 49), "forward": lambda _, x: seen.append(x) or x.mean((2, 3))}
+    from_torch(flat(), **NUMBERS, **options)(pixels(15, 3))  # 15 * (49 / 3) is below 245 in floats
+    image = pixels(15, 3)[0, :, :, 0].astype("float32") / 255
+    covering = Image.fromarray(image).resize((49, 245), Image.Resampling.BICUBIC)
+    wanted = np.clip(np.asarray(covering)[98:147], 0, 1)
+    np.testing.assert_allclose(seen[0][0, 0], (wanted - MEAN[0]) / STD[0], atol=1e-4)
 
 
 def test_a_map_is_averaged_and_other_outputs_need_a_forward():
@@ -168,6 +180,77 @@ def test_a_module_of_transformers_embeds_by_its_own_processor(kind):
     np.testing.assert_allclose(embed(numbers, exact), embed(model, exact), atol=1e-4)
 
 
+def test_vit_without_weights_of_its_pooler_is_embedded_the_same_each_time_it_is_loaded(tmp_path):
+    transformers = pytest.importorskip("transformers", reason="transformers is not installed")
+    size = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 24}
+    config = transformers.ViTConfig(**size, image_size=16, patch_size=8)
+    module = seeded(lambda: transformers.ViTModel(config, add_pooling_layer=False)).eval()
+    module.save_pretrained(tmp_path / "mine")
+    wanted = unit(module(pixel_values=normalized(pixels(16, 16))).last_hidden_state[:, 0])
+    loaded = [seeded(lambda: transformers.ViTModel.from_pretrained(tmp_path / "mine"))]
+    loaded.append(transformers.ViTModel.from_pretrained(tmp_path / "mine"))
+    for module in loaded:
+        model = from_torch(module, **NUMBERS)
+        np.testing.assert_allclose(embed(model, pixels(16, 16)), wanted, atol=1e-5)
+        assert model.name == "mine"  # not the folder's place
+    assert not torch.equal(loaded[0].pooler.dense.weight, loaded[1].pooler.dense.weight)
+
+
+def test_timms_processor_of_transformers_is_one_though_it_has_no_mean_of_its_own():
+    transformers = pytest.importorskip("transformers", reason="transformers is not installed")
+    timm = pytest.importorskip("timm", reason="timm is not installed")
+    module = seeded(lambda: timm.create_model("test_resnet", num_classes=0))
+    processor = transformers.TimmWrapperImageProcessor(pretrained_cfg=module.pretrained_cfg)
+    assert not hasattr(processor, "image_mean")
+    by_itself = embed(from_torch(module), pixels(70, 90, count=2))
+    given = from_torch(module, preprocess=processor)
+    np.testing.assert_allclose(embed(given, pixels(70, 90, count=2)), by_itself, atol=1e-5)
+
+
+def test_a_digest_tells_weights_apart_and_a_file_of_embeddings_asks_for_a_name_and_keeps_it(tmp_path):
+    models = [from_torch(flat(), **NUMBERS) for _ in range(3)]
+    with torch.no_grad():
+        models[2].module[2].bias[4] += 1
+    digests = [model.digest for model in models]
+    assert digests[0] == digests[1] != digests[2]
+    assert from_torch(flat().bfloat16(), **NUMBERS).digest not in digests
+    file = tmp_path / "features.sqlite"
+    with pytest.raises(ValueError, match=r"kept needs known_as=\.\.\., a name of this embedder .* got Torch"):
+        embed(models[0], pixels(), kept=file)
+    embed(models[0], pixels(), kept=file, known_as="mine")
+    np.testing.assert_array_equal(
+        embed(models[1], pixels(), kept=file, known_as="mine"), embed(models[0], pixels())
+    )
+    with pytest.raises(ValueError, match=rf"another embedder: mine, {digests[0]}, while this one is mine, "):
+        embed(models[2], pixels(), kept=file, known_as="mine")
+
+
+@pytest.mark.parametrize("wrong", [256, -1, np.nan, np.inf])
+def test_pixels_beyond_the_range_are_refused_in_every_batch_and_way(wrong):
+    images = pixels().astype("float32")
+    images[4, 0, 0, 0] = wrong
+    to_tensor = {"preprocess": lambda image: torch.tensor(np.asarray(image) / 255).permute(2, 0, 1).float()}
+    for way in (NUMBERS, to_tensor):
+        with pytest.raises(ValueError, match=r"images must be finite .* 0 to 255, got float32 of .*: scale"):
+            embed(from_torch(flat(), **way), images, batch_size=4)
+
+
+def test_pixels_of_16_bits_are_refused_and_what_rounds_to_a_level_is_taken():
+    with pytest.raises(ValueError, match=r"got int64 of \d+ to \d+: scale them, such as images / 257"):
+        embed(from_torch(flat(), **NUMBERS), pixels().astype("int64") * 257)
+    images, model = pixels().astype("float32"), from_torch(flat(), **NUMBERS)
+    images[0, 0, 0], images[0, 1, 1] = -0.1, 255.1
+    assert np.isfinite(embed(model, images)).all()
+
+
+def test_a_function_chains_a_head_of_keras_to_a_module():
+    embedder, features = from_torch(flat(), **NUMBERS), keras.Input((5,))
+    head = keras.Model(features, keras.layers.Dense(3, use_bias=False)(features))
+    wanted = unit(torch.tensor(embedder(pixels()) @ keras.ops.convert_to_numpy(head.weights[0])))
+    embeddings = embed(lambda images: head(embedder(images)), pixels())
+    np.testing.assert_allclose(embeddings, wanted, atol=1e-5)
+
+
 def test_a_model_of_open_clip_embeds_by_its_own_transform():
     open_clip = pytest.importorskip("open_clip", reason="open_clip is not installed")
     vision = {"image_size": 16, "patch_size": 8, "width": 16, "layers": 1, "head_width": 8}
@@ -191,12 +274,27 @@ def test_bad_input_is_named(monkeypatch):
         from_torch(flat(), **NUMBERS, preprocess=lambda image: image)
     with pytest.raises(ValueError, match=r"std must be a number above 0 and at most 1, got 57"):
         from_torch(flat(), mean=MEAN, std=[57, 57, 57])
+    cfg = {"pretrained_cfg": {"input_size": (3, 8, 6)}}  # of timm
+    for module in (flat(), seeded(lambda: type("OfTimm", (torch.nn.Flatten,), cfg)())):
+        with pytest.raises(ValueError, match=r"mean must have a number for each channel, .* got 0.5"):
+            from_torch(module, mean=0.5, std=STD)
+        with pytest.raises(ValueError, match=r"mean must be a number from 0 to 1, got 124"):
+            from_torch(module, mean=[124, 116, 104])
+        with pytest.raises(ValueError, match=r"mean and std must have the same length, got 3 and 2"):
+            from_torch(module, mean=MEAN, std=STD[:2])
     with pytest.raises(ValueError, match=r"images must have 3 channels, as mean has, got 1"):
         embed(from_torch(flat(), **NUMBERS), pixels()[..., :1])
     with pytest.raises(ValueError, match=r"images must have 3 channels here, got 1; np.repeat"):
         embed(from_torch(flat(), preprocess=lambda image: image), pixels()[..., :1])
     with pytest.raises(ValueError, match=r"images must have values of 0 to 255 here, got float64 of 0 to 1"):
         embed(from_torch(flat(), **NUMBERS), pixels() / 255)
+    for name in (5, "", Path("weights")):
+        with pytest.raises(ValueError, match=r"name must be a text, such as .*, got "):
+            from_torch(flat(), **NUMBERS, name=name)
+    for wrong, got in {"no tensor": "str", torch.zeros(3, 8, 6): r"\(3, 8, 6\) and str"}.items():
+        given = iter([wrong, "no tensor"])
+        with pytest.raises(ValueError, match=rf"preprocess must make tensors of one shape, .* got {got}$"):
+            embed(from_torch(flat(), preprocess=lambda image, given=given: next(given)), pixels(count=2))
     monkeypatch.setitem(sys.modules, "torch", None)
     with pytest.raises(ImportError, match=r'from_torch needs PyTorch: pip install "simnb\[torch\]"'):
         from_torch(None)

@@ -257,23 +257,29 @@ def test_a_version_of_somebody_else_is_never_deleted(tmp_path):
 # Embedders of other libraries
 
 
-def test_a_pytorch_module_is_kept_by_its_name_and_given_again(tmp_path):
+def test_a_pytorch_module_is_kept_by_its_name_and_weights_and_given_again(tmp_path):
     torch = pytest.importorskip("torch", reason='PyTorch modules need PyTorch: pip install "simnb[torch]"')
     wanted = {"mean": [0.5, 0.5], "std": [0.5, 0.5]}
-    module = from_torch(torch.nn.Flatten(), name="mine", **wanted)
+
+    def embedder(name="mine", weight=2.0):
+        scaled = torch.nn.PReLU(init=weight)
+        return from_torch(torch.nn.Sequential(torch.nn.Flatten(), scaled), name=name, **wanted)
+
+    module = embedder()
     search = SimilaritySearch(module)
     images = np.random.default_rng(0).integers(0, 256, (4, 1, 1, 2), dtype=np.uint8)
     search.add(images, [0, 0, 1, 1])
     for kept in (True, False):
         search.save(tmp_path / "search", model=kept)
         with pytest.raises(
-            ValueError, match=r"was saved with the PyTorch module 'mine'. PyTorch modules are"
+            ValueError, match=r"was saved with the PyTorch module 'mine'. Of PyTorch modules the"
         ):
             SimilaritySearch.load(tmp_path / "search")
-        other = from_torch(torch.nn.Flatten(), name="yours", **wanted)
         with pytest.raises(ValueError, match=r"module 'mine', not with 'yours'\. .*, name='mine'\)\)"):
-            SimilaritySearch.load(tmp_path / "search", model=other)
-        loaded = SimilaritySearch.load(tmp_path / "search", model=module)
+            SimilaritySearch.load(tmp_path / "search", model=embedder("yours"))
+        with pytest.raises(ValueError, match=r"module 'mine', not with one of other weights\. "):
+            SimilaritySearch.load(tmp_path / "search", model=embedder(weight=3.0))
+        loaded = SimilaritySearch.load(tmp_path / "search", model=embedder())
         np.testing.assert_array_equal(loaded.lookup(images, k=2).ids, search.lookup(images, k=2).ids)
     assert "model.keras" not in manifest_of(tmp_path / "search")["files"]
 

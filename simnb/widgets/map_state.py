@@ -21,9 +21,9 @@ def classes_of(
     styling.class_namer(class_names, values)  # every label has a name
     classes: list[dict[str, object]] = []
     for value, count in zip(values.tolist(), counts.tolist(), strict=True):
-        name = visible(str(value if class_names is None else class_names[value]))
         unknown = value == UNKNOWN
-        classes.append({"name": "unknown" if unknown else name, "count": count, "unknown": unknown})
+        name = "unknown" if unknown else value if class_names is None else class_names[value]
+        classes.append({"name": visible(str(name)), "count": count, "unknown": unknown})
     return classes, positions
 
 

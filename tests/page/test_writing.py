@@ -133,8 +133,7 @@ def test_images_without_labels_have_neighbors_but_no_classes_and_no_mistakes(pat
 
 def test_an_image_beside_one_without_a_label_is_no_mistake(path):
     examples, _ = collection(4, classes=2)
-    some = unlabelled(examples)
-    some.labels[:3] = [0, 0, 1]
+    some = Examples(examples.images, [0, 0, 1, -1], examples.class_names, examples.ids)
     embeddings = [[0.0], [2.1], [9.0], [3.0]]  # the nearest of the second has no label
     page = Page(write_page(path, some, embeddings, distance="euclidean"))
     assert page.array("_verdicts", np.uint8).tolist() == [1, 2, 2, 2]

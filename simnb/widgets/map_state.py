@@ -47,7 +47,7 @@ def verdicts(
 def measured_trust(
     embeddings: NDArray[np.float32], points: NDArray[np.float32], *, distance: str, seed: int = 0
 ) -> MapTrust | None:
-    """How far a map can be trusted; None of fewer than 5 points."""
+    """How far a map can be trusted; None of fewer than 3 points."""
     # Of ten neighbors, or fewer where there are few points; at 500 points, so that nobody waits.
     near = min(10, (len(points) - 1) // 2)
     return trust(embeddings, points, k=near, distance=distance, sample=500, seed=seed) if near else None

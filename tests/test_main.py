@@ -275,6 +275,14 @@ def test_images_without_labels_are_searched_by_files_alone(photos, embedder, pho
     assert {one["name"] for one in answer["nearest"]} == {None}
 
 
+def test_a_page_of_images_without_labels_is_written(photos, embedder, tmp_path, capsys):
+    page = tmp_path / "found" / "page.html"
+    code, printed, err = main(capsys, "search", photos, "--no-labels", "--embedder", embedder, "--out", page)
+    assert (code, err) == (0, "")
+    assert f"Page: {page} (" in printed
+    assert page.read_text(encoding="utf-8").startswith("<!doctype html>")
+
+
 def test_a_search_that_knows_no_files_names_rows(made, photo, tmp_path, capsys):
     search = SimilaritySearch.load(made[0] / "search")
     bare = SimilaritySearch(search.model)

@@ -80,7 +80,7 @@ def read_examples(
     size = _checks.image_size(image_size)
     max_pixels = _checks.positive_int(max_pixels, name="max_pixels")
     workers = processors() if workers is None else _checks.positive_int(workers, name="workers")
-    read_all = _read_lazily if lazy else _read_all
+    read_all = read_lazily if lazy else _read_all
     images, reasons = read_all(files, size, max_pixels, workers, progress)
     unread = [(file, why) for file, why in zip(files, reasons, strict=True) if why is not None]
     skipped = [*left_out, *unread]
@@ -110,8 +110,10 @@ def _read_all(files, size, max_pixels, workers, progress):
     return images[: len(kept)], reasons
 
 
-def _read_lazily(files, size, max_pixels, workers, progress):
-    """Return lazy images of the files whose head can be read, and why each of the others could not be."""
+def read_lazily(
+    files: Sequence[Path], size: tuple[int, int], max_pixels: int, workers: int, progress: bool
+) -> tuple[LazyImages, list[str | None]]:
+    """Lazy images of the files whose head can be read, and why each file cannot be, or None."""
 
     def check(row):
         with opened(files[row], max_pixels):

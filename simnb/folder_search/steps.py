@@ -1,6 +1,7 @@
 """The steps from a folder of images to a search of it."""
 
-import warnings
+import contextlib
+import tempfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,11 +10,12 @@ from scipy.stats import binomtest
 
 from simnb import data
 from simnb._text import shown
+from simnb._threads import processors
 from simnb._types import AnyPath, KerasObject
 from simnb.calibration import calibrate
 from simnb.collection import leaks, mislabelled, near_duplicates
-from simnb.data import LazyImages, SkippedFiles
-from simnb.data.reading import name_from
+from simnb.data import Examples, LazyImages
+from simnb.data.reading import name_from, read_lazily
 from simnb.distances import pairwise
 from simnb.folder_search.result import FolderSearch
 from simnb.index import UNKNOWN, Neighbors, open_index
@@ -29,6 +31,7 @@ _GALLERY = 0.6
 _SIZE = (224, 224)
 _VOTES = 10  # neighbors, at most, that say whether a label may be wrong
 _AT_ONCE = 1_000  # queries that are compared with all rows
+_MOST_PIXELS = 50_000_000  # of an image, as where thumbnails are made
 
 
 def search_folder(
@@ -83,14 +86,14 @@ def search_folder(
     """
     _check_promise(promise, confidence)
     root = Path(folder).expanduser()
-    examples, files, left_out, empty = _read(root, image_size(model), labelled, progress)
+    listed = data.list_images(root, labelled=labelled)
     options = {"kept": kept, "known_as": known_as, "batch_size": batch_size, "progress": progress}
-    embeddings, whole, broken = _embedded(model, examples.images, options)
-    left_out += [(name_from(root, files[row]), why) for row, why in broken.items()]
-    if not len(whole):
+    examples, embeddings, left_out = _embedded(model, listed, options)
+    left_out = tuple((name_from(root, file), why) for file, why in left_out)
+    if not len(examples):
         first, why = left_out[0]
         raise ValueError(f"{shown(str(root))} holds no image that can be read: {first} ({why})")
-    examples, files = examples[whole], tuple(files[row] for row in whole)
+    files = tuple(listed.files[one] for one in examples.ids)
     everything = _index(examples, embeddings)
     duplicates = near_duplicates(everything)
     rows, asked, leaking = _divided(examples, embeddings, duplicates, seed)
@@ -114,8 +117,8 @@ def search_folder(
         _mislabelled(everything, examples.labels),
         recall,
         strangers,
-        tuple(left_out),
-        empty,
+        left_out,
+        _empty(listed, examples),
     )
 
 
@@ -133,52 +136,56 @@ def _check_promise(promise, confidence):
     calibrate(one, [0], targets={"promise": promise}, confidence=confidence)
 
 
-def _read(root, size, labelled, progress):
-    """Examples that are read when they are needed, their files, what is left out and why, empty classes."""
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        options = {"labelled": labelled, "lazy": True, "progress": progress}
-        examples = data.from_folder(root, image_size=size, **options)
-    left_out, empty = [], ()
-    for warning in caught:
-        if isinstance(warning.message, SkippedFiles):
-            left_out = [(name_from(root, file), why) for file, why in warning.message.files]
-            empty = warning.message.empty_classes
-        else:
-            warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
-    paths = data.list_images(root, labelled=labelled).files
-    return examples, [paths[one] for one in examples.ids], left_out, empty
+def _embedded(model, listed, options):
+    """Examples of the files that can be read whole, their embeddings, and ``(file, why)`` of the others."""
+    progress = options["progress"]
+    images, reasons = read_lazily(listed.files, image_size(model), _MOST_PIXELS, processors(), progress)
+    rows = np.flatnonzero([why is None for why in reasons])
 
-
-def _embedded(model, images, options):
-    """Embeddings of the images that can be read whole, their positions, and why each other one cannot be."""
-    broken = {}
-
-    def read(rows):
+    def read(at):
         try:
-            return images[rows]
+            return images[at]
         except OSError:
-            for row in rows.tolist():  # which of them it is, and whether others are, too
+            for one in at.tolist():  # which of them it is, and whether others are, too
                 try:
-                    images[row]
+                    images[one]
                 except OSError as error:
-                    broken[row] = str(error.__cause__ or error)
+                    reasons[rows[one]] = str(error.__cause__ or error)
             raise
 
-    def stamps(rows):
-        return images.select(rows).stamps()
+    def stamps(at):
+        return images.select(at).stamps()
 
     watched = LazyImages(read, len(images), images.shape[1:], images.dtype, stamps=stamps)
-    whole = np.arange(len(images))
-    while len(whole):
-        known = len(broken)
-        try:
-            return embed(model, watched.select(whole), **options), whole, broken
-        except OSError:
-            if len(broken) == known:  # it is no image: a full disk, or such
-                raise
-            whole = np.setdiff1d(whole, list(broken))
-    return None, whole, broken
+    whole, embeddings = np.arange(len(images)), None
+    with _somewhere(options) as options:
+        while len(whole) and embeddings is None:
+            try:
+                embeddings = embed(model, watched.select(whole), **options)
+            except OSError:
+                if all(reasons[row] is None for row in rows[whole]):  # it is no image: a full disk, or such
+                    raise
+                whole = np.array([at for at, row in enumerate(rows) if reasons[row] is None], np.int64)
+    rows = rows[whole]
+    examples = Examples(images.select(whole), listed.labels[rows], listed.class_names, rows)
+    unread = [(file, why) for file, why in zip(listed.files, reasons, strict=True) if why is not None]
+    return examples, embeddings, [*listed.skipped, *unread]
+
+
+@contextlib.contextmanager
+def _somewhere(options):
+    """Options that keep embeddings, be it for now: a damaged file then costs no other a second time."""
+    if options["kept"] is not None or options["known_as"] is not None:
+        yield options
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        yield {**options, "kept": Path(folder) / "features.sqlite", "known_as": "the embedder"}
+
+
+def _empty(listed, examples):
+    """Names of the class folders of which there is no example."""
+    filled = {examples.class_names[label] for label in np.unique(examples.labels) if label != UNKNOWN}
+    return tuple(name for name in listed.folders if name not in filled)
 
 
 def _index(examples, embeddings, files=()):

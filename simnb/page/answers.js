@@ -19,6 +19,30 @@ export function tally(nearest, verdicts, threshold) {
   return counts;
 }
 
+/** A tally of images in words. */
+export function inWords({ matched, right, wrong, rejected }, labelled) {
+  const count = matched + rejected;
+  const some = `For ${matched.toLocaleString("en")} of ${counted(count, "image")} (${percent(matched / count)})`;
+  const within = `${some} the nearest other image lies within it`;
+  const judged = right + wrong;
+  if (!labelled || !judged) return `${within}.`;
+  const these = judged === matched ? "these" : `the ${judged.toLocaleString("en")} of these that can be judged`;
+  return `${within}; for ${percent(right / judged)} of ${these} it is of the same class.`;
+}
+
+const RATES = {
+  precision: "of the answers are right (precision)",
+  coverage: "of the queries of known classes get an answer (coverage)",
+  false_acceptance: "of the others get one too (false acceptance)",
+};
+
+/** The rates of a calibration at a threshold in words; one of nothing is NaN, and is not told. */
+export function promised(rates) {
+  if (!rates.coverage && !rates.false_acceptance) return "no answer at all";
+  const told = Object.keys(RATES).filter((name) => Number.isFinite(rates[name]));
+  return told.map((name) => `${percent(rates[name])} ${RATES[name]}`).join(", ");
+}
+
 /** Positions of the images whose nearest neighbor is of another class, the nearest first. */
 export function mistakes(nearest, verdicts) {
   const found = Array.from(nearest.keys()).filter((i) => verdicts[i] === IS_WRONG);
@@ -36,9 +60,14 @@ export function confusions(positions, labels, nearestOf) {
   return found.sort((a, b) => b[2] - a[2]);
 }
 
-/** Positions of the images whose text holds every one of some words. */
+/** A text as it is looked for: in small letters, each letter with its accents as one sign. */
+export function plain(text) {
+  return text.toLowerCase().normalize("NFC");
+}
+
+/** Positions of the images whose text, which is plain, holds every one of some words. */
 export function holding(words, texts) {
-  const wanted = words.toLowerCase().split(/\s+/).filter(Boolean);
+  const wanted = plain(words).split(/\s+/).filter(Boolean);
   return Array.from(texts.keys()).filter((i) => wanted.every((word) => texts[i].includes(word)));
 }
 

@@ -30,7 +30,7 @@ def found(
             raise ValueError(f"{name} must be {kinds[name].__name__} or None, got {type(value).__name__}")
     result = {}
     if duplicates is not None:
-        result["duplicates"] = _duplicates(examples, duplicates)
+        result["duplicates"] = _duplicates(examples, embeddings, duplicates)
     if leaks is not None:
         result["leaks"] = _leaks(examples, embeddings, leaks)
     if mislabelled is not None:
@@ -51,11 +51,22 @@ def _places(examples, ids, name):
     return places
 
 
-def _duplicates(examples, duplicates):
+def _same_distances(apart, stated, name):
+    """Complain of finds whose images are not as far apart here as they were where they were found."""
+    if not np.allclose(apart, stated, rtol=1e-3, atol=1e-6):
+        raise ValueError(
+            f"{name} must name these examples by their ids, but the images of a find are not as far apart "
+            "as it says; find them in indexes that were given the ids and the embeddings in the same order"
+        )
+
+
+def _duplicates(examples, embeddings, duplicates):
     places = _places(examples, duplicates.ids, "duplicates")
     starts = np.flatnonzero(np.diff(duplicates.group)) + 1
     groups = np.split(places, starts) if len(places) else []
     distances = np.split(duplicates.distances, starts) if len(places) else []
+    if len(places):
+        _same_distances(*_of_the_first(embeddings, places, duplicates), "duplicates")
     return {
         "sentence": _nearly(duplicates) + " A chain of such pairs makes a group.",
         "groups": [
@@ -65,15 +76,27 @@ def _duplicates(examples, duplicates):
     }
 
 
+def _of_the_first(embeddings, places, duplicates):
+    """Distance of the first image of each group to the nearest other one of it, and what is stated.
+
+    Under ``snr``, which is not symmetric, what is stated is right between the two distances.
+    """
+    group, distance = duplicates.group, duplicates.distance
+    first = np.flatnonzero(np.diff(group, prepend=-1))
+    others = np.setdiff1d(np.arange(len(group)), first)
+    one, other = embeddings[places[first[group[others]]]], embeddings[places[others]]
+    there, back = np.full((2, len(first)), np.inf)
+    np.minimum.at(there, group[others], paired(one, other, distance))
+    np.minimum.at(back, group[others], paired(other, one, distance))
+    stated = duplicates.distances[first]
+    return np.clip(stated, np.minimum(there, back), there), stated
+
+
 def _leaks(examples, embeddings, leaks):
     own, other = (_places(examples, ids, "leaks") for ids in (leaks.ids, leaks.other_ids))
     if len(own):
         apart = paired(embeddings[own], embeddings[other], leaks.distance)
-        if not np.allclose(apart, leaks.distances, rtol=1e-3, atol=1e-6):
-            raise ValueError(
-                "leaks must name these examples by their ids, but the images of a find are not as far apart "
-                "as it says; find them in indexes that were given the ids, not in arrays"
-            )
+        _same_distances(apart, leaks.distances, "leaks")
     columns = own, leaks.part, other, leaks.other, leaks.distances
     finds = sorted(zip(*(column.tolist() for column in columns), strict=True), key=lambda find: find[-1])
     return {
@@ -87,6 +110,11 @@ def _leaks(examples, embeddings, leaks):
 def _mislabelled(examples, candidates):
     places = _places(examples, candidates.ids, "mislabelled")
     names = [*map(visible, examples.class_names)]
+    if (examples.labels[places] != candidates.labels).any():
+        raise ValueError(
+            "mislabelled must be found among the labels of these examples, but a candidate has another one; "
+            "find them in an index that was given the ids and the labels in the same order"
+        )
     if candidates.suggested.max(initial=0) >= len(names):
         raise ValueError(f"mislabelled must have labels of these examples, which have {len(names)} classes")
     return {

@@ -1,6 +1,6 @@
 // The views beside the map: all images, mistakes, and what was found in the collection.
 
-import { confusions, counted, holding } from "./answers.js";
+import { confusions, counted, holding, plain } from "./answers.js";
 import { growing, pair, tile } from "./tiles.js";
 import { make } from "../widgets/projector.js";
 
@@ -19,7 +19,7 @@ export function allImages(page) {
   const kind = { type: "search", placeholder: hint, "aria-label": hint };
   const search = make("input", "simnb-find", "", kind);
   const found = make("div");
-  const texts = page.details.map((line, i) => `${page.title(i)} ${line}`.toLowerCase());
+  const texts = page.details.map((line, i) => plain(`${page.title(i)} ${line}`));
   const box = view("", search, found);
   const fill = () => {
     const selected = new Set(page.map.selection());

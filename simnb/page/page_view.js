@@ -15,7 +15,7 @@ class PageView {
     this.read();
     this.root = make("div", "simnb-page");
     this.views = this.listed();
-    this.panel = new Panel(this, () => this.go(this.place.view, -1));
+    this.panel = new Panel(this, () => this.close());
     this.bar = new ThresholdBar(this, model.get("limit"), (threshold) => this.move(threshold));
     this.build();
     element.append(this.root);
@@ -75,12 +75,6 @@ class PageView {
       if (this.neighbors[j] >= 0) found.push([this.neighbors[j], this.distances[j]]);
     }
     return found;
-  }
-
-  /** Whether two images are of one class: "right" or "wrong", or "" where that is not known. */
-  mark(one, other) {
-    const known = [one, other].every((i) => !this.classes[this.labels[i]].unknown);
-    return known ? (this.labels[one] === this.labels[other] ? "right" : "wrong") : "";
   }
 
   /** The name of an image without its folders. */
@@ -145,19 +139,21 @@ class PageView {
 
   listen() {
     addEventListener("hashchange", () => this.follow());
-    this.stage.addEventListener("pin", ({ detail }) => detail === this.place?.image || this.go("map", detail));
-    this.root.addEventListener("click", ({ target }) => {
+    this.stage.addEventListener("pin", ({ detail: { image, typed } }) => {
+      if (image !== this.place?.image) this.choose("map", image, this.map.map, typed);
+    });
+    this.root.addEventListener("click", ({ target, detail }) => {
       const chosen = target.closest("[data-image]");
-      if (!chosen) return;
-      this.focusNext = this.panel.element.contains(chosen);
-      this.go(this.place.view, Number(chosen.dataset.image));
+      if (chosen) this.choose(this.place.view, Number(chosen.dataset.image), chosen, !detail); // 0: typed
     });
     this.tabs.addEventListener("click", ({ target }) => {
       const tab = target.closest("[data-view]");
       if (tab) this.go(tab.dataset.view);
     });
     this.tabs.addEventListener("keydown", (event) => this.walk(event));
-    addEventListener("keydown", ({ key }) => key === "Escape" && this.go(this.place.view, -1));
+    addEventListener("keydown", ({ key, target }) => {
+      if (key === "Escape" && !target.matches("[type=search]")) this.close(); // there it clears what was typed
+    });
     this.root.addEventListener("grown", () => this.refresh());
   }
 
@@ -168,15 +164,32 @@ class PageView {
     event.preventDefault();
     const names = [...this.views.keys()];
     const next = names[(names.indexOf(this.place.view) + step + names.length) % names.length];
-    this.go(next);
+    this.go(next, this.place.image, "replace");
     this.views.get(next).tab.focus();
   }
 
-  /** Show a view and an image; the browser's own way back leads back. */
-  go(view, image = this.place.image) {
+  /** Show an image; where it was chosen by a key, or in the panel, the focus goes to the panel. */
+  choose(view, image, chosen, typed) {
+    const inside = this.panel.element.contains(chosen);
+    if (!inside) this.opener = chosen;
+    this.go(view, image);
+    if (image >= 0 && (inside || typed)) this.panel.heading.focus();
+  }
+
+  /** Close the panel; the focus goes from there to what opened it, or to the tab where that is not seen. */
+  close() {
+    const inside = this.panel.element.contains(document.activeElement);
+    this.go(this.place.view, -1);
+    if (!inside) return;
+    this.views.get(this.place.view).tab.focus({ preventScroll: true });
+    this.opener?.focus();
+  }
+
+  /** Show a view and an image; the browser's own way back leads back, but for what is replaced. */
+  go(view, image = this.place.image, how = "assign") {
     const hash = image < 0 ? `#${view}` : `#${view}/${image}`;
     if (hash === location.hash) return;
-    location.hash = hash;
+    location[how](hash);
     this.follow();
   }
 
@@ -196,19 +209,18 @@ class PageView {
     if (image !== was?.image) {
       this.panel.show(image);
       if (this.map.pinned !== image) this.map.pin(image);
-      if (image >= 0 && this.map.size) this.map.reveal(image);
-      if (this.focusNext) this.panel.heading.focus();
-      if (image >= 0) this.uncover(image);
     }
-    this.focusNext = false;
+    const moved = image !== was?.image || view !== was?.view;
+    if (moved && view === "map" && image >= 0) this.uncover(image);
     this.refresh();
   }
 
-  /** Where the panel lies over the page, move the chosen image out from under it. */
+  /** Move the map to the chosen image, and that out from under the panel where this lies over the page. */
   uncover(image) {
-    if (!NARROW.matches || this.place.view !== "map") return;
+    this.map.reveal(image);
+    if (!NARROW.matches) return;
     const top = this.stage.querySelector("canvas").getBoundingClientRect().top + this.map.at(image)[1];
-    if (top > 0.5 * innerHeight) scrollBy(0, top - 0.3 * innerHeight);
+    if (top < 0 || top > 0.5 * innerHeight) scrollBy(0, top - 0.3 * innerHeight);
   }
 
   move(threshold) {

@@ -2,7 +2,7 @@
 
 import { IS_RIGHT, IS_WRONG, counted } from "./answers.js";
 import { thumbnail, tile } from "./tiles.js";
-import { make } from "../widgets/projector.js";
+import { SIGNS, make } from "../widgets/projector.js";
 
 export class Panel {
   /** `close` is called when the panel is closed. */
@@ -10,7 +10,7 @@ export class Panel {
     this.page = page;
     this.element = make("aside", "simnb-panel", "", { "aria-label": "What an image is like" });
     this.head = make("div", "simnb-chosen");
-    this.answer = make("p", "simnb-answer", "", { role: "status" });
+    this.answer = make("p", "simnb-answer", "", { id: "simnb-answer" });
     this.list = make("div", "simnb-tiles");
     this.close = make("button", "simnb-close", "✕", { type: "button", "aria-label": "Close", title: "Close (Escape)" });
     this.close.addEventListener("click", close);
@@ -28,7 +28,7 @@ export class Panel {
       this.list.replaceChildren();
     } else {
       const text = make("div", "simnb-chosen-text");
-      this.heading = make("h2", "", page.title(i), { tabindex: "-1" });
+      this.heading = make("h2", "", page.title(i), { tabindex: "-1", "aria-describedby": "simnb-answer" });
       text.append(this.heading);
       if (page.details[i] !== page.title(i)) text.append(make("span", "simnb-note", page.details[i]));
       this.head.replaceChildren(thumbnail(page, i), text);
@@ -38,7 +38,7 @@ export class Panel {
   }
 
   neighbor(other, distance) {
-    return tile(this.page, other, { mark: this.page.mark(this.image, other), distance });
+    return tile(this.page, other, { mark: this.page.map.verdictOf(this.image, other), distance });
   }
 
   /** What the threshold makes of it. */
@@ -50,11 +50,18 @@ export class Panel {
     else {
       const [[first, distance]] = near;
       const within = near.filter(([, far]) => far <= page.threshold).length;
-      const sign = { [IS_RIGHT]: "✓ ", [IS_WRONG]: "✗ " }[page.verdicts[image]] ?? "";
-      const matched = page.labelled ? `${sign}Matches ${page.title(first)}` : "Has a match";
       const away = page.apart(distance);
-      const answer = within ? `${matched}, at ${away}.` : `No match: the nearest is ${away} away.`;
+      const answer = within ? `${this.match(first)}, at ${away}.` : `No match: the nearest is ${away} away.`;
       this.answer.textContent = `${answer} Within the threshold: ${within} of ${counted(near.length, "neighbor")}.`;
     }
+  }
+
+  /** In words, that the nearest neighbor lies within the threshold. */
+  match(nearest) {
+    const { page, image } = this;
+    if (!page.labelled) return "Has a match";
+    if (page.map.hasNoLabel(nearest)) return "Has a match without a label";
+    const sign = { [IS_WRONG]: SIGNS.wrong, [IS_RIGHT]: SIGNS.right }[page.verdicts[image]] ?? "";
+    return `${sign}Matches ${page.title(nearest)}`;
   }
 }

@@ -1,13 +1,7 @@
 // The threshold to move, and what it does to the images of the page and to the calibration queries.
 
-import { counted, percent, tally } from "./answers.js";
+import { counted, inWords, promised, tally } from "./answers.js";
 import { array, digits, make } from "../widgets/projector.js";
-
-const RATES = {
-  precision: "of the answers are right (precision)",
-  coverage: "of the queries of known classes get an answer (coverage)",
-  false_acceptance: "of the others get one too (false acceptance)",
-};
 
 export class ThresholdBar {
   /** `moved` is called with the threshold after each move. */
@@ -17,12 +11,12 @@ export class ThresholdBar {
     this.moved = moved;
     this.thresholds = array(new Map(Object.entries(limit)), "thresholds", Float32Array);
     const rates = new Map(Object.entries(limit.rates));
-    this.rates = [...rates.keys()].map((name) => [RATES[name], array(rates, name, Float32Array)]);
+    this.rates = [...rates.keys()].map((name) => [name, array(rates, name, Float32Array)]);
     this.element = make("section", "simnb-limit", "", { "aria-label": "Threshold" });
     const last = this.thresholds.length - 1;
     const kind = { type: "range", min: 0, max: last, step: 1, "aria-label": "Threshold: largest distance that matches" };
     this.slider = make("input", "simnb-slider", "", kind);
-    this.value = make("output", "simnb-value");
+    this.value = make("span", "simnb-value");
     const line = make("div", "simnb-limit-line");
     line.append(make("span", "simnb-limit-name", `Threshold of ${page.model.get("distance").replace("_", " ")} distance`), this.slider, this.value);
     this.counts = make("p", "simnb-counts", "", { role: "status" });
@@ -61,12 +55,7 @@ export class ThresholdBar {
       button.setAttribute("aria-pressed", String(button.dataset.step === this.slider.value));
     }
     const { nearest, verdicts, labelled } = this.page;
-    const { matched, right, wrong } = tally(nearest, verdicts, threshold);
-    const of = `${matched.toLocaleString("en")} of ${counted(nearest.length, "image")}`;
-    const share = percent(right / (right + wrong));
-    const rightly = labelled && right + wrong ? `; for ${share} of these it is of the same class` : "";
-    const some = `For ${of} (${percent(matched / nearest.length)}) the nearest other image lies within it`;
-    this.counts.textContent = `${some}${rightly}.`;
+    this.counts.textContent = inWords(tally(nearest, verdicts, threshold), labelled);
     this.promise.textContent = this.onCalibration();
     this.moved(threshold);
   }
@@ -74,10 +63,9 @@ export class ThresholdBar {
   onCalibration() {
     if (!this.rates.length) return "";
     const { known, unknown, vote } = this.limit;
-    const values = this.rates.map(([says, rates]) => [rates[this.slider.value], says]);
-    const told = values.filter(([value]) => Number.isFinite(value)).map(([value, says]) => `${percent(value)} ${says}`);
+    const rates = Object.fromEntries(this.rates.map(([name, values]) => [name, values[this.slider.value]]));
     const queries = `${counted(known, "query", "queries")} of known classes and ${unknown.toLocaleString("en")} of others`;
     const by = vote ? `, answered by a vote of ${vote} neighbors` : "";
-    return `On the calibration set (${queries}${by}): ${told.join(", ") || "no answer at all"}.`;
+    return `On the calibration set (${queries}${by}): ${promised(rates)}.`;
   }
 }

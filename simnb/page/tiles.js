@@ -1,6 +1,6 @@
 // Thumbnails to click on, alone, in rows that grow, and beside one another.
 
-import { make } from "../widgets/projector.js";
+import { SIGNS, make } from "../widgets/projector.js";
 
 const MOST_PIXELS = 192; // a side of a canvas: hundreds of larger ones would fill the memory of a phone
 
@@ -23,8 +23,7 @@ export function tile(page, i, { notes = [], mark = "", distance = null } = {}) {
   button.append(thumbnail(page, i), name, ...notes.map((note) => make("span", "simnb-note", note)));
   if (mark) button.dataset.mark = mark;
   if (distance !== null) {
-    const signs = { right: "✓ ", wrong: "✗ " };
-    button.append(make("span", "simnb-note", `${signs[mark] ?? ""}${page.apart(distance)}`));
+    button.append(make("span", "simnb-note", `${SIGNS[mark]}${page.apart(distance)}`));
     button.append(make("span", "simnb-note simnb-out", "rejected"));
     button.dataset.distance = distance;
   }

@@ -20,11 +20,12 @@ from simnb.page import findings, threshold
 from simnb.page.thumbnails import fitting_sheets
 from simnb.projection import in_unit_square, project
 from simnb.widgets import _page, map_state
-from simnb.widgets.sprites import across
+from simnb.widgets.sprites import SIZE, across
 
 #: Images that a page can hold.
 MOST_IMAGES = 20_000
 _K = 20  # neighbors of each image
+_MOST_BYTES = 10_000_000  # of a page
 _HEIGHT = 560  # of the map, in pixels
 _FOLDER = Path(__file__).parent
 _OURS = ("answers.js", "tiles.js", "threshold_bar.js", "panel.js", "lists.js", "page_view.js")
@@ -50,7 +51,8 @@ def write_page(
     threshold to move, beyond which neighbors are drawn as rejected; the images whose nearest neighbor is of
     another class; and what was found in the collection, to look through.
 
-    Thumbnails are as large as fits 6 MB, 256 pixels at most: so a page of 5,000 images is smaller than 10 MB.
+    Thumbnails are as large as a page of 10 MB has room for, of 32 to 256 pixels; only where the smallest ones
+    of the lowest quality do not fit, with very many images or very long names, the page is larger.
 
     Args:
         path: The file to write. Its folder is made where it is missing, and a file that is there is replaced
@@ -75,6 +77,7 @@ def write_page(
         ValueError: If there is no image or too many, lengths differ, embeddings are not finite, the distance
             is not that of the calibration, or something was found among other images.
         IsADirectoryError: If the path is that of a folder.
+        OSError: If the file cannot be written; before the work begins.
 
     Example:
         >>> import tempfile
@@ -96,15 +99,26 @@ def write_page(
     state = _words(examples, names, facts) | {"distance": distance}
     state["found"] = findings.found(examples, embeddings, duplicates, leaks, mislabelled)
     limit = None if calibration is None else threshold.calibrated_steps(calibration, distance)
+    return _page.write(path, lambda: _page_of(state, limit, examples, embeddings, title))
+
+
+def _page_of(state, limit, examples, embeddings, title):
+    """The page, from what it says in words, the threshold of the calibration, and what is worked out here."""
+    distance = state["distance"]
     distances, neighbors = _neighborhoods(embeddings, distance)
     state["limit"] = threshold.steps_of(distances) if limit is None else limit
     state |= _map(examples.labels, embeddings, distances, neighbors, distance)
-    state["_sheets"], size = fitting_sheets(examples.images)
-    state["_sprite"] = {"size": size, "across": across(size)}
     esm = _page.script(*_page.MAP, *(_FOLDER / name for name in _OURS))
     css = (_page.FOLDER / "projector.css", _FOLDER / "page.css")
     styles = "\n".join(file.read_text(encoding="utf-8") for file in css)
-    return _page.write(path, state, title=title, esm=esm, css=styles)
+
+    def with_thumbnails(sheets, size):
+        sprite = {"size": size, "across": across(size)}
+        return _page.text_of(state | {"_sheets": sheets, "_sprite": sprite}, title=title, esm=esm, css=styles)
+
+    room = _MOST_BYTES - len(with_thumbnails([], SIZE).encode())
+    # As text the sheets are a third larger.
+    return with_thumbnails(*fitting_sheets(examples.images, int(0.74 * room)))
 
 
 def _checked(examples: Examples, embeddings: ArrayLike, distance: str) -> NDArray[np.float32]:

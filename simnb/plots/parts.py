@@ -48,7 +48,7 @@ def similar_parts(
         pairs, axes[::2], axes[1::2], ("query", "neighbor"), strict=True
     ):
         plain.imshow(pixels, cmap="gray", vmin=0, vmax=255)
-        mapped.imshow(pixels.mean(axis=2), cmap="gray", vmin=0, vmax=255)
+        mapped.imshow(pixels[..., :3].mean(axis=2), cmap="gray", vmin=0, vmax=255)
         drawn = mapped.imshow(drops, cmap=_COLORS, vmin=-limit, vmax=limit, alpha=0.65)
         plain.set_title(name, fontsize=9)
         mapped.set_title(f"{name}: what counts", fontsize=9)
@@ -59,7 +59,8 @@ def similar_parts(
     bar.outline.set_visible(False)
     alike = "" if similarity is None else f"Cosine similarity {styling.number(similarity)}: "
     most = max(float(drops.max()) for _, drops in pairs)
-    found = f"{alike}the part that counts most takes {styling.number(most)} with it"
+    counts = f"the part that counts most takes {styling.number(most)} with it"
+    found = alike + (counts if most > 0 else "no part counts for it")
     heading = visible(title or found[0].upper() + found[1:])
     figure.suptitle(heading, x=0.01, ha="left", fontsize=11.5, fontweight="bold", color=styling.INK)
     return figure
@@ -69,8 +70,8 @@ def _pair(image, drops, name):
     image, drops = np.asarray(image), np.asarray(drops, np.float64)
     if image.ndim != 3:
         raise ValueError(f"{name} must be one image, [height, width, channels], got {image.shape}")
-    if drops.shape != image.shape[:2] or not np.isfinite(drops).all():
-        raise ValueError(
-            f"{name}_map must be finite, of shape {image.shape[:2]} as its image, got {drops.shape}"
-        )
+    if drops.shape != image.shape[:2]:
+        raise ValueError(f"{name}_map must have shape {image.shape[:2]} as its image, got {drops.shape}")
+    if not np.isfinite(drops).all():
+        raise ValueError(f"{name}_map must be finite, got NaN or infinity")
     return displayable(image[None])[0], drops

@@ -3,7 +3,7 @@
 import base64
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from html import escape
 from pathlib import Path
 from string import Template
@@ -36,25 +36,30 @@ def script(*files: str | Path, folder: Path = FOLDER) -> str:
     return "\n".join(parts)
 
 
-def write(path: Path, state: Mapping[str, object], *, title: str, esm: str, css: str) -> Path:
-    """Write the page of a widget, from its traits by name and an ES module that ends in exporting ``render``.
-
-    Folders are made where they are missing, and a file that is there is replaced once the new one is whole.
-    """
+def text_of(state: Mapping[str, object], *, title: str, esm: str, css: str) -> str:
+    """The page of a widget, from its traits by name and an ES module that ends in exporting ``render``."""
 
     def encoded(value):
         return {"base64": base64.b64encode(value).decode()}
 
-    text = json.dumps(state, default=encoded, separators=(",", ":"))
+    text = json.dumps(state, default=encoded, separators=(",", ":"), ensure_ascii=False)
     kernel = (FOLDER / "page.js").read_text(encoding="utf-8")
-    page = Template((FOLDER / "page.html").read_text(encoding="utf-8")).substitute(
+    return Template((FOLDER / "page.html").read_text(encoding="utf-8")).substitute(
         title=escape(visible(title)),
         css=css,
         # So that no string can end the element.
         state=text.replace("<", "\\u003c"),
         script=esm.replace("export default", "const widget =") + "\n" + kernel,
     )
+
+
+def write(path: Path, page: Callable[[], str]) -> Path:
+    """Write a page, which is made once it is known that the file can be written.
+
+    Folders are made where they are missing, and a file that is there is replaced once the new one is whole.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     with replace_whole(path) as new:
-        new.write_text(page, encoding="utf-8")
+        new.touch()
+        new.write_text(page(), encoding="utf-8")
     return path

@@ -136,7 +136,8 @@ class CircleExplorer(anywidget.AnyWidget):
             The ``Path``.
         """
         state = self.get_state(["_labels", "_classes", "_start", "angles", "margin", "rate", "selected"])
-        return _page.write(Path(path), state, title=title, esm=str(self._esm), css=str(self._css))
+        own = {"esm": str(self._esm), "css": str(self._css)}
+        return _page.write(Path(path), lambda: _page.text_of(state, title=title, **own))
 
     def __repr__(self) -> str:
         points, classes = (

@@ -21,9 +21,9 @@ def classes_of(
     styling.class_namer(class_names, values)  # every label has a name
     classes: list[dict[str, object]] = []
     for value, count in zip(values.tolist(), counts.tolist(), strict=True):
-        name = visible(str(value if class_names is None else class_names[value]))
         unknown = value == UNKNOWN
-        classes.append({"name": "unknown" if unknown else name, "count": count, "unknown": unknown})
+        name = "unknown" if unknown else value if class_names is None else class_names[value]
+        classes.append({"name": visible(str(name)), "count": count, "unknown": unknown})
     return classes, positions
 
 
@@ -47,7 +47,7 @@ def verdicts(
 def measured_trust(
     embeddings: NDArray[np.float32], points: NDArray[np.float32], *, distance: str, seed: int = 0
 ) -> MapTrust | None:
-    """How far a map can be trusted; None of fewer than 5 points."""
+    """How far a map can be trusted; None of fewer than 3 points."""
     # Of ten neighbors, or fewer where there are few points; at 500 points, so that nobody waits.
     near = min(10, (len(points) - 1) // 2)
     return trust(embeddings, points, k=near, distance=distance, sample=500, seed=seed) if near else None

@@ -15,6 +15,9 @@ const COLORINGS = [
   ["accepted", "accepted / rejected"],
 ];
 const VERDICTS = { 0: "✗ wrong", 1: "✓ right", 2: "? unknown" };
+/** What stands before the distance to a neighbor that is right, or wrong, or neither. */
+export const SIGNS = { right: "✓ ", wrong: "✗ ", "": "" };
+const LINES = { right: [RIGHT, []], wrong: [WRONG, [5, 3]], "": [NONE, [1, 3]] }; // to it: colour and dashes
 const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
 
 export function make(tag, classes = "", text = "", attributes = {}) {
@@ -36,7 +39,10 @@ export function digits(value) {
   return (Math.abs(value) < 1e-6 ? 0 : Number(value.toPrecision(3))).toString(); // less is what rounding leaves
 }
 
-/** It sends its element the event `pin`, with the position of the point whose neighbors are shown, or -1. */
+/**
+ * It sends its element the event `pin`, with the position of the point whose neighbors are shown, or -1, as
+ * `image`, and whether that was asked for by a key, as `typed`.
+ */
 export class ProjectorView {
   constructor(model, element) {
     this.model = model;
@@ -331,7 +337,7 @@ export class ProjectorView {
       const first = pick(this.points, this.shown, this.view, ...middle, Infinity);
       const to = this.focused < 0 ? first : next(this.points, this.shown, this.focused, ARROWS[key]);
       this.focus(to, true);
-    } else if (key === "Enter") this.pin(this.focused);
+    } else if (key === "Enter") this.pin(this.focused, true);
     else if (key === " ") this.toggleSelected(this.focused);
     else if (key === "Escape") this.back();
     else if (key === "+" || key === "=") this.look(zoomed(this.view, 1.3, ...middle, this.whole.scale));
@@ -390,7 +396,7 @@ export class ProjectorView {
     this.recolor();
   }
 
-  pin(i) {
+  pin(i, typed = false) {
     this.pinned = i;
     this.near = [];
     if (i >= 0 && this.knowsNearest()) {
@@ -400,7 +406,7 @@ export class ProjectorView {
     } else if (i >= 0) this.model.send({ kind: "neighbors", point: i });
     this.showNear();
     this.redraw();
-    this.element.dispatchEvent(new CustomEvent("pin", { detail: i }));
+    this.element.dispatchEvent(new CustomEvent("pin", { detail: { image: i, typed } }));
   }
 
   answered(message) {
@@ -414,6 +420,16 @@ export class ProjectorView {
 
   name(i) {
     return this.classes[this.labels[i]].name;
+  }
+
+  hasNoLabel(i) {
+    return this.classes[this.labels[i]].unknown;
+  }
+
+  /** Whether two points are of one class: "right" or "wrong", or "" where one has no label. */
+  verdictOf(one, other) {
+    if (this.hasNoLabel(one) || this.hasNoLabel(other)) return "";
+    return this.labels[one] === this.labels[other] ? "right" : "wrong";
   }
 
   role(i) {
@@ -492,9 +508,9 @@ export class ProjectorView {
           this.sprites.paint(canvas, i);
         }
         const caption = make("figcaption", "", this.name(i));
-        const same = this.labels[i] === this.labels[this.pinned];
-        const note = Number.isNaN(distance) ? this.role(i) || "chosen" : `${same ? "✓" : "✗"} ${digits(distance)}`;
-        if (!Number.isNaN(distance)) card.dataset.right = same;
+        const chosen = Number.isNaN(distance);
+        if (!chosen) card.dataset.mark = this.verdictOf(this.pinned, i);
+        const note = chosen ? this.role(i) || "chosen" : SIGNS[card.dataset.mark] + digits(distance);
         caption.append(make("span", "", note));
         card.append(caption);
         return card;
@@ -578,7 +594,8 @@ export class ProjectorView {
     else if (mode === "right") {
       lines.push(["●", RIGHT, `nearest is right: ${count((v) => v === 1)}`]);
       lines.push(["○", WRONG, `nearest is wrong: ${count((v) => v === 0)}`]);
-      lines.push(["○", NONE, `class not in the gallery: ${count((v) => v === 2)}`]);
+      const why = this.isQuery.length ? "class not in the gallery" : "no verdict (no label, or alone in its class)";
+      lines.push(["○", NONE, `${why}: ${count((v) => v === 2)}`]);
     } else if (mode === "accepted") {
       const limit = this.threshold();
       const named = Number.isFinite(limit) ? `within ${digits(limit)}` : `accepted: ${limit > 0 ? "all" : "none"}`;
@@ -650,10 +667,10 @@ export class ProjectorView {
     if (this.pinned < 0) return;
     const limit = this.threshold() ?? Infinity;
     for (const [i, distance] of this.near) {
-      const same = this.labels[i] === this.labels[this.pinned];
-      context.strokeStyle = (same ? RIGHT : WRONG)[this.theme];
+      const [color, dashes] = LINES[this.verdictOf(this.pinned, i)];
+      context.strokeStyle = color[this.theme];
       context.globalAlpha = distance <= limit ? 1 : 0.25;
-      context.setLineDash(same ? [] : [5, 3]);
+      context.setLineDash(dashes);
       context.beginPath();
       context.moveTo(...this.at(this.pinned));
       context.lineTo(...this.at(i));

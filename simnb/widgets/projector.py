@@ -236,7 +236,8 @@ class Projector(anywidget.AnyWidget):
         names = [name for name in self.trait_names(sync=True) if not name.startswith(("_model", "_view"))]
         page_has = {"layout", "tabbable", "tooltip", "_esm", "_css", "_anywidget_id", "_dom_classes"}
         state = self.get_state([name for name in names if name not in page_has])
-        return _page.write(Path(path), state, title=title, esm=str(self._esm), css=str(self._css))
+        own = {"esm": str(self._esm), "css": str(self._css)}
+        return _page.write(Path(path), lambda: _page.text_of(state, title=title, **own))
 
     def __repr__(self) -> str:
         parts = [styling.count(len(self.points), "point"), styling.count(len(self._classes), "class")]

@@ -1,5 +1,7 @@
 """The page that is sent, opened from disk."""
 
+import base64
+import json
 import re
 
 import numpy as np
@@ -37,20 +39,29 @@ def examples():
 
 
 @pytest.fixture(scope="module")
-def file(examples, embeddings, tmp_path_factory):
+def calibration(examples, embeddings):
+    """Of the last 100 images in the 200 before them; half of a class has none there."""
+    train = open_index()
+    known = examples.labels[:200] > 0
+    train.add(embeddings[:200][known], examples.labels[:200][known])
+    asked = train.search(embeddings[200:], k=1)
+    targets = {"careful": "precision >= 0.95"}
+    return calibrate(asked, examples.labels[200:], known_labels=[1, 2], maximize="f1", targets=targets)
+
+
+@pytest.fixture(scope="module")
+def file(examples, embeddings, calibration, tmp_path_factory):
     """The page with everything that can be on it."""
     parts = {name: open_index() for name in ("train", "test")}
     for name, rows in (("train", slice(0, 200)), ("test", slice(200, COUNT))):
         parts[name].add(embeddings[rows], examples.labels[rows], ids=examples.ids[rows])
     whole = open_index()
     whole.add(embeddings, examples.labels, ids=examples.ids)
-    asked = parts["train"].search(embeddings[200:], k=1)
-    targets = {"careful": "precision >= 0.95"}
     return write_page(
         tmp_path_factory.mktemp("pages") / "page.html",
         examples,
         embeddings,
-        calibration=calibrate(asked, examples.labels[200:], maximize="f1", targets=targets),
+        calibration=calibration,
         duplicates=near_duplicates(whole, threshold=1e-4),
         leaks=leaks(parts, threshold=1e-4),
         mislabelled=mislabelled(whole),
@@ -180,6 +191,40 @@ def test_moving_the_threshold_rejects_neighbors_and_changes_what_is_counted(page
     assert page.locator(".simnb-rates").inner_text() != before
 
 
+def state_array(page, dtype, *names):
+    """An array of what the page was written with."""
+    text = page.evaluate("document.getElementById('state').textContent")
+    state = json.loads(text)
+    for name in names:
+        state = state[name]
+    return np.frombuffer(base64.b64decode(state["base64"]), dtype)
+
+
+@pytest.mark.parametrize("share", [0.3, 0.5])
+def test_what_a_threshold_does_is_what_python_says_of_it(page, examples, calibration, share):
+    thresholds = state_array(page, np.float32, "limit", "thresholds")
+    step = int(share * len(thresholds))
+    move(page, step)
+    nearest = state_array(page, np.float32, "_neighbor_distances").reshape(COUNT, -1)[:, 0]
+    first = state_array(page, np.int32, "_neighbors").reshape(COUNT, -1)[:, 0]
+    within = nearest <= thresholds[step]
+    right = (examples.labels == examples.labels[first])[within]
+    said = page.locator(".simnb-counts").inner_text().replace("\u00a0", " ")
+    assert f"For {within.sum()} of 300 images ({within.mean():.1%})".replace("%", " %") in said
+    assert f"; for {right.mean():.1%} of these".replace("%", " %") in said
+    rates = calibration.curves.rates(thresholds[step])
+    said = page.locator(".simnb-rates").inner_text().replace("\u00a0", " ")
+    told = re.findall(r"([\d.]+) % [^,]*\((precision|coverage|false acceptance)\)", said)
+    names = ("precision", "coverage", "false_acceptance")
+    assert told == [(f"{100 * rates[name]:.1f}", name.replace("_", " ")) for name in names]
+    assert len({rates[name] for name in names} - {0, 1}) == 3
+
+
+def test_a_threshold_that_answers_nothing_promises_nothing(page):
+    move(page, 0)
+    assert "no answer at all" in page.locator(".simnb-rates").inner_text()
+
+
 def test_a_cutpoint_is_one_press_away(page):
     careful = page.locator(".simnb-mark", has_text="precision ≥ 0.95")
     assert page.locator(".simnb-mark[aria-pressed='true']").inner_text() == "best F1"
@@ -258,6 +303,78 @@ def test_tabs_are_walked_by_arrow_keys(page):
     assert len(shown(page)) == 20
 
 
+def focused(page):
+    """Class and image of the element with the focus."""
+    return page.evaluate(
+        "() => { const { className, dataset } = document.activeElement; return [className, dataset.image] }"
+    )
+
+
+@pytest.mark.parametrize("closing", ["Escape", "cross"])
+def test_the_keyboard_gets_to_the_answer_and_back(page, closing):
+    def close():
+        if closing == "cross":
+            page.locator(".simnb-close").focus()
+        page.keyboard.press("Escape" if closing == "Escape" else "Enter")
+        assert shown(page) == []
+
+    heading = "document.activeElement === document.querySelector('.simnb-chosen h2')"
+    tab_named(page, "images").click()
+    page.locator(".simnb-view .simnb-tile").nth(12).focus()
+    page.keyboard.press("Enter")
+    assert page.evaluate(heading)
+    page.keyboard.press("Tab")
+    page.keyboard.press("Enter")  # a neighbor
+    assert page.evaluate(heading)
+    close()
+    assert focused(page) == ["simnb-tile", "12"]
+    page.keyboard.press("Enter")
+    tab_named(page, "mistakes").click()
+    page.locator(".simnb-chosen h2").focus()
+    close()
+    assert focused(page)[0] == "simnb-tab"  # the tile is not in this view
+    tab_named(page, "map").click()
+    page.locator(".simnb-map").focus()
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("Enter")
+    assert page.evaluate(heading)
+    close()
+    assert focused(page)[0] == "simnb-map"
+
+
+def test_a_click_leaves_the_focus_where_it_is(page):
+    tab_named(page, "images").click()
+    page.locator(".simnb-view .simnb-tile").nth(12).click()
+    assert focused(page) == ["simnb-tile", "12"]
+
+
+def test_escape_in_a_field_to_search_in_clears_it_and_closes_nothing(page):
+    tab_named(page, "images").click()
+    page.locator(".simnb-view .simnb-tile").nth(12).click()
+    page.locator(".simnb-find").fill("cat")
+    page.keyboard.press("Escape")
+    assert len(shown(page)) == 20
+
+
+def test_a_walk_over_the_tabs_is_one_step_back(page):
+    tab_named(page, "images").click()
+    before = page.evaluate("history.length")
+    for _ in range(3):
+        page.keyboard.press("ArrowRight")
+    assert page.url.endswith("#leaks")
+    assert page.evaluate("history.length") == before
+
+
+def test_one_thing_is_read_out_when_the_threshold_moves(page):
+    spoken = page.locator(":is([role=status], [aria-live], output):not(.simnb-projector *)")
+    assert spoken.count() == 1
+    assert spoken.get_attribute("class") == "simnb-counts"
+    tab_named(page, "images").click()
+    page.locator(".simnb-view .simnb-tile").nth(12).click()
+    described = page.locator(".simnb-chosen h2").get_attribute("aria-describedby")
+    assert "Within the threshold" in page.locator(f"#{described}").inner_text()
+
+
 @pytest.mark.parametrize("width", [390, 700, 1600])
 def test_it_fits_the_window(tab, file, width):
     tab.set_viewport_size({"width": width, "height": 800})
@@ -285,6 +402,25 @@ def test_a_narrow_window_keeps_the_chosen_point_in_sight(tab, file):
     assert box["y"] < tip["y"] < tab.locator(".simnb-panel").bounding_box()["y"]
 
 
+def test_a_narrow_window_shows_on_the_map_what_was_chosen_in_a_list(tab, file):
+    tab.set_viewport_size({"width": 390, "height": 800})
+    opened(tab, file, "#map")
+    assert tab.locator(".simnb-map").bounding_box()["height"] <= 0.6 * 800
+    place = """i => {
+        const { scale, x, y } = document.querySelector(".simnb-projector").dataset;
+        return [Number(scale), Number(x), Number(y)]; }"""
+    up = state_array(tab, np.float32, "_points").reshape(-1, 2)[:, 1]
+    low = int(np.argmin(up))
+    tab_named(tab, "images").click()
+    tab.locator(".simnb-find").scroll_into_view_if_needed()
+    tab.evaluate("i => { location.hash = `#images/${i}` }", low)
+    tab.wait_for_selector(".simnb-panel[data-shown]")
+    tab_named(tab, "map").click()
+    scale, _, y = tab.evaluate(place)
+    at = tab.locator(".simnb-map").bounding_box()["y"] + y - float(up[low]) * scale
+    assert 0 < at < tab.locator(".simnb-panel").bounding_box()["y"]
+
+
 def test_it_is_dark_where_the_reader_wants_it(browser, file):
     page = chromium.new_page(browser)
     page.emulate_media(color_scheme="dark")
@@ -298,8 +434,7 @@ def test_it_is_dark_where_the_reader_wants_it(browser, file):
 
 
 def test_images_without_labels_have_a_page_too(tab, examples, embeddings, tmp_path):
-    some = examples[:50]
-    object.__setattr__(some, "labels", np.full(50, -1))
+    some = Examples(examples.images[:50], [-1] * 50, (), examples.ids[:50])
     names = [f"folder/file {i}.png" for i in range(50)]
     opened(tab, write_page(tmp_path / "page.html", some, embeddings[:50], names=names))
     assert [button.inner_text() for button in tab.locator(".simnb-tab").all()] == ["Map", "Images 50"]
@@ -310,6 +445,29 @@ def test_images_without_labels_have_a_page_too(tab, examples, embeddings, tmp_pa
     assert tab.locator(".simnb-chosen").inner_text().split("\n") == ["file 7.png", "folder/file 7.png"]
     assert "Has a match" in tab.locator(".simnb-answer").inner_text()
     assert tab.locator(".simnb-panel [data-mark]").count() == 0
+
+
+def test_an_image_without_a_label_is_neither_right_nor_wrong(tab, examples, embeddings, tmp_path):
+    labels = np.where(np.arange(COUNT) % 2, -1, examples.labels)
+    some = Examples(examples.images, labels, examples.class_names, examples.ids)
+    nearest = [neighbors(embeddings, i, 1)[0][0] for i in range(COUNT)]
+    one = next(i for i in range(0, COUNT, 2) if labels[nearest[i]] == -1)
+    opened(tab, write_page(tmp_path / "page.html", some, embeddings), f"#map/{one}")
+    assert tab.locator(".simnb-answer").inner_text().startswith("Has a match without a label, at ")
+    others = neighbors(embeddings, one)[0]
+    marks = ["" if labels[i] < 0 else "right" if labels[i] == labels[one] else "wrong" for i in others]
+    tiles = tab.locator(".simnb-panel .simnb-tile").all()
+    cards = tab.locator(".simnb-nearest figure").all()[1:]
+    assert [tile.get_attribute("data-mark") or "" for tile in tiles] == marks
+    assert [card.get_attribute("data-mark") for card in cards] == marks
+    assert [card.locator("span").text_content()[:1] in "✓✗" for card in cards] == [
+        mark != "" for mark in marks
+    ]
+    judged = sum(labels[i] >= 0 and labels[nearest[i]] >= 0 for i in range(COUNT))
+    assert f"of the {judged} of these that can be judged" in tab.locator(".simnb-counts").inner_text()
+    tab.select_option(".simnb-color-by", "right")
+    why = f"no verdict (no label, or alone in its class): {COUNT - judged}"
+    assert why in tab.locator(".simnb-key").inner_text()
 
 
 def test_one_image_has_a_page_too(tab, examples, embeddings, tmp_path):

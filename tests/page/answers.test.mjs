@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import test from "node:test";
 
 import {
-  confusions, counted, decimalsOf, fixed, holding, mistakes, percent, placeOf, tally,
+  confusions, counted, decimalsOf, fixed, holding, inWords, mistakes, percent, placeOf, plain, promised, tally,
 } from "../../simnb/page/answers.js";
 
 const NEAREST = Float32Array.from([0.1, 0.4, 0.2, 0.3]);
@@ -17,6 +17,26 @@ test("a threshold matches what lies at it or within, and rejects the rest", () =
 test("an image without a neighbor is matched by no threshold but infinity", () => {
   const none = Float32Array.from([Infinity]);
   assert.equal(tally(none, Uint8Array.from([2]), 1e30).matched, 0);
+});
+
+test("a share of right ones is of those alone that can be judged", () => {
+  const counts = { matched: 8, right: 3, wrong: 1, rejected: 2 };
+  const some = "For 8 of 10 images (80.0\u00a0%) the nearest other image lies within it";
+  const share = "; for 75.0\u00a0% of";
+  const same = "it is of the same class.";
+  assert.equal(inWords(counts, true), `${some}${share} the 4 of these that can be judged ${same}`);
+  assert.equal(inWords({ ...counts, right: 6, wrong: 2 }, true), `${some}${share} these ${same}`);
+  assert.equal(inWords({ ...counts, right: 0, wrong: 0 }, true), `${some}.`);
+  assert.equal(inWords({ ...counts, right: 6, wrong: 2 }, false), `${some}.`);
+});
+
+test("where nothing is answered no answer is called right", () => {
+  assert.equal(promised({ precision: 1, coverage: 0, false_acceptance: 0 }), "no answer at all");
+  assert.equal(promised({ precision: 1, coverage: 0, false_acceptance: NaN }), "no answer at all");
+  assert.equal(promised({ precision: NaN, coverage: NaN, false_acceptance: NaN }), "no answer at all");
+  const few = promised({ precision: 0, coverage: 0, false_acceptance: 0.25 });
+  assert.match(few, /^0\.0\u00a0% of the answers are right .*, 25\.0\u00a0% of the others/);
+  assert.equal(promised({ precision: 1, coverage: 0.5, false_acceptance: NaN }).split("%").length, 3);
 });
 
 test("mistakes are wrong neighbors, the nearest first", () => {
@@ -42,6 +62,11 @@ test("words are looked for all, anywhere and in any case", () => {
   assert.deepEqual(holding(" 犬 ", texts), [2]);
   assert.deepEqual(holding("", texts), [0, 1, 2]);
   assert.deepEqual(holding("cat dog", texts), []);
+});
+
+test("a letter is found however its accent is written", () => {
+  assert.deepEqual(holding("CAFE\u0301", [plain("Café"), plain("cafe\u0301"), plain("cafe")]), [0, 1]);
+  assert.deepEqual(holding("café", [plain("cafe\u0301")]), [0]);
 });
 
 test("an address names a view and an image", () => {

@@ -27,7 +27,7 @@ def test_few_images_are_shown_as_large_as_they_are_and_many_smaller():
 
 def test_small_images_are_not_enlarged_but_to_32_pixels():
     for side, size in [(8, 32), (32, 32), (50, 48), (1000, 256)]:
-        assert fitting_sheets(noise(2, side))[1] == size
+        assert fitting_sheets(noise(2, side), 6_000_000)[1] == size
 
 
 def test_images_that_take_more_than_the_sample_said_are_made_smaller():
@@ -35,20 +35,24 @@ def test_images_that_take_more_than_the_sample_said_are_made_smaller():
     sampled = np.linspace(0, count - 1, 256).round().astype(int)
     is_hard = ~np.isin(np.arange(count), sampled)
 
+    read_at_once = []
+
     def read(rows):
+        read_at_once.append(len(rows))
         return np.where(is_hard[rows, None, None, None], hard, np.uint8(0))
 
     images = LazyImages(read, count, (64, 64, 3))
     sheets, size = fitting_sheets(images, 600_000)
     assert sum(map(len, sheets)) <= 600_000
     assert size < 64
+    assert sum(read_at_once) <= 256 + 3 * count  # not once for each size and quality
 
 
 @pytest.mark.parametrize("count", [1, 300])
 def test_every_image_has_its_place(count):
     values = np.arange(count) % 251
     images = np.broadcast_to(values[:, None, None, None], (count, 64, 64, 3)).astype(np.uint8)
-    sheets, size = fitting_sheets(images)
+    sheets, size = fitting_sheets(images, 6_000_000)
     beside = across(size)
     decoded = [np.asarray(Image.open(io.BytesIO(sheet))).astype(int) for sheet in sheets]
     for i in range(count):

@@ -133,8 +133,7 @@ def test_images_without_labels_have_neighbors_but_no_classes_and_no_mistakes(pat
 
 def test_an_image_beside_one_without_a_label_is_no_mistake(path):
     examples, _ = collection(4, classes=2)
-    some = unlabelled(examples)
-    some.labels[:3] = [0, 0, 1]
+    some = Examples(examples.images, [0, 0, 1, -1], examples.class_names, examples.ids)
     embeddings = [[0.0], [2.1], [9.0], [3.0]]  # the nearest of the second has no label
     page = Page(write_page(path, some, embeddings, distance="euclidean"))
     assert page.array("_verdicts", np.uint8).tolist() == [1, 2, 2, 2]
@@ -208,9 +207,48 @@ def test_what_was_found_elsewhere_is_refused(path):
         write_page(path, first, embeddings, leaks=of_arrays)
 
 
+def test_what_was_found_in_another_order_of_the_rows_is_refused(path):
+    examples, embeddings = collection()
+    embeddings[30], embeddings[20:24] = embeddings[9], embeddings[5]
+    index, other = index_of(examples, embeddings), np.roll(embeddings, 1, axis=0)
+    found = near_duplicates(index, threshold=1e-5)
+    assert sorted(map(len, found.groups)) == [2, 5]
+    with pytest.raises(ValueError, match="duplicates must name these examples by their ids"):
+        write_page(path, examples, other, duplicates=found)
+    candidates = mislabelled(index, k=3)
+    labels = np.roll(examples.labels, 1)
+    moved = Examples(examples.images, labels, examples.class_names, examples.ids)
+    with pytest.raises(ValueError, match="mislabelled must be found among the labels of these examples"):
+        write_page(path, moved, embeddings, mislabelled=candidates)
+
+
+@pytest.mark.parametrize("distance", ["cosine", "euclidean", "snr"])
+def test_groups_of_every_distance_are_told_from_those_of_other_rows(path, distance):
+    examples, embeddings = collection()
+    rng = np.random.default_rng(1)
+    embeddings[20:24] = embeddings[5] + rng.normal(size=(4, 6)) * 0.01
+    found = near_duplicates(index_of(examples, embeddings, distance=distance), threshold=0.03)
+    assert max(map(len, found.groups)) >= 5
+    write_page(path, examples, embeddings, duplicates=found)
+
+
 def test_a_folder_is_no_file(tmp_path):
     with pytest.raises(IsADirectoryError, match="path must be that of a file to write"):
         write_page(tmp_path, *collection())
+
+
+def test_a_path_that_cannot_be_written_is_refused_before_the_work_begins(tmp_path):
+    (tmp_path / "file").touch()
+    examples, embeddings = collection()
+
+    def read(rows):
+        raise AssertionError("images were read")
+
+    lazy = Examples(LazyImages(read, 40, (8, 8, 3)), examples.labels, examples.class_names, examples.ids)
+    for path in (tmp_path / "file" / "page.html", tmp_path / ("long" * 100)):
+        with pytest.raises(OSError, match=r"Not a directory|File exists|name too long"):
+            write_page(path, lazy, embeddings)
+    assert [file.name for file in tmp_path.iterdir()] == ["file"]
 
 
 def test_breaking_off_leaves_the_page_that_was_there(path):
@@ -229,12 +267,16 @@ def test_breaking_off_leaves_the_page_that_was_there(path):
     assert [file.name for file in path.parent.iterdir()] == ["page.html"]
 
 
-def test_5000_images_are_within_10_megabytes(path):
+@pytest.mark.parametrize("name", ["a/folder/of/some/depth/image", "фотографии/собака в парке " * 8])
+def test_5000_images_are_within_10_megabytes(path, name):
     # Noise, of which no JPEG makes little.
     rng = np.random.default_rng(0)
     noise = rng.integers(0, 256, (256, 48, 48, 3), dtype=np.uint8)
     images = LazyImages(lambda rows: noise[rows % 256], 5000, (48, 48, 3))
     examples = Examples(images, np.arange(5000) % 20, tuple(f"class {i}" for i in range(20)), np.arange(5000))
-    names = [f"a/folder/of/some/depth/image-{i:05d}.jpg" for i in range(5000)]
+    names = [f"{name}-{i:05d}.jpg" for i in range(5000)]
     written = write_page(path, examples, rng.normal(size=(5000, 16)), names=names)
     assert 4e6 < written.stat().st_size < 10e6
+    page = Page(written)
+    assert page.state["_details"] == names
+    assert names[0] in page.text  # as it is written, not letter by letter as \\u0444

@@ -149,6 +149,11 @@ def test_of_a_batch_of_which_several_are_cut_each_is_found_at_once(
     assert pixels.embedded == 120  # none of them twice
 
 
+def test_a_damaged_file_costs_no_other_a_second_time(odd, pixels):
+    found = search_folder(odd, pixels, batch_size=8)
+    assert len(found.examples) == pixels.embedded == 120
+
+
 def test_a_file_that_appears_in_between_moves_no_name(folder, pixels, monkeypatch):
     read = steps.read_lazily
 

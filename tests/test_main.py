@@ -57,7 +57,7 @@ def photos(tmp_path_factory):
             suffix = ("png", "JPG", "gif", "webp")[number % 4]
             colored(color, 100 * at + number, size).save(folder / name / f"{number}.{suffix}")
     whole = (folder / "red" / "1.JPG").read_bytes()
-    (folder / "red" / "cut.jpg").write_bytes(whole[: len(whole) * 3 // 4])  # the head is whole
+    (folder / "red" / "cut.jpg").write_bytes(whole[: len(whole) * 4 // 5])
     (folder / "red" / "broken.jpg").write_bytes(b"\xff\xd8 no")
     (folder / "red" / "notes.txt").write_text("notes")
     return folder
@@ -295,6 +295,14 @@ def test_a_search_that_knows_no_files_names_rows(made, photo, tmp_path, capsys):
     assert code == 1
     assert {line.split("  ")[2] for line in printed.splitlines()[1:]} == {"id 4", "id 5", "id 6"}
     assert all(line.endswith("(7)") for line in printed.splitlines()[1:])
+
+
+@pytest.mark.parametrize(
+    ("threshold", "by_class", "said"), [(0.5, None, 0.5), (-np.inf, None, None), (0.5, {1: 0.5}, None)]
+)
+def test_a_threshold_that_is_not_one_number_is_null_in_json(threshold, by_class, said):
+    cutpoint = SimpleNamespace(threshold=threshold, by_class=by_class)
+    assert command._threshold(SimpleNamespace(cutpoint=cutpoint)) == said
 
 
 def test_a_search_by_majority_vote_answers_by_it(made, photo, tmp_path, capsys):

@@ -276,6 +276,8 @@ def test_a_narrow_window_keeps_the_chosen_point_in_sight(tab, file):
     opened(tab, file)
     tab.locator(".simnb-map").focus()
     tab.keyboard.press("ArrowRight")
+    tab.evaluate("scrollTo(0, 0)")
+    assert tab.locator(".simnb-tip").bounding_box()["y"] > 500  # where the panel will be
     tab.keyboard.press("Enter")
     root, box = tab.locator(".simnb-projector"), tab.locator(".simnb-map").bounding_box()
     tip = tab.locator(".simnb-tip").bounding_box()

@@ -63,6 +63,7 @@ def odd(folder):
     (folder / "nine" / "notes.txt").write_text("no image")
     (folder / "nine" / "broken.jpg").write_bytes(b"\xff\xd8\xff\xe0 no more")
     whole = next((folder / "nine").glob("*.JPG")).read_bytes()
-    (folder / "three" / "cut.jpg").write_bytes(whole[: len(whole) * 3 // 4])  # the head is whole
+    # Its head is whole: that it is damaged is seen when its pixels are read.
+    (folder / "three" / "cut.jpg").write_bytes(whole[: len(whole) * 4 // 5])
     (folder / "three" / "empty.png").touch()
     return folder

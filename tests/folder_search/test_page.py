@@ -73,7 +73,10 @@ def test_a_page_is_left_as_it_is_while_nothing_has_changed(folder, pixels, tmp_p
     assert "something else" not in page.read_text(encoding="utf-8")
 
 
-def test_a_page_of_files_that_may_still_change_is_written_each_time(folder, pixels, tmp_path, written):
+def test_a_page_of_files_that_may_still_change_is_written_each_time(
+    folder, pixels, tmp_path, written, monkeypatch
+):
+    monkeypatch.setattr(image_file, "_FRESH", 10**18)
     found = search_folder(folder, pixels)
     for _ in range(2):
         found.write_page(tmp_path / "page.html")

@@ -343,7 +343,6 @@ def test_a_file_is_asked_without_pings_and_again_if_it_hangs_up(tmp_path, monkey
         assert len(index) == 0
     assert made == 2 * [{"grpc.keepalive_time_ms": 2**31 - 1}]
 
-
 ADD_ROWS = """
 import sys, numpy as np
 from simnb.index import open_index

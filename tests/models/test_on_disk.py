@@ -75,7 +75,7 @@ def test_weights_that_keras_downloaded_are_used_by_the_average_of_their_features
     with h5py.File(path, "w") as file:
         legacy_h5_format.save_weights_to_hdf5_group(file, network)
     embedder, what = best_on_disk()
-    features = network.predict_on_batch(pixels(224, 224).astype("float32")).mean((1, 2))
+    features = keras.ops.convert_to_numpy(network(pixels(224, 224), training=False)).mean((1, 2))
     wanted = features / np.linalg.norm(features, axis=1, keepdims=True)
     np.testing.assert_allclose(embed(embedder, pixels(224, 224)), wanted, atol=1e-4)
     assert what.startswith("EfficientNetB0, trained on ImageNet, from this disk; a better one: pip install")

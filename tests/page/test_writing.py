@@ -231,8 +231,8 @@ def test_breaking_off_leaves_the_page_that_was_there(path):
 def test_5000_images_are_within_10_megabytes(path):
     # Noise, of which no JPEG makes little.
     rng = np.random.default_rng(0)
-    noise = rng.integers(0, 256, (256, 32, 32, 3), dtype=np.uint8)
-    images = LazyImages(lambda rows: noise[rows % 256], 5000, (32, 32, 3))
+    noise = rng.integers(0, 256, (256, 48, 48, 3), dtype=np.uint8)
+    images = LazyImages(lambda rows: noise[rows % 256], 5000, (48, 48, 3))
     examples = Examples(images, np.arange(5000) % 20, tuple(f"class {i}" for i in range(20)), np.arange(5000))
     names = [f"a/folder/of/some/depth/image-{i:05d}.jpg" for i in range(5000)]
     written = write_page(path, examples, rng.normal(size=(5000, 16)), names=names)

@@ -3,11 +3,13 @@
 import argparse
 import contextlib
 import errno
+import hashlib
 import json
 import math
 import re
 import shlex
 import sys
+import traceback
 import warnings
 from pathlib import Path
 
@@ -44,6 +46,9 @@ def main(arguments: list[str] | None = None) -> int:
             return INTERRUPTED
         except (ValueError, OSError, ImportError) as error:
             _complain(_sentence(error))
+            return FAILED
+        except Exception:  # nobody foresaw it; a traceback alone would end with 1, which is an answer
+            traceback.print_exc()
             return FAILED
 
 
@@ -127,10 +132,8 @@ def _index(options):
 
 def _made(options, folder, directory):
     """The ``FolderSearch`` of a folder, told and saved in a directory."""
-    from simnb import data
-
     labelled = not options.no_labels
-    data.list_images(folder, labelled=labelled)  # complains before the embedder is loaded
+    _check_folder(folder, labelled)
     if directory.resolve().is_relative_to(folder.resolve()):
         raise ValueError(f"--out must not lie in the folder of images, {folder}, got {directory}")
     _start_keras()
@@ -140,17 +143,32 @@ def _made(options, folder, directory):
     _tell(f"Embedder: {sentence}")
     kept = directory / f"features-{_UNFIT.sub('-', name)}.sqlite"
     promise = {} if options.promise is None else {"promise": options.promise}
+    new = [one for one in (directory, *directory.parents) if not one.exists()]
     directory.mkdir(parents=True, exist_ok=True)
     try:
         found = search_folder(folder, model, labelled=labelled, kept=kept, **promise)
         _tell(found)
         found.search.save(directory / _SAVED)
     finally:
-        with contextlib.suppress(OSError):  # unless there is something in it
-            directory.rmdir()
+        with contextlib.suppress(OSError):  # unless there is something in them
+            for one in new:
+                one.rmdir()
     command = f"python -m simnb match PHOTO --in {shlex.quote(str(directory))}"
     _tell(f"Saved: {directory / _SAVED}, for {command}")
     return found
+
+
+def _check_folder(folder, labelled):
+    """Complain of the folder before the embedder is loaded."""
+    from simnb import data
+
+    try:
+        data.list_images(folder, labelled=labelled)
+    except ValueError as error:
+        if not labelled:
+            raise
+        data.list_images(folder, labelled=False)  # which complains where --no-labels would not help
+        raise ValueError(f"{error}; or pass --no-labels, where sub-folders are no classes") from error
 
 
 def _match(options):
@@ -166,7 +184,7 @@ def _match(options):
         try:
             images[photo] = data.read_image(photo, image_size=size)
         except (ValueError, OSError) as error:
-            failed[photo] = _sentence(error)
+            failed[photo] = getattr(error, "strerror", None) or _sentence(error)
             _complain(f"{photo}: {failed[photo]}")
     answers = dict(zip(images, _answers(search, list(images.values())), strict=True))
     if options.json:
@@ -271,7 +289,7 @@ def _embedder(name):
         better = 'pip install "simnb[hub]", then --embedder dinov2_small, which is downloaded once'
         return model, model.name, f"{sentence.partition('; a better one')[0]}. For a better one: {better}."
     if Path(name).suffix == ".keras":
-        return _from_file(Path(name).expanduser()), Path(name).name, f"{name}."
+        return *_from_file(Path(name).expanduser()), f"{name}."
     if name in PRETRAINED:
         return models.pretrained(name), name, f"{name}, which comes with simnb."
     if "_" in name or "://" in name or Path(name).is_dir():  # as no network of keras.applications is called
@@ -281,6 +299,7 @@ def _embedder(name):
 
 
 def _from_file(path):
+    """The model in a file, and a name by which no other file of the same name is meant."""
     from simnb import _saving
     from simnb._keras import keras
 
@@ -288,7 +307,14 @@ def _from_file(path):
         raise FileNotFoundError(errno.ENOENT, "there is no such embedder", str(path))
     with _saving.explained(path.name, path.parent, path.parent):
         _saving.check_archive(path)
-        return keras.saving.load_model(path, compile=False, safe_mode=True)
+        model = keras.saving.load_model(path, compile=False, safe_mode=True)
+    shape = getattr(model, "input_shape", None)  # None of one with a call of its own
+    if shape is not None and (not isinstance(shape, tuple) or len(shape) != 4 or shape[3] not in (3, None)):
+        raise ValueError(
+            f"{path} must take images, [batch, height, width, 3], but takes input of shape {shape}"
+        )
+    with path.open("rb") as file:
+        return model, f"{path.stem}-{hashlib.file_digest(file, 'sha256').hexdigest()[:8]}"
 
 
 def _tell(text):

@@ -4,6 +4,7 @@ import contextlib
 import io
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -23,7 +24,7 @@ from simnb.index import Neighbors
 from simnb.models import on_disk
 from simnb.search import SimilaritySearch
 
-FEATURES = "features-colours.keras.sqlite"
+FEATURES = "features-colours.sqlite"
 COLORS = {"red": (200, 30, 30), "зелёный": (30, 180, 40), "青": (30, 40, 200)}
 
 
@@ -79,6 +80,11 @@ def run(*arguments, **options):
     return subprocess.run(call, capture_output=True, text=True, encoding="utf-8", **options)
 
 
+def names_in(folder):
+    """Names of what was written there, less the digest of the embedder."""
+    return {re.sub(r"-[0-9a-f]{8}(?=\.sqlite$)", "", path.name) for path in folder.iterdir()}
+
+
 def main(capsys, *arguments):
     """Exit code, and what was written to stdout and stderr."""
     capsys.readouterr()
@@ -119,11 +125,7 @@ def test_a_search_says_what_it_found_and_writes_page_and_search(made):
     assert lines[1] == "Images: 96 images of 3 classes: red (32), зелёный (32), 青 (32)."
     assert "2 files: " in lines[2]
     assert f"Promise: {PROMISE} with confidence 0.95" in printed
-    assert {path.name for path in out.iterdir()} == {
-        "my page.html",
-        "search",
-        FEATURES,
-    }
+    assert names_in(out) == {"my page.html", "search", FEATURES}
     assert (out / "my page.html").read_text(encoding="utf-8").startswith("<!doctype html>")
     assert f"python -m simnb match PHOTO --in {out}" in printed
 
@@ -176,9 +178,10 @@ def test_a_photo_that_cannot_be_read_is_said_and_the_others_are_answered(made, p
     assert [answer["photo"] for answer in answers] == [str(broken), str(photo), str(absent)]
     assert "this is not a" in answers[0]["error"] or "damaged" in answers[0]["error"]
     assert answers[1]["name"] == "青"
-    assert "No such file" in answers[2]["error"]
     assert err.count("\n") == 2
     assert err.startswith(f"simnb: {broken}: ")
+    assert err.endswith(f"simnb: {absent}: No such file or directory\n")
+    assert answers[2]["error"] == "No such file or directory"
     code, out, _ = main(capsys, "match", broken, photo, absent, "--in", made[0])
     assert code == 2
     assert out.count("青 (distance") == 1
@@ -212,7 +215,7 @@ def count_embedded(monkeypatch):
 def test_index_writes_the_search_alone(photos, embedder, tmp_path, capsys):
     code, out, err = main(capsys, "index", photos, "--embedder", embedder, "--out", tmp_path / "a b" / "mine")
     assert (code, err) == (0, "")
-    assert {path.name for path in (tmp_path / "a b" / "mine").iterdir()} == {"search", FEATURES}
+    assert names_in(tmp_path / "a b" / "mine") == {"search", FEATURES}
     assert "Page:" not in out
     assert f"--in '{tmp_path}/a b/mine'" in out
 
@@ -369,6 +372,31 @@ def test_the_sentence_about_the_best_embedder_is_still_in_two_parts(monkeypatch,
     assert "; a better one" in models.best_on_disk()[1]
 
 
+def test_two_embedders_of_one_file_name_do_not_share_a_file_of_features(embedder, photos, tmp_path, capsys):
+    import keras
+
+    pixels = keras.Input((16, 16, 3))
+    other = tmp_path / "colours.keras"
+    keras.Model(pixels, keras.layers.GlobalAveragePooling2D()(pixels)).save(other)
+    for path in (embedder, other):
+        code, _, err = main(capsys, "index", photos, "--embedder", path, "--out", tmp_path / "out")
+        assert (code, err) == (0, "")
+    assert len(list((tmp_path / "out").glob("features-colours-*.sqlite"))) == 2
+
+
+@pytest.mark.parametrize("shapes", [[(8,)], [(16, 16, 1)], [(16, 16, 3), (16, 16, 3)]])
+def test_an_embedder_that_takes_no_images_is_refused_before_any_is_read(shapes, photos, tmp_path, capsys):
+    import keras
+
+    inputs = [keras.Input(shape) for shape in shapes]
+    keras.Model(inputs, [keras.layers.Flatten()(one) for one in inputs]).save(tmp_path / "other.keras")
+    arguments = ["index", photos, "--embedder", tmp_path / "other.keras", "--out", tmp_path / "new" / "out"]
+    code, printed, err = main(capsys, *arguments)
+    assert (code, printed, err.count("\n")) == (2, "", 1)
+    assert "other.keras must take images, [batch, height, width, 3], but takes input of shape" in err
+    assert not (tmp_path / "new").exists()
+
+
 def test_a_damaged_embedder_is_named(tmp_path):
     file = tmp_path / "mine.keras"
     file.write_bytes(b"no model")
@@ -402,6 +430,41 @@ def test_what_cannot_be_done_is_said_in_a_line_and_nothing_is_left(
     assert err.count("\n") == 1
     assert not list(tmp_path.iterdir())
     assert not (photos / "found").exists()
+
+
+def test_a_run_that_fails_leaves_an_empty_folder_that_was_there(photos, embedder, tmp_path, capsys):
+    (tmp_path / "mine").mkdir()
+    wrong = ["index", photos, "--embedder", embedder, "--promise", "precise", "--out"]
+    assert main(capsys, *wrong, tmp_path / "mine")[0] == 2
+    assert main(capsys, *wrong, tmp_path / "mine" / "new" / "newer")[0] == 2
+    assert list(tmp_path.iterdir()) == [tmp_path / "mine"]
+    assert not list((tmp_path / "mine").iterdir())
+
+
+def test_what_nobody_foresaw_is_a_failure_and_not_the_answer_that_nothing_matches(
+    made, photo, capsys, monkeypatch
+):
+    def odd(*arguments):
+        raise TypeError("odd")
+
+    monkeypatch.setattr(command, "_answers", odd)
+    code, _, err = main(capsys, "match", photo, "--in", made[0])
+    assert code == 2
+    assert err.endswith("TypeError: odd\n")
+
+
+def test_a_folder_whose_sub_folders_may_be_no_classes_is_said_how_to_read(photos, tmp_path, capsys):
+    (tmp_path / "years" / "2020" / "May").mkdir(parents=True)
+    arguments = ["index", tmp_path / "years", "--out", tmp_path / "found"]
+    code, _, err = main(capsys, *arguments)
+    assert code == 2
+    assert "--no-labels" not in err
+    for part in ("2020/May", "2021/May", "2021/June", "2020/June"):
+        (tmp_path / "years" / part).mkdir(parents=True, exist_ok=True)
+        shutil.copy(photos / "red" / "0.png", tmp_path / "years" / part / "0.png")
+    code, _, err = main(capsys, *arguments)
+    assert code == 2
+    assert err.endswith("; or pass --no-labels, where sub-folders are no classes\n")
 
 
 def test_a_full_line_without_traceback_is_all_that_a_wrong_call_prints(photos, tmp_path):
@@ -471,7 +534,7 @@ def test_an_interrupt_keeps_what_was_embedded(photos, embedder, tmp_path, capsys
     assert code == 130
     assert err.startswith("simnb: interrupted: no file is left half-written")
     assert "Images:" not in printed
-    assert [path.name for path in out.iterdir()] == [FEATURES]
+    assert names_in(out) == {FEATURES}
     monkeypatch.setattr(keras.Model, "predict_on_batch", predict)
     embedded = count_embedded(monkeypatch)
     code, _, _ = main(capsys, "search", photos, "--embedder", embedder, "--out", out / "page.html")
@@ -495,7 +558,7 @@ def test_an_interrupt_afterwards_leaves_what_was_there_before(
     assert (code, err.count("\n")) == (130, 1)
     after = everything_in(out)
     assert set(after) == set(before)
-    assert {name for name in before if before[name] != after[name]} <= {FEATURES}
+    assert all(name.endswith(".sqlite") for name in before if before[name] != after[name])
 
 
 def test_an_interrupt_amid_the_page_leaves_the_old_page(

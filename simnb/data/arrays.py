@@ -8,6 +8,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from simnb import _checks
 from simnb._text import shown
+from simnb._types import UNKNOWN
 from simnb.data.examples import Examples, is_integer
 from simnb.data.lazy import lazily
 
@@ -28,7 +29,8 @@ def from_arrays(
 
     Args:
         images: Shape [num_examples, height, width, channels]; a list of images of one size will do.
-        labels: Integers from 0, or strings, shape [num_examples].
+        labels: Integers from 0, or strings, shape [num_examples]; the integer ``UNKNOWN``, -1, for an image
+            without a label.
         class_names: Name of each class; by default the strings, sorted, or ``"0"``, ``"1"``, ...
         ids: Unique integers, shape [num_examples]; by default 0, 1, ...
         class_metadata: What else is known of the classes, as in ``{"script": ["Latin", "Greek"]}``: for each
@@ -84,6 +86,10 @@ def labels_and_names(
     labels: ArrayLike, class_names: tuple[str, ...] | str | None
 ) -> tuple[NDArray[Any], Any]:
     """Return integer labels and the names of their classes."""
+    if np.ma.is_masked(labels):
+        raise ValueError(
+            f"labels must not be masked: integers take labels.filled({UNKNOWN}) where there is none"
+        )
     array = np.asarray(labels, dtype=None if hasattr(labels, "dtype") else object)
     if array.ndim == 2 and array.shape[1] == 1:  # as keras.datasets gives them
         array = array[:, 0]
@@ -100,10 +106,10 @@ def labels_and_names(
             f"labels must be integers or strings, got dtype {array.dtype}{nan}; if they are whole numbers, "
             "pass labels.astype(int)"
         )
-    if len(array) and array.min() < 0:
+    if len(array) and array.min() < UNKNOWN:
         raise ValueError(
-            f"labels must be 0 or above, got {array.min()} in row {array.argmin()}; leave out the examples "
-            "without a class, or pass the names as strings"
+            f"labels must be 0 or above, or {UNKNOWN} for none, got {array.min()} in row {array.argmin()}; "
+            "pass the names of classes as strings"
         )
     if class_names is None:
         highest = int(array.max()) if len(array) else -1
@@ -125,7 +131,10 @@ def _unboxed(array):
     if all(isinstance(value, str) for value in values):
         return np.array(values, dtype=str)
     if all(map(is_integer, values)):
-        return np.array(values, dtype=np.int64)
+        try:
+            return np.array(values, dtype=np.int64)
+        except OverflowError:
+            raise ValueError(f"labels must fit int64, got {max(values, key=abs)}") from None
     kinds = sorted({type(value).__name__ for value in values})
     hint = "pass labels of one kind" if len(kinds) > 1 else "if they are whole numbers, make them int"
     if any(value is None or (isinstance(value, float) and np.isnan(value)) for value in values):

@@ -382,10 +382,11 @@ class Examples:
 
     def _labels_of(self, classes, name):
         single = isinstance(classes, str | numbers.Integral)
+        label_of = {name: label for label, name in enumerate(self.class_names)}
         found = set()
         for wanted in [classes] if single else list(classes):
-            if isinstance(wanted, str) and shown(wanted) in self.class_names:
-                found.add(self.class_names.index(shown(wanted)))
+            if isinstance(wanted, str) and shown(wanted) in label_of:
+                found.add(label_of[shown(wanted)])
             elif is_integer(wanted) and 0 <= wanted < len(self.class_names):
                 found.add(int(wanted))
             else:

@@ -7,7 +7,7 @@ import numpy as np
 
 from simnb import _checks
 from simnb._text import shown
-from simnb._types import AnyPath
+from simnb._types import UNKNOWN, AnyPath
 from simnb.data.examples import Examples
 from simnb.data.layout import list_images
 from simnb.data.reading import read_examples
@@ -33,8 +33,8 @@ def from_folder(
     a warning, and so are images of other kinds, images outside the class folders, and a folder that a link
     leads to again.
 
-    Where no sub-folder holds an image, the images of the folder itself are read, and none has a label. They
-    can be embedded, added to a search and looked up; whatever needs labels says so.
+    Where no sub-folder holds an image, of whatever kind, the images of the folder itself are read, and none
+    has a label. They can be embedded, added to a search and looked up; whatever needs labels says so.
 
     Args:
         path: The folder.
@@ -75,6 +75,13 @@ def from_folder(
     root = Path(path).expanduser()
     first_id = _checks.not_negative_int(first_id, name="first_id")
     found = list_images(root, split=split, class_names=class_names, labelled=labelled)
+    folders = found.folders
+    if len(found) and folders and (found.labels == UNKNOWN).all():
+        folders = ()  # of what are no classes, none lacks an image
+        _checks.warn(
+            f"no sub-folder of {shown(str(root))} holds an image, so that its own images are read, and none "
+            "has a label; labelled=False says that this is meant"
+        )
     return read_examples(
         root,
         found.files,
@@ -82,7 +89,7 @@ def from_folder(
         found.class_names,
         first_id + found.first_id + np.arange(len(found)),
         holder=shown(str(root)),
-        classes=found.folders,
+        classes=folders,
         left_out=found.skipped,
         image_size=image_size,
         max_pixels=max_pixels,

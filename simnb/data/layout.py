@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -92,9 +92,9 @@ def list_images(
     if split is None:
         folder = root
         classes, skipped = _class_folders(root, _not_to_read(root))
-        loose = any(file.parent == root for file, _ in skipped)
-        if loose and not any(one.files for one in classes):
-            return _unlabelled(root, class_names)
+        images = [file for file, _ in skipped if is_image(file.suffix) and file.is_file()]
+        if images and all(file.parent == root for file in images) and not any(one.files for one in classes):
+            return replace(_unlabelled(root, class_names), folders=tuple(one.name for one in classes))
         if not classes:
             raise ValueError(
                 f"path must be {_EXPECTED}, or images without a label, but {shown(str(root))} holds neither"

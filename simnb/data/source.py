@@ -39,7 +39,7 @@ def from_source(
         source: Anything with a length whose ``source[i]`` is a dict with an image and a label, such as
             ``tfds.data_source("cifar10", split="train")`` of a data set prepared as array_record. Where there
             is ``__getitems__(list_of_positions)``, it is used.
-        labels: Integers from 0, or strings, shape [num_examples]. By default they are read from the
+        labels: Integers or strings, shape [num_examples], as in ``from_arrays``. By default read from the
             source now: of ``tfds.data_source`` without decoding an image, of others together with it.
         class_names: Name of each class; by default those TFDS knows, or as in ``from_arrays``.
         ids: Unique integers, shape [num_examples]; by default 0, 1, ...

@@ -16,6 +16,8 @@ from simnb.data.examples import Examples
 from simnb.data.image_file import not_read
 from simnb.data.reading import name_from, read_examples
 
+_FLOATS = (float, np.floating)
+
 
 def from_table(
     paths: Iterable[AnyPath],
@@ -38,7 +40,7 @@ def from_table(
     Args:
         paths: Path of each image file: a list, an array or a column of a DataFrame.
         labels: Names of classes, or integers from 0, as many; None, NaN, an empty string or ``UNKNOWN`` for
-            an image without a label; None where no image has one.
+            an image without a label; None where no image has one. The string ``"-1"`` is a name.
         root: The folder that relative paths begin in; by default the current one.
         class_names: Name of each class, as in ``from_arrays``.
         ids: Unique integers, as many; by default 0, 1, ... A file that cannot be read changes no other id.
@@ -108,6 +110,8 @@ def _labels(labels, class_names, count):
     """Integer labels, ``UNKNOWN`` where there is none, and the names of their classes."""
     if class_names is not None and not isinstance(class_names, str):
         class_names = tuple(class_names)
+    if isinstance(labels, np.ma.MaskedArray):
+        labels = np.where(np.ma.getmaskarray(labels), None, labels.data)
     values = np.asarray([None] * count if labels is None else labels, object)
     if values.ndim == 2 and values.shape[1] == 1:
         values = values[:, 0]
@@ -116,7 +120,7 @@ def _labels(labels, class_names, count):
     _checks.same_length(values, range(count), "labels and paths")
     there = np.array([not _is_missing(value) for value in values], bool)
     # Where some labels of a column are missing, pandas makes whole numbers floats.
-    given = [int(v) if isinstance(v, float) and v.is_integer() else v for v in values[there].tolist()]
+    given = [int(v) if isinstance(v, _FLOATS) and v.is_integer() else v for v in values[there].tolist()]
     numbers, names = labels_and_names(given, class_names)
     found = np.full(count, UNKNOWN)
     found[there] = numbers
@@ -126,7 +130,7 @@ def _labels(labels, class_names, count):
 def _is_missing(value):
     if value is None or type(value).__name__ in ("NAType", "NaTType"):  # of pandas, which need not be there
         return True
-    if isinstance(value, float):
+    if isinstance(value, _FLOATS):
         return np.isnan(value) or value == UNKNOWN
     return isinstance(value, str | bytes | int | np.integer) and value in ("", b"", UNKNOWN)
 

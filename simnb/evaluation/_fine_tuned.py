@@ -11,6 +11,20 @@ _LEARNING_RATE = 1e-4
 _CLASSES, _EACH = 8, 4  # of a batch: 32 images of common sizes fit the memory of most machines
 
 
+def check(network: KerasObject) -> None:
+    """Raise ValueError unless a network can be fine-tuned; of one that is not built yet it cannot be told."""
+    # Not at the top: this half of the library needs no Keras.
+    from simnb._keras import keras
+
+    if not isinstance(network, keras.Model):
+        raise ValueError(f"fine_tune trains a network that is a Keras model, got {type(network).__name__}")
+    if network.built and not network.trainable_weights:
+        raise ValueError(
+            "fine_tune trains what is trainable of the network, but nothing is: "
+            "simnb.models.set_trainable chooses some of its layers"
+        )
+
+
 def fine_tuned(
     network: KerasObject,
     head: KerasObject,
@@ -27,12 +41,8 @@ def fine_tuned(
     from simnb.samplers import BalancedBatches
     from simnb.training import fit
 
+    check(network)
     model = chain(network, head)
-    if not network.trainable_weights:
-        raise ValueError(
-            "fine_tune trains what is trainable of the network, but nothing is: "
-            "simnb.models.set_trainable chooses some of its layers"
-        )
     batches = BalancedBatches(
         train.images,
         train.labels,

@@ -12,7 +12,7 @@ from simnb import _checks, _table
 from simnb._types import AnyPath, KerasObject
 from simnb.data import Examples
 from simnb.distances import BY_NAME
-from simnb.evaluation._fine_tuned import fine_tuned
+from simnb.evaluation import _fine_tuned
 from simnb.evaluation._inputs import Labelled, pair
 from simnb.evaluation.unseen import Scores, check_classes, embedded, leave_one_out, over_classes
 from simnb.metrics import Interval, bootstrap_mean
@@ -166,7 +166,7 @@ def worth_training(
     if epochs:
         images: Any = train, test
         options: Any = {"epochs": epochs, "seed": seed, "progress": progress}
-        made[_FINE_TUNED] = fine_tuned(network, head, *images, **options)
+        made[_FINE_TUNED] = _fine_tuned.fine_tuned(network, head, *images, **options)
     scores: Scores = {}
     for name, space in {**embedded(made, truth, "test", "cosine")[0], **given}.items():
         for metric, values in leave_one_out(space, truth, [1], "cosine").items():
@@ -207,6 +207,8 @@ def _features(train, test, network, kept, epochs, progress):
         raise ValueError("a network makes features of images: train and test must be Examples")
     for name, part in parts.items():
         _checks.labelled(part.labels, f"{name} of worth_training")
+    if epochs:
+        _fine_tuned.check(network)  # before the long work, not after
     # Not at the top: this half of the library needs no Keras.
     from simnb.models import embed
 

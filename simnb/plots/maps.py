@@ -93,7 +93,7 @@ def embedding_map(
         note = f"Far apart on this map need not be far apart in the embedding: {kept}."
     if len(held_out):
         note += "\nHollow: held out of training."
-    shown = f"{styling.count(len(labels), 'embedding')} of {styling.count(len(classes), 'class')}"
+    shown = styling.of_classes("embedding", labels)
     styling.heading(ax, title or f"{shown}: does each class form a group?", note, inches=room)
     return ax
 

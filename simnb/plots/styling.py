@@ -79,6 +79,15 @@ def count(number: int, noun: str) -> str:
     return f"{number:,} {noun}"
 
 
+def of_classes(noun: str, labels: NDArray[np.int64]) -> str:
+    """Such as "9 images of 2 classes, 3 without a label"."""
+    labelled = labels[labels != UNKNOWN]
+    without = len(labels) - len(labelled)
+    classes = f" of {count(len(np.unique(labelled)), 'class')}" if len(labelled) else ""
+    missing = f", {without if classes else 'all'} without a label" if without else ""
+    return count(len(labels), noun) + classes + missing
+
+
 def class_namer(
     class_names: Sequence[str] | None, labels: Iterable[int], *, name: str = "labels"
 ) -> Callable[[int], str]:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import re
+import time
 
 import numpy as np
 import pytest
@@ -45,6 +46,22 @@ def test_examples_may_have_no_label():
     assert examples.only(examples.class_names).ids.tolist() == [103]
     described = dataclasses.replace(examples, class_metadata={"legs": (6, 6, 4, 4)})
     assert described.metadata == {"legs": [None, 4, None]}
+
+
+def test_arrays_say_by_a_number_which_images_have_no_label():
+    examples = data.from_arrays(IMAGES, [2, UNKNOWN, 0])
+    assert (examples.labels.tolist(), examples.class_names) == ([2, UNKNOWN, 0], ("0", "1", "2"))
+    none = data.from_arrays(IMAGES, [UNKNOWN] * 3, class_names=["a", "b"])
+    assert repr(none) == "Examples(3 images 4x5x3 uint8, all without a label)"
+    assert none.class_names == ("a", "b")
+
+
+def test_examples_of_many_classes_are_chosen_in_no_time():
+    names = [f"class {number}" for number in range(8_000)]
+    examples = data.Examples(np.zeros((8_000, 1, 1, 1), np.uint8), range(8_000), names, range(8_000))
+    before = time.perf_counter()
+    assert len(examples.only(names)) == 8_000
+    assert time.perf_counter() - before < 2
 
 
 def test_whatever_needs_labels_says_that_some_are_missing():
@@ -444,7 +461,9 @@ def test_images_are_kept_as_they_are_and_lists_are_stacked():
         (["a", 1, "b"], "got int, str; pass labels of one kind"),
         ([True, False, True], "must be integers or strings, got bool"),
         (np.array([True, False, True]), "must be integers or strings, got dtype bool"),
-        ([0, -1, 1], "labels must be 0 or above, got -1 in row 1"),
+        ([0, -2, 1], "labels must be 0 or above, or -1 for none, got -2 in row 1"),
+        ([0, 2**63, 1], "labels must fit int64, got 9223372036854775808"),
+        (np.ma.array([0, 1, 2], mask=[0, 1, 0]), "labels must not be masked"),
         ([0, 1], "labels and images must have the same length, got 2 and 3"),
         (np.eye(3), r"got \(3, 3\); one-hot labels become integers with argmax\(axis=1\)"),
         ([[1, 1, 0], [0, 1, 1], [0, 0, 1]], r"got \(3, 3\); each example must have exactly one class"),

@@ -29,7 +29,8 @@ def read(root, **options):
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         examples = data.from_folder(root, progress=False, image_size=(4, 4), **options)
-    files = [entry for warning in caught for entry in warning.message.files]
+    told = [one.message for one in caught if isinstance(one.message, data.SkippedFiles)]
+    files = [entry for warning in told for entry in warning.files]
     return examples, {path.relative_to(root).as_posix(): reason for path, reason in files}
 
 
@@ -145,7 +146,7 @@ def test_a_part_that_is_none_is_refused(tmp_path):
 # Images without labels
 
 
-@pytest.mark.parametrize("beside", [[], ["notes/read.txt"], ["later/scan.psd"]])
+@pytest.mark.parametrize("beside", [[], ["notes/read.txt"], ["scan.psd"]])
 def test_images_of_a_folder_without_class_folders_have_no_label(tmp_path, beside):
     examples, left_out = read(fill(tmp_path, "b.png", "a.jpg", "read.me", *beside))
     assert repr(examples) == "Examples(2 images 4x4x3 uint8, all without a label)"
@@ -153,6 +154,26 @@ def test_images_of_a_folder_without_class_folders_have_no_label(tmp_path, beside
     assert examples.ids.tolist() == [0, 1]
     np.testing.assert_allclose(examples.images[:, 0, 0, 0], [1, 0], atol=1)
     assert list(left_out) == [name for name in beside if name.endswith("psd")]
+
+
+def test_it_is_said_that_sub_folders_without_an_image_give_no_labels(tmp_path):
+    fill(tmp_path, "b.png", "notes/read.txt")
+    with pytest.warns(match=r"^no sub-folder of .* holds an image, so that .* none has a label") as caught:
+        data.from_folder(tmp_path)
+    assert caught[0].filename == __file__
+    assert len(data.from_folder(tmp_path, labelled=False)) == 1  # and no warning
+
+
+def test_images_of_a_kind_that_is_not_read_lie_in_class_folders_too(tmp_path):
+    fill(tmp_path, "cover.jpg", "cat/1.heic", "dog/new/1.heic")
+    with pytest.raises(ValueError, match=r"read: cat/1\.heic .*, cover\.jpg \(it is in no class"):
+        data.from_folder(tmp_path)
+
+
+def test_a_link_that_leads_in_a_circle_is_no_image_of_the_folder(tmp_path):
+    (tmp_path / "again").symlink_to(tmp_path)
+    with pytest.raises(ValueError, match=r"or images without a label, but .* holds neither"):
+        data.from_folder(tmp_path)
 
 
 def test_one_class_folder_with_an_image_makes_the_other_images_strays(tmp_path):

@@ -417,7 +417,7 @@ def test_what_is_no_source_is_refused():
         ([(PIXELS[0], 0)], "dicts with the key 'image', got tuple"),
         ([{"image": PIXELS[0]}], "dicts with the key 'label', got image"),
         ([{"image": PIXELS, "label": 0}], r"shape \[height, width, channels\], got \(12, 4, 5, 3\) at 0"),
-        ([good, {**good, "label": -1}], "labels must be 0 or above, got -1 in row 1"),
+        ([good, {**good, "label": -2}], "labels must be 0 or above, or -1 for none, got -2 in row 1"),
     ):
         with pytest.raises(ValueError, match=message):
             data.from_source(given)

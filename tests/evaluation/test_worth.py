@@ -221,9 +221,19 @@ def test_images_and_networks_that_do_not_go_together_are_named():
         ValueError, match="test of worth_training needs examples with labels, but none of the"
     ):
         worth_training(train, unlabelled, network=model)
+
+
+def test_what_cannot_be_fine_tuned_is_refused_before_anything_is_embedded(monkeypatch):
+    def embedding(*_, **__):
+        raise AssertionError("images were embedded")
+
+    monkeypatch.setattr("simnb.models.embed", embedding)
+    train, test, model = pictures(range(3), 4), pictures(range(3), 4, seed=1), network()
     model.trainable = False
     with pytest.raises(ValueError, match="fine_tune trains what is trainable of the network, but nothing is"):
-        worth_training(train, test, network=model, head=map_to(np.eye(6)), fine_tune=1)
+        worth_training(train, test, network=model, fine_tune=1)
+    with pytest.raises(ValueError, match="fine_tune trains a network that is a Keras model, got function"):
+        worth_training(train, test, network=lambda images: images.reshape(len(images), -1), fine_tune=1)
 
 
 def test_bad_input_is_named():

@@ -57,6 +57,20 @@ def test_a_mixed_batch_names_the_class_above_every_image():
     paint(figure)
 
 
+@pytest.mark.parametrize("columns", [2, 4])  # by two, each row has one name
+@pytest.mark.parametrize(
+    ("labels", "said"),
+    [
+        ([0, 0, -1, -1], "4 images of 1 class, 2 without a label"),
+        ([-1, -1, -1, -1], "4 images, all without a label"),
+    ],
+)
+def test_images_without_a_label_are_no_class(columns, labels, said):
+    batch = examples(np.abs(labels), np.arange(4))
+    figure = plots.image_grid(batch.images, labels, class_names=NAMES, columns=columns)
+    assert figure.axes[0].get_title(loc="left").replace("\n", " ") == said
+
+
 def test_a_batch_without_labels_or_names_is_drawn():
     batch = examples([5, 7], [1, 2])
     assert texts(plots.image_grid(batch.images).axes[0]) == []

@@ -83,6 +83,8 @@ def test_held_out_classes_are_hollow_and_named_so():
     assert len(hollow.get_facecolor()) == 0
     assert "bird (held out)" in texts(ax)
     assert "unknown" in texts(ax)
+    title, without = " ".join(ax.get_title(loc="left").split()), (labels == UNKNOWN).sum()
+    assert f"{len(labels)} embeddings of 2 classes, {without} without a label: does" in title
     paint(ax)
 
 

@@ -34,6 +34,7 @@ sys.modules["simnb._keras"] = types.ModuleType("simnb._keras")
 sys.modules["simnb._keras"].keras = types.SimpleNamespace(Model=Model, saving=saving)
 sys.modules["simnb.models"] = types.ModuleType("simnb.models")
 sys.modules["simnb.models"].embed = None
+sys.modules["simnb.models"].TorchEmbedder = type("TorchEmbedder", (), {})  # no model here is one
 
 import numpy as np
 from simnb.calibration import calibrate

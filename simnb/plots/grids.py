@@ -79,7 +79,7 @@ def image_grid(
             y = row * step + height / 2
             ax.text(left - 0.12, y, names[members[0]], ha="right", va="center", fontsize=9)
     shown = styling.count(count, "image")
-    if by_row and UNKNOWN not in labels:
+    if labels is not None and by_row and UNKNOWN not in labels:
         shown = f"{styling.count(len(set(labels)), 'class')}, {shown}: each row shows one class"
     elif labels is not None:
         shown = styling.of_classes("image", labels)

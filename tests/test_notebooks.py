@@ -3,6 +3,7 @@
 import json
 import re
 from pathlib import Path
+from types import SimpleNamespace
 
 import jupytext
 import nbformat
@@ -112,6 +113,31 @@ def test_a_notebook_claims_and_checks(path):
 
 
 @each_notebook
+def test_a_notebook_leads_to_where_it_runs_and_to_the_ones_beside_it(path):
+    place = PATHS.index(path)
+    before, after = PATHS[max(place - 1, 0) : place], PATHS[place + 1 : place + 2]
+    run_at = [
+        f"[Open in Colab](https://colab.research.google.com/github/simnb/simnb/blob/HEAD/notebooks/{path.name})",
+        f"[Open in Binder](https://mybinder.org/v2/gh/simnb/simnb/HEAD?urlpath=lab/tree/notebooks/{path.name})",
+    ]
+    beside = [f"[\N{LEFTWARDS ARROW} {p.stem[:2]}]({p.name})" for p in before]
+    beside += [f"[{p.stem[:2]} \N{RIGHTWARDS ARROW}]({p.name})" for p in after]
+    assert cells_of(path)[0].source.splitlines()[2] == " \N{MIDDLE DOT} ".join(run_at + beside)
+
+
+def test_the_set_up_of_every_notebook_is_the_same_and_installs_only_where_simnb_is_missing(monkeypatch):
+    (setup,) = {cells_of(path)[1].source for path in PATHS}
+    asked = []
+    shell = SimpleNamespace(run_line_magic=lambda *words: asked.append(words))
+    monkeypatch.setattr("IPython.get_ipython", lambda: shell)
+    exec(setup, {})
+    assert asked == []
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    exec(setup, {})
+    assert asked == [("pip", "install --quiet git+https://github.com/simnb/simnb")]
+
+
+@each_notebook
 def test_a_notebook_says_what_it_teaches(path):
     text = "\n".join(c.source for c in cells_of(path) if c.cell_type == "markdown")
     parts = ("**You will do**", "**You will learn**", "**You need**", "**You have**", "## Exercises")
@@ -130,7 +156,7 @@ def test_a_notebook_ends_in_exercises_with_folded_solutions(path):
     for cell in cells:
         folded = cell.metadata.get("jupyter") == {"source_hidden": True}
         assert folded or cell not in solutions
-        assert not folded or cell in solutions or cell.source.startswith("# Check")
+        assert not folded or cell in solutions or cell.source.startswith(("# Check", "# Set-up"))
 
 
 @pytest.mark.parametrize("path", SOLUTIONS, ids=lambda path: path.stem)
@@ -149,7 +175,7 @@ def test_five_exercises_stand_in_the_text_with_a_hint_a_cell_to_write_in_and_a_f
     assert found == [1, 2, 3, 4, 5]
     for cell in cells:
         folded = cell.metadata.get("jupyter") == {"source_hidden": True}
-        assert folded == (cell.cell_type == "code" and cell.source.startswith("# Check"))
+        assert folded == (cell.cell_type == "code" and cell.source.startswith(("# Check", "# Set-up")))
     solved = re.findall(r"^## Exercise (\d): ", "\n".join(c.source for c in cells_of(path)), re.M)
     assert solved == list("12345")
 

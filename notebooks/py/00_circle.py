@@ -1,7 +1,7 @@
 # %% [markdown]
 # # Watch a loss pull and push: metric learning on a circle
 #
-# [Open in Binder](https://mybinder.org/v2/gh/simnb/simnb/HEAD?urlpath=lab/tree/notebooks/00_circle.ipynb)
+# [Open in Colab](https://colab.research.google.com/github/simnb/simnb/blob/HEAD/notebooks/00_circle.ipynb) · [Open in Binder](https://mybinder.org/v2/gh/simnb/simnb/HEAD?urlpath=lab/tree/notebooks/00_circle.ipynb) · [01 →](01_quickstart.ipynb)
 #
 # Nine points on a circle and a loss of eight lines show what metric learning is made of: a distance, a pull, a push,
 # a margin, and a way to fail.
@@ -21,6 +21,15 @@
 #
 # **You need** Python and a little Keras, and nothing of metric learning; about ten minutes to read, and half a minute
 # to run. Nothing is downloaded.
+
+# %% jupyter={"source_hidden": true}
+# Set-up: where simnb is missing, as on Colab, this installs it; elsewhere it does nothing.
+import importlib.util
+
+from IPython import get_ipython
+
+if importlib.util.find_spec("simnb") is None:
+    get_ipython().run_line_magic("pip", "install --quiet git+https://github.com/simnb/simnb")
 
 # %%
 import matplotlib.pyplot as plt

@@ -1,7 +1,7 @@
 # %% [markdown]
 # # Find similar images: train, index, calibrate and search
 #
-# [Open in Binder](https://mybinder.org/v2/gh/simnb/simnb/HEAD?urlpath=lab/tree/notebooks/01_quickstart.ipynb)
+# [Open in Colab](https://colab.research.google.com/github/simnb/simnb/blob/HEAD/notebooks/01_quickstart.ipynb) · [Open in Binder](https://mybinder.org/v2/gh/simnb/simnb/HEAD?urlpath=lab/tree/notebooks/01_quickstart.ipynb) · [← 00](00_circle.ipynb) · [02 →](02_sampling.ipynb)
 #
 # In a few minutes on two cores you train a network that places similar images close together, turn it into a
 # search that can answer *Unknown*, and measure how often it does so when it should.
@@ -25,6 +25,15 @@
 # This is the story of the Keras example
 # [Metric learning for image similarity search using TensorFlow Similarity](https://keras.io/examples/vision/metric_learning_tf_similarity/),
 # told with current Keras, and with the measuring done on images held back for it.
+
+# %% jupyter={"source_hidden": true}
+# Set-up: where simnb is missing, as on Colab, this installs it; elsewhere it does nothing.
+import importlib.util
+
+from IPython import get_ipython
+
+if importlib.util.find_spec("simnb") is None:
+    get_ipython().run_line_magic("pip", "install --quiet git+https://github.com/simnb/simnb")
 
 # %% [markdown]
 # ## Overview

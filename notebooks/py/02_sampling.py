@@ -1,7 +1,7 @@
 # %% [markdown]
 # # Make the batches: classes, examples, augmentation, your own images
 #
-# [Open in Binder](https://mybinder.org/v2/gh/simnb/simnb/HEAD?urlpath=lab/tree/notebooks/02_sampling.ipynb)
+# [Open in Colab](https://colab.research.google.com/github/simnb/simnb/blob/HEAD/notebooks/02_sampling.ipynb) · [Open in Binder](https://mybinder.org/v2/gh/simnb/simnb/HEAD?urlpath=lab/tree/notebooks/02_sampling.ipynb) · [← 01](01_quickstart.ipynb) · [03 →](03_training.ipynb)
 #
 # Many losses of metric learning compare the images of a batch with each other. So what is in a batch decides what
 # can be learned from it. You look into batches, count what a loss finds there, and make good ones from arrays, from
@@ -24,6 +24,15 @@
 # **You need** the quickstart, [01_quickstart](01_quickstart.ipynb), for the words *embedding*, *gallery* and *R@1*;
 # about 3 minutes with CIFAR-10 (a download of 162 MiB, once) or one minute with the digits that are used where
 # CIFAR-10 cannot be had.
+
+# %% jupyter={"source_hidden": true}
+# Set-up: where simnb is missing, as on Colab, this installs it; elsewhere it does nothing.
+import importlib.util
+
+from IPython import get_ipython
+
+if importlib.util.find_spec("simnb") is None:
+    get_ipython().run_line_magic("pip", "install --quiet git+https://github.com/simnb/simnb")
 
 # %% [markdown]
 # ## Overview

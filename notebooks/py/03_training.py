@@ -1,7 +1,7 @@
 # %% [markdown]
 # # Train an embedding: losses, mining, and what goes wrong
 #
-# [Open in Binder](https://mybinder.org/v2/gh/simnb/simnb/HEAD?urlpath=lab/tree/notebooks/03_training.ipynb)
+# [Open in Colab](https://colab.research.google.com/github/simnb/simnb/blob/HEAD/notebooks/03_training.ipynb) · [Open in Binder](https://mybinder.org/v2/gh/simnb/simnb/HEAD?urlpath=lab/tree/notebooks/03_training.ipynb) · [← 02](02_sampling.ipynb) · [04 →](04_indexing.ipynb)
 #
 # You train one small network under several losses, look at which examples teach it anything, make it fail in the
 # two usual ways, and then train it well.
@@ -24,6 +24,15 @@
 # **You need** the quickstart, [01_quickstart](01_quickstart.ipynb), for the words *embedding*, *gallery*, *R@1* and
 # *MAP@R*; about 5 minutes with CIFAR-10 (a download of 162 MiB, once) or one minute with the digits that are used
 # where CIFAR-10 cannot be had.
+
+# %% jupyter={"source_hidden": true}
+# Set-up: where simnb is missing, as on Colab, this installs it; elsewhere it does nothing.
+import importlib.util
+
+from IPython import get_ipython
+
+if importlib.util.find_spec("simnb") is None:
+    get_ipython().run_line_magic("pip", "install --quiet git+https://github.com/simnb/simnb")
 
 # %% [markdown]
 # ## Overview

@@ -1,7 +1,7 @@
 # %% [markdown]
 # # Index embeddings: search, filter, change, keep
 #
-# [Open in Binder](https://mybinder.org/v2/gh/simnb/simnb/HEAD?urlpath=lab/tree/notebooks/04_indexing.ipynb)
+# [Open in Colab](https://colab.research.google.com/github/simnb/simnb/blob/HEAD/notebooks/04_indexing.ipynb) · [Open in Binder](https://mybinder.org/v2/gh/simnb/simnb/HEAD?urlpath=lab/tree/notebooks/04_indexing.ipynb) · [← 03](03_training.ipynb) · [05 →](05_choose_a_threshold.ipynb)
 #
 # You put the embeddings of a gallery into an index, look things up in it, change it, keep it in a file that survives
 # a kill, and search it faster than exactly, knowing what that misses.
@@ -25,6 +25,15 @@
 # **You need** the quickstart, [01_quickstart](01_quickstart.ipynb), for the words *embedding*, *gallery* and
 # *threshold*; about a minute with CIFAR-10 (a download of 162 MiB, once), or half of that with the digits that are
 # used where CIFAR-10 cannot be had. Search over a graph needs FAISS, `pip install "simnb[ann]"`.
+
+# %% jupyter={"source_hidden": true}
+# Set-up: where simnb is missing, as on Colab, this installs it; elsewhere it does nothing.
+import importlib.util
+
+from IPython import get_ipython
+
+if importlib.util.find_spec("simnb") is None:
+    get_ipython().run_line_magic("pip", "install --quiet git+https://github.com/simnb/simnb")
 
 # %% [markdown]
 # ## Overview

@@ -2,7 +2,7 @@
 
 ``from simnb import tfsim`` in the place of ``import tensorflow_similarity as tfsim``; the rest of a script
 stays. Everything here is an adapter: what it computes is computed by the rest of simnb, which the notebook
-``08_from_tensorflow_similarity`` shows name by name, with a table of what behaves differently and why. What
+``10_from_tensorflow_similarity`` shows name by name, with a table of what behaves differently and why. What
 was left out raises an error that says what to use instead.
 """
 

@@ -353,10 +353,12 @@ def test_bad_options_are_named(presets):
         ValueError, match=r"weights must be None for .*clip.*', which has its own, got 'image"
     ):
         backbone(presets(clip), weights="imagenet")
-    with pytest.raises(ValueError, match=r"pooling must be None for clip_backbone, which gives one vector"):
+    with pytest.raises(
+        ValueError, match=r"pooling must be None for clip_backbone\w*, which gives one vector"
+    ):
         backbone(presets(clip), pooling="average")
     with pytest.raises(
-        ValueError, match=r"must not be 'class_token' for res_net_backbone, which has no such"
+        ValueError, match=r"must not be 'class_token' for res_net_backbone\w*, which has no such"
     ):
         backbone(presets(resnet), pooling="class_token")
     with pytest.raises(ValueError, match=r"deit.*' cannot be used: .*divisible by patch size"):

@@ -1,7 +1,7 @@
 # %% [markdown]
 # # Look at an embedding: maps, mistakes, and widgets to play with
 #
-# [Open in Binder](https://mybinder.org/v2/gh/simnb/simnb/HEAD?urlpath=lab/tree/notebooks/07_visualization.ipynb)
+# [Open in Colab](https://colab.research.google.com/github/simnb/simnb/blob/HEAD/notebooks/08_look_at_it.ipynb) · [Open in Binder](https://mybinder.org/v2/gh/simnb/simnb/HEAD?urlpath=lab/tree/notebooks/08_look_at_it.ipynb) · [← 07](07_unseen_classes.ipynb) · [10 →](10_from_tensorflow_similarity.ipynb)
 #
 # Numbers say how good a search is; pictures say where it fails and what to try next. You lay an embedding out on a
 # plane, measure how far to trust that, and then click, drag and search your way through it.
@@ -22,10 +22,19 @@
 # - how *right*, *wrong* and *unknown* look in every figure;
 # - which figure answers which question.
 #
-# **You need** [05_calibration](05_calibration.ipynb), for the words *cutpoint*, *stranger* and *false acceptance*; about
+# **You need** [05_choose_a_threshold](05_choose_a_threshold.ipynb), for the words *cutpoint*, *stranger* and *false acceptance*; about
 # a minute with CIFAR-10 (a download of 162 MiB, once) or with the digits that are used where CIFAR-10 cannot be had.
 # The widgets need JupyterLab, Notebook 7 or VS Code: `pip install "simnb[notebooks]"`. Where nothing runs, as on GitHub,
 # each shows a still picture of itself, and is followed by a figure that says most of the same.
+
+# %% jupyter={"source_hidden": true}
+# Set-up: where simnb is missing, as on Colab, this installs it; elsewhere it does nothing.
+import importlib.util
+
+from IPython import get_ipython
+
+if importlib.util.find_spec("simnb") is None:
+    get_ipython().run_line_magic("pip", "install --quiet git+https://github.com/simnb/simnb")
 
 # %% [markdown]
 # ## 0. Set-up
@@ -468,7 +477,7 @@ assert counts.max() >= 1
 # ## What's next
 #
 # Put your own images into a search ([04_indexing](04_indexing.ipynb)), give it a threshold with a promise
-# ([05_calibration](05_calibration.ipynb)), and look at the result with a `Projector`: it takes any array of embeddings,
+# ([05_choose_a_threshold](05_choose_a_threshold.ipynb)), and look at the result with a `Projector`: it takes any array of embeddings,
 # from any library.
 #
 # When you are done, shut down the kernel: TensorFlow keeps its memory until then.

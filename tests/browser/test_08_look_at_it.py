@@ -1,11 +1,11 @@
-"""Every widget, as it stands in notebook 07."""
+"""Every widget, as it stands in lesson 08."""
 
 import numpy as np
 import pytest
 from PIL import Image
 from playwright.sync_api import expect
 
-pytestmark = pytest.mark.parametrize("ran", ["07_visualization.ipynb"], indirect=True)
+pytestmark = pytest.mark.parametrize("ran", ["08_look_at_it.ipynb"], indirect=True)
 
 
 @pytest.fixture

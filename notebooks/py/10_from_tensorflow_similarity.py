@@ -1,7 +1,7 @@
 # %% [markdown]
 # # Come from TensorFlow Similarity: your code runs, and what to write now
 #
-# [Open in Binder](https://mybinder.org/v2/gh/simnb/simnb/HEAD?urlpath=lab/tree/notebooks/08_from_tensorflow_similarity.ipynb)
+# [Open in Colab](https://colab.research.google.com/github/simnb/simnb/blob/HEAD/notebooks/10_from_tensorflow_similarity.ipynb) · [Open in Binder](https://mybinder.org/v2/gh/simnb/simnb/HEAD?urlpath=lab/tree/notebooks/10_from_tensorflow_similarity.ipynb) · [← 08](08_look_at_it.ipynb)
 #
 # TensorFlow Similarity had its last release in 2023 and does not run on Keras 3. `simnb.tfsim` has its names and
 # signatures. You change one line of a script, run it on today's TensorFlow, and then see what the same steps look like
@@ -24,6 +24,15 @@
 # **You need** code for TensorFlow Similarity, or curiosity, and for the ideas behind the steps the quickstart,
 # [01_quickstart](01_quickstart.ipynb); about 2 minutes with CIFAR-10 (a download of 162 MiB, once) or one minute with the
 # digits that are used where CIFAR-10 cannot be had.
+
+# %% jupyter={"source_hidden": true}
+# Set-up: where simnb is missing, as on Colab, this installs it; elsewhere it does nothing.
+import importlib.util
+
+from IPython import get_ipython
+
+if importlib.util.find_spec("simnb") is None:
+    get_ipython().run_line_magic("pip", "install --quiet git+https://github.com/simnb/simnb")
 
 # %% [markdown]
 # ## 0. Set-up
@@ -254,7 +263,7 @@ assert abs(promised["held out"]["f1"] - got["held out"]["f1"]) < 0.1
 
 # %% [markdown]
 # A network that has trained for a minute knows hardly any image by heart, and the gap is small. One that trained
-# longer promises an F1 near 1 on its training images: [05_calibration](05_calibration.ipynb) measures it.
+# longer promises an F1 near 1 on its training images: [05_choose_a_threshold](05_choose_a_threshold.ipynb) measures it.
 
 # %% [markdown]
 # ## 5. Bring a model and an index over
@@ -375,7 +384,7 @@ assert 0 < watched["recall@1"][0] <= 1
 #
 # Replace the old names file by file, with the table of section 2 beside you: `BalancedBatches` first, then
 # `SimilaritySearch`. [03_training](03_training.ipynb) has the recipe that trains to the same quality in a fraction of
-# the time, [05_calibration](05_calibration.ipynb) thresholds that keep their promise.
+# the time, [05_choose_a_threshold](05_choose_a_threshold.ipynb) thresholds that keep their promise.
 #
 # When you are done, shut down the kernel: TensorFlow keeps its memory until then.
 #

@@ -1,7 +1,7 @@
 # %% [markdown]
 # # Find classes that the network has never seen
 #
-# [Open in Binder](https://mybinder.org/v2/gh/simnb/simnb/HEAD?urlpath=lab/tree/notebooks/06_unseen_classes.ipynb)
+# [Open in Colab](https://colab.research.google.com/github/simnb/simnb/blob/HEAD/notebooks/07_unseen_classes.ipynb) · [Open in Binder](https://mybinder.org/v2/gh/simnb/simnb/HEAD?urlpath=lab/tree/notebooks/07_unseen_classes.ipynb) · [← 05](05_choose_a_threshold.ipynb) · [08 →](08_look_at_it.ipynb)
 #
 # A shop adds a product, a museum a coin. Must the network be trained again? Here it learns on hundreds of characters,
 # and then searches among hundreds of others that it has never seen.
@@ -21,8 +21,17 @@
 # - which mistakes remain, and how to notice that an embedding does not carry over.
 #
 # **You need** the words *embedding*, *gallery*, *query* and *R@1* of the [quickstart](01_quickstart.ipynb), and *false
-# acceptance* of [05_calibration](05_calibration.ipynb); about 3 minutes to run on two cores, and 25 to read. The
+# acceptance* of [05_choose_a_threshold](05_choose_a_threshold.ipynb); about 3 minutes to run on two cores, and 25 to read. The
 # characters are those of Omniglot (a download of 18 MiB, once), or printed ones where it cannot be had.
+
+# %% jupyter={"source_hidden": true}
+# Set-up: where simnb is missing, as on Colab, this installs it; elsewhere it does nothing.
+import importlib.util
+
+from IPython import get_ipython
+
+if importlib.util.find_spec("simnb") is None:
+    get_ipython().run_line_magic("pip", "install --quiet git+https://github.com/simnb/simnb")
 
 # %%
 import matplotlib.pyplot as plt
@@ -403,7 +412,7 @@ print("✓ the threshold carries over")
 
 # %% [markdown]
 # Both halves are unseen, and so the one is like the other. Images that the network was trained on would not do:
-# [05_calibration](05_calibration.ipynb) shows what they promise. So keep some classes out of the training, for the
+# [05_choose_a_threshold](05_choose_a_threshold.ipynb) shows what they promise. So keep some classes out of the training, for the
 # threshold.
 #
 # **Exercise 4: a stricter door.** Let in at most 1%. What coverage is left on <code>later</code>?
@@ -734,7 +743,7 @@ print(
 # %% [markdown]
 # ## What's next
 #
-# [07_visualization](07_visualization.ipynb) shows where an embedding fails, in pictures. With images of your own,
+# [08_look_at_it](08_look_at_it.ipynb) shows where an embedding fails, in pictures. With images of your own,
 # `data.from_folder("my_images").split_classes()` holds classes out, and the cells above run on them.
 #
 # When you are done, shut down the kernel: TensorFlow keeps its memory until then.

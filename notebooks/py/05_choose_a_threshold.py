@@ -1,7 +1,7 @@
 # %% [markdown]
 # # Calibrate a threshold that keeps what it promises
 #
-# [Open in Binder](https://mybinder.org/v2/gh/simnb/simnb/HEAD?urlpath=lab/tree/notebooks/05_calibration.ipynb)
+# [Open in Colab](https://colab.research.google.com/github/simnb/simnb/blob/HEAD/notebooks/05_choose_a_threshold.ipynb) · [Open in Binder](https://mybinder.org/v2/gh/simnb/simnb/HEAD?urlpath=lab/tree/notebooks/05_choose_a_threshold.ipynb) · [← 04](04_indexing.ipynb) · [07 →](07_unseen_classes.ipynb)
 #
 # A search always finds a nearest neighbor. Whether it is near enough to be an answer is decided by one number, the
 # distance threshold. You choose it, see how it can deceive, and get one with a promise that holds on images it never
@@ -26,6 +26,15 @@
 # **You need** the quickstart, [01_quickstart](01_quickstart.ipynb), for the words *gallery*, *precision*, *recall*,
 # *F1*, *R@1* (recall@1), *coverage* and *false acceptance*; about a minute with CIFAR-10 (a download of 162 MiB,
 # once) or with the digits that are used where CIFAR-10 cannot be had.
+
+# %% jupyter={"source_hidden": true}
+# Set-up: where simnb is missing, as on Colab, this installs it; elsewhere it does nothing.
+import importlib.util
+
+from IPython import get_ipython
+
+if importlib.util.find_spec("simnb") is None:
+    get_ipython().run_line_magic("pip", "install --quiet git+https://github.com/simnb/simnb")
 
 # %% [markdown]
 # ## Overview
@@ -609,7 +618,7 @@ assert coverages[1] <= coverages[0]
 # %% [markdown]
 # ## What's next
 #
-# [06_unseen_classes](06_unseen_classes.ipynb) searches among hundreds of classes that no training has seen. In your
+# [07_unseen_classes](07_unseen_classes.ipynb) searches among hundreds of classes that no training has seen. In your
 # own search, `SimilaritySearch.calibrate(images, targets=..., confidence=...)` does all of this with images.
 #
 # When you are done, shut down the kernel: TensorFlow keeps its memory until then.

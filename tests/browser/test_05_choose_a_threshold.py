@@ -1,9 +1,9 @@
-"""The threshold explorer, as it stands at the end of notebook 05."""
+"""The threshold explorer, as it stands at the end of lesson 05."""
 
 import pytest
 from playwright.sync_api import expect
 
-pytestmark = pytest.mark.parametrize("ran", ["05_calibration.ipynb"], indirect=True)
+pytestmark = pytest.mark.parametrize("ran", ["05_choose_a_threshold.ipynb"], indirect=True)
 
 
 def threshold(lab, page):

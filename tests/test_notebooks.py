@@ -1,5 +1,6 @@
 """The committed notebooks: paired with their text, executed, clean and small; nbval compares outputs."""
 
+import importlib
 import json
 import re
 from pathlib import Path
@@ -7,7 +8,6 @@ from types import SimpleNamespace
 
 import jupytext
 import nbformat
-import numpy as np
 import pytest
 
 NOTEBOOKS = Path(__file__).parents[1] / "notebooks"
@@ -180,33 +180,19 @@ def test_five_exercises_stand_in_the_text_with_a_hint_a_cell_to_write_in_and_a_f
     assert solved == list("12345")
 
 
-#: Answers to the exercises of a lesson: the name to set, one that is right, and some that are wrong.
-ANSWERS = {
-    "00_circle": [
-        (
-            "distance_at_60",
-            0.5,
-            [1.952, 1, 0.866],
-        ),  # the cosine of 60 radians, 60 degrees as a share, the sine
-        ("strongest_at", 90, [180, 0, 45]),
-        ("my_angles", [-10, 0, 10, 110, 120, 130, 230, 240, 250], [[0] * 9, list(range(0, 360, 40)), [1, 2]]),
-        ("loss_of_the_heap", 0, [0.5, 1]),
-        ("largest_margin", 1, [0.5, 1.5, 90]),
-    ],
-}
-
-
 @pytest.mark.parametrize("path", SOLUTIONS, ids=lambda path: path.stem)
 def test_every_self_check_passes_on_a_right_answer_and_says_what_is_wrong_with_others(path, capsys):
+    lesson = importlib.import_module(f"tests.answers.lesson_{path.stem[:2]}")
     cells = [c.source for c in cells_of(NOTEBOOKS / path.name) if c.cell_type == "code"]
-    names = {"np": np, "MARGIN": 0.5, "SEED": 0}  # of the lesson only what its checks need: what it defines
-    for source in cells:
-        if re.search(r"^def |^names = ", source, re.M):
+    names = dict(lesson.NAMES)
+    for source in cells:  # the functions of the lesson, as it defines them
+        if re.search(r"^def ", source, re.M) and not source.startswith("# Check"):
             exec(source, names)
     checks = [source for source in cells if source.startswith("# Check: exercise")]
-    for check, (name, right, wrong) in zip(checks, ANSWERS[path.stem], strict=True):
+    for check, (name, right, wrong) in zip(checks, lesson.ANSWERS, strict=True):
         exec(check, names | {name: right})
         assert capsys.readouterr().out.startswith("\N{CHECK MARK} exercise")
+        assert wrong
         for answer in wrong:
             with pytest.raises(AssertionError, match=r"\w+ \w+"):
                 exec(check, names | {name: answer})

@@ -177,8 +177,8 @@ def test_an_interrupt_before_any_bytecode_leaves_all_of_a_call_or_nothing(tmp_pa
 class Alarm:
     """A real signal after some seconds, which raises as Ctrl-C does.
 
-    It may come while garbage is collected, and callbacks of that (hypothesis has one) cannot pass it on: there
-    are none meanwhile.
+    It may come while garbage is collected, and callbacks of that (hypothesis has one) cannot pass it on.
+    So there are none meanwhile.
     """
 
     def __enter__(self):

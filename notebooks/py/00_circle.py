@@ -37,7 +37,7 @@ import numpy as np
 from IPython.display import Markdown
 
 from simnb import losses, plots
-from simnb.widgets import CircleExplorer
+from simnb.widgets import CircleExplorer, Quiz
 
 plots.style()
 SEED = 33
@@ -546,17 +546,21 @@ Markdown(f"With longer arrows training takes **{mined_end} steps instead of {end
 # takes one negative for each anchor, and leaves the hard ones alone, some of which may just have a wrong label.
 #
 # ## Three questions
-#
-# 1. Your loss has stood at 0.200 for an epoch. What do you look at first?
-#    <details><summary>Answer</summary>At the margin. If it is 0.2, this may be a collapse: measure the distances between your
-#    embeddings. If all are near 0, start again, with a loss that looks at more triplets than the hardest.</details>
-# 2. Your loss is 0. Is the embedding perfect?
-#    <details><summary>Answer</summary>Only for the triplets it was measured on: each keeps the margin. New images may
-#    still land anywhere; search with images that were not trained on.</details>
-# 3. You double the batch, the loss is lower, and the search is no better. How can that be?
-#    <details><summary>Answer</summary>The mean is over more triplets, of which most may be easy. Losses of different
-#    batches, margins or mining cannot be compared; what a search finds can.</details>
-#
+
+# %%
+Quiz(
+    ("Your loss has stood at 0.200, its margin, for an epoch. What do you do first?",
+     ["measure the distances between embeddings", "train longer", "lower the margin"],
+     "This may be a collapse: if all distances are near 0, start again with more triplets than the hardest."),
+    ("Your loss is 0. Is the embedding perfect?",
+     ["only for the triplets it was measured on", "yes, every image has its place", "yes, if the margin was large"],
+     "Each of these keeps the margin. New images may land anywhere: search with images that were not trained on."),
+    ("You double the batch, and the loss is lower. Is the search better?",
+     ["nobody knows before searching", "yes, a lower loss is a better search", "no, it is worse"],
+     "More of the triplets may be easy, which lowers the mean. Compare what a search finds, and not losses."),
+)  # fmt: skip
+
+# %% [markdown]
 # **You have**
 #
 # - written a triplet loss in NumPy, equal to simnb's;

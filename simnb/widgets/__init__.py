@@ -1,4 +1,4 @@
-"""Widgets to play with: a map of embeddings, a threshold, a search, a training to watch, a circle."""
+"""Widgets to play with: a map of embeddings, a threshold, a search, a training to watch, a circle, a quiz."""
 
 import importlib
 from typing import TYPE_CHECKING
@@ -8,11 +8,20 @@ from simnb.projection import project
 if TYPE_CHECKING:
     from simnb.widgets.circle_explorer import CircleExplorer
     from simnb.widgets.projector import Projector
+    from simnb.widgets.quiz import Quiz
     from simnb.widgets.search_box import SearchBox
     from simnb.widgets.threshold_explorer import ThresholdExplorer
     from simnb.widgets.training_monitor import TrainingMonitor
 
-__all__ = ["Projector", "ThresholdExplorer", "SearchBox", "TrainingMonitor", "CircleExplorer", "project"]
+__all__ = [
+    "Projector",
+    "ThresholdExplorer",
+    "SearchBox",
+    "TrainingMonitor",
+    "CircleExplorer",
+    "Quiz",
+    "project",
+]
 
 _MODULES = {
     "Projector": "projector",
@@ -20,6 +29,7 @@ _MODULES = {
     "SearchBox": "search_box",
     "TrainingMonitor": "training_monitor",
     "CircleExplorer": "circle_explorer",
+    "Quiz": "quiz",
 }
 
 

@@ -1,6 +1,7 @@
 """Build a static site of the committed notebooks, which asks no other machine for anything.
 
-``python notebooks/site.py`` writes an index and a page for each notebook into ``build/html``, with nbconvert.
+``python notebooks/site.py`` writes an index and a page for each notebook into ``build/html``, with nbconvert, and
+one for each other text beside them (the glossary).
 Widgets show their stills. A page that a notebook wrote with ``to_html("build/NAME.html")`` becomes part of the
 site; a notebook whose page is not there is run first. At the end every link is followed: a broken one is an error.
 """
@@ -31,19 +32,21 @@ SHOWN = ["image/png", "image/svg+xml", "image/jpeg", "text/html", "text/markdown
 
 
 class Notebook:
-    """A notebook, and what the pages around it say about it."""
+    """A notebook or a text, and what the pages around it say about it."""
 
     def __init__(self, path):
         self.path = path
         self.name = f"{path.stem}_solutions" if path.parent.name == "solutions" else path.stem
         self.page = f"{self.name}.html"
-        self.content = nbformat.read(path, 4)
+        self.content = content_of(path)
         self.text = "\n\n".join(c.source for c in self.content.cells if c.cell_type == "markdown")
         title, *paragraphs = [p for p in self.text.split("\n\n") if not re.match(r"\[?!?\[.*\)$", p)]
         self.title = title.removeprefix("# ").strip()
         self.story = markdown2html(paragraphs[0]) if paragraphs else ""
-        minutes = re.search(r"\*\*You need\*\*.*?(about\s+\w+\s+minutes?)\b", self.text, re.S)
-        self.minutes = " ".join(minutes[1].split()).capitalize() if minutes else None
+        needed = " ".join(self.text.partition("**You need**")[2].split())
+        minutes = re.search(r"(about \w+ minutes?)\b(?: to run on two cores, and (\w+) to read)?", needed)
+        read = f"{minutes[2]} minutes to read, " if minutes and minutes[2] else ""
+        self.minutes = f"{read}{minutes[1]}{' to run' if read else ''}".capitalize() if minutes else None
         picture = path.parent / "pictures" / f"{path.stem}.png"
         self.picture = picture.name if picture.exists() else None
         #: The pages that it writes, by the name of the variable that they show.
@@ -81,6 +84,14 @@ class Notebook:
         return content
 
 
+def content_of(path):
+    """A notebook as it is, and a text in Markdown as a notebook of one cell."""
+    if path.suffix == ".ipynb":
+        return nbformat.read(path, 4)
+    cell = nbformat.v4.new_markdown_cell(path.read_text(encoding="utf-8"), id=path.stem)
+    return nbformat.v4.new_notebook(cells=[cell])
+
+
 def pages_of(notebooks, folder):
     """Run the notebooks whose pages are not in ``build`` beside them, or older than their text."""
     for notebook in notebooks:
@@ -107,11 +118,12 @@ def build(source, notebooks, pages, target):
         (target / folder).mkdir(parents=True)
     for name, path in pages.items():
         shutil.copy(path, target / "pages" / name)
-    site = {"generator": GENERATOR, "style": style()}
+    site = {"generator": GENERATOR, "style": style(), "glossary": (source / "GLOSSARY.md").exists()}
     for before, notebook, after in zip([None, *notebooks], notebooks, [*notebooks[1:], None], strict=False):
         write_page(source, notebook, target, {**site, "before": before, "after": after})
-    for solutions in map(Notebook, sorted(source.glob("solutions/*.ipynb"))):
-        write_page(source, solutions, target, site)
+    texts = [path for path in source.glob("*.md") if path.name != "README.md"]
+    for other in map(Notebook, sorted([*source.glob("solutions/*.ipynb"), *texts])):
+        write_page(source, other, target, site)
     templates = Environment(loader=FileSystemLoader(HERE / "templates"), trim_blocks=True)
     site |= {"title": TITLE, "notebooks": notebooks}
     page = templates.get_template("index.html.j2").render(site=site)
@@ -121,9 +133,10 @@ def build(source, notebooks, pages, target):
 def write_page(source, notebook, target, site):
     """Write the page of a notebook, and put beside it what the page shows."""
     about = {"name": notebook.name, "headings": notebook.headings(), "title": notebook.title}
+    about["file"] = f"{notebook.name}{notebook.path.suffix}"
     page = export(notebook, {**site, **about})
     (target / notebook.page).write_text(page, encoding="utf-8")
-    shutil.copy(notebook.path, target / "notebooks" / f"{notebook.name}.ipynb")
+    shutil.copy(notebook.path, target / "notebooks" / about["file"])
     if notebook.picture:
         shutil.copy(source / "pictures" / notebook.picture, target / "pictures")
     for name in map(unquote, Links(page).loads):
@@ -147,9 +160,9 @@ def export(notebook, site):
 
 
 def to_pages(page):
-    """Let links to notebooks lead to their pages; those to the files themselves name a folder, and stay."""
+    """Let links to notebooks and texts lead to their pages; those to the files themselves name a folder, and stay."""
     page = re.sub(r'href="solutions/([\w-]+)\.ipynb(?=["#])', r'href="\1_solutions.html', page)
-    return re.sub(r'href="(?:\.\./)?([\w-]+)\.ipynb(?=["#])', r'href="\1.html', page)
+    return re.sub(r'href="(?:\.\./)?([\w-]+)\.(?:ipynb|md)(?=["#])', r'href="\1.html', page)
 
 
 def style():

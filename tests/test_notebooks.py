@@ -122,7 +122,8 @@ def test_a_notebook_leads_to_where_it_runs_and_to_the_ones_beside_it(path):
     ]
     beside = [f"[\N{LEFTWARDS ARROW} {p.stem[:2]}]({p.name})" for p in before]
     beside += [f"[{p.stem[:2]} \N{RIGHTWARDS ARROW}]({p.name})" for p in after]
-    assert cells_of(path)[0].source.splitlines()[2] == " \N{MIDDLE DOT} ".join(run_at + beside)
+    links = [*run_at, *beside, "[Glossary](GLOSSARY.md)"]
+    assert cells_of(path)[0].source.splitlines()[2] == " \N{MIDDLE DOT} ".join(links)
 
 
 def test_the_set_up_of_every_notebook_is_the_same_and_installs_only_where_simnb_is_missing(monkeypatch):

@@ -195,6 +195,34 @@ def test_solutions_have_a_page_of_their_own_and_lead_back(site, source, tmp_path
     assert (tmp_path / "html" / "notebooks" / "01_first_solutions.ipynb").exists()
 
 
+def test_a_text_beside_the_notebooks_has_a_page_that_they_lead_to(site, source, tmp_path):
+    (source / "README.md").write_text("# Not of the site")
+    (source / "GLOSSARY.md").write_text('# Words\n\n- <a id="one"></a>**one**: [seen](01_first.ipynb)')
+    asked = new_markdown_cell("# Third\n\n[one](GLOSSARY.md#one)")
+    nbformat.write(new_notebook(cells=[asked]), source / "03_third.ipynb")
+    site.main(["--from", str(source), "--to", str(tmp_path / "html")])
+    html = tmp_path / "html"
+    assert '<a href="01_first.html">seen</a>' in (html / "GLOSSARY.html").read_text()
+    assert '<a href="GLOSSARY.html#one">one</a>' in (html / "03_third.html").read_text()
+    assert 'href="GLOSSARY.html">' in (html / "index.html").read_text()
+    assert (html / "notebooks" / "GLOSSARY.md").exists()
+    assert not (html / "README.html").exists()
+
+
+def test_the_card_says_how_long_a_lesson_takes_to_read_and_to_run(site, source, tmp_path):
+    for needed, said in (
+        ("a disk; about half a minute", None),
+        ("them; about 2 minutes\nwith CIFAR-10", "About 2 minutes"),
+        (
+            "it; about\n3 minutes to run on\ntwo cores, and 25 to read.",
+            "25 minutes to read, about 3 minutes to run",
+        ),
+    ):
+        cells = [new_markdown_cell(f"# Third\n\nStory.\n\n**You need** {needed}")]
+        nbformat.write(new_notebook(cells=cells), source / "03_third.ipynb")
+        assert site.Notebook(source / "03_third.ipynb").minutes == said
+
+
 def test_a_notebook_whose_page_is_not_there_is_run(site, source, tmp_path, capsys):
     (source / "build" / "shown.html").unlink()
     (source / "py" / "01_first.py").write_text(
@@ -318,4 +346,4 @@ def test_every_figure_of_a_committed_notebook_is_on_its_page(pages, path):
 def test_the_index_has_a_picture_and_a_time_for_every_committed_notebook(pages, path):
     (card,) = (c for c in (pages / "index.html").read_text().split("<li>") if f'href="{path.stem}.html"' in c)
     assert f'src="pictures/{path.stem}.png"' in card
-    assert re.search(r'<p class="time">About \w+ minutes?</p>', card)
+    assert re.search(r'<p class="time">(\d+ minutes to read, a|A)bout \w+ minutes?( to run)?</p>', card)

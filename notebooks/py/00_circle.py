@@ -1,7 +1,7 @@
 # %% [markdown]
 # # Watch a loss pull and push: metric learning on a circle
 #
-# [Open in Colab](https://colab.research.google.com/github/simnb/simnb/blob/HEAD/notebooks/00_circle.ipynb) · [Open in Binder](https://mybinder.org/v2/gh/simnb/simnb/HEAD?urlpath=lab/tree/notebooks/00_circle.ipynb) · [01 →](01_quickstart.ipynb)
+# [Open in Colab](https://colab.research.google.com/github/simnb/simnb/blob/HEAD/notebooks/00_circle.ipynb) · [Open in Binder](https://mybinder.org/v2/gh/simnb/simnb/HEAD?urlpath=lab/tree/notebooks/00_circle.ipynb) · [01 →](01_quickstart.ipynb) · [Glossary](GLOSSARY.md)
 #
 # Nine points on a circle and a loss of eight lines show what metric learning is made of: a distance, a pull, a push,
 # a margin, and a way to fail.
@@ -19,8 +19,8 @@
 # - why a loss that stands still at the margin has learned nothing;
 # - which examples teach, and why they become rare.
 #
-# **You need** Python and a little Keras, and nothing of metric learning; about ten minutes to read, and half a minute
-# to run. Nothing is downloaded.
+# **You need** Python and a little Keras, and nothing of metric learning; about a minute to run on two cores, and 10 to read.
+# Nothing is downloaded.
 
 # %% jupyter={"source_hidden": true}
 # Set-up: where simnb is missing, as on Colab, this installs it; elsewhere it does nothing.

@@ -1,7 +1,7 @@
 # %% [markdown]
 # # Find similar images: train, index, calibrate and search
 #
-# [Open in Colab](https://colab.research.google.com/github/simnb/simnb/blob/HEAD/notebooks/01_quickstart.ipynb) · [Open in Binder](https://mybinder.org/v2/gh/simnb/simnb/HEAD?urlpath=lab/tree/notebooks/01_quickstart.ipynb) · [← 00](00_circle.ipynb) · [02 →](02_sampling.ipynb)
+# [Open in Colab](https://colab.research.google.com/github/simnb/simnb/blob/HEAD/notebooks/01_quickstart.ipynb) · [Open in Binder](https://mybinder.org/v2/gh/simnb/simnb/HEAD?urlpath=lab/tree/notebooks/01_quickstart.ipynb) · [← 00](00_circle.ipynb) · [02 →](02_sampling.ipynb) · [Glossary](GLOSSARY.md)
 #
 # In a few minutes on two cores you train a network that places similar images close together, turn it into a
 # search that can answer *Unknown*, and measure how often it does so when it should.

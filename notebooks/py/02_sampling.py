@@ -1,7 +1,7 @@
 # %% [markdown]
 # # Make the batches: classes, examples, augmentation, your own images
 #
-# [Open in Colab](https://colab.research.google.com/github/simnb/simnb/blob/HEAD/notebooks/02_sampling.ipynb) · [Open in Binder](https://mybinder.org/v2/gh/simnb/simnb/HEAD?urlpath=lab/tree/notebooks/02_sampling.ipynb) · [← 01](01_quickstart.ipynb) · [03 →](03_training.ipynb)
+# [Open in Colab](https://colab.research.google.com/github/simnb/simnb/blob/HEAD/notebooks/02_sampling.ipynb) · [Open in Binder](https://mybinder.org/v2/gh/simnb/simnb/HEAD?urlpath=lab/tree/notebooks/02_sampling.ipynb) · [← 01](01_quickstart.ipynb) · [03 →](03_training.ipynb) · [Glossary](GLOSSARY.md)
 #
 # Many losses of metric learning compare the images of a batch with each other. So what is in a batch decides what
 # can be learned from it. You look into batches, count what a loss finds there, and make good ones from arrays, from

@@ -1,7 +1,7 @@
 # %% [markdown]
 # # Train an embedding: losses, mining, and what goes wrong
 #
-# [Open in Colab](https://colab.research.google.com/github/simnb/simnb/blob/HEAD/notebooks/03_training.ipynb) · [Open in Binder](https://mybinder.org/v2/gh/simnb/simnb/HEAD?urlpath=lab/tree/notebooks/03_training.ipynb) · [← 02](02_sampling.ipynb) · [04 →](04_indexing.ipynb)
+# [Open in Colab](https://colab.research.google.com/github/simnb/simnb/blob/HEAD/notebooks/03_training.ipynb) · [Open in Binder](https://mybinder.org/v2/gh/simnb/simnb/HEAD?urlpath=lab/tree/notebooks/03_training.ipynb) · [← 02](02_sampling.ipynb) · [04 →](04_indexing.ipynb) · [Glossary](GLOSSARY.md)
 #
 # You train one small network under several losses, look at which examples teach it anything, make it fail in the
 # two usual ways, and then train it well.

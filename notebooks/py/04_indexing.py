@@ -1,7 +1,7 @@
 # %% [markdown]
 # # Index embeddings: search, filter, change, keep
 #
-# [Open in Colab](https://colab.research.google.com/github/simnb/simnb/blob/HEAD/notebooks/04_indexing.ipynb) · [Open in Binder](https://mybinder.org/v2/gh/simnb/simnb/HEAD?urlpath=lab/tree/notebooks/04_indexing.ipynb) · [← 03](03_training.ipynb) · [05 →](05_choose_a_threshold.ipynb)
+# [Open in Colab](https://colab.research.google.com/github/simnb/simnb/blob/HEAD/notebooks/04_indexing.ipynb) · [Open in Binder](https://mybinder.org/v2/gh/simnb/simnb/HEAD?urlpath=lab/tree/notebooks/04_indexing.ipynb) · [← 03](03_training.ipynb) · [05 →](05_choose_a_threshold.ipynb) · [Glossary](GLOSSARY.md)
 #
 # You put the embeddings of a gallery into an index, look things up in it, change it, keep it in a file that survives
 # a kill, and search it faster than exactly, knowing what that misses.

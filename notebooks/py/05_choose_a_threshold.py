@@ -1,7 +1,7 @@
 # %% [markdown]
 # # Calibrate a threshold that keeps what it promises
 #
-# [Open in Colab](https://colab.research.google.com/github/simnb/simnb/blob/HEAD/notebooks/05_choose_a_threshold.ipynb) · [Open in Binder](https://mybinder.org/v2/gh/simnb/simnb/HEAD?urlpath=lab/tree/notebooks/05_choose_a_threshold.ipynb) · [← 04](04_indexing.ipynb) · [07 →](07_unseen_classes.ipynb)
+# [Open in Colab](https://colab.research.google.com/github/simnb/simnb/blob/HEAD/notebooks/05_choose_a_threshold.ipynb) · [Open in Binder](https://mybinder.org/v2/gh/simnb/simnb/HEAD?urlpath=lab/tree/notebooks/05_choose_a_threshold.ipynb) · [← 04](04_indexing.ipynb) · [07 →](07_unseen_classes.ipynb) · [Glossary](GLOSSARY.md)
 #
 # A search always finds a nearest neighbor. Whether it is near enough to be an answer is decided by one number, the
 # distance threshold. You choose it, see how it can deceive, and get one with a promise that holds on images it never

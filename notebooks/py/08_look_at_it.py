@@ -1,7 +1,7 @@
 # %% [markdown]
 # # Look at an embedding: maps, mistakes, and widgets to play with
 #
-# [Open in Colab](https://colab.research.google.com/github/simnb/simnb/blob/HEAD/notebooks/08_look_at_it.ipynb) · [Open in Binder](https://mybinder.org/v2/gh/simnb/simnb/HEAD?urlpath=lab/tree/notebooks/08_look_at_it.ipynb) · [← 07](07_unseen_classes.ipynb) · [10 →](10_from_tensorflow_similarity.ipynb)
+# [Open in Colab](https://colab.research.google.com/github/simnb/simnb/blob/HEAD/notebooks/08_look_at_it.ipynb) · [Open in Binder](https://mybinder.org/v2/gh/simnb/simnb/HEAD?urlpath=lab/tree/notebooks/08_look_at_it.ipynb) · [← 07](07_unseen_classes.ipynb) · [10 →](10_from_tensorflow_similarity.ipynb) · [Glossary](GLOSSARY.md)
 #
 # Numbers say how good a search is; pictures say where it fails and what to try next. You lay an embedding out on a
 # plane, measure how far to trust that, and then click, drag and search your way through it.

@@ -1,7 +1,7 @@
 # %% [markdown]
 # # Come from TensorFlow Similarity: your code runs, and what to write now
 #
-# [Open in Colab](https://colab.research.google.com/github/simnb/simnb/blob/HEAD/notebooks/10_from_tensorflow_similarity.ipynb) · [Open in Binder](https://mybinder.org/v2/gh/simnb/simnb/HEAD?urlpath=lab/tree/notebooks/10_from_tensorflow_similarity.ipynb) · [← 08](08_look_at_it.ipynb)
+# [Open in Colab](https://colab.research.google.com/github/simnb/simnb/blob/HEAD/notebooks/10_from_tensorflow_similarity.ipynb) · [Open in Binder](https://mybinder.org/v2/gh/simnb/simnb/HEAD?urlpath=lab/tree/notebooks/10_from_tensorflow_similarity.ipynb) · [← 08](08_look_at_it.ipynb) · [Glossary](GLOSSARY.md)
 #
 # TensorFlow Similarity had its last release in 2023 and does not run on Keras 3. `simnb.tfsim` has its names and
 # signatures. You change one line of a script, run it on today's TensorFlow, and then see what the same steps look like

@@ -42,6 +42,7 @@ from simnb import data, evaluation, losses, metrics, models, plots, samplers, tr
 from simnb.augmentation import Augment
 from simnb.index import open_index
 from simnb.search import SimilaritySearch
+from simnb.widgets import Quiz
 
 plots.style()
 SEED = 0
@@ -122,27 +123,15 @@ assert pixels > naive.figures["recall@1"]["untrained"].value > 10 * chance
 assert whole < pixels / 3
 print("✓ there is something to learn")
 
-# %% jupyter={"source_hidden": true} tags=["nbval-ignore-output"]
+# %% jupyter={"source_hidden": true}
 # Check: exercise 1
-
-
-def check_1(guess):
-    """Say what is wrong with a guess."""
-    if guess is ...:
-        return "Exercise 1 is open"
-    if not 0 <= guess <= 1:
-        return f"✗ exercise 1: a share lies between 0 and 1, got {guess}"
-    if abs(guess - pixels) > 0.1:
-        too = (
-            "high: many other characters have ink there, too"
-            if guess > pixels
-            else "low: writers do agree a bit"
-        )
-        return f"✗ exercise 1: {guess} is too {too}"
-    return f"✓ exercise 1: {pixels:.2f} was measured. Keep it in mind: every other figure is judged by it"
-
-
-print(check_1(guess))
+if guess is ...:
+    print("Exercise 1 is open")
+else:
+    assert 0 <= guess <= 1, f"a share lies between 0 and 1, got {guess}"
+    assert guess <= pixels + 0.1, f"{guess} is too high: many other characters have ink there, too"
+    assert guess >= pixels - 0.1, f"{guess} is too low: writers do agree a bit"
+    print(f"✓ exercise 1: {pixels:.2f} was measured. Every other figure is judged by it")
 
 # %% [markdown]
 # ## 3. The same search with a trained network
@@ -223,23 +212,15 @@ answer = 1 + int(np.flatnonzero(shots.ids == nearest.ids[0, 0])[0])
 truth = 1 + int(np.flatnonzero(shots.labels == asked.labels[0])[0])
 print("The network has an answer. Run the next cell to compare it with yours.")
 
-# %% jupyter={"source_hidden": true} tags=["nbval-ignore-output"]
+# %% jupyter={"source_hidden": true}
 # Check: exercise 2
-
-
-def check_2(mine):
-    """Say what is wrong with an answer."""
-    if mine is ...:
-        return "Exercise 2 is open"
-    if mine not in range(1, 21):
-        return f"✗ exercise 2: a number from 1 to 20 is wanted, got {mine}"
+if mine is ...:
+    print("Exercise 2 is open")
+else:
     verdict = "right" if answer == truth else "wrong"
-    if mine != truth:
-        return f"✗ exercise 2: {mine} is another character. The network says {answer}, which is {verdict}"
-    return f"✓ exercise 2: {mine} is right. The network says {answer}, which is {verdict}"
-
-
-print(check_2(mine))
+    assert mine in range(1, 21), f"a number from 1 to 20 is wanted, got {mine}"
+    assert mine == truth, f"{mine} is another character. The network says {answer}, which is {verdict}"
+    print(f"✓ exercise 2: {mine} is right. The network says {answer}, which is {verdict}")
 
 # %% [markdown]
 # One query says little. `evaluation.unseen_classes` draws hundreds of such tasks, called **episodes**: other classes, other
@@ -301,24 +282,18 @@ print("✓ one example is nearly enough, and five are better")
 # %%
 hundred_way = ...  # Your code
 
-# %% jupyter={"source_hidden": true} tags=["nbval-ignore-output"]
+# %% jupyter={"source_hidden": true}
 # Check: exercise 3
-
-
-def check_3(accuracy):
-    """Say what is wrong with an accuracy among 100 characters."""
-    if accuracy is ...:
-        return "Exercise 3 is open"
-    if not 0.01 <= accuracy < once["trained"].value:
-        return (
-            f"✗ exercise 3: {accuracy:.3f} is not below the accuracy among 20; are these shares, of 100 ways?"
-        )
-    if accuracy < measured.figures["recall@1"]["pixels"].value + 0.3:
-        return f"✗ exercise 3: {accuracy:.3f} is too low for the trained network; did you pass its rows?"
-    return f"✓ exercise 3: {accuracy:.1%}. Five times as many characters, and one example is still enough for most"
-
-
-print(check_3(hundred_way))
+if hundred_way is ...:
+    print("Exercise 3 is open")
+else:
+    among_20 = once["trained"].value
+    assert 0.01 <= hundred_way <= 1, f"{hundred_way} is no share; by chance it would be 0.01"
+    assert hundred_way < among_20, f"{hundred_way:.3f} is no less than among 20; did you ask for 100 ways?"
+    assert hundred_way > 0.6, f"{hundred_way:.3f} is too low for the trained network; did you pass its rows?"
+    print(
+        f"✓ exercise 3: {hundred_way:.1%}, with five times as many characters; among 20 it was {among_20:.1%}"
+    )
 
 # %% [markdown]
 # ## 5. A class comes to a gallery in use
@@ -407,7 +382,6 @@ Markdown(
 # Check: the threshold of some unseen classes is not too lax for others, and answers most.
 assert rates["false_acceptance"] < 0.1
 assert rates["coverage"] > 0.5
-coverage_at_5 = rates["coverage"]
 print("✓ the threshold carries over")
 
 # %% [markdown]
@@ -423,22 +397,18 @@ print("✓ the threshold carries over")
 # %%
 strict_coverage = ...  # Your code
 
-# %% jupyter={"source_hidden": true} tags=["nbval-ignore-output"]
+# %% jupyter={"source_hidden": true}
 # Check: exercise 4
-
-
-def check_4(coverage):
-    """Say what is wrong with a coverage at a stricter target."""
-    if coverage is ...:
-        return "Exercise 4 is open"
-    if coverage >= coverage_at_5:
-        return f"✗ exercise 4: {coverage:.3f} is no less than at 5%; did you calibrate again, with the new target?"
-    if coverage <= 0.05:
-        return f"✗ exercise 4: {coverage:.3f} answers nobody; a target of 1% is 0.01"
-    return f"✓ exercise 4: {coverage:.0%} instead of {coverage_at_5:.0%}: a stricter door turns more of its own away"
-
-
-print(check_4(strict_coverage))
+if strict_coverage is ...:
+    print("Exercise 4 is open")
+else:
+    at_5 = rates["coverage"]
+    same = f"{strict_coverage:.3f} is no less than at 5%; did you calibrate again, with the new target?"
+    assert strict_coverage < at_5, same
+    assert strict_coverage > 0.05, f"{strict_coverage:.3f} answers nobody; a target of 1% is 0.01"
+    print(
+        f"✓ exercise 4: {strict_coverage:.0%} instead of {at_5:.0%}: a stricter door turns more of its own away"
+    )
 
 # %% [markdown]
 # ## 7. What limits it: look at the mistakes
@@ -559,22 +529,17 @@ print("✓ more classes help, with no more images")
 # %%
 with_thirty = ...  # Your code
 
-# %% jupyter={"source_hidden": true} tags=["nbval-ignore-output"]
+# %% jupyter={"source_hidden": true}
 # Check: exercise 5
-
-
-def check_5(value):
-    """Say what is wrong with the R@1 of a network that was trained on 30 classes."""
-    if value is ...:
-        return "Exercise 5 is open"
-    if value > hundred + 0.02:
-        return f"✗ exercise 5: {value:.2f} is more than with 100 classes; did you measure on its own classes, not on fresh?"
-    if value < ten:
-        return f"✗ exercise 5: {value:.2f} is less than with 10 classes; did you train the network?"
-    return f"✓ exercise 5: {value:.2f}, between {ten:.2f} with 10 classes and {hundred:.2f} with 100"
-
-
-print(check_5(with_thirty))
+if with_thirty is ...:
+    print("Exercise 5 is open")
+else:
+    high = (
+        f"{with_thirty:.2f} is more than with 100 classes; did you measure on fresh, not on its own classes?"
+    )
+    assert with_thirty <= hundred + 0.02, high
+    assert with_thirty >= ten, f"{with_thirty:.2f} is less than with 10 classes; did you train the network?"
+    print(f"✓ exercise 5: {with_thirty:.2f}, between {ten:.2f} with 10 classes and {hundred:.2f} with 100")
 
 # %% [markdown]
 # ## 9. A warning: when it does not carry over
@@ -669,15 +634,21 @@ print(f"narrow     seen {reached['seen']['narrow']:.3f}, unseen {reached['unseen
 
 # %% [markdown]
 # ## Three questions
-#
-# 1. R@1 is 0.95 on held-out images of the classes you trained on. Will it find next year's products?
-#    <details><summary>Answer</summary>Nobody knows. Hold out whole classes, and measure on these.</details>
-# 2. You may label 1,000 images. 10 classes of 100, or 200 classes of 5?
-#    <details><summary>Answer</summary>If unseen classes are to be found, the 200, by what section 8 shows.</details>
-# 3. Your 5-way 1-shot accuracy is 98%. Is it a good search among 5,000 classes?
-#    <details><summary>Answer</summary>It says little about that: with more classes there are more that look alike. Measure
-#    R@1 in a gallery of the size you will have.</details>
-#
+
+# %%
+Quiz(
+    ("R@1 is 0.95 on held-out images of the classes you trained on. Will it find next year's products?",
+     ["nobody knows", "yes, for 95% of the queries", "no, it never does"],
+     "Held-out images say nothing of other classes. Hold out whole classes, and measure on these."),
+    ("You may label 1,000 images, and unseen classes are to be found. Which do you label?",
+     ["5 images of each of 200 classes", "100 images of each of 10 classes", "it makes no difference"],
+     "Section 8 shows it: with as many images, more classes carry over better."),
+    ("Your 5-way 1-shot accuracy is 98%. Is it a good search among 5,000 classes?",
+     ["it says little about that", "yes, 98% of the answers are right", "no, it is 98% / 1,000"],
+     "More classes are more that look alike. Measure R@1 in a gallery of the size you will have."),
+)  # fmt: skip
+
+# %% [markdown]
 # **You have**
 #
 # - searched among unseen classes by pixels, by an untrained network and by a trained one;
@@ -688,59 +659,9 @@ print(f"narrow     seen {reached['seen']['narrow']:.3f}, unseen {reached['unseen
 #
 # ## Exercises
 #
-# The five exercises of the text, solved. Try first.
+# The five above are solved, each with a sentence on what it shows, in
+# [solutions/07_unseen_classes](solutions/07_unseen_classes.ipynb).
 #
-# 1. R@1 by pixels (section 2).
-# 2. Which of 20 characters is the query? (section 4)
-# 3. The accuracy among 100 characters (section 4).
-# 4. A stricter door (section 6).
-# 5. A network of 30 classes (section 8).
-
-# %% jupyter={"source_hidden": true} tags=["nbval-ignore-output"]
-# Solution 1
-assert check_1(0.9)[0] == check_1(0.0)[0] == check_1(30)[0] == "✗"
-print(check_1(round(pixels, 2)))
-print("Far above chance, and far too little for a search: pixels do not know what may vary.")
-
-# %% jupyter={"source_hidden": true} tags=["nbval-ignore-output"]
-# Solution 2
-assert check_2(truth % 20 + 1)[0] == check_2(21)[0] == "✗"
-print(check_2(truth))
-print("You have seen each of them once: this is what 1-shot means.")
-
-# %% jupyter={"source_hidden": true} tags=["nbval-ignore-output"]
-# Solution 3
-options = {"ways": 100, "shots": 1, "queries": 3, "episodes": 100}
-among_100 = evaluation.unseen_classes({"trained": rows["trained"]}, unseen.labels, **options)
-assert check_3(0.99)[0] == check_3(92)[0] == check_3(0.2)[0] == "✗"
-hundredfold = among_100.figures["100-way 1-shot"]["trained"].value
-print(check_3(hundredfold))
-print(
-    f"Chance falls from 5% to 1%; the accuracy falls by {100 * (once['trained'].value - hundredfold):.0f} points."
-)
-
-# %% jupyter={"source_hidden": true} tags=["nbval-ignore-output"]
-# Solution 4
-search.calibrate(tuning, targets={"careful": "false_acceptance <= 0.01"})
-strict = metrics.evaluate_matches(
-    search.calibration.match(search.lookup(later, k=1)).labels, later.labels, known_labels=shop
-)
-assert check_4(coverage_at_5)[0] == check_4(0.0)[0] == "✗"
-print(check_4(strict["coverage"]))
-print("Nothing is free: every threshold that keeps more out turns more right answers away.")
-
-# %% jupyter={"source_hidden": true} tags=["nbval-ignore-output"]
-# Solution 5
-hundred_classes = three_parts(0)["100 classes, all images"]
-thirty = hundred_classes.only(np.unique(hundred_classes.labels)[:30])
-assert check_5(1.0)[0] == check_5(0.1)[0] == "✗"
-by_thirty = recall(train(thirty, 0), fresh)
-print(check_5(by_thirty))
-print(
-    f"From 10 to 30 classes R@1 gains {by_thirty - ten:.2f}, from 30 to 100 another {hundred - by_thirty:.2f}."
-)
-
-# %% [markdown]
 # ## What's next
 #
 # [08_look_at_it](08_look_at_it.ipynb) shows where an embedding fails, in pictures. With images of your own,

@@ -1,0 +1,114 @@
+# %% [markdown]
+# # Solutions to lesson 07, classes that the network has never seen
+#
+# The exercises are in [07_unseen_classes](../07_unseen_classes.ipynb). Try them first.
+
+# %%
+import numpy as np
+from IPython.display import Markdown
+
+from simnb import data, evaluation, losses, metrics, models, samplers, training
+from simnb.augmentation import Augment
+from simnb.search import SimilaritySearch
+
+SEED = 0
+name = data.default_name(many_classes=True)
+model = models.pretrained(name, precision="auto")
+size = model.input_shape[1:3]
+unseen = data.load(name, split="test", image_size=size)
+characters = np.unique(unseen.labels)
+trained = {"trained": models.embed(model, unseen.images, batch_size=256)}
+
+# %% [markdown]
+# ## Exercise 1: R@1 by pixels
+
+# %% tags=["nbval-ignore-output"]
+pixels = {"pixels": 255 - unseen.images[..., 0].reshape(len(unseen), -1)}
+guess = evaluation.unseen_classes(pixels, unseen.labels, k=1, ways=()).figures["recall@1"]["pixels"].value
+assert 0.2 < guess < 0.4
+Markdown(
+    f"It is {guess:.2f}: far above chance, and far too little for a search. Pixels do not know what may vary."
+)
+
+# %% [markdown]
+# ## Exercise 2: which of the 20 is the query?
+#
+# The same 20 shots and the same query as in the lesson.
+
+# %% tags=["nbval-ignore-output"]
+rng = np.random.default_rng(4)
+twenty = unseen.only(rng.choice(characters, 20, replace=False)).take_per_class(2, seed=SEED)
+twenty = twenty[np.argsort(twenty.labels, kind="stable")]
+shots, asked = twenty[::2], twenty[1::2][7]
+shots = shots[rng.permutation(20)]
+mine = 1 + int(np.flatnonzero(shots.labels == asked.labels[0])[0])
+Markdown(f"It is {mine}. You have seen each of them once: this is what *1-shot* means.")
+
+# %% [markdown]
+# ## Exercise 3: one shot among 100
+
+# %% tags=["nbval-ignore-output"]
+options = {"shots": 1, "queries": 3, "episodes": 100, "seed": SEED}
+of_100 = evaluation.unseen_classes(trained, unseen.labels, ways=(20, 100), **options).figures
+among_20, hundred_way = (of_100[f"{ways}-way 1-shot"]["trained"].value for ways in (20, 100))
+assert 0.6 < hundred_way < among_20
+Markdown(
+    f"Chance falls from 5% to 1%; the accuracy falls from {among_20:.1%} to {hundred_way:.1%}. "
+    "One example is still enough for most."
+)
+
+# %% [markdown]
+# ## Exercise 4: a stricter door
+#
+# Gallery, calibration and test are those of the lesson; only the target differs.
+
+# %% tags=["nbval-ignore-output"]
+parts = unseen.split(train=0, gallery=0.6, calibration=0, query=0.4, seed=SEED)
+drawn = np.random.default_rng(SEED).permutation(characters)
+shop, newcomers = drawn[:100], drawn[100:200]
+search = SimilaritySearch(model)
+search.add(parts.gallery.only(shop))
+tuning = parts.query.only([*shop[:50], *newcomers[:50]])
+later = parts.query.only([*shop[50:], *newcomers[50:]])
+
+# %% tags=["nbval-ignore-output"]
+coverage = {}
+for asked_for in (0.05, 0.01):
+    search.calibrate(tuning, targets={"careful": f"false_acceptance <= {asked_for}"})
+    answers = search.calibration.match(search.lookup(later, k=1)).labels
+    coverage[asked_for] = metrics.evaluate_matches(answers, later.labels, known_labels=shop)["coverage"]
+assert coverage[0.01] < coverage[0.05]
+Markdown(
+    f"It answers {coverage[0.01]:.0%} of the known queries instead of {coverage[0.05]:.0%}. Nothing is free: every "
+    "threshold that keeps more out turns more right answers away."
+)
+
+# %% [markdown]
+# ## Exercise 5: trained on 30 classes
+#
+# The network and its batches are those of section 8, which trains on 10 and on 100 classes.
+
+# %% tags=["nbval-ignore-output"]
+seen = data.load(name, split="train", image_size=size)
+order = np.random.default_rng(SEED).permutation(np.unique(seen.labels))
+hundred = np.unique(seen.only(order[:100]).labels)
+thirty, fresh = seen.only(hundred[:30]), unseen.only(drawn[:150])
+network = models.fast_resnet(
+    widths=(16, 32, 32), pooling="average", input_shape=(*size, 3), whiten=seen.images[::10],
+    precision="auto", seed=SEED,
+)  # fmt: skip
+batches = samplers.BalancedBatches(
+    thirty.images, thirty.labels, classes_per_batch=30, examples_per_class=4,
+    steps_per_epoch=60, augment=Augment(crop=2, flip=False), seed=SEED,
+)  # fmt: skip
+loss = losses.SupervisedContrastiveLoss()
+training.fit(network, batches, loss=loss, optimizer="muon", seed=SEED, verbose=0)
+
+# %% tags=["nbval-ignore-output"]
+by_thirty = {"": models.embed(network, fresh.images)}
+with_thirty = evaluation.unseen_classes(by_thirty, fresh.labels, k=1, ways=()).figures["recall@1"][""].value
+assert 0.3 < with_thirty < 0.95
+Markdown(
+    f"R@1 is {with_thirty:.2f}, between those of 10 and of 100 classes. Every class that is added teaches some more of what "
+    "makes characters different."
+)

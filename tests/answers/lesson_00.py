@@ -2,7 +2,7 @@
 
 import numpy as np
 
-NAMES = {"np": np, "labels": np.repeat([0, 1, 2], 3), "MARGIN": 0.5, "SEED": 0}
+NAMES = {"np": np, "names": ("bird", "cat", "dog"), "labels": np.repeat([0, 1, 2], 3), "MARGIN": 0.5}
 
 ANSWERS = [
     # The cosine of 60 radians, 60 degrees as a share, the sine.

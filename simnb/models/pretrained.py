@@ -35,8 +35,8 @@ def pretrained(name: str, *, mirror: bool | None = None, precision: str | None =
         name: One of these.
         mirror: Average the embedding of each image with that of its mirror image
             (``simnb.models.mirrored``); None for what the published figures are of: True for CIFAR-10,
-            False for digits and characters, whose mirror images are others. Without it embedding takes half the time,
-            and R@1 of CIFAR-10 is a little lower: ``provenance(name)["figures_without_mirror"]``.
+            False for digits and characters, whose mirror images are others. Without it embedding takes half
+            the time, and R@1 of CIFAR-10 is a little lower: ``provenance(name)["figures_without_mirror"]``.
         precision: As in ``fast_resnet``; the weights are the same.
 
     Returns:

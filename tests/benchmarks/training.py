@@ -8,8 +8,9 @@
 - ``cifar10``: the recipe in about the time of ``tutorial``; the weights of ``models.pretrained("cifar10")``;
 - ``cifar10-8``: the same on eight classes, the weights of ``models.pretrained("cifar10-8")``.
 
-Of digits, in seconds: ``digits-8``, a network so small that it errs as one of photographs does; the weights of
-``models.pretrained("digits-8")``.
+Of digits, in seconds, a network so small that it errs as one of photographs does:
+
+- ``digits-8``: eight classes, the weights of ``models.pretrained("digits-8")``.
 
 And of classes that the training does not see, measured by ``evaluation.unseen_classes``:
 
@@ -201,7 +202,8 @@ def known(name, examples):
 def figures(name, model):
     """R@1 of the test images among the training images, and MAP@R of the test images among themselves.
 
-    MAP@R only where the classes are of one size, as in CIFAR-10. Both over the classes that the run was trained on. Of a run that is measured on others, see ``unseen``.
+    MAP@R only where the classes are of one size, as in CIFAR-10. Both over the classes that the run was
+    trained on. Of a run that is measured on others, see ``unseen``.
     """
     if name in UNSEEN:
         return unseen({"model": model}, examples(name, "test"))["model"]

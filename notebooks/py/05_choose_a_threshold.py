@@ -117,8 +117,8 @@ plt.show()
 # %% tags=["nbval-ignore-output"]
 Markdown(
     f"Answering four of five queries is not answering the right four: **{rates['false_acceptance']:.0%} of the unknown "
-    f"queries are let in**, and {1 - rates['coverage']:.0%} of the known ones are missed. Look at the one that was let in: "
-    "its neighbor does look like it."
+    f"queries are let in**, and {1 - rates['coverage']:.0%} of the known ones are missed. Look at the pair that was let "
+    "in: would you have kept it out?"
 )
 
 # %% [markdown]

@@ -143,7 +143,7 @@ def distance_shift(
     axis.dress(ax, styling.distance_name(distance))
     ax.set(ylim=(-0.02, 1.03), ylabel="share at or below the distance (%)")
     styling.percent_axis(ax, "y", grid="y")
-    ax.legend(frameon=False, fontsize=9, loc="lower right")
+    ax.legend(frameon=False, fontsize=9, loc="upper left" if log else "lower right")
     where = f" at distance {styling.number(both[at])}" if gap else ""
     statistic = _checks.number(
         gap if statistic is None else statistic, name="statistic", at_least=0, at_most=1

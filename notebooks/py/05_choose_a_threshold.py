@@ -1,7 +1,7 @@
 # %% [markdown]
 # # Choose a threshold: how near is near enough?
 #
-# [Open in Colab](https://colab.research.google.com/github/simnb/simnb/blob/HEAD/notebooks/05_choose_a_threshold.ipynb) · [Open in Binder](https://mybinder.org/v2/gh/simnb/simnb/HEAD?urlpath=lab/tree/notebooks/05_choose_a_threshold.ipynb) · [← 04](04_indexing.ipynb) · [07 →](07_unseen_classes.ipynb)
+# [Open in Colab](https://colab.research.google.com/github/simnb/simnb/blob/HEAD/notebooks/05_choose_a_threshold.ipynb) · [Open in Binder](https://mybinder.org/v2/gh/simnb/simnb/HEAD?urlpath=lab/tree/notebooks/05_choose_a_threshold.ipynb) · [← 04](04_indexing.ipynb) · [06 →](06_trust_a_threshold.ipynb)
 #
 # A search always finds a nearest neighbor, even for a picture of something it has never heard of. One number, the
 # distance threshold, says which neighbors are near enough to be an answer. You choose it, and see it deceive you.
@@ -74,6 +74,8 @@ unknown = models.provenance(f"{name}-8")["unknown"]
 seen = data.load(split="train")
 seen = seen.only([c for c in seen.class_names if c not in unknown])
 seen = seen.split(train=0.1, gallery=0.1, calibration=0, query=0, seed=SEED)
+
+# %%
 fresh = data.load(split="test").split(train=0, gallery=0, calibration=0.5, query=0.5, seed=SEED)
 trained, gallery, calibration, test = seen.train, seen.gallery, fresh.calibration, fresh.query
 
@@ -82,6 +84,8 @@ index = open_index(class_names=gallery.class_names)
 rows = models.embed(model, gallery.images, batch_size=256)
 index.add(rows, gallery.labels, ids=gallery.ids)
 known = np.unique(gallery.labels)
+
+# %% tags=["nbval-ignore-output"]
 of_calibration = index.search(models.embed(model, calibration.images, batch_size=256), k=1)
 of_test = index.search(models.embed(model, test.images, batch_size=256), k=1)
 
@@ -110,6 +114,8 @@ Markdown(
 naive = float(np.quantile(of_calibration.distances, 0.8))
 answers = match(of_calibration, naive)
 rates = evaluate_matches(answers.labels, calibration.labels, known_labels=known)
+
+# %% tags=["nbval-ignore-output"]
 title = f"A naive threshold lets {rates['false_acceptance']:.0%} of the unknown in"
 plots.match_outcomes(calibration, of_calibration, answers, gallery, title=title)
 plt.show()
@@ -196,8 +202,9 @@ else:
 # %% tags=["nbval-ignore-output"]
 nearest = match(of_calibration)  # without a threshold every query gets an answer
 is_right = nearest.labels == calibration.labels
-middle = np.median(nearest.distances[is_right])
-closer = (nearest.distances[~is_known] < middle).mean()
+
+# %% tags=["nbval-ignore-output"]
+closer = (nearest.distances[~is_known] < np.median(nearest.distances[is_right])).mean()
 title = f"{closer:.0%} of the unknown are nearer than the median right match"
 plots.match_distances(
     nearest, calibration.labels, known_labels=known, distance="cosine", log=True, title=title
@@ -222,12 +229,13 @@ Markdown(
 # There are as many thresholds as distances. Why not look at all of them? Every vertical line through the next figure is
 # one threshold, and cuts the queries into the five outcomes. Blue is good. Expect no line that is blue all the way.
 
-# %% tags=["nbval-ignore-output", "picture"]
-careful = calibrate(
-    of_calibration, calibration.labels, known_labels=known, targets={"careful": "precision >= 0.9"}
-)
+# %% tags=["nbval-ignore-output"]
+targets = {"careful": "precision >= 0.9"}
+careful = calibrate(of_calibration, calibration.labels, known_labels=known, targets=targets)
 curves = careful.curves
 well = (curves.accepted_right + curves.num_unknown - curves.accepted_unknown) / len(calibration)
+
+# %% tags=["nbval-ignore-output", "picture"]
 title = f"No threshold is right for all: at best {well.max():.0%} end well"
 plots.outcome_shares(careful, log=True, title=title)
 plt.show()
@@ -297,6 +305,8 @@ pairs = {
     way: (100 * promised["precision"], 100 * kept["precision"] if kept["coverage"] > 0.01 else np.nan)
     for way, (promised, kept) in tried.items()
 }
+
+# %% tags=["nbval-ignore-output"]
 promise, kept = pairs["training images"]
 draw_promises(pairs, f"Training images promise {promise:.1f}%, and keep {kept:.1f}%").axvline(90, ls=":")
 plt.show()
@@ -361,6 +371,8 @@ targets = {
     "generous": "coverage >= 0.95",
     "dream": "recall >= 0.999",
 }
+
+# %% tags=["nbval-ignore-output"]
 chosen = calibrate(of_calibration, calibration.labels, known_labels=known, targets=targets, gallery=index)
 chosen
 
@@ -396,7 +408,7 @@ Markdown(
 
 # %% [markdown]
 # So even fresh images give no certainty: a threshold that just meets its target on calibration images may just miss it
-# later. What *can* be promised is the question of the next lesson.
+# later. What *can* be promised is the question of [06_trust_a_threshold](06_trust_a_threshold.ipynb).
 #
 # **Exercise 4: a door.** Let in at most 1 of 100 unknown queries. What share of the known *test* queries is then answered?
 #
@@ -443,7 +455,7 @@ prices = np.array([price(limit) for limit in limits])
 cheapest = float(limits[prices.argmin()])
 
 # %% tags=["nbval-ignore-output"]
-figure, ax = plt.subplots(figsize=(7.2, 3.4))
+_, ax = plt.subplots(figsize=(7.2, 3.4))
 ax.semilogx(limits, prices)
 ax.plot(cheapest, prices.min(), "o", ms=9, color="#D55E00")
 ax.set(xlabel="cosine distance up to which a neighbor matches", ylabel="price of a query", ylim=(0, None))
@@ -490,6 +502,8 @@ else:
 
 # %% tags=["nbval-ignore-output"]
 each = calibrate(of_calibration, calibration.labels, known_labels=known, per_class=True).cutpoint
+
+# %% tags=["nbval-ignore-output"]
 answered = dict(zip(*np.unique(nearest.labels, return_counts=True), strict=True))
 strictest = min(each.by_class, key=each.by_class.get)
 title = f"{gallery.class_names[strictest]} gets the smallest threshold of all"
@@ -527,10 +541,11 @@ Markdown(
 
 # %% tags=["nbval-ignore-output"]
 answers = chosen.match(of_test, "careful", gallery=index)
-asked = test.labels != answers.labels
 worst = max(unknown, key=lambda c: answers.accepted[test.labels == test.class_names.index(c)].mean())
 of_worst = test.labels == test.class_names.index(worst)
 share = answers.accepted[of_worst].mean()
+
+# %% tags=["nbval-ignore-output"]
 title = f"{share:.0%} of class {worst} are let in"
 plots.confusion_matrix(
     test.labels, answers.labels, class_names=test.class_names, known_labels=known, title=title
@@ -605,9 +620,9 @@ Quiz(
 #
 # ## What's next
 #
-# A threshold that just meets its target on calibration images misses it on others about every second time. What can be
-# promised is the next question. [07_unseen_classes](07_unseen_classes.ipynb) searches among hundreds of classes that no
-# training has seen. In your own search, `SimilaritySearch.calibrate(images, targets=...)` does all of this.
+# A threshold that just meets its target on calibration images misses it on others about every second time.
+# [06_trust_a_threshold](06_trust_a_threshold.ipynb) counts that, and makes promises that are kept. In your own search,
+# `SimilaritySearch.calibrate(images, targets=...)` does all of this.
 #
 # When you are done, shut down the kernel: TensorFlow keeps its memory until then.
 #

@@ -1,7 +1,7 @@
 # %% [markdown]
 # # Choose a threshold: how near is near enough?
 #
-# [Open in Colab](https://colab.research.google.com/github/simnb/simnb/blob/HEAD/notebooks/05_choose_a_threshold.ipynb) · [Open in Binder](https://mybinder.org/v2/gh/simnb/simnb/HEAD?urlpath=lab/tree/notebooks/05_choose_a_threshold.ipynb) · [← 04](04_indexing.ipynb) · [06 →](06_trust_a_threshold.ipynb)
+# [Open in Colab](https://colab.research.google.com/github/simnb/simnb/blob/HEAD/notebooks/05_choose_a_threshold.ipynb) · [Open in Binder](https://mybinder.org/v2/gh/simnb/simnb/HEAD?urlpath=lab/tree/notebooks/05_choose_a_threshold.ipynb) · [← 04](04_indexing.ipynb) · [06 →](06_trust_a_threshold.ipynb) · [Glossary](GLOSSARY.md)
 #
 # A search always finds a nearest neighbor, even for a picture of something it has never heard of. One number, the
 # distance threshold, says which neighbors are near enough to be an answer. You choose it, and see it deceive you.

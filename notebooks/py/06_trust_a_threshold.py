@@ -1,7 +1,7 @@
 # %% [markdown]
 # # Trust a threshold: what can you promise?
 #
-# [Open in Colab](https://colab.research.google.com/github/simnb/simnb/blob/HEAD/notebooks/06_trust_a_threshold.ipynb) · [Open in Binder](https://mybinder.org/v2/gh/simnb/simnb/HEAD?urlpath=lab/tree/notebooks/06_trust_a_threshold.ipynb) · [← 05](05_choose_a_threshold.ipynb) · [07 →](07_unseen_classes.ipynb)
+# [Open in Colab](https://colab.research.google.com/github/simnb/simnb/blob/HEAD/notebooks/06_trust_a_threshold.ipynb) · [Open in Binder](https://mybinder.org/v2/gh/simnb/simnb/HEAD?urlpath=lab/tree/notebooks/06_trust_a_threshold.ipynb) · [← 05](05_choose_a_threshold.ipynb) · [07 →](07_unseen_classes.ipynb) · [Glossary](GLOSSARY.md)
 #
 # "Nine of ten answers are right" is easily said of the images that chose the threshold. You begin with a coin, count
 # how often such a promise breaks, and get a threshold that keeps its own in 95 of 100 draws.

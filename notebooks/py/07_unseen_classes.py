@@ -1,7 +1,7 @@
 # %% [markdown]
 # # Find classes that the network has never seen
 #
-# [Open in Colab](https://colab.research.google.com/github/simnb/simnb/blob/HEAD/notebooks/07_unseen_classes.ipynb) · [Open in Binder](https://mybinder.org/v2/gh/simnb/simnb/HEAD?urlpath=lab/tree/notebooks/07_unseen_classes.ipynb) · [← 05](05_choose_a_threshold.ipynb) · [08 →](08_look_at_it.ipynb) · [Glossary](GLOSSARY.md)
+# [Open in Colab](https://colab.research.google.com/github/simnb/simnb/blob/HEAD/notebooks/07_unseen_classes.ipynb) · [Open in Binder](https://mybinder.org/v2/gh/simnb/simnb/HEAD?urlpath=lab/tree/notebooks/07_unseen_classes.ipynb) · [← 06](06_trust_a_threshold.ipynb) · [08 →](08_look_at_it.ipynb) · [Glossary](GLOSSARY.md)
 #
 # A shop adds a product, a museum a coin. Must the network be trained again? Here it learns on hundreds of characters,
 # and then searches among hundreds of others that it has never seen.

@@ -10,12 +10,14 @@ from simnb.index import open_index
 from simnb.models.pretrained import provenance
 from tests.benchmarks import training
 
-README = Path(__file__).parents[1] / "README.md"
+ROOT = Path(__file__).parents[1]
+README, TOOLBOX = ROOT / "README.md", ROOT / "notebooks" / "TOOLBOX.md"
+MEASUREMENTS = ROOT / "tests" / "benchmarks" / "README.md"
 
 
 def examples():
-    """The Python of the README, block by block."""
-    return re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL)
+    """The Python of the README, and of the page behind it, which goes on with its names, block by block."""
+    return re.findall(r"```python\n(.*?)```", README.read_text() + TOOLBOX.read_text(), re.DOTALL)
 
 
 def test_the_example_of_an_index_runs(tmp_path, monkeypatch, capsys):
@@ -97,12 +99,12 @@ def test_the_example_of_a_widget_runs():
 
 
 def test_the_tables_of_trainings_say_what_the_runs_left_behind():
-    readme = README.read_text()
+    page, readme = MEASUREMENTS.read_text(), README.read_text()
     records = training.kept_records()
     for name in {"tutorial", "fast", "cifar10", "cifar10-8"}:
         record = records[name]
         figures = " | ".join(f"{record['figures'][key]:.3f}" for key in ("recall_at_1", "map_at_r"))
-        (row,) = [line for line in readme.splitlines() if line.startswith(f"| `{name}` |")]
+        (row,) = [line for line in page.splitlines() if line.startswith(f"| `{name}` |")]
         assert row.endswith(f"| {figures} |")
     metrics = ("recall@1", "map@r", "5-way 1-shot", "20-way 1-shot", "20-way 5-shot")
     for name in training.UNSEEN:
@@ -111,6 +113,23 @@ def test_the_tables_of_trainings_say_what_the_runs_left_behind():
         rows = {"trained, the worst of three seeds": worst} | records[name]["baselines"]
         for row, figures in rows.items():
             numbers = " | ".join(f"{figures[metric]:.3f}" for metric in metrics)
-            assert f"| {name} | {row} | {numbers} |" in readme
+            assert f"| {name} | {row} | {numbers} |" in page
     plain = provenance("cifar10")["figures_without_mirror"]
-    assert f"R@1 {plain['recall_at_1']:.3f} and MAP@R {plain['map_at_r']:.3f}" in " ".join(readme.split())
+    assert f"R@1 {plain['recall_at_1']:.3f} and MAP@R {plain['map_at_r']:.3f}" in " ".join(page.split())
+    best, unseen = (
+        records["cifar10"]["figures"]["recall_at_1"],
+        training.worst_of_seeds("omniglot")[1]["recall@1"],
+    )
+    assert f"(R@1 {best:.3f} on CIFAR-10; {unseen:.3f} over 659 characters" in " ".join(readme.split())
+
+
+def test_the_readme_is_short_and_leads_to_what_is_there():
+    text = README.read_text()
+    assert len(text) < 13_000
+    for page, base in ((README, ROOT), (TOOLBOX, TOOLBOX.parent), (MEASUREMENTS, MEASUREMENTS.parent)):
+        for link in re.findall(r"\]\(([^)#]+)", page.read_text()):
+            assert link.startswith("https://") or (base / link).is_file(), f"{page.name}: {link}"
+    lessons = sorted(path.name for path in (ROOT / "notebooks").glob("*.ipynb"))
+    listed = re.findall(r"^\| \[\w+\]\(notebooks/(\w+\.ipynb)\)", text, re.M)
+    assert listed == [name for name in lessons if name in listed]
+    assert len(listed) >= 9

@@ -2,8 +2,8 @@
 
 ``from simnb import tfsim`` in the place of ``import tensorflow_similarity as tfsim``; the rest of a script
 stays. Everything here is an adapter: what it computes is computed by the rest of simnb, which the notebook
-``10_from_tensorflow_similarity`` shows name by name, with a table of what behaves differently and why. What
-was left out raises an error that says what to use instead.
+``10_from_tensorflow_similarity`` shows. ``notebooks/MIGRATION.md`` has the new name of each, and what behaves
+differently and why. What was left out raises an error that says what to use instead.
 """
 
 from simnb import __version__

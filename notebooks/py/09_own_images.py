@@ -21,7 +21,7 @@
 # - what to try when a result looks bad, or too good.
 #
 # **You need** the words *embedding*, *gallery*, *query* and *R@1* of the [quickstart](01_quickstart.ipynb), and *calibration* of
-# [05_choose_a_threshold](05_choose_a_threshold.ipynb); about 2 minutes to run on two cores, and 20 to read. It runs on images that are at
+# [05_choose_a_threshold](05_choose_a_threshold.ipynb); about 3 minutes to run on two cores, and 20 to read. It runs on images that are at
 # hand, or on a folder of your own.
 
 # %% jupyter={"source_hidden": true}
@@ -144,20 +144,25 @@ neighbors, answers = search.lookup(parts.query, k=5), search.match(parts.query)
 right = neighbors.labels[:, 0] == parts.query.labels
 rates = metrics.evaluate_matches(answers.labels, parts.query.labels, known_labels=parts.gallery.labels)
 limit = search.calibration.threshold
+within = neighbors.distances[:, 0] <= np.float32(limit)
+kinds = (right & within, ~right & within, ~within)  # two of each: right, wrong, answered with Unknown
+some = np.concatenate([np.flatnonzero(kind)[:2] for kind in kinds])
 title = f"Without training {right.mean():.0%} of {len(right)} queries find their class"
-plots.neighbor_grid(parts.query, neighbors, parts.gallery, threshold=limit, title=title)
+plots.neighbor_grid(
+    parts.query[some], neighbors[some], parts.gallery, num_queries=6, threshold=limit, title=title
+)
 plt.show()
 
 # %% tags=["nbval-ignore-output"]
 Markdown(
     f"Over all {len(right)} queries the nearest image is right for **{right.mean():.0%}**; blind guessing would give "
     f"{1 / len(names):.0%}. With the threshold {rates['coverage']:.0%} of the queries are answered, and "
-    f"{rates['precision']:.0%} of these answers are right. The others get *Unknown*."
+    f"{rates['precision']:.0%} of these answers are right. The others get *Unknown*. (Drawn are up to two queries of each kind: "
+    "right, wrong, Unknown.)"
 )
 
 # %% jupyter={"source_hidden": true}
 # Check: what is answered lies within the threshold; on our folder most queries find their class.
-within = neighbors.distances[:, 0] <= np.float32(limit)
 assert ((answers.labels >= 0) == within).all()
 assert right.mean() > 0.5 or not OURS
 print("✓ a search that can say Unknown, and nothing was trained")
@@ -182,7 +187,8 @@ else:
 # - **head**: train one linear layer on top of the embeddings, in seconds;
 # - **fine-tuned**: train network and head on, a little, on your images.
 #
-# A half of each class is learned from. Each image of the other half is asked of all others of that half. The **interval** in
+# A half of each class is learned from. Each image of the other half is asked of all others of that half. Of an image that is
+# there twice only one is kept: in both halves, it would make training seem better than it is. The **interval** in
 # brackets says where the figure would mostly lie with other images. *difference* is what a way gains over no training, on the
 # same queries: **only where its interval does not hold 0 is it more than luck**.
 #
@@ -195,7 +201,8 @@ else:
 my_favourite = ...  # Your code: "centred", "whitened", "head" or "fine-tuned"
 
 # %% tags=["nbval-ignore-output"]
-halves = photos.split(train=0.5, gallery=0, calibration=0, query=0.5, seed=SEED)
+_, once = np.unique(photos.images.reshape(len(photos), -1), axis=0, return_index=True)
+halves = photos[np.sort(once)].split(train=0.5, gallery=0, calibration=0, query=0.5, seed=SEED)
 epochs = 2 if embedder.trainable_weights else 0  # of a frozen network there is nothing to fine-tune
 worth = evaluation.worth_training(
     halves.train, halves.query, network=embedder, fine_tune=epochs, seed=SEED, progress=False
@@ -373,7 +380,7 @@ published = {
 # %%
 untrained = np.max([values for name, values in published.items() if "trained on" not in name], axis=0)
 gains = np.array(published["ViT-S/16, trained on it"]) - untrained
-title = f"Training adds {gains.min():.0%} on birds, and {gains.max():.0%} on clothes"
+title = f"Training adds {100 * gains[0]:.0f} points on birds, {100 * gains[3]:.0f} on clothes"
 figure, ax = plt.subplots(figsize=(7.2, 3.8), layout="constrained")
 for (name, values), mark in zip(published.items(), "sDo^", strict=True):
     filled = {} if "trained on" in name else {"mfc": "white", "mew": 2}
@@ -538,7 +545,8 @@ Markdown(
 )
 
 # %% [markdown]
-# **Fault 3: too few images.** The gallery has 1, 2, 4, ... images of each class, drawn five times. Expect a steep start.
+# **Fault 3: too few images.** The gallery has 1, 2, 4, ... images of each class, drawn five times. Where an embedder knows the
+# classes, one image may do, and the curve is flat; where it does not, the curve is steep. Expect the draws to differ most at 1.
 
 # %% tags=["nbval-ignore-output"]
 fewest = min(np.sum(labels[gallery] == label) for label in every)
@@ -557,6 +565,7 @@ by_shots = np.array([[few(number) for number in shots] for _ in range(5)])
 # %% tags=["nbval-ignore-output"]
 low, high = by_shots.mean(axis=0)[[0, -1]]
 title = f"R@1 {low:.2f} with 1 image of each class, {high:.2f} with {shots[-1]}"
+of_one = f"{by_shots[:, 0].min():.2f} to {by_shots[:, 0].max():.2f}"
 plots.rates_by_shots(shots, {"R@1": by_shots}, metric="R@1", chance=1 / len(every), title=title)
 plt.show()
 
@@ -564,8 +573,8 @@ plt.show()
 step = by_shots.mean(axis=0)[-1] - by_shots.mean(axis=0)[-2]
 going = "still rises" if step > 0.01 else "hardly changes any more"
 Markdown(
-    f"One image of each class gives {low:.2f}, and it depends on which: the five draws reach from {by_shots[:, 0].min():.2f} to "
-    f"{by_shots[:, 0].max():.2f}. {shots[-1]} give **{high:.2f}**. From {shots[-2]} to {shots[-1]} it {going} "
+    f"One image of each class gives {low:.2f} on average, and it depends on which: the five draws give {of_one}. "
+    f"{shots[-1]} give **{high:.2f}**. From {shots[-2]} to {shots[-1]} it {going} "
     f"({step:+.3f}). Draw this curve before you collect more: where it is flat, more images of these classes do not help."
 )
 
@@ -596,7 +605,7 @@ Markdown(
 # Check: each fault shows as it is said to, and the figures can be trusted that far.
 assert len(leaks) >= len(copied)
 assert not OURS or with_broken < healthy < flattered
-assert not OURS or (named > 0.7 and high > low)
+assert not OURS or named > 0.7
 print("✓ four faults, four signs")
 
 # %% [markdown]
@@ -610,7 +619,7 @@ Markdown(f"""
 | --- | --- | --- | --- |
 | R@1 is low, and mistakes look right to you | wrong labels | {healthy:.2f} → {with_broken:.2f} | `collection.mislabelled`, and look at the first ones |
 | R@1 is splendid, new photos fail | copies in both parts | {healthy:.2f} → {flattered:.2f} | `collection.leaks`; divide by film, day or owner |
-| R@1 changes with every draw | too few images | {low:.2f} with 1, {high:.2f} with {shots[-1]} | the curve above; more images, or wider intervals |
+| R@1 changes with every draw | too few images | {of_one} with 1 image of each class | the curve above; more images, or wider intervals |
 | R@1 is near that of pixels | an embedder for other images | pixels {by_way["pixels"]:.2f}, this one {by_way["this embedder"]:.2f} | another one: `models.backbone`, `models.from_torch` |
 | Classes that are not there get a name | no threshold for strangers | {found.strangers:.0%} of them | `calibrate(..., targets=...)` with `false_acceptance` ([05](05_choose_a_threshold.ipynb)) |
 | Every cheap way surely gains | images of another kind | {len(won)} of {len(tried)} here, {len(best)} of {len(reached) - 1} on characters | train on many classes ([03](03_training.ipynb), [07](07_unseen_classes.ipynb)) |

@@ -93,6 +93,7 @@ def neighbor_grid(
     *,
     num_queries: int = 5,
     threshold: float | None = None,
+    notes: Sequence[str] | None = None,
     title: str | None = None,
 ) -> Figure:
     """Draw queries, one a line, each followed by its neighbors, nearest first.
@@ -108,6 +109,7 @@ def neighbor_grid(
         gallery: ``Examples`` that were indexed.
         num_queries: Draw this many, from the first.
         threshold: Largest distance that still matches; where it is left out, no neighbor is beyond it.
+        notes: Some words below the name of each query; by default where its class is not in the gallery.
         title: Heading of the figure; counted from the labels by default.
 
     Returns:
@@ -118,6 +120,8 @@ def neighbor_grid(
     """
     places = look_up(queries, neighbors, gallery)
     labels = np.asarray(queries.labels)
+    if notes is not None:
+        _checks.same_length(notes, labels, "notes and queries")
     name = styling.class_namer(queries.class_names, labels, name="queries")
     neighbor_name = styling.class_namer(gallery.class_names, neighbors.labels.ravel(), name="neighbors")
     rows = range(min(_checks.positive_int(num_queries, name="num_queries"), len(neighbors)))
@@ -132,8 +136,10 @@ def neighbor_grid(
     for row in rows:
         box = (0, above + row * step, 1, height)
         _draw(ax, asked[row], box, name(labels[row]), weight="bold")
-        if not known[row] and labels[row] != UNKNOWN:
-            _caption(ax, "not in gallery", (-0.15, box[1], 1.3, height), line=1)
+        absent = not known[row] and labels[row] != UNKNOWN
+        note = styling.plain(notes[row]) if notes is not None else "not in gallery" if absent else ""
+        if note:
+            _caption(ax, note, (-0.15, box[1], 1.3, height), line=1)
         for column in np.flatnonzero(places[row] >= 0):
             beside = (_INDENT + column * (1 + _GAP), *box[1:])
             label, distance = neighbor_name(neighbors.labels[row, column]), neighbors.distances[row, column]

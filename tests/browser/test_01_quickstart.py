@@ -1,7 +1,12 @@
 """The quickstart in JupyterLab."""
 
-import pytest
+from pathlib import Path
 
+import nbformat
+import pytest
+from playwright.sync_api import expect
+
+NOTEBOOK = Path(__file__).parents[2] / "notebooks" / "01_quickstart.ipynb"
 pytestmark = pytest.mark.parametrize("ran", ["01_quickstart.ipynb"], indirect=True)
 
 
@@ -12,10 +17,20 @@ def test_every_figure_of_the_quickstart_is_there(ran):
         assert figures.nth(i).evaluate("image => image.complete && image.naturalWidth > 100")
 
 
-def test_solutions_are_folded(ran):
-    """A solution shows a bar to open it with, and its output."""
+def test_what_is_not_the_story_is_folded(ran):
+    """The set-up and every check show a bar to open them with, and their output; the exercises are open."""
     folded = ran.locator(".jp-CodeCell .jp-Cell-inputWrapper .jp-Placeholder")
-    assert folded.count() == 2
+    assert folded.count() == sum(
+        cell.metadata.get("jupyter") == {"source_hidden": True} for cell in nbformat.read(NOTEBOOK, 4).cells
+    )
+    for number in range(1, 6):
+        expect(ran.get_by_text(f"Exercise {number} is open", exact=True)).to_be_visible()
+
+
+def test_a_quiz_says_whether_an_answer_is_right(ran):
+    quiz = ran.locator(".simnb-quiz li").first
+    quiz.locator("details.right summary").click()
+    expect(quiz.locator("details.right p")).to_contain_text("Right.")
 
 
 def test_the_quickstart_fits_a_narrow_window(ran):

@@ -178,6 +178,18 @@ def test_a_query_whose_class_the_gallery_lacks_is_marked():
     assert 0 < y - dog < 0.5
 
 
+def test_a_note_stands_below_the_name_of_each_query_in_place_of_what_is_said_there():
+    notes = ["right", "costs $5", "let in"]
+    queries, neighbors, gallery = small_search()
+    ax = plots.neighbor_grid(queries, neighbors, gallery, notes=notes, num_queries=2).axes[0]
+    assert [text for text in texts(ax) if text in ("right", r"costs \$5", "let in", "not in gallery")] == [
+        "right",
+        r"costs \$5",
+    ]
+    with pytest.raises(ValueError, match="notes and queries must have the same length, got 1 and 3"):
+        plots.neighbor_grid(queries, neighbors, gallery, notes=["right"])
+
+
 def test_a_neighbor_without_label_is_never_right():
     queries, _, gallery = small_search()
     queries.labels = np.array([UNKNOWN, 1, 3])

@@ -18,8 +18,9 @@ name = data.default_name()
 model = models.pretrained(f"{name}-8", mirror=False, precision="auto")
 unknown = models.provenance(f"{name}-8")["unknown"]
 gallery = data.load(split="train")
-gallery = gallery.only([c for c in gallery.class_names if c not in unknown]).take_per_class(100)
-fresh = data.load(split="test").take_per_class(200, seed=0)
+gallery = gallery.only([c for c in gallery.class_names if c not in unknown])
+gallery = gallery.split(train=0.1, gallery=0.1, calibration=0, query=0, seed=0).gallery[:1_000]
+fresh = data.load(split="test")[:2_000]
 fresh = fresh.split(train=0, gallery=0, calibration=0.5, query=0.5, seed=0)
 
 # %% tags=["nbval-ignore-output"]

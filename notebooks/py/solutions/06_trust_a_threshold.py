@@ -45,8 +45,9 @@ name = data.default_name()
 model = models.pretrained(f"{name}-8", mirror=False, precision="auto")
 unknown = models.provenance(f"{name}-8")["unknown"]
 gallery = data.load(split="train")
-gallery = gallery.only([c for c in gallery.class_names if c not in unknown]).take_per_class(100)
-fresh = data.load(split="test").take_per_class(200, seed=0)
+gallery = gallery.only([c for c in gallery.class_names if c not in unknown])
+gallery = gallery.split(train=0, gallery=0.1, calibration=0, query=0, seed=0).gallery[:1_000]
+fresh = data.load(split="test")[:2_000]
 
 # %% tags=["nbval-ignore-output"]
 index = open_index()
@@ -57,7 +58,7 @@ everything = calibrate(world, truth, known_labels=known).curves
 
 
 # %%
-def share_broken(confidence, draws=300):
+def share_broken(confidence, draws=200):
     """In how many draws of calibration images the promise of a precision of 0.9 is broken."""
     broken = 0
     for _ in range(draws):

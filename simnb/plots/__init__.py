@@ -19,6 +19,7 @@ from simnb.plots.grids import (
     rejected_grid,
 )
 from simnb.plots.maps import class_graph, embedding_map, hubness, pair_distances
+from simnb.plots.outcomes import match_outcomes, outcome_shares
 from simnb.plots.parts import similar_parts
 from simnb.plots.styling import style
 
@@ -37,6 +38,8 @@ __all__ = [
     "metric_curves",
     "precision_recall",
     "match_distances",
+    "match_outcomes",
+    "outcome_shares",
     "thresholds_by_class",
     "promise_kept",
     "distance_shift",

@@ -38,6 +38,7 @@ def match_distances(
     known_labels: Collection[int] | int | None = None,
     threshold: float | None = None,
     distance: str | None = None,
+    log: bool = False,
     ax: Axes | None = None,
     title: str | None = None,
 ) -> Axes:
@@ -51,6 +52,7 @@ def match_distances(
         known_labels: Classes of the gallery; other queries are unknown. By default only ``UNKNOWN`` is.
         threshold: Where a line is drawn, and up to which the note counts; None for none.
         distance: Name of the distance, for the axis.
+        log: Draw distances on a logarithmic axis, as is clearer where most are far below the largest.
         ax: Axes to draw into; new ones by default.
         title: Heading of the figure; the median distances by default.
 
@@ -63,7 +65,7 @@ def match_distances(
     """
     distances, kinds = _kinds(matches, labels, known_labels)
     threshold = None if threshold is None else _threshold(threshold, distances.dtype)
-    axis = styling.DistanceAxis(distances, [] if threshold is None else threshold)
+    axis = styling.DistanceAxis(distances, [] if threshold is None else threshold, log=log)
     ax = styling.plain_axes(ax, (7.4, 3.8))
     edges = _edges(len(distances), axis)
     for kind, (name, look) in _KINDS.items():
@@ -96,6 +98,7 @@ def distance_shift(
     distance: str | None = None,
     statistic: float | None = None,
     p_value: float | None = None,
+    log: bool = False,
     ax: Axes | None = None,
     title: str | None = None,
 ) -> Axes:
@@ -110,6 +113,7 @@ def distance_shift(
         distance: Name of the distance, for the axis.
         statistic: Kolmogorov-Smirnov statistic that a test gave, for the note; the largest gap by default.
         p_value: The p-value that the test gave, for the note; None for none.
+        log: Draw distances on a logarithmic axis, as is clearer where most are far below the largest.
         ax: Axes to draw into; new ones by default.
         title: Heading of the figure; the largest gap by default.
 
@@ -123,7 +127,7 @@ def distance_shift(
     names = tuple(names) if not isinstance(names, str) else (names,)
     if len(names) != 2 or names[0] == names[1]:
         raise ValueError(f"names must be two different ones, got {names!r}")
-    axis = styling.DistanceAxis(one, other)
+    axis = styling.DistanceAxis(one, other, log=log)
     ax = styling.plain_axes(ax, (7.0, 3.8))
     both = np.union1d(one, other)
     shares = [np.searchsorted(np.sort(each), both, side="right") / len(each) for each in (one, other)]

@@ -91,6 +91,7 @@ def thresholds_by_class(
     counts: Mapping[int, int] | None = None,
     class_names: Sequence[str] | None = None,
     distance: str | None = None,
+    log: bool = False,
     ax: Axes | None = None,
     title: str | None = None,
 ) -> Axes:
@@ -103,6 +104,7 @@ def thresholds_by_class(
         counts: A dict: for each of these labels how many calibration queries there were; None for none.
         class_names: Name of each class; the labels themselves by default.
         distance: Name of the distance, for the axis.
+        log: Draw distances on a logarithmic axis, as is clearer where most are far below the largest.
         ax: Axes to draw into; new ones by default.
         title: Heading of the figure; how many classes are stricter than the pooled threshold by default.
 
@@ -124,7 +126,7 @@ def thresholds_by_class(
         raise ValueError(f"counts must hold every class of thresholds, got none for {missing[0]}")
     name = styling.class_namer(class_names, classes.tolist(), name="classes")
     order = np.lexsort((-np.arange(len(values)), values))
-    axis = styling.DistanceAxis(values, pooled)
+    axis = styling.DistanceAxis(values, pooled, log=log)
     rows, x = np.arange(len(classes)), values[order]
     ax, shown, size, room = _named_rows(ax, [styling.shorten(name(classes[i]), _NAME, 9) for i in order])
     ax.axvline(float(axis.place(pooled)), gid="pooled", **styling.MARK)
@@ -156,7 +158,7 @@ def confusion_matrix(
     """Draw which class each query was given: a row for every true class, a column for every answer.
 
     The last column is "Unknown", for the queries that were rejected. It is the right one for classes the
-    gallery lacks, whose rows come last and are marked "held out". The right cell of each row is outlined.
+    gallery lacks, whose rows come last and are marked "unknown". The right cell of each row is outlined.
 
     Args:
         labels: True class of each query, shape [num_queries].
@@ -190,6 +192,7 @@ def confusion_matrix(
     longest = max(len(_axis_name(label, held_out, name)) for label in rows)
     room = size - 0.5 - 0.07 * longest if ax is None else None
     ax = styling.plain_axes(ax, (size, max(height, 3.6)))
+    ax.grid(visible=False)  # whatever the style says: lines would cross the numbers
     image = ax.imshow(values, cmap="Blues", vmin=0, vmax=100 if normalize else None, aspect="auto")
     unit = "share of the row (%)" if normalize else "queries"
     ax.figure.colorbar(image, ax=ax, label=unit, fraction=0.046, pad=0.02).outline.set_visible(False)
@@ -327,7 +330,7 @@ def _name_axes(ax, rows, columns, held_out, name):
 def _axis_name(label, held_out, name):
     if label == UNKNOWN:
         return "Unknown"
-    return styling.shorten(name(label), 1.5, 9) + (" (held out)" if label in held_out else "")
+    return styling.shorten(name(label), 1.5, 9) + (" (unknown)" if label in held_out else "")
 
 
 def _ticks(count, always):

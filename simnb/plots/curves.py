@@ -26,7 +26,12 @@ _MOST_POINTS = 1_000
 
 
 def metric_curves(
-    calibration: Calibration, *, cutpoint: str | None = None, ax: Axes | None = None, title: str | None = None
+    calibration: Calibration,
+    *,
+    cutpoint: str | None = None,
+    log: bool = False,
+    ax: Axes | None = None,
+    title: str | None = None,
 ) -> Axes:
     """Draw what every candidate threshold would do, and mark those that were chosen.
 
@@ -37,6 +42,7 @@ def metric_curves(
         calibration: A ``Calibration``. Where each class has its own threshold, the single one that it can be
             compared with is marked.
         cutpoint: Name of the cutpoint whose rates are written; the first by default. Others get thin lines.
+        log: Draw distances on a logarithmic axis, as is clearer where most are far below the largest.
         ax: Axes to draw into; new ones by default.
         title: Heading of the figure; the chosen threshold by default.
 
@@ -50,7 +56,10 @@ def metric_curves(
     ax = styling.plain_axes(ax, (8.6, 4.2))
     curves, goal = calibration.curves, chosen.goal
     at = curves.position(chosen.threshold)
-    x, limits = _drawable(curves.threshold)
+    x, limits = _drawable(curves.threshold, log)
+    if log:
+        ax.set_xscale("log")
+        ax.xaxis.set_major_formatter("{x:g}")
     keep = _thin(len(x), at)
     for name, (color, style) in _STYLES.items():
         rates, label, width = getattr(curves, name), metric_name(name), 1.7
@@ -207,9 +216,15 @@ def _training_panel(ax, panel, epochs):
     ax.legend(frameon=False, fontsize=9)
 
 
-def _drawable(distances):
-    """Distances with infinities moved to the edges, and the edges."""
+def _drawable(distances, log=False):
+    """Distances with infinities moved to the edges, and the edges; on a logarithmic axis 0 as well."""
     finite = distances[np.isfinite(distances)].astype(np.float64)
+    if log:
+        positive = finite[finite > 0]
+        low, high = (positive.min(), positive.max()) if len(positive) else (0.1, 1.0)
+        edge = low / max(high / low, 1.1) ** 0.04
+        x = np.nan_to_num(distances.astype(np.float64), neginf=edge, posinf=high)
+        return np.maximum(x, edge), (float(edge), float(high))
     low, high = (finite.min(), finite.max()) if len(finite) else (0.0, 1.0)
     edge = low - max(0.04 * (high - low), 1e-6 * max(abs(low), 1.0))
     if low >= 0:

@@ -224,18 +224,29 @@ def _wrap(text, inches, size):
 
 def label_above(ax: Axes, x: float, text: str, limits: tuple[float, float]) -> None:
     """Write above ``ax`` what stands at ``x``, so that it ends within the limits of the axis."""
-    share = (x - limits[0]) / (limits[1] - limits[0])
+    at, low, high = np.log((x, *limits)) if ax.get_xscale() == "log" else (x, *limits)
+    share = (at - low) / (high - low)
     side = "left" if share < 0.12 else "right" if share > 0.88 else "center"
     write(ax, text, (x, 1), (0, 3), within="y", ha=side, va="bottom")
 
 
 class DistanceAxis:
-    """An axis of arrays or numbers, from 0 unless they lie far from it; infinity stands beyond its ends."""
+    """An axis of arrays or numbers, from 0 unless they lie far from it; infinity stands beyond its ends.
 
-    def __init__(self, *values: ArrayLike) -> None:
+    A logarithmic one has 0, where there is any, at its left edge.
+    """
+
+    def __init__(self, *values: ArrayLike, log: bool = False) -> None:
         every = np.concatenate([np.ravel(np.asarray(each, np.float64)) for each in values])
+        self.log = log and bool((every[np.isfinite(every)] > 0).any())
+        self.zero = self.log and bool((every == 0).any())
+        every = self._scaled(every)
         finite = every[np.isfinite(every)]
         low, high = (float(finite.min()), float(finite.max())) if len(finite) else (0.0, 1.0)
+        if self.log:
+            self.low, self.high = low, max(high, low + 0.1)
+            self.below, self.above = bool((every == -np.inf).any()), bool((every == np.inf).any())
+            return
         if 0 <= low < 0.25 * high or low == high > 0:
             low = 0.0
         if low == high:
@@ -244,22 +255,33 @@ class DistanceAxis:
         self.below, self.above = bool((every == -np.inf).any()), bool((every == np.inf).any())
 
     def place(self, values: ArrayLike) -> NDArray[np.float64]:
-        """Where distances are drawn: themselves, and infinity at an edge; float64 of the same shape."""
+        """Where distances are drawn: themselves, or their logarithms, and infinity at an edge; float64."""
         beyond = _BEYOND * (self.high - self.low)
         return np.nan_to_num(
-            np.asarray(values, np.float64), nan=np.nan, neginf=self.low - beyond, posinf=self.high + beyond
+            self._scaled(values), nan=np.nan, neginf=self.low - beyond, posinf=self.high + beyond
         )
+
+    def _scaled(self, values):
+        values = np.asarray(values, np.float64)
+        if not self.log:
+            return values
+        with np.errstate(divide="ignore"):
+            return np.log10(np.maximum(values, 0))
 
     @property
     def limits(self) -> tuple[float, float]:
         """The ends of the axis."""
-        low, high = self.place([-np.inf if self.below else self.low, np.inf if self.above else self.high])
+        beyond = _BEYOND * (self.high - self.low)
+        low, high = self.low - beyond * self.below, self.high + beyond * self.above
         margin = _MARGIN * (high - low)
         return float(low - margin), float(high + margin)
 
     def dress(self, ax: Axes, label: str) -> None:
         """Give the x axis its limits and label, and infinity its tick."""
         ax.set(xlim=self.limits, xlabel=label)
+        if self.log:
+            self._dress_log(ax)
+            return
         if not self.below and not self.above:
             return
         values = np.asarray(MaxNLocator(6, steps=[1, 2, 5, 10]).tick_values(self.low, self.high))
@@ -273,3 +295,22 @@ class DistanceAxis:
         if self.above:
             ticks, names = [*ticks, float(self.place(np.inf))], [*names, "∞"]
         ax.set_xticks(ticks, names, family=SYMBOL_FONT)
+
+    def _dress_log(self, ax):
+        decades = range(int(np.floor(self.low)), int(np.ceil(self.high)) + 1)
+        steps = (1, 2, 5) if self.high - self.low < 2 else (1,)
+        ticks = [step * 10.0**decade for decade in decades for step in steps]
+        ticks = [tick for tick in ticks if self.low - 1e-9 <= np.log10(tick) <= self.high + 1e-9]
+        if len(ticks) < 3:  # less than a decade
+            even = MaxNLocator(5, steps=[1, 2, 5, 10]).tick_values(10**self.low, 10**self.high)
+            ticks = [tick for tick in even.tolist() if 10**self.low <= tick <= 10**self.high]
+        places, names = [float(np.log10(tick)) for tick in ticks], [f"{tick:g}" for tick in ticks]
+        if self.below:
+            names = ["0" if self.zero else "−∞", *names]  # noqa: RUF001
+            places = [float(self.place(-np.inf if not self.zero else 0)), *places]
+        if self.above:
+            places, names = [*places, float(self.place(np.inf))], [*names, "∞"]
+        ax.set_xticks(places, names, family=SYMBOL_FONT)
+        minor = [step * 10.0**decade for decade in decades for step in range(1, 10)]
+        minor = [tick for tick in minor if self.low <= np.log10(tick) <= self.high]
+        ax.set_xticks(np.log10(minor), minor=True)

@@ -6,7 +6,6 @@ import ipywidgets
 import numpy as np
 import traitlets
 from ipywidgets import Layout
-from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from simnb import _checks
@@ -15,10 +14,10 @@ from simnb.calibration import METRICS, Calibration, calibrate
 from simnb.data import Examples
 from simnb.index import UNKNOWN, Neighbors
 from simnb.matching import Matches, accept, match
-from simnb.plots import confusion_matrix, metric_curves, styling
+from simnb.plots import styling
 from simnb.plots.curves import metric_name
 from simnb.plots.grids import look_up, places_in
-from simnb.widgets import _html
+from simnb.widgets import _html, _threshold_still
 from simnb.widgets._html import named
 
 _MOST_STEPS = 1_000
@@ -26,6 +25,7 @@ _MOST_STEPS = 1_000
 _CURVES = ("precision", "recall", "coverage", "false_acceptance")
 _WIDTH, _HEIGHT, _LEFT, _RIGHT, _TOP, _BOTTOM = 720, 260, 44, 118, 36, 38
 _MOST_CLASSES = 20
+_SIDES = ("just accepted", "just rejected")
 
 
 class ThresholdExplorer(ipywidgets.VBox):
@@ -222,23 +222,26 @@ class ThresholdExplorer(ipywidgets.VBox):
 
     def _borderline_html(self):
         parts = []
-        sides = zip(("just accepted", "just rejected"), self._border(), (True, False), strict=True)
+        sides = zip(_SIDES, self._border(), (True, False), strict=True)
         for title, queries, accepted in sides:
             cards = "".join(self._card(int(query), accepted) for query in queries)
             parts.append(f'<div><b>{title}</b><div class="cards">{cards or "none"}</div></div>')
         layout = "display:flex;flex-wrap:wrap;gap:8px 28px;margin-top:6px"
         return f'<div class="simnb" style="{layout}">{"".join(parts)}</div>'
 
-    def _draw_card(self, query, accepted):
+    def _judged(self, query, accepted):
+        """Names of a query's class and of its answer, the answer, the verdict, and a word on it."""
         names, label = self._queries.class_names, int(self._queries.labels[query])
         answer = int(self._everything.labels[query])
         true = "unknown" if label == UNKNOWN else names[label]
         found = "none" if answer == UNKNOWN else self._gallery.class_names[answer]
         right = label == answer and label in self._known
         if accepted:
-            verdict, word = ("right", "✓") if right else ("wrong", "✗")
-        else:
-            verdict, word = "unknown", "? spared" if not right else "? lost"
+            return true, found, answer, *(("right", "✓") if right else ("wrong", "✗"))
+        return true, found, answer, "unknown", "? spared" if not right else "? lost"
+
+    def _draw_card(self, query, accepted):
+        true, found, answer, verdict, word = self._judged(query, accepted)
         images = _html.image(self._queries.images[query], alt=true)
         having = np.flatnonzero(self._neighbors.labels[query] == answer)
         if len(having) and (place := self._places[query, having[0]]) >= 0:
@@ -258,20 +261,38 @@ class ThresholdExplorer(ipywidgets.VBox):
         return _html.with_still(super()._repr_mimebundle_(**kwargs), self)
 
     def _still(self):
-        """A figure of the curves and the confusion matrix."""
-        figure = Figure(figsize=(12.4, 4.8), dpi=75, layout="constrained")
-        left, right = figure.subplots(1, 2, width_ratios=(1.25, 1))
-        title = f"{styling.count(len(self._queries.labels), 'query')}: run the cell to move the threshold"
-        metric_curves(self._calibration or self._own, ax=left, title=title)
-        confusion_matrix(
-            self._queries.labels,
-            self.matches.labels,
-            class_names=self._queries.class_names,
-            known_labels=self._known,
-            ax=right,
-            title=f"Answers at {self._written()}",
+        """The widget as a figure."""
+        step, first = self._step_of(self.threshold), next(iter(self._cutpoints.values()))
+        compared = self._curves.rates(first)
+        limits = self._cutpoints.items()
+        return _threshold_still.draw(
+            self._curves.threshold[self._steps],
+            {name: getattr(self._curves, name)[self._steps] for name in METRICS},
+            {name: (self._step_of(limit), limit) for name, limit in limits},
+            step,
+            self._written(),
+            styling.distance_name(self._neighbors.distance),
+            ({name: (rate, compared[name]) for name, rate in self.rates.items()}, self.counts),
+            self._matrix.drawn(self.matches.accepted),
+            [
+                (title, [self._pictured(int(query), accepted) for query in queries])
+                for title, queries, accepted in zip(_SIDES, self._border(), (True, False), strict=True)
+            ],
         )
-        return figure
+
+    def _pictured(self, query, accepted):
+        """A query of the border for the still: its image, its neighbor's, the words, the verdict."""
+        true, found, answer, verdict, word = self._judged(query, accepted)
+        having = np.flatnonzero(self._neighbors.labels[query] == answer)
+        place = self._places[query, having[0]] if len(having) else -1
+        neighbor = np.asarray(self._gallery.images[place]) if place >= 0 else None
+        words = styling.shorten(f"{styling.plain(true)} → {styling.plain(found)}", 0.85, 7.5)
+        return (
+            np.asarray(self._queries.images[query]),
+            neighbor,
+            f"{words}\n{word.replace('? ', '')}",
+            verdict,
+        )
 
 
 class _Chart:
@@ -377,6 +398,11 @@ class _Matrix:
         column = np.where(accepted, self._column, width - 1)
         counts = np.bincount(self._row * width + column, minlength=len(self.rows) * width)
         return counts.reshape(len(self.rows), width)
+
+    def drawn(self, accepted):
+        """Names of rows and columns, the right column of each row, and the counts."""
+        counts = self.counts(accepted)
+        return self.rows, self.columns, self._right[: len(self.rows)], counts
 
     def html(self, accepted):
         """As a table: each cell is shaded by its share of the row."""

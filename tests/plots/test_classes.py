@@ -167,7 +167,7 @@ def matrix(ax):
 def test_counts_are_those_counted_by_hand():
     ax = plots.confusion_matrix(TRUTH, ANSWERS, class_names=NAMES, known_labels=[2, 1, 0, 0], normalize=False)
     assert tick_names(ax.xaxis) == ["airplane", "bird", "cat", "Unknown"]
-    assert tick_names(ax.yaxis) == ["airplane", "bird", "cat", "dog (held out)", "Unknown"]
+    assert tick_names(ax.yaxis) == ["airplane", "bird", "cat", "dog (unknown)", "Unknown"]
     expected = [[2, 0, 0, 1], [1, 1, 0, 0], [0, 0, 1, 0], [0, 1, 0, 2], [0, 0, 0, 1]]
     np.testing.assert_array_equal(matrix(ax), expected)
     assert ax.get_title(loc="left").startswith("70.0% of 10 answers")
@@ -219,7 +219,7 @@ def test_a_hundred_classes_are_drawn_without_numbers_and_with_fewer_names():
     assert matrix(ax).shape == (100, 81)
     assert not ax.texts
     assert 10 < len(tick_names(ax.yaxis)) <= 30
-    assert "class number 80 (held out)" in tick_names(ax.yaxis)
+    assert "class number 80 (unknown)" in tick_names(ax.yaxis)
     assert tick_names(ax.xaxis)[-1] == "Unknown"
     assert np.diff(ax.get_yticks()).min() >= 4
     paint(ax)

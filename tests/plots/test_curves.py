@@ -37,6 +37,17 @@ def test_the_cutpoint_line_stands_at_the_threshold():
     paint(ax)
 
 
+def test_on_a_logarithmic_axis_rejecting_everything_stands_at_the_left_edge():
+    calibration = small_calibration(known_labels=[0, 1])
+    ax = plots.metric_curves(calibration, log=True)
+    assert ax.get_xscale() == "log"
+    low, high = ax.get_xlim()
+    assert 0 < low == drawn(ax, "precision").get_xdata()[0] < 0.15
+    assert high == pytest.approx(0.6)
+    assert set(drawn(ax, "cutpoint").get_xdata()) == {calibration.threshold}
+    paint(ax)
+
+
 def test_every_metric_is_drawn_as_calibrated_in_a_line_style_of_its_own():
     calibration = small_calibration(known_labels=[0, 1])
     ax = plots.metric_curves(calibration)

@@ -84,6 +84,10 @@ FIGURES = {
     "match_distances": lambda g: plots.match_distances(
         g["matches"], g["queries"].labels, known_labels=g["known"], threshold=0.1, distance="cosine"
     ),
+    "match_outcomes": lambda g: plots.match_outcomes(
+        g["queries"], g["neighbors"], match(g["neighbors"], 0.1), g["gallery"]
+    ),
+    "outcome_shares": lambda g: plots.outcome_shares(g["calibration"], log=True),
     "thresholds_by_class": lambda g: plots.thresholds_by_class(
         {0: 0.1, 1: 0.2, 2: 0.15}, 0.12, class_names=NAMES, distance="cosine"
     ),

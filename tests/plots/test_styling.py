@@ -4,6 +4,7 @@ import sys
 
 import matplotlib
 import matplotlib.pyplot as plt
+import numpy as np
 import pytest
 
 from simnb import plots
@@ -68,3 +69,33 @@ def test_a_styled_svg_is_the_same_every_time_and_its_text_is_text():
             files.append(file.getvalue())
     assert files[0] == files[1]
     assert b"some words</text>" in files[0]
+
+
+def test_a_logarithmic_axis_has_zero_and_infinity_at_its_edges():
+    axis = styling.DistanceAxis([0, 0.001, 0.1, np.inf], log=True)
+    zero, low, high, infinity = axis.place([0, 0.001, 0.1, np.inf])
+    assert (low, high) == (-3, -1)
+    assert zero == pytest.approx(-3.14)
+    assert infinity == pytest.approx(-0.86)
+    assert axis.limits[0] < zero
+    _, ax = plt.subplots()
+    axis.dress(ax, "distance")
+    assert [tick.get_text() for tick in ax.get_xticklabels()] == ["0", "0.001", "0.01", "0.1", "∞"]
+
+
+def test_a_short_logarithmic_axis_has_ticks_at_one_two_and_five():
+    axis = styling.DistanceAxis([0.015, 0.12], log=True)
+    _, ax = plt.subplots()
+    axis.dress(ax, "distance")
+    assert [tick.get_text() for tick in ax.get_xticklabels()] == ["0.02", "0.05", "0.1"]
+
+
+def test_a_logarithmic_axis_of_less_than_a_decade_has_even_ticks():
+    axis = styling.DistanceAxis([0.051, 0.071], log=True)
+    _, ax = plt.subplots()
+    axis.dress(ax, "distance")
+    assert [tick.get_text() for tick in ax.get_xticklabels()] == ["0.055", "0.06", "0.065", "0.07"]
+
+
+def test_without_a_distance_above_zero_a_logarithmic_axis_is_a_linear_one():
+    assert not styling.DistanceAxis([0.0, np.inf], log=True).log

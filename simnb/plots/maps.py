@@ -307,15 +307,11 @@ def _pairs(links, count):
 def _draw_links(ax, points, labels, pairs):
     same = labels[pairs[:, 0]] == labels[pairs[:, 1]]
     for verdict, chosen in (("right", same), ("wrong", ~same)):
-        _, color, line = styling.VERDICTS[verdict]
-        look = {
-            "colors": color,
-            "linestyles": [line],
-            "linewidths": 1.1,
-            "alpha": 0.8,
-            "gid": f"{verdict} links",
-        }
-        ax.add_collection(LineCollection(list(points[pairs[chosen]]), **look), autolim=False)
+        if chosen.any():
+            _, color, line = styling.VERDICTS[verdict]
+            look = {"colors": color, "linestyles": [line], "linewidths": 1.1, "alpha": 0.8}
+            lines = LineCollection(list(points[pairs[chosen]]), gid=f"{verdict} links", **look)
+            ax.add_collection(lines, autolim=False)
 
 
 def _legend_name(name, hollow):

@@ -109,15 +109,19 @@ def _colors(color, positions, classes, verdicts, distances, threshold):
 
 
 def _stage(ax, points, colors, is_query, selected):
-    side = float(np.clip(60 / np.sqrt(len(points)), 1.6, 5))  # points of typography
-    for marker, chosen, size in (("o", ~is_query, side), ("D", is_query, side)):
+    wide = ax.get_window_extent().width / ax.get_window_extent().height
+    # As large as in the widget, whose map has about 760 by 480 pixels, in points of typography.
+    side = float(np.clip(390 / np.sqrt(len(points)), 4, 10)) * 0.6
+    for marker, chosen, size in (("o", ~is_query, side), ("D", is_query, 0.9 * side)):
         look = {"marker": marker, "s": size**2, "edgecolor": "white", "linewidth": 0.3}
         ax.scatter(*points[chosen].T, c=colors[chosen], **look)
     if selected.any():
-        look = {"marker": "o", "s": (2 * side) ** 2, "facecolor": "none", "edgecolor": styling.INK}
+        look = {"marker": "o", "s": (1.5 * side) ** 2, "facecolor": "none", "edgecolor": styling.INK}
         ax.scatter(*points[selected].T, linewidth=1, gid="selected", **look)
-    ax.set(xlim=(-0.03, 1.03), ylim=(-0.03, 1.03), xticks=[], yticks=[])
-    ax.set_aspect("equal", adjustable="datalim")
+    low, high = points.min(axis=0), points.max(axis=0)
+    half = 0.54 * max((high[0] - low[0]) / wide, high[1] - low[1], 1e-6)
+    x, y = (low + high) / 2
+    ax.set(xlim=(x - half * wide, x + half * wide), ylim=(y - half, y + half), xticks=[], yticks=[])
     ax.grid(False)
     ax.spines[:].set(visible=True, color="#cccccc", linewidth=0.8)
 

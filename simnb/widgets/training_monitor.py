@@ -75,6 +75,8 @@ class TrainingMonitor(RetrievalMonitor):
         self._points = None
         self._displayed = False
         self._shown_by_training: DisplayHandle | None = None
+        self._epoch, self._step, self._first = 1, 0, (1, None)
+        self._before: int | None = None  # epochs of the training that this one goes on with
         self._progress, self._loss, self._recall, self._map = (
             named(ipywidgets.HTML(), f"training-{name}") for name in ("progress", "loss", "recall", "map")
         )
@@ -90,7 +92,7 @@ class TrainingMonitor(RetrievalMonitor):
         self._epoch, self._step, self._drawn = 1, 0, 0.0
         self._first = self.params.get("epochs", 1), self.params.get("steps")
         self._begun = time.perf_counter()
-        self._before: int | None = None  # epochs of the training that this one goes on with
+        self._before = None
         for part in (self._loss, self._recall, self._map):
             part.value = ""
         if not self._displayed and getattr(get_ipython(), "kernel", None) is not None:

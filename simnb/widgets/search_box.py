@@ -333,7 +333,7 @@ class SearchBox(ipywidgets.VBox):
         """A figure of the answer, the query and its neighbors, as the widget shows them."""
         result = self.result
         places = [] if result is None else list(result.places(self._k))
-        figure = Figure(figsize=(_CELL * (max(len(places), 4) + 1), 2.3), dpi=80, layout="constrained")
+        figure = Figure(figsize=(_CELL * (max(len(places), 4) + 1), 1.9), dpi=80, layout="constrained")
         first, *others = figure.subplots(1, len(places) + 1, squeeze=False)[0]
         if result is None:
             first.text(0, 0.5, "Drop an image file here", fontsize=9)

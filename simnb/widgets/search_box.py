@@ -397,5 +397,5 @@ def _draw_image(ax, image, caption, verdict):
         ax.imshow(pixels, cmap="gray", vmin=0, vmax=255)
     ink = styling.INK if verdict is None else color
     look = {"fontsize": 8, "color": ink, "parse_math": False, "family": styling.SYMBOL_FONT}
-    lines = [styling.shorten(visible(line), 0.95 * _CELL, 8) for line in caption.split("\n")]
+    lines = [styling.shorten(visible(line), 0.85 * _CELL, 8) for line in caption.split("\n")]
     ax.set_xlabel("\n".join(lines), **look)

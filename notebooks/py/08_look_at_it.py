@@ -1,31 +1,28 @@
 # %% [markdown]
-# # Look at an embedding: maps, mistakes, and widgets to play with
+# # Look at an embedding: where does it fail, and which picture shows it?
 #
 # [Open in Colab](https://colab.research.google.com/github/simnb/simnb/blob/HEAD/notebooks/08_look_at_it.ipynb) · [Open in Binder](https://mybinder.org/v2/gh/simnb/simnb/HEAD?urlpath=lab/tree/notebooks/08_look_at_it.ipynb) · [← 07](07_unseen_classes.ipynb) · [10 →](10_from_tensorflow_similarity.ipynb) · [Glossary](GLOSSARY.md)
 #
-# Numbers say how good a search is; pictures say where it fails and what to try next. You lay an embedding out on a
-# plane, measure how far to trust that, and then click, drag and search your way through it.
+# A search is right for most queries, and wrong for the others. For which, and why? You find out by looking, and learn
+# which picture answers which question.
 #
 # **You will do**
 #
-# - lay embeddings out on a plane in two ways, and measure what each of them keeps;
-# - click through a map: classes, mistakes, nearest neighbors;
-# - look at mistakes one by one: neighbors, confused classes, hubs;
-# - move a threshold, and watch the rates and the images at the border;
-# - search with an image file;
-# - watch a network while it trains, and make a map of what it learned;
-# - save figures for print, and a page to send to others.
+# - lay an embedding out as a map, and measure how far to trust it;
+# - draw every mistake as a line, and click through the map;
+# - look at mistakes one by one, look for hubs, and ask what made two images alike;
+# - move a threshold, drop an image on a search box, and watch a network train.
 #
 # **You will learn**
 #
 # - why two points that are close on a map need not be close in the embedding;
-# - how *right*, *wrong* and *unknown* look in every figure;
-# - which figure answers which question.
+# - how to find the classes, the images and the parts of an image that go wrong;
+# - which picture to open first.
 #
-# **You need** [05_choose_a_threshold](05_choose_a_threshold.ipynb), for the words *cutpoint*, *stranger* and *false acceptance*; about
-# a minute with CIFAR-10 (a download of 162 MiB, once) or with the digits that are used where CIFAR-10 cannot be had.
-# The widgets need JupyterLab, Notebook 7 or VS Code: `pip install "simnb[notebooks]"`. Where nothing runs, as on GitHub,
-# each shows a still picture of itself, and is followed by a figure that says most of the same.
+# **You need** the words *embedding*, *gallery*, *query*, *neighbor* and *R@1* of the [quickstart](01_quickstart.ipynb), and
+# *distance threshold* and *unknown query* of [05_choose_a_threshold](05_choose_a_threshold.ipynb); about a minute to run on
+# two cores, and 20 to read. The images are photographs of CIFAR-10 (a download of 162 MiB, once), or handwritten digits
+# where it cannot be had. The widgets need JupyterLab, Notebook 7 or VS Code; elsewhere you see a still picture of each.
 
 # %% jupyter={"source_hidden": true}
 # Set-up: where simnb is missing, as on Colab, this installs it; elsewhere it does nothing.
@@ -36,459 +33,638 @@ from IPython import get_ipython
 if importlib.util.find_spec("simnb") is None:
     get_ipython().run_line_magic("pip", "install --quiet git+https://github.com/simnb/simnb")
 
-# %% [markdown]
-# ## 0. Set-up
-#
-# All imports and the seed.
-
 # %%
-import tempfile
-import time
-from pathlib import Path
-
 import matplotlib.pyplot as plt
 import numpy as np
-from PIL import Image
+from IPython.display import Markdown
 
-from simnb import data, losses, models, plots, samplers, training
+from simnb import data, losses, metrics, models, plots, samplers, training
 from simnb.projection import project, trust
 from simnb.search import SimilaritySearch
-from simnb.widgets import Projector, SearchBox, ThresholdExplorer, TrainingMonitor
+from simnb.widgets import Projector, Quiz, SearchBox, ThresholdExplorer, TrainingMonitor
 
+plots.style()
 SEED = 0
-start = time.perf_counter()
 
 # %% [markdown]
-# ## 1. Something to look at
+# ## 1. One number says how often, not where
 #
-# With CIFAR-10 the embedder comes with the package: it was trained on eight of the ten classes. For the digits a small
-# network is trained here, in seconds. The *gallery* holds the eight classes; *queries* and *calibration* images are of
-# all ten, so that two classes are strangers.
-#
-# With CIFAR-10 the gallery's images are among those that the network was trained on; only the others are new to it. On
-# the maps they lie in tighter groups than new images would.
-
-
-# %%
-def parts():
-    """Training images, gallery, calibration and query images, disjoint; and the names of the strangers."""
-    if data.default_name() == "digits":
-        cut = {"train": 0.25, "gallery": 0.25, "calibration": 0.2, "query": 0.3}
-        split = data.load(split="all").split(**cut, unknown=["3", "8"], seed=SEED)
-        return (split.train, split.gallery, split.calibration, split.query), ["3", "8"]
-    unknown = models.provenance("cifar10-8")["unknown"]
-    seen = data.load(split="train")
-    seen = seen.only([name for name in seen.class_names if name not in unknown])
-    seen = seen.split(train=0.1, gallery=0.06, calibration=0, query=0, seed=SEED)
-    fresh = data.load(split="test").split(train=0, gallery=0, calibration=0.1, query=0.1, seed=SEED)
-    return (seen.train, seen.gallery, fresh.calibration, fresh.query), unknown
-
-
-# %%
-def train(images, callbacks=(), epochs=1):
-    """A small network, trained on ``images``."""
-    model = models.fast_resnet(widths=(16, 32), whiten=images.images, seed=SEED)
-    shape = {"classes_per_batch": 8, "examples_per_class": 10, "steps_per_epoch": 20, "seed": SEED}
-    batches = samplers.BalancedBatches(images.images, images.labels, **shape)
-    options = {"loss": losses.NormalizedSoftmaxLoss(), "optimizer": "muon", "seed": SEED, "verbose": 0}
-    training.fit(model, batches, callbacks=callbacks, epochs=epochs, **options)
-    return model
-
+# Somebody hands you an embedder, and images to try it on. It was trained on eight of ten classes. Of the two
+# others, one is in the gallery all the same, and one is not: queries of that one are **unknown**, and no answer to them
+# can be right.
 
 # %% tags=["nbval-ignore-output"]
-(trained, gallery, tuning, query), unknown = parts()  # tuning: the calibration images
-is_cifar = data.default_name() == "cifar10"
-model = models.pretrained("cifar10-8", mirror=False, precision="auto") if is_cifar else train(trained)
+name = data.default_name()
+model = models.pretrained(f"{name}-8", mirror=False, precision="auto")
+untrained, absent = models.provenance(f"{name}-8")["unknown"]
+images = data.load(split="test")[:1600]  # of the digits there are fewer
+parts = images.split(train=0, gallery=0.4, calibration=0.25, query=0.35, unknown=absent, seed=SEED)
+gallery, query = parts.gallery, parts.query
+
+# %% tags=["nbval-ignore-output"]
 search = SimilaritySearch(model, batch_size=256)
 search.add(gallery)
 neighbors = search.lookup(query, k=5)
-for name, part in (("gallery", gallery), ("calibration", tuning), ("query", query)):
-    print(f"{name:12}{len(part):6,} images of {len(np.unique(part.labels))} classes")
-print("strangers:", ", ".join(unknown))
+names = query.class_names
+known = query.labels != names.index(absent)
+right = neighbors.labels[:, 0] == query.labels
+recall = right[known].mean()
+
+# %% tags=["nbval-ignore-output"]
+Markdown(
+    f"The gallery holds {len(gallery)} images of {len(np.unique(gallery.labels))} classes. Of {known.sum()} known queries "
+    f"**{recall:.0%}** find their own class nearest: that is R@1. {(~known).sum()} more queries are unknown, all of class *{absent}*."
+)
+
+# %% jupyter={"source_hidden": true}
+# Check: there is something to look for, and no image is in two parts.
+assert 0.5 < recall < 0.98
+assert not set(gallery.ids) & set(query.ids)
+print("✓ there are mistakes to find")
+
+# %% [markdown]
+# Are the mistakes spread evenly, or is one class to blame? The simplest picture is one dot a class.
+#
+# **Exercise 1: predict.** Which class has the lowest R@1?
+#
+# <details><summary>Hint</summary>The embedder was trained on eight classes. Look at <code>untrained</code>, or guess first
+# from <code>names</code>.</details>
 
 # %%
-# Check: no image is in two parts, and no stranger in the gallery.
-assert not set(gallery.ids) & set(query.ids)
-assert not set(tuning.ids) & (set(query.ids) | set(gallery.ids))
-assert not {gallery.class_names[label] for label in np.unique(gallery.labels)} & set(unknown)
-
-# %% [markdown]
-# ## 2. Two maps, and what they keep
-#
-# An embedding has many dimensions and paper has two. `project` flattens it, and every way of doing so lies.
-# *PCA* looks at the embedding from the side from which it is widest: far apart on the map is far apart in truth, but
-# points that lie behind one another fall on the same spot. *t-SNE* tries to keep neighbors together, and gives up all larger
-# distances for it. (`method="umap"` is a third way: `pip install "simnb[umap]"`.)
+my_guess = ...  # Your code: the name of a class, as a string
 
 # %% tags=["nbval-ignore-output"]
-shown = gallery[np.random.default_rng(SEED).permutation(len(gallery))[:800]]
-asked = query[:400]
-rows = np.concatenate([search.embed(shown), search.embed(asked)])
-labels = np.concatenate([shown.labels, asked.labels])
-pixels = np.concatenate([shown.images, asked.images])
-names = gallery.class_names
-maps = {method: project(rows, method, seed=SEED) for method in ("pca", "tsne")}
-
-# %% tags=["nbval-ignore-output"]
-figure, axes = plt.subplots(1, 2, figsize=(11, 5.4), layout="constrained")
-for ax, (method, points) in zip(axes, maps.items(), strict=True):
-    options = {"points": points, "method": method, "class_names": names, "seed": SEED, "ax": ax}
-    plots.embedding_map(rows, labels, title={"pca": "PCA", "tsne": "t-SNE"}[method], **options)
+classes, rates, _ = metrics.per_class(right[known].astype(float), query.labels[known])
+best, worst = names[classes[rates.argmax()]], names[classes[rates.argmin()]]
+title = f"{worst}: only {rates.min():.0%} of the queries find their class"
+plots.rates_by_class(classes, rates, class_names=names, reference=recall, metric="R@1", title=title)
 plt.show()
 
+# %% tags=["nbval-ignore-output"]
+others = right[known & (query.labels != names.index(worst))].mean()
+Markdown(
+    f"**{worst}** is found by {rates.min():.0%} of its queries, {best} by {rates.max():.0%}. Without {worst}, R@1 would be "
+    f"{others:.0%} instead of {recall:.0%}: one number of all classes hid one bad class."
+)
+
+# %% jupyter={"source_hidden": true}
+# Check: the worst class is the one that the embedder was not trained on.
+assert worst == untrained
+assert others > recall
+print("✓ it is the class that no training image showed")
+
+# %% jupyter={"source_hidden": true}
+# Check: exercise 1
+if my_guess is ...:
+    print("Exercise 1 is open")
+else:
+    assert my_guess in names, f"{my_guess!r} is no class; they are {', '.join(names)}"
+    assert my_guess != absent, f"{absent} is not in the gallery, and so has no R@1"
+    assert my_guess == worst, f"{my_guess} was trained on, and does better; which class was not?"
+    print(f"✓ exercise 1: {worst}. What a network did not learn to tell apart, it does not tell apart")
+
 # %% [markdown]
-# How far can you trust what you see? Two questions have an answer in numbers. Of the ten nearest points on the map, are
-# those that are no true neighbors at least not far away (*trustworthiness*, 1 at best, about 0.5 by chance)? And which
-# share of the ten true nearest neighbors is among the ten nearest on the map (*preservation*)?
+# ## 2. A map, and how far to trust it
+#
+# An embedding has 64 dimensions or more, and a screen has two. `project` flattens it, in one of two ways:
+#
+# - **PCA** looks at the embedding from the side from which it is widest. What is far apart there is far apart in truth; but
+#   points that lie behind one another fall on the same spot.
+# - **t-SNE** tries to keep neighbors together, and gives up all larger distances for it.
+#
+# Expect a heap from the one and islands from the other.
+
+# %% tags=["nbval-ignore-output"]
+rows = np.concatenate([search.embed(gallery), search.embed(query)])
+labels = np.concatenate([gallery.labels, query.labels])
+is_query = np.arange(len(rows)) >= len(gallery)
+maps = {method: project(rows, method, seed=SEED) for method in ("pca", "tsne")}
+
+
+# %%
+def next_to_own(points):
+    """Which points have one of their own class nearest on the map."""
+    apart = np.linalg.norm(points[:, None] - points, axis=2) + 1e9 * np.eye(len(points))
+    return labels[apart.argmin(axis=1)] == labels
+
+
+# %% tags=["nbval-ignore-output"]
+figure, axes = plt.subplots(2, 1, figsize=(7.4, 10.6), layout="constrained")
+beside = {method: next_to_own(points) for method, points in maps.items()}
+for ax, (method, points) in zip(axes, maps.items(), strict=True):
+    title = (
+        f"{'PCA' if method == 'pca' else 't-SNE'}: {beside[method].mean():.0%} are next to their own class"
+    )
+    options = {"points": points, "method": method, "class_names": names, "ax": ax, "title": title}
+    plots.embedding_map(rows, labels, **options)
+plt.show()
+
+# %% tags=["nbval-ignore-output"]
+Markdown(
+    f"On the map of PCA **{beside['pca'].mean():.0%}** of the points lie next to one of their own class, on that of t-SNE "
+    f"**{beside['tsne'].mean():.0%}**. In the embedding, {recall:.0%} of the known queries do."
+)
+
+# %% [markdown]
+# The islands of t-SNE look convincing. Are they true? Ask for the ten nearest neighbors of a point. **Preservation** is the share of
+# the ten true ones, in the embedding, that are among the ten nearest on the map.
+#
+# **Exercise 2: predict.** Somebody strews the points over the map at random. What is the preservation then?
+#
+# <details><summary>Hint</summary>Each of the ten true neighbors is among the ten nearest on the map with the same
+# probability. There are <code>len(rows) - 1</code> other points.</details>
+
+# %%
+by_chance = ...  # Your code: a share, from 0 to 1
 
 # %% tags=["nbval-ignore-output"]
 kept = {method: trust(rows, points, k=10, seed=SEED) for method, points in maps.items()}
-kept["chance"] = trust(rows, np.random.default_rng(SEED).random((len(rows), 2)), k=10, seed=SEED)
-print(f"{'map':8}{'trustworthiness':>17}{'preservation':>14}")
-for method, found in kept.items():
-    print(f"{method:8}{found.trustworthiness:17.3f}{found.preservation:14.3f}")
+strewn = trust(rows, np.random.default_rng(SEED).random((len(rows), 2)), k=10, seed=SEED)
+pca, tsne = (kept[method].preservation for method in ("pca", "tsne"))
 
-# %%
-# Check: both are better than chance, t-SNE keeps more neighbors than PCA, and neither keeps them all.
-assert kept["chance"].trustworthiness < kept["pca"].trustworthiness < kept["tsne"].trustworthiness < 1
-assert kept["chance"].preservation < kept["pca"].preservation < kept["tsne"].preservation < 1
+# %% tags=["nbval-ignore-output"]
+Markdown(
+    f"Of the ten true neighbors PCA keeps **{pca:.0%}** among the ten nearest, t-SNE **{tsne:.0%}**, and points strewn at "
+    f"random {strewn.preservation:.1%}. So t-SNE is the better map of neighborhoods, and it still loses {1 - tsne:.0%} of "
+    "them."
+)
+
+# %% jupyter={"source_hidden": true}
+# Check: t-SNE keeps more than PCA, PCA more than chance, and nothing keeps all.
+assert strewn.preservation < pca < tsne < 0.9
+assert strewn.trustworthiness < kept["pca"].trustworthiness < kept["tsne"].trustworthiness < 1
+print("✓ t-SNE keeps more than PCA, and not all")
+
+# %% jupyter={"source_hidden": true}
+# Check: exercise 2
+if by_chance is ...:
+    print("Exercise 2 is open")
+else:
+    wanted = 10 / (len(rows) - 1)
+    wrong = f"{by_chance} is not 10 of {len(rows) - 1}, which is {wanted:.3f}"
+    assert np.isclose(by_chance, wanted, rtol=0.1), wrong
+    print(f"✓ exercise 2: {wanted:.1%}, and {strewn.preservation:.1%} was measured")
 
 # %% [markdown]
-# So read a map as a table of contents. What lies together on the t-SNE map is probably related; how far two groups
-# lie apart there, and how large they are, means nothing. Every conclusion has to be looked up in the embedding.
-# That is what the next cell is for.
+# The loss is not spread evenly either. Below are the two queries whose ten true neighbors lie closest together on the map,
+# and farthest apart. A blue line leads to a neighbor of the query's class, a dashed orange one to another class.
+
+# %% tags=["nbval-ignore-output"]
+ten = np.searchsorted(np.sort(gallery.ids), search.lookup(query, k=10).ids)
+ten = np.argsort(gallery.ids)[ten]  # positions in the gallery
+spread = np.linalg.norm(maps["tsne"][ten] - maps["tsne"][is_query][:, None], axis=2).mean(axis=1)
+at_home, torn = spread.argmin(), np.where(known, spread, 0).argmax()
+
+# %% tags=["nbval-ignore-output"]
+figure, axes = plt.subplots(2, 1, figsize=(7.4, 10.6), layout="constrained")
+for ax, one, words in zip(axes, (at_home, torn), ("Neighbors at home", "Neighbors far away"), strict=True):
+    links = [(len(gallery) + one, near) for near in ten[one]]
+    options = {"points": maps["tsne"], "class_names": names, "ax": ax}
+    plots.embedding_map(
+        rows, labels, links=links, title=f"{words}: class {names[query.labels[one]]}", **options
+    )
+plt.show()
+
+# %% tags=["nbval-ignore-output"]
+width = np.ptp(maps["tsne"][:, 0])
+Markdown(
+    f"The ten neighbors of the first lie within {spread[at_home] / width:.1%} of the map's width on average, those of the second "
+    f"{spread[torn] / width:.0%} away. In the embedding *all* of them are the nearest there are. **The map shows a point in one "
+    "place; the embedding may have it between several.**"
+)
+
+# %% jupyter={"source_hidden": true}
+# Check: the second is far worse, and its neighbors are of several classes.
+assert spread[torn] > 5 * spread[at_home]
+assert len(np.unique(gallery.labels[ten[torn]])) > 1
+print("✓ a map can tear neighbors apart")
+
+# %% [markdown]
+# So read a map as a table of contents: it says where to look. Look up in the embedding whatever you conclude.
 #
-# ## 3. A map to click through
+# ## 3. Every mistake is a line
 #
-# Every point is an image: in the widget discs are the gallery and diamonds the queries. (In its still picture, which
-# GitHub shows, each class has a shape of its own.) Try this:
-#
-# - **hover** over a point to see its image, or walk from point to point with the arrow keys;
-# - **click** one: lines go to its nearest neighbors *in the embedding*, wherever the map put them;
-# - choose **right / wrong** under *Colour by*, and find the region where most mistakes are;
-# - switch classes off in the legend, or look for one by its name;
-# - draw a **lasso** around points: `projector.selection` then holds their positions in Python.
+# Now use the map for what it is good at. Each known query whose nearest neighbor is of another class becomes a line to that
+# neighbor. Expect lines between islands that look alike, and many from the class that the training did not see.
 
 # %% tags=["nbval-ignore-output", "picture"]
-projector = Projector(
-    rows,
-    labels,
-    images=pixels,
-    class_names=names,
-    is_query=np.arange(len(rows)) >= len(shown),
-    points=maps["tsne"],
-    method="tsne",
-    seed=SEED,
+nearest, mistaken = ten[:, 0], np.flatnonzero(known & ~right)
+links = np.stack([len(gallery) + mistaken, nearest[mistaken]], axis=1)
+title = f"{len(links)} mistakes of {known.sum()} queries: a line leads to what was found"
+plots.embedding_map(rows, labels, points=maps["tsne"], class_names=names, links=links, title=title)
+plt.show()
+
+# %% tags=["nbval-ignore-output"]
+touching = ((labels[links] == names.index(untrained)).any(axis=1)).mean()
+alone = beside["tsne"][labels == names.index(untrained)].mean()
+length = np.linalg.norm(np.diff(maps["tsne"][links], axis=1)[:, 0], axis=1)
+fair = 2 / len(classes)  # if every class were at one of the two ends as often
+Markdown(
+    f"**{touching:.0%}** of the {len(links)} lines begin or end at *{untrained}*, where {fair:.0%} would if all classes were alike. "
+    f"{(length < width / 10).mean():.0%} of the lines are shorter than a tenth of the map: the query lies where the other class lies. "
+    f"*{untrained}* is no island, either: {alone:.0%} of its points have one of their own class beside them on the map, where "
+    f"{beside['tsne'].mean():.0%} of all points have."
 )
+
+# %% jupyter={"source_hidden": true}
+# Check: the class that was not trained on is at more lines than its share.
+assert touching > 1.2 * fair
+assert alone < beside["tsne"].mean()
+print("✓ the class that the training did not see is at more ends than its share")
+
+# %% [markdown]
+# ## 4. A map to click through
+#
+# A picture shows that there are mistakes there; a widget shows which. Colours say whether the nearest neighbor is **right**
+# or **wrong**. Discs are the gallery, diamonds the queries. Try this:
+#
+# - **hover** over an orange point to see its image, or walk from point to point with the arrow keys;
+# - **click** it: lines go to its true neighbors, wherever the map put them;
+# - choose *class* under *Colour by*, and find the island it fell on;
+# - draw a **lasso** around a region: `projector.selection` then holds its points in Python.
+
+# %% tags=["nbval-ignore-output"]
+pixels = np.concatenate([gallery.images, query.images])
+projector = Projector(
+    rows, labels, images=pixels, class_names=names, is_query=is_query,
+    points=maps["tsne"], method="tsne", color="right", seed=SEED,
+)  # fmt: skip
 projector
 
-# %% [markdown]
-# The selection goes both ways. Here Python selects the queries of the two strangers, and the widget above marks them;
-# after you draw a lasso, run only the cell with `image_grid` again, to see your own choice.
-
 # %% tags=["nbval-ignore-output"]
-strangers = np.isin(labels, [names.index(name) for name in unknown])
-projector.selection = np.flatnonzero(strangers)
-print(f"{len(projector.selection)} points selected")
-
-# %% tags=["nbval-ignore-output"]
-chosen = projector.selection[:16]
-plots.image_grid(pixels[chosen], labels[chosen], class_names=names)
-plt.show()
-
-# %%
-# Check: what was selected are exactly the strangers; a selection is positions in ascending order.
-assert set(labels[projector.selection]) == {names.index(name) for name in unknown}
-assert (np.diff(projector.selection) > 0).all()
-
-# %% [markdown]
-# The map can leave the notebook: one file, images included, that opens in any browser without Python and without a
-# network. It has everything but the way back to Python.
-
-# %% tags=["nbval-ignore-output"]
-page = projector.to_html("build/projector.html")
-print(f"{page} has {page.stat().st_size / 1e6:.1f} MB")
-
-# %%
-# Check: one page that asks nothing of another machine.
-text = page.read_text(encoding="utf-8")
-assert text.lstrip().lower().startswith("<!doctype html>")
-assert 'src="http' not in text
-assert 'href="http' not in text
-
-# %% [markdown]
-# ## 4. Neighbors, marked three ways
-#
-# First a threshold: the one with the best F1 on the calibration images. In every figure a neighbor of the query's class
-# is **right**: solid, blue, ✓. One of another class is **wrong**: dashed, vermilion, ✗. One beyond the threshold is
-# **unknown**: dotted, grey, ?. The nearest decides the answer: if it is beyond, the query gets none. Line, symbol and colour say the same, so that it can be
-# read in print and with any kind of colour vision.
-
-# %% tags=["nbval-ignore-output"]
-calibration = search.calibrate(tuning, maximize="f1", targets={"strict": "false_acceptance <= 0.2"})
-some = query.take_per_class(1, seed=SEED).only([0, 2, 5, 8, 9])
-plots.neighbor_grid(some, search.lookup(some, k=6), gallery, threshold=calibration.threshold)
-plt.show()
-
-# %% [markdown]
-# ## 5. Who is taken for whom
-#
-# The pairs of classes that are confused most often, and images of each mistake. Often the picture says at once what a
-# number never could: a cut-off object, a strange angle, a wrong label.
-
-# %% tags=["nbval-ignore-output"]
-plots.confused_pairs(query, neighbors, gallery, num_pairs=3)
-plt.show()
-
-# %% tags=["nbval-ignore-output"]
-plots.class_graph(rows, labels, class_names=names)
-plt.show()
-
-# %% [markdown]
-# (Every answer to a stranger counts as a mistake here, whatever its distance.) The second figure joins each class to
-# those whose mean lies nearest. Compare: are the classes that are confused the ones that lie close together?
-#
-# ## 6. Hubs
-#
-# Some gallery images are among the neighbors of far more queries than others; they are called *hubs*. Others are never
-# found. Where a hub is of the wrong class, it causes many mistakes at once.
-
-# %% tags=["nbval-ignore-output"]
-plots.hubness(neighbors, len(gallery))
-plt.show()
-
-# %% tags=["nbval-ignore-output"]
-times = np.bincount(np.searchsorted(np.sort(gallery.ids), neighbors.ids.ravel()), minlength=len(gallery))
-hubs = np.argsort(gallery.ids)[np.argsort(-times, kind="stable")[:8]]
-plots.image_grid(
-    gallery.images[hubs], gallery.labels[hubs], class_names=names, title="The eight largest hubs"
+Markdown(
+    f"**{len(mistaken)} of {known.sum()}** known queries are orange diamonds. The {(~known).sum()} unknown ones are grey: of their "
+    "class, the gallery has nothing to find."
 )
-plt.show()
-
-# %%
-# Check: every neighbor is a gallery image, and the hubs are found more often than an average one.
-assert times.sum() == neighbors.ids.size
-assert times.max() > 2 * times.mean()
 
 # %% [markdown]
-# ## 7. A threshold to move
+# The selection works both ways: what Python selects is marked in the widget above. (After a lasso of your own, run only the
+# second of these cells, to see what you caught.) Here are the queries of the worst class that are wrong. Can you tell what
+# they show?
+
+# %% tags=["nbval-ignore-output"]
+of_worst = mistaken[query.labels[mistaken] == names.index(worst)]
+projector.selection = len(gallery) + of_worst
+
+# %% tags=["nbval-ignore-output"]
+chosen = projector.selection[:12]
+taken = [
+    f"as {names[gallery.labels[nearest[i - len(gallery)]]]}" if is_query[i] else "gallery" for i in chosen
+]
+title = f"{len(projector.selection)} selected; the first {len(chosen)}, and as what they were taken"
+plots.image_grid(pixels[chosen], range(len(chosen)), class_names=taken, columns=6, title=title)
+plt.show()
+
+# %% tags=["nbval-ignore-output"]
+wrongly, times = np.unique(gallery.labels[nearest[of_worst]], return_counts=True)
+Markdown(
+    f"{len(of_worst)} of {(query.labels == names.index(worst)).sum()} queries of *{worst}* are wrong, most often taken for "
+    f"**{names[wrongly[times.argmax()]]}** ({times.max()} of {times.sum()})."
+)
+
+# %% [markdown]
+# `projector.to_html("map.html")` writes the map as a page of its own, images included. It opens in any browser, without
+# Python and without a network.
 #
-# A query is answered if its nearest neighbor lies left of the threshold, and Unknown if it lies right of it. Drag it: rates, confusion matrix and
-# the images at the border follow. Watch which queries are let in first when you leave the marked cutpoint to the right,
-# and which answers you lose to the left.
+# **Exercise 3: select.** Select *all* known queries that are wrong, of every class, and set it as
+# `projector.selection`.
+#
+# <details><summary>Hint</summary><code>mistaken</code> counts queries from 0; on the map they come after the
+# gallery.</details>
+
+# %%
+my_selection = ...  # Your code: positions on the map
+
+# %% jupyter={"source_hidden": true}
+# Check: exercise 3
+if my_selection is ...:
+    print("Exercise 3 is open")
+else:
+    mine = np.unique(my_selection)
+    assert is_query[mine].all(), f"{(~is_query[mine]).sum()} of them are gallery images; add len(gallery)"
+    extra = len(np.setdiff1d(mine, len(gallery) + mistaken))
+    assert not extra, f"{extra} of them are right, or unknown"
+    assert len(mine) == len(mistaken), f"{len(mistaken) - len(mine)} mistakes are missing"
+    print(f"✓ exercise 3: {len(mine)} points. Set them, and the widget marks them")
+
+# %% [markdown]
+# ## 5. Mistakes one by one
+#
+# Which classes are taken for one another? `confused_pairs` counts them, and shows of each pair the mistakes that the embedder
+# is surest of. (Here of the known queries only.)
+
+# %% tags=["nbval-ignore-output"]
+plots.confused_pairs(query[known], neighbors[known], gallery, num_pairs=4)
+plt.show()
+
+# %% tags=["nbval-ignore-output"]
+pairs = np.sort(labels[links], axis=1)
+found, counts = np.unique(pairs, axis=0, return_counts=True)
+one, other = (names[label] for label in found[counts.argmax()])
+Markdown(
+    f"No two classes are mixed up more often than **{one}** and **{other}**: {counts.max()} times of {len(links)}."
+)
+
+# %% [markdown]
+# A single query is judged with its neighbors beside it. In every figure of simnb a neighbor of the query's class is
+# **right**: solid, blue, ✓. One of another class is **wrong**: dashed, orange, ✗. One beyond the distance threshold is
+# **unknown**: dotted, grey, ?. Line, symbol and colour say the same, so that it can be read in print and with any kind of
+# colour vision. The threshold is the one of best F1 on the calibration images.
+
+# %% tags=["nbval-ignore-output"]
+goals = {"maximize": "f1", "targets": {"strict": "false_acceptance <= 0.1"}}
+calibration = search.calibrate(parts.calibration, **goals)
+shown = [np.flatnonzero(right & known)[0], *of_worst[:2], *np.flatnonzero(~known)[:2]]
+title = f"One right, two wrong ({worst}), two unknown ({absent})"
+plots.neighbor_grid(query[shown], neighbors[shown], gallery, threshold=calibration.threshold, title=title)
+plt.show()
+
+# %% tags=["nbval-ignore-output"]
+among = (neighbors.labels[mistaken] == query.labels[mistaken, None]).any(axis=1).mean()
+Markdown(
+    f"Look to the right of a wrong answer, too: for **{among:.0%}** of all {len(mistaken)} mistakes the right class is among the "
+    "five nearest. If you show five answers instead of one, these are not lost."
+)
+
+# %% jupyter={"source_hidden": true}
+# Check: the pair is the first of the figure's, and some mistakes are near misses.
+assert counts.max() == max(((pairs == pair).all(axis=1)).sum() for pair in found)
+assert 0 < among < 1
+print("✓ mistakes can be looked at one by one")
+
+# %% [markdown]
+# ## 6. Hubs: is it a few images?
+#
+# A **hub** is a gallery image that is among the neighbors of very many queries. One bad hub could cause many mistakes, and be
+# removed. The dotted line says how often images would be found if all were alike. Expect a longer tail.
+
+# %% tags=["nbval-ignore-output"]
+found_times = np.bincount(ten[:, :5].ravel(), minlength=len(gallery))
+title = f"One image is found {found_times.max()} times, an average one {found_times.mean():.1f} times"
+plots.hubness(neighbors, len(gallery), title=title)
+plt.show()
+
+# %% tags=["nbval-ignore-output"]
+culprits, misled = np.unique(nearest[mistaken], return_counts=True)
+Markdown(
+    f"There are hubs: the largest is found {found_times.max() / found_times.mean():.0f} times as often as an average image, and "
+    f"{(found_times == 0).mean():.0%} are never found. But are they to blame? The {len(mistaken)} mistakes come from "
+    f"**{len(culprits)} different images**; no image caused more than {misled.max()}. Removing a few would not help here."
+)
+
+# %% jupyter={"source_hidden": true}
+# Check: there are hubs, and no few images cause most mistakes.
+assert found_times.max() > 2 * found_times.mean()
+assert np.sort(misled)[::-1][: len(misled) // 4].sum() < 0.6 * misled.sum()
+print("✓ hubs, but no culprits")
+
+# %% [markdown]
+# **Exercise 4: find it.** Which gallery image is the nearest one of the most mistakes? (Of several, name any.)
+#
+# <details><summary>Hint</summary><code>culprits</code> and <code>misled</code> are there. Or count
+# <code>nearest[mistaken]</code> yourself, with <code>np.bincount</code>.</details>
+
+# %%
+my_culprit = ...  # Your code: a position in the gallery
+
+# %% jupyter={"source_hidden": true}
+# Check: exercise 4
+if my_culprit is ...:
+    print("Exercise 4 is open")
+else:
+    blamed = int((nearest[mistaken] == my_culprit).sum())
+    worse = f"image {my_culprit} is nearest to {blamed} wrong queries, and another one to {misled.max()}"
+    assert blamed == misled.max(), worse
+    print(f"✓ exercise 4: it misled {blamed} of {len(mistaken)}. Look at it: gallery.images[{my_culprit}]")
+
+# %% [markdown]
+# ## 7. What made them alike?
+#
+# Back to one mistake, the surest of the worst class. `explain` hides a small square of an image, measures how far the
+# similarity to the other image falls, and moves on. Orange parts made the two alike; where it is purple, hiding makes them
+# *more* alike.
+
+# %% tags=["nbval-ignore-output"]
+surest = of_worst[neighbors.distances[of_worst, 0].argmin()]
+pair = query.images[surest], gallery.images[nearest[surest]]
+why = models.explain(model, *pair)
+title = f"Why is this {worst} found next to this {names[gallery.labels[nearest[surest]]]}?"
+plots.similar_parts(*pair, why.query_map, why.neighbor_map, similarity=why.similarity, title=title)
+plt.show()
+
+# %% tags=["nbval-ignore-output"]
+strongest = max(why.query_map.max(), why.neighbor_map.max())
+Markdown(
+    f"The two have a cosine similarity of {why.similarity:.3f}. The part that counts most takes **{strongest:.3f}** of it away "
+    "when it is hidden."
+)
+
+# %% [markdown]
+# How far to trust *this* picture? Hide the fifth of the query that counts most, and the fifth that counts least, and measure.
+
+
+# %% tags=["nbval-ignore-output"]
+def without(image, where):
+    """The image with these pixels hidden under its mean colour."""
+    hidden = image.copy()
+    hidden[where] = image.mean(axis=(0, 1))
+    return hidden
+
+
+# %% tags=["nbval-ignore-output"]
+least, most = np.quantile(why.query_map, [0.2, 0.8])
+hidden = [without(pair[0], why.query_map >= most), without(pair[0], why.query_map <= least)]
+after = models.embed(model, np.stack(hidden)) @ models.embed(model, pair[1][None])[0]
+
+# %% tags=["nbval-ignore-output"]
+Markdown(
+    f"Without the fifth that counts most the similarity falls from {why.similarity:.3f} to **{after[0]:.3f}**, without "
+    f"the fifth that counts least {after[1]:.3f}. The picture points at what this embedder looks at. It does not say whether "
+    "it *should*."
+)
+
+# %% jupyter={"source_hidden": true}
+# Check: hiding what counts takes more than hiding what does not.
+assert after[0] < after[1]
+print("✓ the explanation was put to the test")
+
+# %% [markdown]
+# ## 8. A threshold to move
+#
+# So far every query got an answer, the unknown ones too. Now a threshold may reject. Drag it: rates, confusion matrix and the
+# images at the border follow. Each step accepts a few more queries, so that no step is lost where distances are small. Watch
+# which queries come in first when you leave the marked cutpoint to the right.
 
 # %% tags=["nbval-ignore-output"]
 explorer = ThresholdExplorer(query, neighbors, gallery, calibration=calibration)
 explorer
 
-# %% [markdown]
-# Its value is there in Python, and can be set from here, for example to the cutpoint of section 4 that accepts at most a
-# fifth of the strangers. The rates that are printed are of the queries; those of the figure are of the calibration
-# images, on which the threshold was chosen, and differ a little.
-
 # %% tags=["nbval-ignore-output"]
-explorer.threshold = calibration["strict"].threshold
-print(f"threshold {explorer.threshold:.4f}: ", end="")
-print(
-    ", ".join(f"{name} {explorer.rates[name]:.1%}" for name in ("precision", "coverage", "false_acceptance"))
+at = explorer.rates
+Markdown(
+    f"At {explorer.threshold:.3g}, **{at['coverage']:.0%}** of the known queries get an answer (coverage), and so do "
+    f"**{at['false_acceptance']:.0%}** of the unknown ones (false acceptance). {at['precision']:.0%} of all answers are right "
+    f"(precision); without a threshold {right.mean():.0%} would be."
 )
-plots.metric_curves(calibration, cutpoint="strict")
-plt.show()
-
-# %%
-# Check: the widget counts as the library does.
-accepted = search.match(query, "strict").accepted
-is_stranger = np.isin(query.labels, [names.index(name) for name in unknown])
-assert np.isclose(explorer.rates["false_acceptance"], accepted[is_stranger].mean())
-assert np.isclose(explorer.rates["coverage"], accepted[~is_stranger].mean())
 
 # %% [markdown]
-# ## 8. A search box
+# Python may move it as well: `explorer.threshold = calibration["strict"].threshold`.
+
+# %% jupyter={"source_hidden": true}
+# Check: the widget counts as the library does, and a stricter threshold lets fewer in.
+accepted = calibration.match(neighbors.first(1)).accepted
+assert np.isclose(at["coverage"], accepted[known].mean())
+assert np.isclose(at["false_acceptance"], accepted[~known].mean())
+assert at["precision"] > right.mean()
+print("✓ the widget counts as the library does")
+
+# %% [markdown]
+# ## 9. A search box
 #
-# Drop an image file on it, or choose a query. It shows what the network sees, the answer with the probability that it
-# is right, and the neighbors it rests on. What is no image, too large or damaged is refused with a sentence. Photos of
-# your own are a hard test for an embedding of 32 x 32 pixels: try one, and look at the distance.
+# Drop an image file on it, or choose a query. It shows what the network sees, the answer with the probability that it is
+# right, and the neighbors it rests on. Files that are no images, too large or damaged get an error message. Here is an
+# unknown query: only *Unknown* is a right answer.
 
 # %% tags=["nbval-ignore-output"]
-search.fit_probability(tuning)
+search.fit_probability(parts.calibration)
 box = SearchBox(search, gallery, queries=query, k=6)
+box.search_query(int(np.flatnonzero(~known)[0]))
 box
 
-# %% [markdown]
-# What a drop does can be called from Python as well. As a figure:
-
 # %% tags=["nbval-ignore-output"]
-one = query[~is_stranger][[0]]
-with tempfile.TemporaryDirectory() as folder:
-    file = Path(folder) / "a_query.png"
-    Image.fromarray(np.asarray(one.images[0])).resize((256, 256)).save(file)
-    found = box.search_file(file)
-print(
-    f"{found.name}: {'accepted' if found.accepted else 'Unknown'} at distance {found.distance:.4f}, ", end=""
+result = box.result
+Markdown(
+    f"At distance {result.distance:.3g} (the threshold is {result.threshold:.3g}) the {absent} is "
+    f"{'answered with' if result.accepted else 'rejected:'} **{result.answer}**. As the calibration images went, an answer at "
+    f"this distance is right with probability **{result.probability:.0%}**."
 )
-print(f"right with probability {found.probability:.0%}")
-plots.neighbor_grid(one, search.lookup(one, k=6), gallery, threshold=calibration.threshold)
-plt.show()
-
-# %%
-# Check: the box gives the answer of the search, and a probability is one.
-again = search.match(found.image[None])
-assert found.accepted == bool(again.accepted[0])
-assert 0 <= found.probability <= 1
 
 # %% [markdown]
-# ## 9. Watch a training
+# A photograph of your own is a hard test for an embedder of 32 x 32 pixels. Try one, and look at the distance.
 #
-# `TrainingMonitor` is a callback of Keras. After each epoch it measures R@1 on images that the network is not trained
-# on, and draws loss, R@1 and a small map. It is cheap enough to be left on. Here a small network trains for
-# some seconds.
+# ## 10. Watch a training
+#
+# `TrainingMonitor` draws the loss, R@1 and a small map while a network trains. R@1 is measured on images that it is not trained
+# on. A small network learns the gallery here, for some seconds. Expect R@1 to rise while the loss falls.
 
 # %% tags=["nbval-ignore-output"]
-watched = tuning.only([name for name in names if name not in unknown])
-monitor = TrainingMonitor(watched[:200], gallery[:1000])
-monitor
+watched = parts.calibration[parts.calibration.labels != names.index(absent)]
+monitor = TrainingMonitor(watched, gallery)
+small = models.fast_resnet(widths=(16, 32), whiten=gallery.images, seed=SEED)
+batches = samplers.BalancedBatches(
+    gallery.images, gallery.labels, classes_per_batch=9, examples_per_class=10, steps_per_epoch=8, seed=SEED
+)
+options = {"loss": losses.NormalizedSoftmaxLoss(), "optimizer": "muon", "seed": SEED, "verbose": 0}
+history = training.fit(small, batches, monitor=monitor, epochs=6, **options)
 
 # %% tags=["nbval-ignore-output"]
-own = train(trained, callbacks=[monitor], epochs=6)
-plots.training_curves(own.history.history)
-plt.show()
+recalls, falling = monitor.recalls, history.history["loss"]
+Markdown(
+    f"The loss fell from {falling[0]:.2f} to {falling[-1]:.2f}, and R@1 is {recalls[-1]:.2f} after six epochs (chance: "
+    f"{1 / len(classes):.2f}). Where R@1 stops rising while the loss still falls, more training helps no search."
+)
 
-# %%
-# Check: the network learned something, and the monitor wrote R@1 down after each epoch.
-recalls = own.history.history["recall_at_1"]
+# %% jupyter={"source_hidden": true}
+# Check: the network learned something, and the monitor measured after each epoch.
 assert len(recalls) == 6
-assert recalls[-1] > 1.5 / 8
+assert falling[-1] < falling[0]
+assert recalls[-1] > 1.5 / len(classes)
+print("✓ R@1 was measured after each epoch")
 
 # %% [markdown]
-# ## 10. Figures for print
-#
-# `plots.style()` gives your own figures the fonts and colours of these. It holds until the end of the notebook, or of a
-# `with` block. Every figure can be saved as pixels (PNG) or as lines and letters that stay sharp at any size
-# (SVG, PDF).
-
-# %% tags=["nbval-ignore-output"]
-with plots.style(), tempfile.TemporaryDirectory() as folder:
-    figure, ax = plt.subplots(figsize=(5, 3), layout="constrained")
-    for name in ("precision", "coverage"):
-        ax.plot(calibration.curves.threshold[1:], getattr(calibration.curves, name)[1:], label=name)
-    ax.set(xlabel="cosine distance up to which a neighbor matches", ylabel="share")
-    ax.legend()
-    sizes = {}
-    for kind in ("png", "svg", "pdf"):
-        figure.savefig(Path(folder) / f"curves.{kind}")
-        sizes[kind] = (Path(folder) / f"curves.{kind}").stat().st_size
-    plt.show()
-print(", ".join(f"{kind} {size / 1e3:.0f} kB" for kind, size in sizes.items()))
-
-# %% [markdown]
-# ## 11. A map of your own network
-#
-# The images of the first map again, in the embedding that was trained in section 9, in some seconds. Switch *Colour by* to
-# right / wrong and compare it with the map above: what do a larger network, more images and a longer training buy?
-
-# %% tags=["nbval-ignore-output"]
-own_rows = models.embed(own, pixels, batch_size=256)
-options = {"class_names": names, "method": "tsne", "seed": SEED}
-own_map = Projector(own_rows, labels, images=pixels, is_query=np.arange(len(rows)) >= len(shown), **options)
-own_map
-
-# %% tags=["nbval-ignore-output"]
-held_out = [names.index(name) for name in unknown]
-plots.embedding_map(own_rows, labels, points=own_map.points, images=pixels, held_out=held_out, **options)
-plt.show()
-
-# %% [markdown]
-# ## 12. Which figure answers which question
+# ## 11. Which picture answers which question
 #
 # | You ask | Look at |
 # | :-- | :-- |
-# | Which classes form groups, and where are the mistakes? | `Projector`; on paper `plots.embedding_map` |
+# | Is one class to blame? | `plots.rates_by_class` |
+# | Where are the mistakes, and what lies there? | `Projector`; on paper `plots.embedding_map` with `links` |
 # | How far may I trust the map? | `projection.trust` |
-# | Why did this query get that answer? | `SearchBox`; on paper `plots.neighbor_grid` |
 # | Which classes are taken for one another? | `plots.confusion_matrix`, then `plots.confused_pairs` |
 # | Which classes lie close together? | `plots.class_graph` |
-# | Do a few images cause many of the mistakes? | `plots.hubness` |
+# | Why did this query get that answer? | `SearchBox`; on paper `plots.neighbor_grid` |
+# | What in the image made it so? | `models.explain`, `plots.similar_parts` |
+# | Do a few images turn up under every query? | `plots.hubness` |
 # | Where should the threshold be, and what does it cost? | `ThresholdExplorer`; on paper `plots.metric_curves` |
-# | Are right answers nearer than wrong ones and strangers? | `plots.match_distances` |
-# | Does a probability of 80 % mean 80 %? | `plots.reliability_diagram` |
-# | Which classes are found badly, and is that chance? | `plots.rates_by_class` |
+# | Are right answers nearer than wrong and unknown ones? | `plots.match_distances` |
+# | What does the threshold reject, and was it right to? | `plots.rejected_grid` |
+# | Does a probability of 80% mean 80%? | `plots.reliability_diagram` |
 # | Does the training still help? | `TrainingMonitor`; on paper `plots.training_curves` |
+# | Did the embedding collapse? | `plots.pair_distances` |
+#
+# **Exercise 5: choose.** Three people come to you. Which picture do you open first for each?
+#
+# 1. "The same image turns up whatever I search for."
+# 2. "I search for something that you do not have, and get an answer."
+# 3. "I search for one kind of bird, and always get another kind."
+#
+# <details><summary>Hint</summary>Find the question in the left column that each of them asks. The first name to its
+# right will do.</details>
 
-# %% tags=["nbval-ignore-output", "summary"]
-print(f"data set   {data.default_name()}, {time.perf_counter() - start:.0f} s")
-for method in ("pca", "tsne"):
-    print(
-        f"{method:10} trustworthiness {kept[method].trustworthiness:.3f}, preservation {kept[method].preservation:.3f}"
+# %%
+my_pictures = ...  # Your code: a list of three names, such as "SearchBox"
+
+# %% jupyter={"source_hidden": true}
+# Check: exercise 5
+if my_pictures is ...:
+    print("Exercise 5 is open")
+else:
+    fitting = (
+        {"hubness"},
+        {"ThresholdExplorer", "metric_curves", "match_distances"},
+        {"confusion_matrix", "confused_pairs", "class_graph"},
     )
+    assert len(my_pictures) == 3, f"three names are wanted, got {len(my_pictures)}"
+    for person, (picture, right_ones) in enumerate(zip(my_pictures, fitting, strict=True), start=1):
+        chosen_name = picture.removeprefix("plots.")
+        assert chosen_name in right_ones, (
+            f"{chosen_name} answers another question than that of person {person}"
+        )
+    print("✓ exercise 5: an image that is everywhere, a threshold that is too lax, two classes too close")
+
+# %% [markdown]
+# ## Three questions
+
+# %%
+Quiz(
+    ("On a t-SNE map two islands lie far apart. Are these classes far apart in the embedding?",
+     ["the map does not say", "yes, as far as on the map", "no, they are close"],
+     "t-SNE keeps neighborhoods, and gives up larger distances. Measure the distance in the embedding."),
+    ("R@1 fell from 0.90 to 0.82 since two classes came to the gallery. What do you look at first?",
+     ["R@1 of each class", "a t-SNE map of all images", "the largest hubs"],
+     "It says at once whether the new classes are found badly, or the old ones are disturbed by them."),
+    ("An explanation is orange on the grass, and not on the horse. What do you know?",
+     ["this embedder compares the grass", "the neighbor is wrong", "the label is wrong"],
+     "It shows what the embedder looks at. Whether the answer is right, another picture has to say."),
+)  # fmt: skip
 
 # %% [markdown]
 # **You have**
 #
-# - laid embeddings out on a plane in two ways, and measured what each of them keeps;
-# - clicked through a map: classes, mistakes, nearest neighbors;
-# - looked at mistakes one by one: neighbors, confused classes, hubs;
-# - moved a threshold, and watched the rates and the images at the border;
-# - searched with an image file;
-# - watched a network while it trained, and made a map of what it learned;
-# - saved figures for print, and a page to send to others;
-# - seen why a map is a table of contents and no proof, and which figure answers which question.
+# - laid an embedding out as a map, and measured how far to trust it;
+# - drawn every mistake as a line, and clicked through the map;
+# - looked at mistakes one by one, looked for hubs, and asked what made two images alike;
+# - moved a threshold, searched with an image, and watched a network train;
+# - found the class that the training did not see, and learned which picture to open first.
 #
 # ## Exercises
 #
-# 1. From how many principal components does t-SNE still make a good map? Try the first two, ten and all, and compare
-#    the preservation. (PCA looks at the first two alone.)
-# 2. Which gallery image causes most wrong answers? Count, for each, the queries of another class that it is nearest to,
-#    and draw the worst with the queries that it misled.
+# The five above are solved, each with a sentence on what it shows, in
+# [solutions/08_look_at_it](solutions/08_look_at_it.ipynb).
 #
-# The solutions are folded below; try first.
-
-# %% jupyter={"source_hidden": true} tags=["nbval-ignore-output"]
-# Solution 1
-centred = rows - rows.mean(axis=0)
-directions = np.linalg.svd(centred, full_matrices=False)[2]
-preserved = {}
-for dimensions in (2, 10, rows.shape[1]):
-    part = centred @ directions[:dimensions].T
-    preserved[dimensions] = trust(rows, project(part, "tsne", seed=SEED), k=10, seed=SEED).preservation
-    print(f"t-SNE of {dimensions:3} principal components keeps {preserved[dimensions]:.1%} of the neighbors")
-
-# %% jupyter={"source_hidden": true} tags=["nbval-ignore-output"]
-# Solution 2
-nearest = neighbors.ids[:, 0]
-wrong = neighbors.labels[:, 0] != query.labels
-culprits, counts = np.unique(nearest[wrong], return_counts=True)
-worst = culprits[counts.argmax()]
-misled = np.flatnonzero(wrong & (nearest == worst))
-at = int(np.flatnonzero(gallery.ids == worst)[0])
-print(f"a {names[gallery.labels[at]]} misled {len(misled)} queries")
-images = np.concatenate([gallery.images[[at]], query.images[misled[:7]]])
-kinds = np.concatenate([gallery.labels[[at]], query.labels[misled[:7]]])
-plots.image_grid(
-    images, kinds, class_names=names, title="The worst gallery image, and queries that it misled"
-)
-plt.show()
-
-# %%
-# Check: two components lose more than ten, and the worst image did mislead.
-assert preserved[2] < preserved[10]
-assert counts.max() >= 1
-
-# %% [markdown]
 # ## What's next
 #
-# Put your own images into a search ([04_indexing](04_indexing.ipynb)), give it a threshold with a promise
-# ([05_choose_a_threshold](05_choose_a_threshold.ipynb)), and look at the result with a `Projector`: it takes any array of embeddings,
-# from any library.
+# [10_from_tensorflow_similarity](10_from_tensorflow_similarity.ipynb) moves a search of TensorFlow Similarity here. With images
+# of your own, `data.from_folder("my_images")` takes the place of `data.load`, and most of the cells above run on them.
 #
 # When you are done, shut down the kernel: TensorFlow keeps its memory until then.
 #
 # ## References
 #
 # - van der Maaten and Hinton, *Visualizing Data using t-SNE*, JMLR 2008.
-# - McInnes, Healy and Melville, *UMAP: Uniform Manifold Approximation and Projection for Dimension Reduction*, 2018.
-#   <https://arxiv.org/abs/1802.03426>
-# - Venna and Kaski, *Neighborhood Preservation in Nonlinear Projection Methods*, ICANN 2001 (trustworthiness).
 # - Wattenberg, Viégas and Johnson, *How to Use t-SNE Effectively*, Distill 2016.
 #   <https://distill.pub/2016/misread-tsne/>
+# - Venna and Kaski, *Neighborhood Preservation in Nonlinear Projection Methods*, ICANN 2001.
 # - Radovanović, Nanopoulos and Ivanović, *Hubs in Space*, JMLR 2010.
+# - Zeiler and Fergus, *Visualizing and Understanding Convolutional Networks*, ECCV 2014 (hiding parts of an image).
+#   <https://arxiv.org/abs/1311.2901>
 # - Okabe and Ito, *Color Universal Design*, 2008 (the colours of right and wrong).

@@ -6,6 +6,7 @@ from typing import Any
 import matplotlib.patheffects as effects
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection
 from numpy.typing import ArrayLike
 from scipy.spatial.distance import cdist
 
@@ -33,6 +34,7 @@ def embedding_map(
     images: ArrayLike | None = None,
     class_names: Sequence[str] | None = None,
     held_out: Collection[int] = (),
+    links: ArrayLike = (),
     points: ArrayLike | None = None,
     method: str = "tsne",
     num_images: int = 60,
@@ -51,6 +53,8 @@ def embedding_map(
             are drawn over their points, where they do not cover one another.
         class_names: Name of each class; the labels themselves by default.
         held_out: Classes that training never saw; drawn hollow and named so.
+        links: Pairs of positions to join by lines, shape [num_links, 2], such as queries and what they
+            found: solid and blue between examples of one class, dashed and vermilion between two.
         points: Positions from ``simnb.projection.project``, shape [num_examples, 2]; made here by default.
         method: How the positions are made, or were: ``tsne``, ``pca`` or ``umap``, as in ``project``.
         num_images: Draw at most this many images.
@@ -62,8 +66,8 @@ def embedding_map(
         The ``Axes``. Distances on a t-SNE map are not those between the embeddings, and its note says so.
 
     Raises:
-        ValueError: If there is no embedding, lengths differ, a label has no name, the method is unknown,
-            or t-SNE or UMAP is asked for fewer than 4 embeddings.
+        ValueError: If there is no embedding, lengths differ, a label has no name, the method is unknown, a
+            link leads nowhere, or t-SNE or UMAP is asked for fewer than 4 embeddings.
     """
     embeddings = _checks.not_empty(_checks.embeddings(embeddings), name="embeddings")
     labels = _checks.labels(labels, count=len(embeddings))
@@ -72,7 +76,7 @@ def embedding_map(
     if images is not None:
         images = displayable(images)
         _checks.same_length(images, embeddings, "images and embeddings")
-    name = styling.class_namer(class_names, labels)
+    name, pairs = styling.class_namer(class_names, labels), _pairs(links, len(embeddings))
     if points is None:
         points = project(embeddings, method, seed=seed)
     at = in_unit_square(check_points(points, embeddings))
@@ -84,6 +88,7 @@ def embedding_map(
     ax.set(xlabel=f"{METHODS[method]} 1", ylabel=f"{METHODS[method]} 2")
     classes = np.unique(labels)
     _draw_points(ax, at, labels, classes, set(held_out), name)
+    _draw_links(ax, at, labels, pairs)
     taken = _write_names(ax, at, labels, classes, set(held_out), name)
     if images is not None:
         _draw_images(ax, at, images, np.random.default_rng(seed).permutation(len(images)), num_images, taken)
@@ -93,6 +98,8 @@ def embedding_map(
         note = f"Far apart on this map need not be far apart in the embedding: {kept}."
     if len(held_out):
         note += "\nHollow: held out of training."
+    if len(pairs):
+        note += "\nSolid lines: one class. Dashed lines: two."
     shown = styling.of_classes("embedding", labels)
     styling.heading(ax, title or f"{shown}: does each class form a group?", note, inches=room)
     return ax
@@ -282,6 +289,29 @@ def _draw_points(ax, points, labels, classes, held_out, name):
         legend = ax.legend(frameon=False, fontsize=9, handletextpad=0.2, **place)
         for handle in legend.legend_handles:
             handle.set_sizes([42])
+
+
+def _pairs(links, count):
+    pairs = np.asarray(links)
+    if not pairs.size:
+        return np.empty((0, 2), np.int64)
+    if pairs.ndim != 2 or pairs.shape[1] != 2 or pairs.dtype.kind not in "iu":
+        raise ValueError(
+            f"links must be integers of shape [num_links, 2], got {pairs.dtype} of shape {pairs.shape}"
+        )
+    if pairs.min() < 0 or pairs.max() >= count:
+        raise ValueError(f"links must be positions from 0 to {count - 1}, got {pairs.min()} to {pairs.max()}")
+    return pairs
+
+
+def _draw_links(ax, points, labels, pairs):
+    same = labels[pairs[:, 0]] == labels[pairs[:, 1]]
+    for verdict, chosen in (("right", same), ("wrong", ~same)):
+        if chosen.any():
+            _, color, line = styling.VERDICTS[verdict]
+            look = {"colors": color, "linestyles": [line], "linewidths": 1.1, "alpha": 0.8}
+            lines = LineCollection(list(points[pairs[chosen]]), gid=f"{verdict} links", **look)
+            ax.add_collection(lines, autolim=False)
 
 
 def _legend_name(name, hollow):

@@ -207,7 +207,7 @@ def heading(ax: Axes, title: str, note: str = "", *, inches: float | None = None
         # The layout comes later, and leaves several axes less room than they begin with.
         share = 0.85 if len(ax.figure.axes) > 1 else 1
         inches = share * ax.get_window_extent().width / ax.figure.dpi
-    title, note = _wrap(title, inches, 11.5 * 1.08), _wrap(note, inches, 9)
+    title, note = wrap(title, inches, 11.5 * 1.08), wrap(note, inches, 9)
     pad = 7 + above
     if note:
         look = {"va": "bottom", "color": MUTED, "linespacing": 1.25, "family": SYMBOL_FONT}
@@ -217,7 +217,8 @@ def heading(ax: Axes, title: str, note: str = "", *, inches: float | None = None
     return pad + 16 * (title.count("\n") + 1)
 
 
-def _wrap(text, inches, size):
+def wrap(text: str, inches: float, size: float) -> str:
+    """``text`` on lines of at most so many inches, at a font size in points."""
     room = max(int(inches * 72 / (0.53 * size)), 12)
     return visible("\n".join(textwrap.fill(line, room) for line in text.split("\n")))
 

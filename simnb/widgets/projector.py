@@ -6,7 +6,6 @@ from pathlib import Path
 import anywidget
 import numpy as np
 import traitlets
-from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
 from simnb import _checks
@@ -14,9 +13,9 @@ from simnb._terminal import progress_bar
 from simnb._text import visible
 from simnb._types import AnyPath
 from simnb.index import open_index
-from simnb.plots import embedding_map, styling
+from simnb.plots import styling
 from simnb.projection import METHODS, check_points, in_unit_square, project
-from simnb.widgets import _html, _page, map_state
+from simnb.widgets import _html, _map_still, _page, map_state
 from simnb.widgets.sprites import SIZE, across, sprite_sheets
 
 COLORS = ("label", "right", "distance", "accepted")
@@ -248,23 +247,28 @@ class Projector(anywidget.AnyWidget):
         return _html.with_still(super()._repr_mimebundle_(**kwargs), self)
 
     def _still(self):
-        """A figure of the map, of some thousand points at most."""
+        """A figure of the map as the widget shows it, of some thousand points at most."""
         chosen = np.arange(len(self.points))
         if len(chosen) > _IN_STILL:
             chosen = np.sort(np.random.default_rng(0).permutation(chosen)[:_IN_STILL])
-        figure = Figure(figsize=(8.6, 5.6), dpi=80, layout="constrained")
-        embedding_map(
-            self._embeddings[chosen],
-            self._class_labels[chosen],
-            class_names=self._class_names,
-            points=self.points[chosen],
-            method=self.method,
-            images=None if self._images is None else np.asarray(self._images[chosen]),
-            num_images=50,
-            ax=figure.add_subplot(),
-            title=f"{self!r}: run the cell to click through it",
+        selected = np.zeros(len(self.points), bool)
+        selected[self.selection] = True
+        verdicts = distances = None
+        if self._neighbors:
+            nearest = np.frombuffer(self._neighbor_distances, np.float32).reshape(len(self.points), -1)
+            verdicts, distances = np.frombuffer(self._verdicts, np.uint8)[chosen], nearest[chosen, 0]
+        return _map_still.draw(
+            in_unit_square(self.points)[chosen],
+            np.frombuffer(self._labels, np.int32)[chosen].astype(np.int64),
+            self._classes,
+            ~self._in_gallery[chosen],
+            selected[chosen],
+            color=self.color,
+            verdicts=verdicts,
+            distances=distances,
+            threshold=self.threshold,
+            words=self._trust,
         )
-        return figure
 
 
 def _mask(is_query, count):

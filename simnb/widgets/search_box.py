@@ -330,27 +330,28 @@ class SearchBox(ipywidgets.VBox):
         return _html.with_still(super()._repr_mimebundle_(**kwargs), self)
 
     def _still(self):
-        """A figure of the query and its neighbors."""
+        """A figure of the answer, the query and its neighbors, as the widget shows them."""
         result = self.result
         places = [] if result is None else list(result.places(self._k))
-        size = (_CELL * (max(len(places), 4) + 1), 2.2)
-        figure = Figure(figsize=size, dpi=80, layout="constrained")
-        title = f"{self!r}: run the cell to search with an image of your own"
-        figure.suptitle(title, x=0.01, ha="left", fontsize=10.5, fontweight="bold")
+        figure = Figure(figsize=(_CELL * (max(len(places), 4) + 1), 1.9), dpi=80, layout="constrained")
         first, *others = figure.subplots(1, len(places) + 1, squeeze=False)[0]
         if result is None:
-            first.text(0, 0.5, "nothing was searched yet", fontsize=9)
+            first.text(0, 0.5, "Drop an image file here", fontsize=9)
             first.axis("off")
-        else:
-            _draw_image(first, result.image, f"{result.name}\n→ {result.answer}", styling.INK)
+            return figure
+        answer, words = _answer(result, calibrated=self.cutpoints.value != _NO_THRESHOLD)
+        line = styling.shorten(visible(f"{answer}: {words}"), figure.get_figwidth() - 0.1, 10)
+        figure.suptitle(line, x=0.01, ha="left", fontsize=10, fontweight="normal", parse_math=False)
+        _draw_image(first, result.image, f"{result.name}\nas embedded", None)
         for place, ax in zip(places, others, strict=True):
-            (_, sign, color), name, distance = self._seen(place)
-            _draw_image(ax, self._picture_of(place), f"{sign} {name}\n{distance}", color)
+            (_, sign, _), name, distance = self._seen(place)
+            below = distance + " beyond" * result.beyond(place)
+            _draw_image(ax, self._picture_of(place), f"{sign} {name}\n{below}", result.verdict(place))
         return figure
 
 
-def _answer_html(result, *, calibrated):
-    """The match or Unknown, with its probability, its distance and the threshold."""
+def _answer(result, *, calibrated):
+    """The match or Unknown; and in words its probability, its distance and the threshold."""
     words = []
     if result.probability is not None:
         likely = f"right with probability {result.probability:.0%}"
@@ -365,9 +366,15 @@ def _answer_html(result, *, calibrated):
     words.append(distance)
     if result.true_label is not None:
         words.append(f"it is {result.name_of(result.true_label)}")
+    return result.answer, "; ".join(words)
+
+
+def _answer_html(result, *, calibrated):
+    """The same as HTML."""
+    answer, words = _answer(result, calibrated=calibrated)
     return (
-        f'<div class="simnb" style="font-size:15px"><b>{_html.text(result.answer)}</b> '
-        f'<span class="muted">{_html.text("; ".join(words))}</span></div>'
+        f'<div class="simnb" style="font-size:15px"><b>{_html.text(answer)}</b> '
+        f'<span class="muted">{_html.text(words)}</span></div>'
     )
 
 
@@ -379,11 +386,16 @@ def _figure(image, verdict, head, below):
     )
 
 
-def _draw_image(ax, image, caption, color):
-    ax.axis("off")
+def _draw_image(ax, image, caption, verdict):
+    """An image in the frame of its verdict, and the caption below it; no frame without a verdict."""
+    _, color, line = styling.VERDICTS[verdict or "unknown"]
+    ax.set(xticks=[], yticks=[])
+    ax.grid(False)
+    ax.spines[:].set(visible=verdict is not None, color=color, linestyle=line, linewidth=2.2)
     if image is not None:
         pixels = displayable(np.asarray(image)[None])[0]
         ax.imshow(pixels, cmap="gray", vmin=0, vmax=255)
-    look = {"fontsize": 8, "color": color, "parse_math": False, "family": styling.SYMBOL_FONT}
+    ink = styling.INK if verdict is None else color
+    look = {"fontsize": 8, "color": ink, "parse_math": False, "family": styling.SYMBOL_FONT}
     lines = [styling.shorten(visible(line), 0.85 * _CELL, 8) for line in caption.split("\n")]
-    ax.set_title("\n".join(lines), **look)
+    ax.set_xlabel("\n".join(lines), **look)

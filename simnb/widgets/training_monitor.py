@@ -6,7 +6,7 @@ from typing import Any
 import ipywidgets
 import numpy as np
 from IPython import get_ipython
-from IPython.display import display
+from IPython.display import DisplayHandle, display
 from matplotlib.figure import Figure
 from scipy.linalg import orthogonal_procrustes
 
@@ -23,6 +23,7 @@ _MOST_LOSSES = 2_000
 _WIDTH, _HEIGHT, _LEFT, _BOTTOM, _TOP, _RIGHT = 300, 170, 54, 34, 20, 10
 _MAP = 170
 _MOST_POINTS = 300
+_WAITING = "Loss, R@1 and a small map appear here while it trains."
 # Around (0, 0), about 3 pixels wide.
 _MARKS = (
     "M-3,0a3,3 0 1,0 6,0a3,3 0 1,0 -6,0",
@@ -73,6 +74,9 @@ class TrainingMonitor(RetrievalMonitor):
         self.recalls: list[float] = []
         self._points = None
         self._displayed = False
+        self._shown_by_training: DisplayHandle | None = None
+        self._epoch, self._step, self._first = 1, 0, (1, None)
+        self._before: int | None = None  # epochs of the training that this one goes on with
         self._progress, self._loss, self._recall, self._map = (
             named(ipywidgets.HTML(), f"training-{name}") for name in ("progress", "loss", "recall", "map")
         )
@@ -80,8 +84,7 @@ class TrainingMonitor(RetrievalMonitor):
         curves = ipywidgets.Box([self._loss, self._recall, self._map], layout=row)
         view = ipywidgets.VBox([ipywidgets.HTML(_html.STYLE), self._progress, curves])
         self.view = named(view, "training")
-        waiting = "Loss, R@1 and a small map appear here while it trains."
-        self._progress.value = f'<div class="simnb muted">{waiting}</div>'
+        self._progress.value = f'<div class="simnb muted">{_WAITING}</div>'
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         """Begin anew, and show the view where nobody has."""
@@ -89,11 +92,11 @@ class TrainingMonitor(RetrievalMonitor):
         self._epoch, self._step, self._drawn = 1, 0, 0.0
         self._first = self.params.get("epochs", 1), self.params.get("steps")
         self._begun = time.perf_counter()
-        self._before: int | None = None  # epochs of the training that this one goes on with
+        self._before = None
         for part in (self._loss, self._recall, self._map):
             part.value = ""
         if not self._displayed and getattr(get_ipython(), "kernel", None) is not None:
-            display(self)
+            self._shown_by_training = display(self, display_id=True)
             self._displayed = False  # in the next training again
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
@@ -122,8 +125,12 @@ class TrainingMonitor(RetrievalMonitor):
         self._show_progress()
 
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
-        """Say that it has ended."""
+        """Say that it has ended, and let what is kept of it in a saved notebook show all of it."""
         self._show_progress("done")
+        if self._shown_by_training is not None:
+            displayed = self._displayed
+            self._shown_by_training.update(self)
+            self._shown_by_training, self._displayed = None, displayed
 
     def _done(self):
         """Epochs that are done, and parts of one."""
@@ -175,22 +182,37 @@ class TrainingMonitor(RetrievalMonitor):
         return _html.with_still(self.view._repr_mimebundle_(**kwargs), self)
 
     def _still(self):
-        """A figure of the curves and the map."""
+        """A figure of what the widget shows: how far it is, the curves and the map."""
         if not self.losses:
-            figure = Figure(figsize=(9, 0.7), dpi=75)
-            figure.text(0.01, 0.3, f"{self!r}: run the next cells to watch the training", fontsize=10.5)
+            figure = Figure(figsize=(9, 0.5), dpi=75)
+            figure.text(0.01, 0.4, _WAITING, fontsize=10, color=styling.MUTED)
             return figure
-        figure = Figure(figsize=(9, 2.6), dpi=75, layout="constrained")
-        figure.suptitle(f"{self!r}", x=0.01, ha="left", fontsize=10.5, fontweight="bold")
-        loss, recall, small = figure.subplots(1, 3, width_ratios=(1.3, 1.3, 1))
-        styling.plain_axes(loss).set(xlabel="epoch", ylabel="loss")
-        styling.plain_axes(recall).set(xlabel="epoch", ylabel="R@1")
+        figure = Figure(figsize=(9, 2.7), dpi=80, layout="constrained")
+        steps = f", step {self._step:,} of {self._first[1]:,}" if self._first[1] else ""
+        progress = f"epoch {self._epoch} of {self._first[0]}{steps}"
+        figure.suptitle(progress, x=0.01, ha="left", fontsize=10, fontweight="normal")
+        loss, recall, small = figure.subplots(1, 3, width_ratios=(1.3, 1.3, 1.25))
+        epochs = np.arange(len(self.recalls)) + 1 + (self._before or 0)
+        for ax, x, y, name, color in (
+            (loss, *zip(*self.losses, strict=True), "loss", styling.WRONG),
+            (recall, epochs, self.recalls, "R@1", styling.RIGHT),
+        ):
+            styling.plain_axes(ax).set(xlabel="epoch")
+            ax.set_title(name, fontsize=9, fontweight="normal")
+            ax.plot(x, y, color=color)
+            ax.plot(x[-1:], y[-1:], "o", color=color)
+            ax.set_title(f"{y[-1]:.3f}" if len(y) else "", loc="right", fontsize=9, fontweight="normal")
+        recall.set_ylim(0, 1)
         small.axis("off")
-        loss.plot(*zip(*self.losses, strict=True), color=styling.WRONG)
-        recall.plot(np.arange(len(self.recalls)) + 1, self.recalls, "o-", color=styling.RIGHT)
-        for position in np.unique(self._positions) if self._points is not None else ():
-            color, marker = styling.class_style(int(position))
-            small.scatter(*self._points[self._positions == position].T, s=9, color=color, marker=marker)
+        for position, name in enumerate(self._class_names if self._points is not None else ()):
+            look = {"color": styling.CLASS_COLORS[position % len(styling.CLASS_COLORS)], "s": 11}
+            look |= {"marker": "os^D"[position % 4], "linewidths": 0}
+            label = styling.shorten(styling.plain(name), 0.8, 8) if position < 10 else None
+            small.scatter(*self._points[self._positions == position].T, label=label, **look)
+        if self._points is not None:
+            small.legend(
+                fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5), handletextpad=0, frameon=False
+            )
         return figure
 
 

@@ -1,11 +1,13 @@
 import numpy as np
 import pytest
+from matplotlib.collections import LineCollection
 from scipy.stats import binom, skew
 
 from simnb import plots
 from simnb.distances import DISTANCES, pairwise
 from simnb.index import UNKNOWN, Neighbors
 from simnb.plots import styling
+from simnb.projection import in_unit_square
 
 from .drawing import NAMES, examples, paint, shown_ids, texts
 
@@ -86,6 +88,31 @@ def test_held_out_classes_are_hollow_and_named_so():
     title, without = " ".join(ax.get_title(loc="left").split()), (labels == UNKNOWN).sum()
     assert f"{len(labels)} embeddings of 2 classes, {without} without a label: does" in title
     paint(ax)
+
+
+def test_links_join_positions_solid_within_a_class_and_dashed_between_two():
+    embeddings, labels = blobs()
+    ax = plots.embedding_map(embeddings, labels, points=embeddings[:, :2], links=[(0, 3), (0, 1), (2, 1)])
+    lines = {c.get_gid(): c for c in ax.collections if isinstance(c, LineCollection)}
+    at = in_unit_square(embeddings[:, :2])
+    np.testing.assert_allclose(lines["right links"].get_segments(), at[[(0, 3)]], rtol=1e-5)
+    np.testing.assert_allclose(lines["wrong links"].get_segments(), at[[(0, 1), (2, 1)]], rtol=1e-5)
+    assert lines["right links"].get_linestyle()[0][1] is None
+    assert lines["wrong links"].get_linestyle()[0][1] is not None
+
+
+@pytest.mark.parametrize(
+    ("links", "message"),
+    [
+        ([0, 1], "links must be integers of shape"),
+        ([(0.5, 1)], "links must be integers of shape"),
+        ([(0, 60)], "links must be positions from 0 to 59, got 0 to 60"),
+        ([(-1, 2)], "links must be positions from 0 to 59, got -1 to 2"),
+    ],
+)
+def test_links_that_lead_nowhere_are_refused(links, message):
+    with pytest.raises(ValueError, match=message):
+        plots.embedding_map(*blobs(), links=links)
 
 
 def test_images_do_not_pile_up_and_lie_over_their_points():

@@ -5,9 +5,12 @@ import re
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
+from matplotlib.colors import to_rgba
 from PIL import Image
 
 from simnb.distances import pairwise
+from simnb.plots import styling
+from simnb.projection import in_unit_square
 from simnb.widgets import Projector, projector
 
 HOSTILE = "<img src=x onerror=alert(1)></script>"
@@ -212,6 +215,36 @@ def test_where_no_widget_runs_there_is_a_picture_and_no_figure_is_left_open(poin
     assert data["text/plain"] == "Projector(60 points, 3 classes, pca, 30 queries)"
     assert "application/vnd.jupyter.widget-view+json" in data
     assert plt.get_fignums() == before
+
+
+@pytest.mark.parametrize(
+    ("color", "words"),
+    [
+        ("label", ["class  ▾", "gallery", "query", "cat", "dog", "eel", "20"]),
+        ("right", ["right / wrong  ▾", "✓ right", "✗ wrong", "? unknown"]),
+        ("distance", ["distance to the nearest neighbor  ▾"]),
+        ("accepted", ["accepted / rejected  ▾", "accepted", "rejected"]),
+    ],
+)
+def test_the_picture_looks_like_the_widget(points, color, words):
+    shown = made(points, color=color, threshold=0.3)
+    shown.selection = [3, 7]
+    figure = shown._still()
+    written = [text.get_text() for ax in figure.axes for text in ax.texts]
+    assert set(words) <= set(written)
+    assert "2 selected" in written
+    gallery, queries, selected = figure.axes[1].collections
+    assert (len(gallery.get_offsets()), len(queries.get_offsets())) == (30, 30)
+    assert (gallery.get_paths()[0] == queries.get_paths()[0]) is False
+    np.testing.assert_array_equal(selected.get_offsets(), in_unit_square(shown.points)[[3, 7]])
+
+
+def test_the_colours_of_the_picture_are_those_of_right_and_wrong(points):
+    shown = made(points, color="right")
+    gallery = shown._still().axes[1].collections[0]
+    verdicts = array(shown._verdicts, np.uint8)[~points[2]]
+    expected = [to_rgba({0: styling.WRONG, 1: styling.RIGHT, 2: "#9a9a9a"}[verdict]) for verdict in verdicts]
+    np.testing.assert_allclose(gallery.get_facecolors(), expected)
 
 
 def state_of(page):

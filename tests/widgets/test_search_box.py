@@ -249,12 +249,20 @@ def test_where_no_widget_runs_there_is_a_picture_and_no_figure_is_left_open(box,
 def test_long_names_do_not_run_into_one_another_in_the_picture(monkeypatch, box):
     from matplotlib.axes import Axes
 
-    titles, set_title = [], Axes.set_title
+    captions, set_xlabel = [], Axes.set_xlabel
     monkeypatch.setattr(
-        Axes, "set_title", lambda ax, text, **look: titles.append(set_title(ax, text, **look))
+        Axes, "set_xlabel", lambda ax, *text, **look: captions.append(ax) or set_xlabel(ax, *text, **look)
     )
     box.search_query(1)  # of the class with the long name
     box._repr_mimebundle_()
-    boxes = [title.get_window_extent() for title in titles]
+    boxes = [ax.xaxis.label.get_window_extent() for ax in captions]
     assert len(boxes) == 5
     assert all(one.x1 <= other.x0 for one, other in itertools.pairwise(boxes))
+
+
+def test_the_picture_says_what_the_widget_says_and_frames_neighbors_as_it_does(box):
+    figure = box._still()
+    assert figure.get_suptitle().startswith(f"{box.result.answer}: ")
+    frames = [ax.spines["left"].get_linestyle() for ax in figure.axes if ax.spines["left"].get_visible()]
+    assert len(frames) == len(box.result.places(4))
+    assert "run the cell" not in figure.get_suptitle()

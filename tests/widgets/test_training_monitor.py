@@ -160,3 +160,20 @@ def test_where_no_widget_runs_there_is_a_picture_and_no_figure_is_left_open():
         assert "application/vnd.jupyter.widget-view+json" in data
         fit(monitor, epochs=1)
     assert plt.get_fignums() == before
+
+
+def test_where_the_training_displays_it_a_saved_notebook_keeps_the_picture_of_its_end(monkeypatch):
+    kept = []
+
+    class Handle:
+        def update(self, monitor):
+            kept.append(monitor._still())
+
+    monkeypatch.setattr(training_monitor, "get_ipython", lambda: type("Shell", (), {"kernel": object()}))
+    monkeypatch.setattr(training_monitor, "display", lambda monitor, display_id: Handle())
+    fit(TrainingMonitor(QUERIES, GALLERY))
+    (figure,) = kept
+    assert figure.get_suptitle().startswith("epoch 3 of 3")
+    _, recall, small = figure.axes
+    assert recall.get_ylim() == (0, 1)
+    assert len(small.collections) == 2

@@ -12,7 +12,7 @@ from simnb.models.embedding import mirrored
 from simnb.models.fast import fast_resnet
 
 WEIGHTS = Path(__file__).parent / "weights"
-PRETRAINED = ("cifar10", "cifar10-8", "omniglot", "glyphs")
+PRETRAINED = ("cifar10", "cifar10-8", "digits-8", "omniglot", "glyphs")
 
 
 def pretrained(name: str, *, mirror: bool | None = None, precision: str | None = None) -> KerasObject:
@@ -23,6 +23,8 @@ def pretrained(name: str, *, mirror: bool | None = None, precision: str | None =
     ================ ============ ==========================================================================
     ``"cifar10"``    32 x 32      the 50,000 training images of CIFAR-10
     ``"cifar10-8"``  32 x 32      those of eight classes, without ``provenance(name)["unknown"]``
+    ``"digits-8"``   32 x 32      eight of the bundled digits, without ``provenance(name)["unknown"]``: small,
+                                  and wrong now and then, to stand in for ``"cifar10-8"`` without a network
     ``"omniglot"``   28 x 28      964 drawn characters, for others: ``data.load("omniglot",
                                   split="test", image_size=(28, 28))``
     ``"glyphs"``     32 x 32      Latin and Cyrillic print, for other scripts: ``data.load("glyphs",
@@ -33,7 +35,7 @@ def pretrained(name: str, *, mirror: bool | None = None, precision: str | None =
         name: One of these.
         mirror: Average the embedding of each image with that of its mirror image
             (``simnb.models.mirrored``); None for what the published figures are of: True for CIFAR-10,
-            False for characters, whose mirror images are others. Without it embedding takes half the time,
+            False for digits and characters, whose mirror images are others. Without it embedding takes half the time,
             and R@1 of CIFAR-10 is a little lower: ``provenance(name)["figures_without_mirror"]``.
         precision: As in ``fast_resnet``; the weights are the same.
 

@@ -67,14 +67,14 @@ gallery = gallery.only([one for one in gallery.class_names if one not in unknown
 # %% tags=["nbval-ignore-output"]
 rng = np.random.default_rng(SEED)
 gallery = gallery[rng.permutation(len(gallery))[:2000]]
-queries = queries[rng.permutation(len(queries))[:1000]]
+queries = queries[rng.permutation(len(queries))[:600]]
 embeddings = models.embed(model, gallery.images, batch_size=256)
 asked = models.embed(model, queries.images, batch_size=256)
 print(f"{len(gallery):,} gallery rows and {len(queries):,} queries; unknown: {', '.join(unknown)}")
 
 # %% [markdown]
-# Search needs two lines. The first makes a table: the cosine distance of each query to each gallery row. The second sorts
-# each line of it.
+# Search needs two lines. The first makes a table: the cosine distance of each query to each image of the gallery. (All
+# embeddings have length 1.) The second sorts each line of it.
 
 # %%
 distances = 1 - asked @ embeddings.T
@@ -105,19 +105,21 @@ near, first = neighbors.distances[:, 0], neighbors.labels[:, 0]
 is_known = np.isin(queries.labels, gallery.labels)
 right = is_known & (first == queries.labels)
 usual = int(np.where(right & (near >= np.quantile(near[right], 0.9)), near, np.inf).argmin())
-stranger = int(np.where(is_known, np.inf, near).argmin())
+nearest_unknown = int(np.where(is_known, np.inf, near).argmin())
 
 # %% tags=["nbval-ignore-output"]
-own, other, taken_for = (queries.class_names[n] for n in (first[usual], queries.labels[stranger], first[stranger]))
-title = f"From {other} to {taken_for} {near[stranger]:.2g}, from {own} to {own} {near[usual]:.2g}"
-pair = [usual, stranger]
+own, other, taken_for = (
+    queries.class_names[n] for n in (first[usual], queries.labels[nearest_unknown], first[nearest_unknown])
+)
+title = f"Unknown, and yet nearer: {other} to {taken_for} {near[nearest_unknown]:.2g}, {own} to {own} {near[usual]:.2g}"
+pair = [usual, nearest_unknown]
 plots.neighbor_grid(queries[pair], neighbors[pair], gallery, title=title)
 plt.show()
 
 # %% tags=["nbval-ignore-output"] jupyter={"source_hidden": true}
 # Check: an unknown query is nearer to a neighbor than many right ones are to theirs.
-farther = (near[right] > near[stranger]).mean()
-assert near[stranger] < near[usual]
+farther = (near[right] > near[nearest_unknown]).mean()
+assert near[nearest_unknown] < near[usual]
 assert farther > 0.1
 Markdown(
     f"**The class {other} is not in the gallery, and yet this query lies nearer to its neighbor ({taken_for}) than "
@@ -139,7 +141,9 @@ if empty_places is ...:
     print("Exercise 1 is open")
 else:
     assert empty_places == 0, f"{empty_places} is too many: sorting has no limit beyond which it drops a row"
-    print("✓ exercise 1: none. Noise has 5 nearest rows, too; only a gallery of fewer than 5 leaves places empty")
+    print(
+        "✓ exercise 1: none. Noise has 5 nearest rows, too; only a gallery of fewer than 5 leaves places empty"
+    )
 
 # %% [markdown]
 # ## 2. Filter: search among some rows only
@@ -150,9 +154,11 @@ else:
 # %% tags=["nbval-ignore-output"]
 dark = {"brightness": {"<": float(np.quantile(brightness, 0.25))}}
 among_dark = index.search(asked, k=5, where=dark)
-some = np.flatnonzero(right)[:4]
+some = [np.flatnonzero(right & (queries.labels == label))[0] for label in np.unique(gallery.labels)[:4]]
 both = {"all rows": neighbors[some].first(4), "dark rows": among_dark[some].first(4)}
-plots.compare_neighbors(queries[some], both, gallery, num_queries=4, title="The same queries, asked among dark rows only")
+times = np.median(among_dark.distances[:, 0] / near)
+title = f"Among dark rows the nearest is {times:.1f} times as far"
+plots.compare_neighbors(queries[some], both, gallery, num_queries=4, title=title)
 plt.show()
 
 # %% tags=["nbval-ignore-output"] jupyter={"source_hidden": true}
@@ -163,7 +169,7 @@ assert (among_dark.distances >= neighbors.distances - 1e-6).all()
 still = (among_dark.labels[right, 0] == queries.labels[right]).mean()
 assert still > 0.7
 Markdown(
-    f"Every neighbor is dark now. The nearest lies **{np.median(among_dark.distances[:, 0] / near):.1f} times** as far away "
+    f"Every neighbor is dark now. The nearest lies **{times:.1f} times** as far away "
     f"(median), with a quarter of the rows to choose from. Of the queries that were right, {still:.0%} still are."
 )
 
@@ -198,11 +204,13 @@ else:
 # which comes first. Such rows are **near-duplicates**.
 #
 # Letters show it well. A data set of printed characters comes with simnb: Latin, Greek, Cyrillic, Armenian and Georgian, each
-# drawn in a dozen faces or more. Some look the same, such as the Latin A, the Cyrillic А and the Greek Α: they are
-# **homoglyphs**. The gallery gets one row for each character: the mean embedding of its pictures.
+# drawn in a dozen faces or more. Some look the same, such as the A of the Latin, the Greek and the Cyrillic script: they are
+# **homoglyphs**. We leave out letters with accents. The gallery gets one row for each other character: the mean embedding of
+# its pictures.
 
 # %% tags=["nbval-ignore-output"]
 glyphs = data.load("glyphs", split="all")
+glyphs = glyphs.only([one for one in glyphs.class_names if " WITH " not in one])
 drawn = models.embed(models.pretrained("glyphs", precision="auto"), glyphs.images, batch_size=256)
 characters = np.unique(glyphs.labels)
 means = np.stack([drawn[glyphs.labels == character].mean(axis=0) for character in characters])
@@ -211,8 +219,8 @@ letters.add(means, characters, ids=characters)
 print(f"{len(letters):,} characters, of {len(glyphs):,} pictures")
 
 # %% [markdown]
-# `near_duplicates` compares all rows, and joins those that are nearer than two different images ever are by chance. It
-# knows nothing of letters. Expect A, А and Α in one group.
+# `near_duplicates` compares all rows, and joins those that lie nearer than two different images are likely to by chance. It
+# knows nothing of letters. Expect the three A in one group.
 
 # %% tags=["nbval-ignore-output"]
 found = near_duplicates(letters)
@@ -220,7 +228,7 @@ written = np.array(glyphs.class_metadata["character"])
 print("  ".join("".join(written[group]) for group in found.groups))
 
 # %% tags=["nbval-ignore-output"]
-large = [group for group in found.groups if len(group) >= 3]
+large = [group for group in found.groups if len(group) >= 3][:8]
 thrice = np.searchsorted(glyphs.labels, np.array([group[:3] for group in large]).T)
 scripts = [glyphs.class_metadata["script"][glyphs.labels[row]] for row in thrice[:, 0]]
 title = f"{', '.join(scripts)}: the same {len(large)} shapes three times"
@@ -228,16 +236,17 @@ plots.image_grid(glyphs.images[thrice.ravel()], columns=len(large), title=title)
 plt.show()
 
 # %% tags=["nbval-ignore-output"] jupyter={"source_hidden": true}
-# Check: most groups hold homoglyphs only, and a few largest ones have one row of each of three scripts.
+# Check: most groups hold homoglyphs only, and the largest ones have a character of each of three scripts.
 looks = np.array(glyphs.class_metadata["looks_like"])
-pure = sum(len(set(looks[group])) == 1 for group in found.groups)
-assert len(large) >= 3
-assert set(scripts) == {"Latin", "Greek", "Cyrillic"}
-assert 0.8 * len(found) < pure
+close = [group for group in found.groups if len(set(looks[group])) > 1]
+pure = len(found) - len(close)
+assert len(large) == 8
+assert {"Latin", "Greek", "Cyrillic"} == set(scripts)
+assert 0.6 * len(found) < pure < len(found)
 Markdown(
-    f"**{len(found)} groups** with {len(found.ids)} characters, and in **{pure}** of them all characters do look the same: "
-    "the data set knows, because it compared the shapes. The figure has those groups of three or more, one a column. The "
-    f"rest differ by a small mark. About {found.chance_pairs:.0f} such pair was to be expected by chance."
+    f"**{len(found)} groups** with {len(found.ids)} characters, and in **{pure}** of them all look the same by the strict rule of "
+    f"the data set, which compared their outlines. The other {len(close)} are close calls, such as "
+    f"{' and '.join(written[close[-1]])}. The figure has eight groups, one a column: no eye can tell the scripts apart."
 )
 
 # %% [markdown]
@@ -278,8 +287,12 @@ if rows_left is ...:
     print("Exercise 3 is open")
 else:
     gone, groups = len(found.ids), len(found)
-    assert rows_left != len(characters) - gone, f"{rows_left} has lost whole groups: the first row of each stays"
-    assert rows_left == len(characters) - gone + groups, f"{rows_left} is not all rows, less those beyond the first"
+    assert rows_left != len(characters) - gone, (
+        f"{rows_left} has lost whole groups: the first row of each stays"
+    )
+    assert rows_left == len(characters) - gone + groups, (
+        f"{rows_left} is not all rows, less those beyond the first"
+    )
     print(f"✓ exercise 3: {rows_left:,}, which is {gone - groups} fewer, and no shape is lost")
 
 # %% [markdown]
@@ -386,10 +399,10 @@ stuck = max(np.flatnonzero(~hits[1] & hits[4]), key=lambda query: len(walks[1][q
 narrow, wide = walks[1][stuck][0], walks[4][stuck][0]
 figure, axes = plt.subplots(2, 2, figsize=(8.2, 8.8), layout="constrained")
 for ax, left, title in (
-    (axes[0, 0], narrow[:1], "Start: it sees what is linked"),
+    (axes[0, 0], narrow[:1], "Start: links are seen"),
     (axes[0, 1], narrow[:3], "Two steps on"),
-    (axes[1, 0], narrow, "Breadth 1: stuck, a row is missed"),
-    (axes[1, 1], wide, f"Breadth 4: found, {len(walks[4][stuck][1])} of 100 seen"),
+    (axes[1, 0], narrow, "Breadth 1 gets stuck"),
+    (axes[1, 1], wide, "Breadth 4 finds it"),
 ):
     plots.graph_walk(points, links, targets[stuck], left=left, ax=ax, title=title)
 figure.legend(*axes[1, 0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
@@ -398,12 +411,13 @@ plt.show()
 # %% tags=["nbval-ignore-output"] jupyter={"source_hidden": true}
 # Check: breadth 4 finds more than breadth 1, and neither sees half of the rows.
 sees = {breadth: np.mean([len(seen) for _, seen in walks[breadth]]) for breadth in walks}
+assert len(narrow) >= 4
 assert 0.5 < hits[1].mean() < hits[4].mean() <= 1
 assert max(sees.values()) < 50
 Markdown(
-    f"With breadth 1 this walk ends after {len(narrow) - 1} steps, at a row whose links all lead away from the query. With breadth 4 it "
-    "turns back, tries other rows, and finds the nearest one. Over all hundred queries breadth 1 finds "
-    f"**{hits[1].sum()} of 100**, breadth 4 finds **{hits[4].sum()}**, and they see {sees[1]:.0f} and {sees[4]:.0f} of 100 rows."
+    f"With breadth 1 this walk ends after {len(narrow) - 1} steps, at a row whose links all lead away from the query (dashed). With "
+    "breadth 4 it goes on from rows that are farther, and finds the nearest (solid ring). Over all hundred queries breadth 1 finds "
+    f"**{hits[1].sum()} of 100**, breadth 4 **{hits[4].sum()}**; on average they see {sees[1]:.0f} and {sees[4]:.0f} rows."
 )
 
 # %% [markdown]
@@ -423,7 +437,9 @@ rows_seen = ...  # Your code
 if rows_seen is ...:
     print("Exercise 4 is open")
 else:
-    assert rows_seen == 100, f"{rows_seen} are not all: it stops only when it has left 100 rows, and there are no more"
+    assert rows_seen == 100, (
+        f"{rows_seen} are not all: it stops only when it has left 100 rows, and there are no more"
+    )
     print("✓ exercise 4: all 100. It is exact then, and slower than exact search, which needs no links")
 
 # %% [markdown]
@@ -432,7 +448,7 @@ else:
 # `open_index(search="hnsw")` searches over such a graph. Its **recall** is the share of the true 10 nearest rows that it finds.
 # (This is not R@1, which asks for the class.) `tune` tries ever larger breadths with queries of your own, and measures.
 #
-# We do it on 8,000 pictures of characters, and on as many random directions, among which no row is near any other. Both have
+# We do it on 7,000 pictures of characters, and on as many random directions, among which no row is near any other. Both have
 # 128 numbers a row. Do you expect the same recall?
 
 # %% jupyter={"source_hidden": true}
@@ -442,7 +458,7 @@ if importlib.util.find_spec("faiss") is None:
 
 # %%
 order = rng.permutation(len(drawn))
-ask, keep = order[:500], order[500:8500]
+ask, keep = order[:400], order[400:7400]
 noise = rng.normal(size=drawn.shape).astype(np.float32)
 kinds, tried = {"characters": drawn, "random directions": noise}, {}
 graphs = {kind: open_index(search="hnsw", recall=0.1) for kind in kinds}
@@ -459,7 +475,9 @@ milliseconds = 1000 * (time.perf_counter() - begun) / len(ask)
 
 # %% tags=["nbval-ignore-output"]
 least = {kind: settings[0].recall for kind, settings in tried.items()}
-title = f"With breadth 16 a graph finds {least['characters']:.0%} here, {least['random directions']:.0%} there"
+title = (
+    f"One breadth, 16: {least['characters']:.1%} of the neighbors found, or {least['random directions']:.1%}"
+)
 ax = plots.recall_against_time(tried, title=title)
 ax.plot(milliseconds, 1, "*", ms=15, color="#222222", label="exact")
 ax.legend(loc="lower right")
@@ -497,12 +515,11 @@ Markdown(
 
 # %%
 sizes = [len(gallery) // part for part in (16, 8, 4, 2, 1)]
-counts, share = [], []
+counts = []
 for size in sizes:
     links = build(embeddings[:size], num_links=8)
     seen = [walk(embeddings[:size], links, one, breadth=16)[1] for one in asked[:100]]
-    counts.append(np.mean([len(one) for one in seen]))
-    share.append(np.mean([min(s.values()) <= d + 1e-4 for s, d in zip(seen, np.sqrt(2 * np.maximum(distances[:100, :size].min(axis=1), 0)), strict=True)]))
+    counts.append(np.mean([len(distance_of) for distance_of in seen]))
 
 # %% tags=["nbval-ignore-output"]
 figure, ax = plt.subplots(figsize=(7.2, 3.8))
@@ -517,13 +534,17 @@ plt.show()
 # %% tags=["nbval-ignore-output"] jupyter={"source_hidden": true}
 # Check: the walk sees ever smaller parts of the gallery, and finds nearly all.
 parts = np.array(counts) / sizes
+hit = np.mean(
+    [min(one, key=one.get) == row for one, row in zip(seen, distances.argmin(axis=1), strict=False)]
+)
 assert (np.diff(parts) < 0).all()
 assert counts[-1] < 4 * counts[0]
+assert hit > 0.8
 Markdown(
     f"From {sizes[0]:,} to {sizes[-1]:,} rows the work of exact search grows {sizes[-1] / sizes[0]:.0f} times, that of the walk "
     f"**{counts[-1] / counts[0]:.1f} times**: it sees {counts[-1]:.0f} rows, {parts[-1]:.0%} of the gallery, and finds the nearest for "
-    f"{share[-1]:.0%} of the queries. On this machine exact search among 8,000 rows took {milliseconds:.2f} ms a query. Among a "
-    f"million rows it would be about {125 * milliseconds:.0f} ms."
+    f"{hit:.0%} of the queries. On this machine exact search among 7,000 characters took {milliseconds:.2f} ms a query; among a "
+    f"million rows it would be about {1e6 / len(keep) * milliseconds:.0f} ms."
 )
 
 # %% [markdown]
@@ -581,7 +602,9 @@ if new_threshold is ...:
     print("Exercise 5 is open")
 else:
     of_unknown = (nearest[-1, ~is_known] <= new_threshold).mean()
-    assert abs(of_unknown - 0.1) < 0.015, f"{new_threshold:.4g} answers {of_unknown:.0%} of the unknown queries, not 10%"
+    assert abs(of_unknown - 0.1) < 0.015, (
+        f"{new_threshold:.4g} answers {of_unknown:.0%} of the unknown queries, not 10%"
+    )
     print(
         f"✓ exercise 5: {new_threshold:.3g} instead of {threshold:.3g}; "
         f"coverage is {(nearest[-1, is_known] <= new_threshold).mean():.0%}"
@@ -589,10 +612,16 @@ else:
 
 # %% tags=["nbval-ignore-output", "summary"]
 print(f"gallery    {data.default_name()}, {len(gallery):,} rows of {embeddings.shape[1]} numbers")
-print(f"duplicates {len(found)} groups of characters, {pure} of them homoglyphs; R@1 {before:.3f} -> {after:.3f}")
+print(
+    f"duplicates {len(found)} groups of characters, {pure} of them homoglyphs; R@1 {before:.3f} -> {after:.3f}"
+)
 print(f"walk       breadth 1 finds {hits[1].sum()} of 100, breadth 4 finds {hits[4].sum()}")
-print(f"graph      recall {least['characters']:.3f} among characters, {least['random directions']:.3f} among random directions")
-print(f"growth     false acceptance {let_in[0]:.3f} -> {let_in[-1]:.3f} with {sizes[-1] // sizes[0]} times the rows")
+print(
+    f"graph      recall {least['characters']:.3f} among characters, {least['random directions']:.3f} among random directions"
+)
+print(
+    f"growth     false acceptance {let_in[0]:.3f} -> {let_in[-1]:.3f} with {sizes[-1] // sizes[0]} times the rows"
+)
 
 # %% [markdown]
 # ## Three questions

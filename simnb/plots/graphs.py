@@ -79,7 +79,7 @@ def graph_walk(
     if found != nearest:
         _ring(ax, points[nearest], "missed", styling.INK, (0, (1, 1.2)), "missed")
     color, line = (styling.RIGHT, "-") if found == nearest else (styling.WRONG, (0, (2.2, 1.2)))
-    _ring(ax, points[found], "found", color, line, "nearest that was compared")
+    _ring(ax, points[found], "found", color, line, "nearest of these")
     styling.write(ax, "start", tuple(points[seen[0]]), (6, -11), weight="bold", zorder=7)
     ax.margins(0.05)
     if own:

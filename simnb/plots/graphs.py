@@ -80,7 +80,8 @@ def graph_walk(
         _ring(ax, points[nearest], "missed", styling.INK, (0, (1, 1.2)), "missed")
     color, line = (styling.RIGHT, "-") if found == nearest else (styling.WRONG, (0, (2.2, 1.2)))
     _ring(ax, points[found], "found", color, line, "nearest of these")
-    styling.write(ax, "start", tuple(points[seen[0]]), (6, -11), weight="bold", zorder=7)
+    ground = {"boxstyle": "round,pad=0.1", "fc": "white", "ec": "none", "alpha": 0.8}
+    styling.write(ax, "start", tuple(points[seen[0]]), (7, -13), weight="bold", bbox=ground, zorder=7)
     ax.margins(0.05)
     if own:
         ax.legend(frameon=False, fontsize=9, loc="upper center", bbox_to_anchor=(0.5, 0.0), ncols=3)

@@ -11,6 +11,7 @@ from simnb.plots.comparisons import (
     spread,
 )
 from simnb.plots.curves import metric_curves, precision_recall, training_curves
+from simnb.plots.graphs import graph_walk
 from simnb.plots.grids import (
     compare_neighbors,
     confused_pairs,
@@ -50,6 +51,7 @@ __all__ = [
     "rejected_grid",
     "confused_pairs",
     "hubness",
+    "graph_walk",
     "recall_against_time",
     "rates_by_size",
     "rates_by_shots",

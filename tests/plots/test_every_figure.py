@@ -109,6 +109,9 @@ FIGURES = {
     ),
     "confused_pairs": lambda g: plots.confused_pairs(g["queries"], g["neighbors"], g["gallery"]),
     "hubness": lambda g: plots.hubness(g["neighbors"], len(g["gallery"])),
+    "graph_walk": lambda g: plots.graph_walk(
+        g["rows"][:3, :2], [[1], [0, 2], [1]], [0.0, 0.0], title=NAMES[1]
+    ),
     "recall_against_time": lambda g: plots.recall_against_time(
         {NAMES[1]: [Tuning(16, 0.8, 0.01), Tuning(32, 0.9, 0.02)]}, target=0.85
     ),

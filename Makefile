@@ -57,7 +57,7 @@ backends: $(READY) ## The Keras half on JAX and PyTorch, whichever are installed
 
 nbval: $(READY)
 	$(PY) -m pytest --nbval notebooks --nbval-cell-timeout=1200 -n 2 --dist loadfile \
-		$(NBVAL_LEAVES_OUT:%=--ignore=notebooks/%.ipynb)
+		$(NBVAL_LEAVES_OUT:%=--ignore=notebooks/%)
 
 browser: $(READY) ## Click through JupyterLab and the widgets in the Chromium of this machine
 	$(PY) -m pytest -m browser tests/browser

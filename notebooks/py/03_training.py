@@ -10,7 +10,7 @@
 #
 # - write three losses in NumPy, and see that they equal simnb's;
 # - measure which images each loss pushes;
-# - train under three losses, and take a recipe apart, piece by piece, over three seeds;
+# - train under three losses, and with two optimizers, over three seeds;
 # - make a network collapse, and make another learn by heart.
 #
 # **You will learn**
@@ -566,10 +566,10 @@ Markdown(
 # Watch images (better: classes) that are not trained on. `training.fit(..., monitor=monitor, patience=3)` does, and
 # stops a training that no longer helps them.
 #
-# ## 8. The recipe, piece by piece
+# ## 8. One piece of the recipe
 #
 # What else is in a training that works? We take the one of section 4, change *one* thing, and train three times. Guess
-# which change costs most, before you look.
+# what it costs, before you look.
 
 
 # %%
@@ -618,7 +618,7 @@ assert verdict(pieces["Adam, not Muon"], pieces["the recipe"]) == "worse"
 print("✓ in 40 steps Muon learns more than Adam, with every seed")
 
 # %% [markdown]
-# *Not told apart* is a result, too: in 40 steps this piece does nothing that three runs can show. It may in others. On
+# Where three runs do not tell two ways apart, say so: that is a result, too. On
 # CIFAR-10, over 600 steps, Muon gains most as well, label smoothing and weight decay hardly matter, and a warmer proxy loss
 # adds to MAP@R; the [measurements](https://github.com/simnb/simnb/blob/HEAD/tests/benchmarks/README.md) list dozens of
 # settings. Nor is Adam a bad optimizer: with more steps, or a rate tuned for this, it may catch up.
@@ -664,7 +664,7 @@ Quiz(
 #
 # - written three losses in NumPy, equal to simnb's, and a fourth from the third;
 # - measured which images each of them pushes;
-# - compared three losses and changes of a recipe over three seeds, and said what is not told apart;
+# - compared three losses and two optimizers over three seeds, and said what is not told apart;
 # - seen a collapse in the distances, and over-fitting in the classes not trained on.
 #
 # ## Exercises

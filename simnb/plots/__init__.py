@@ -1,7 +1,7 @@
 """Figures of images, neighbors, thresholds, mistakes and embeddings, drawn by matplotlib."""
 
 from simnb.plots.calibration import distance_shift, match_distances, promise_kept, reliability_diagram
-from simnb.plots.circle import embedding_circle, mining_arcs
+from simnb.plots.circle import embedding_circle, mining_arcs, mining_rings
 from simnb.plots.classes import confusion_matrix, rates_by_class, thresholds_by_class
 from simnb.plots.comparisons import (
     few_shot_errors,
@@ -33,6 +33,7 @@ __all__ = [
     "embedding_map",
     "embedding_circle",
     "mining_arcs",
+    "mining_rings",
     "class_graph",
     "neighbor_grid",
     "compare_neighbors",

@@ -6,11 +6,12 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
-from matplotlib.patches import FancyArrowPatch, Wedge
+from matplotlib.patches import Circle, FancyArrowPatch, Wedge
 from matplotlib.path import Path
 from numpy.typing import ArrayLike
 
 from simnb import _checks
+from simnb.distances import pairwise
 from simnb.plots import styling
 
 _SIZE = (4.6, 4.9)  # inches
@@ -122,6 +123,72 @@ def mining_arcs(
     _name_pair(ax, points[anchor], points[positive])
     _key(ax, handles)
     styling.heading(ax, title or f"Negatives of one anchor and one positive, at a margin of {margin:g}")
+    return ax
+
+
+def mining_rings(
+    embeddings: ArrayLike,
+    labels: ArrayLike,
+    *,
+    anchor: int,
+    positive: int,
+    margin: float,
+    limit: float | None = None,
+    ax: Axes | None = None,
+    title: str | None = None,
+) -> Axes:
+    """Draw the negatives of an anchor around it, and the rings where they are hard, semi-hard or easy.
+
+    How far a point is from the middle is its cosine distance to the anchor, of any number of dimensions; in
+    which direction it lies means nothing. ``mining_arcs`` draws two dimensions as they are.
+
+    Args:
+        embeddings: Shape [num_examples, dim].
+        labels: Class of each, shape [num_examples].
+        anchor: Position of the anchor, drawn in the middle.
+        positive: Position of an example of its class: within its distance a negative is hard.
+        margin: Margin of the triplet loss, in cosine distance: how wide the ring of the semi-hard is.
+        limit: Distance at the edge, so that figures can be compared; all points and rings by default.
+        ax: Axes to draw into; new ones by default.
+        title: Heading of the figure; how many are of each kind by default.
+
+    Returns:
+        The ``Axes``. Each kind of negative is a line, whose ``gid`` is its name.
+
+    Raises:
+        ValueError: If lengths differ, or the positive is the anchor or of another class.
+    """
+    embeddings = _checks.not_empty(_checks.embeddings(embeddings), name="embeddings")
+    labels = _checks.labels(labels, count=len(embeddings))
+    anchor, positive = _pair(anchor, positive, labels)
+    margin = _checks.number(margin, name="margin", at_least=0)
+    away = pairwise(embeddings[anchor : anchor + 1], embeddings)[0]
+    near, negative = float(away[positive]), labels != labels[anchor]
+    kinds = {"hard": negative & (away < near)}
+    kinds["easy"] = negative & (away >= near + margin)
+    kinds["semi-hard"] = negative & ~kinds["hard"] & ~kinds["easy"]
+    limit = 1.08 * max(float(away.max()), near + margin) if limit is None else limit
+    ax = styling.plain_axes(ax, _SIZE)
+    ax.set(aspect="equal", xlim=(-limit, limit), ylim=(-limit, limit))
+    ax.axis("off")
+    for radius, zone in ((near + margin, "semi-hard"), (near, "hard")):
+        color = _ZONES[zone]["facecolor"]
+        ax.add_patch(Circle((0, 0), radius, facecolor=(color, 0.22), edgecolor=color, lw=1.4, zorder=1))
+    angle = np.arange(len(away)) * np.pi * (3 - 5**0.5)  # the golden angle: neighbors in order lie apart
+    x, y = away * np.cos(angle), away * np.sin(angle)
+    for zone, marker in (("hard", "X"), ("semi-hard", "D"), ("easy", "o")):
+        color = styling.MUTED if zone == "easy" else _ZONES[zone]["facecolor"]
+        look = {"ls": "", "ms": 6, "mec": "white", "mew": 0.6, "zorder": 2, "gid": zone, "color": color}
+        ax.plot(x[kinds[zone]], y[kinds[zone]], marker, label=f"{zone}: {kinds[zone].sum()}", **look)
+    for radius in (near, near + margin):
+        look = {"ha": "center", "va": "bottom", "fontsize": 8, "zorder": 4}
+        styling.write(ax, styling.number(radius), (0, radius), (0, 1), **look)
+    look = {"ls": "", "zorder": 3, "color": styling.INK, "mec": "white", "mew": 0.8}
+    ax.plot(0, 0, "s", ms=9, label="anchor", **look)
+    ax.plot(x[positive], y[positive], "*", ms=15, label="positive", **(look | {"color": styling.RIGHT}))
+    ax.legend(loc="upper center", bbox_to_anchor=(0.5, 0.0), ncols=3, **_LEGEND)
+    counts = ", ".join(f"{kinds[zone].sum()} {zone}" for zone in _ZONES)
+    styling.heading(ax, title or f"Negatives of one anchor: {counts}")
     return ax
 
 

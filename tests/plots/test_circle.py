@@ -130,3 +130,35 @@ def test_zones_and_classes_have_colours_apart():
     colours = {wedge.get_facecolor() for wedge in ax.patches}
     assert len(colours) == 3
     assert styling.class_style(0)[0] not in colours
+
+
+# mining_rings
+
+
+def kinds_of(ax):
+    """How far from the anchor the negatives of each kind are drawn."""
+    of = {line.get_gid(): np.hypot(*line.get_data()) for line in ax.lines if line.get_gid()}
+    return [of[kind].tolist() for kind in ("hard", "semi-hard", "easy")]
+
+
+def test_negatives_are_drawn_as_far_from_the_anchor_as_they_are_and_of_their_kind():
+    embeddings = np.concatenate([unit(np.radians([0, 60, 40, 80, 150])), np.zeros((5, 1))], axis=1)
+    ax = plots.mining_rings(embeddings, [0, 0, 1, 1, 2], anchor=0, positive=1, margin=0.5)
+    np.testing.assert_allclose(kinds_of(ax), 1 - np.cos(np.radians([[40], [80], [150]])), atol=1e-6)
+    rings = [patch.get_radius() for patch in ax.patches]
+    np.testing.assert_allclose(rings, [1.0, 0.5], atol=1e-6)  # the positive at 60 degrees, and the margin
+    assert legend(ax) == ["hard: 1", "semi-hard: 1", "easy: 1", "anchor", "positive"]
+    assert texts(ax) == ["0.500", "1.000"]
+    assert title(ax) == "Negatives of one anchor: 1 hard, 1 semi-hard, 1 easy"
+    paint(ax)
+
+
+def test_rings_of_several_figures_can_have_one_scale():
+    ax = plots.mining_rings(unit(ANGLES), LABELS, anchor=0, positive=1, margin=0.5, limit=3, title="Mine")
+    assert ax.get_xlim() == (-3, 3)
+    assert title(ax) == "Mine"
+
+
+def test_rings_need_a_pair():
+    with pytest.raises(ValueError, match="another example of the anchor's class, got 2 for 0"):
+        plots.mining_rings(unit(ANGLES), LABELS, anchor=0, positive=2, margin=0.5)

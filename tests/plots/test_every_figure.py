@@ -74,6 +74,9 @@ FIGURES = {
     "mining_arcs": lambda g: plots.mining_arcs(
         g["rows"][:12, :2], g["queries"].labels[:12], anchor=0, positive=4, margin=0.3, class_names=NAMES
     ),
+    "mining_rings": lambda g: plots.mining_rings(
+        g["rows"], g["queries"].labels, anchor=0, positive=4, margin=0.3
+    ),
     "class_graph": lambda g: plots.class_graph(g["rows"], g["queries"].labels, class_names=NAMES),
     "neighbor_grid": lambda g: plots.neighbor_grid(g["queries"], g["neighbors"], g["gallery"], threshold=0.1),
     "compare_neighbors": lambda g: plots.compare_neighbors(

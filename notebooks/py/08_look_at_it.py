@@ -1,7 +1,7 @@
 # %% [markdown]
 # # Look at an embedding: where does it fail, and which picture shows it?
 #
-# [Open in Colab](https://colab.research.google.com/github/simnb/simnb/blob/HEAD/notebooks/08_look_at_it.ipynb) · [Open in Binder](https://mybinder.org/v2/gh/simnb/simnb/HEAD?urlpath=lab/tree/notebooks/08_look_at_it.ipynb) · [← 07](07_unseen_classes.ipynb) · [10 →](10_from_tensorflow_similarity.ipynb) · [Glossary](GLOSSARY.md)
+# [Open in Colab](https://colab.research.google.com/github/simnb/simnb/blob/HEAD/notebooks/08_look_at_it.ipynb) · [Open in Binder](https://mybinder.org/v2/gh/simnb/simnb/HEAD?urlpath=lab/tree/notebooks/08_look_at_it.ipynb) · [← 07](07_unseen_classes.ipynb) · [09 →](09_own_images.ipynb) · [Glossary](GLOSSARY.md)
 #
 # A search is right for most queries, and wrong for the others. For which, and why? You find out by looking, and learn
 # which picture answers which question.

@@ -1,7 +1,7 @@
 # %% [markdown]
 # # Move from TensorFlow Similarity: change one line, then the rest
 #
-# [Open in Colab](https://colab.research.google.com/github/simnb/simnb/blob/HEAD/notebooks/10_from_tensorflow_similarity.ipynb) · [Open in Binder](https://mybinder.org/v2/gh/simnb/simnb/HEAD?urlpath=lab/tree/notebooks/10_from_tensorflow_similarity.ipynb) · [← 08](08_look_at_it.ipynb) · [Glossary](GLOSSARY.md)
+# [Open in Colab](https://colab.research.google.com/github/simnb/simnb/blob/HEAD/notebooks/10_from_tensorflow_similarity.ipynb) · [Open in Binder](https://mybinder.org/v2/gh/simnb/simnb/HEAD?urlpath=lab/tree/notebooks/10_from_tensorflow_similarity.ipynb) · [← 09](09_own_images.ipynb) · [Glossary](GLOSSARY.md)
 #
 # TensorFlow Similarity had its last release in 2023 and does not run on Keras 3. Your code for it runs here with one line
 # changed; then you replace the old names one by one, and see that every answer stays the same.

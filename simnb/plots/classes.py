@@ -192,11 +192,7 @@ def confusion_matrix(
     longest = max(len(_axis_name(label, held_out, name)) for label in rows)
     room = size - 0.5 - 0.07 * longest if ax is None else None
     ax = styling.plain_axes(ax, (size, max(height, 3.6)))
-<<<<<<< HEAD
     ax.grid(visible=False)  # whatever the style says: lines would cross the numbers
-=======
-    ax.grid(False)  # that of plots.style() would run through the numbers
->>>>>>> l01
     image = ax.imshow(values, cmap="Blues", vmin=0, vmax=100 if normalize else None, aspect="auto")
     unit = "share of the row (%)" if normalize else "queries"
     ax.figure.colorbar(image, ax=ax, label=unit, fraction=0.046, pad=0.02).outline.set_visible(False)

@@ -45,48 +45,39 @@ def graph_walk(
         ValueError: If points are not of two dimensions, lengths differ, or a row is not there or was not
             linked to one that was left before.
     """
-    points, query = _on_plane(points, query)
-    neighbors = [_rows(of_row, len(points), name=f"links[{row}]") for row, of_row in enumerate(links)]
-    _checks.same_length(neighbors, points, "links and points")
-    seen, steps = _followed(neighbors, _rows(left, len(points), name="left"))
-    apart = np.linalg.norm(points - query, axis=1)
+    places, target = _on_plane(points, query)
+    neighbors = [_rows(of_row, len(places), name=f"links[{row}]") for row, of_row in enumerate(links)]
+    _checks.same_length(neighbors, places, "links and points")
+    seen, steps = _followed(neighbors, _rows(left, len(places), name="left"))
+    apart = np.linalg.norm(places - target, axis=1)
     nearest, found = int(apart.argmin()), seen[int(apart[seen].argmin())]
     own, ax = ax is None, styling.plain_axes(ax, _SIZE)
     ax.set_aspect("equal")
     ax.axis("off")
     edges = sorted({(min(a, b), max(a, b)) for a, of_row in enumerate(neighbors) for b in of_row})
-    for gid, pairs, look in (
+    looks: tuple[tuple[str, list, dict[str, Any]], ...] = (
         ("links", edges, {"color": "#cccccc", "lw": 0.8, "zorder": 1}),
         ("steps", steps, {"color": styling.INK, "lw": 2.2, "zorder": 3, "label": "way of the walk"}),
-    ):
-        ax.add_collection(LineCollection([points[list(pair)] for pair in pairs], gid=gid, **look))
-    _dots(ax, points, "rows", "o", ms=4, color="#aaaaaa", zorder=2, label="row")
-    _dots(
-        ax, points[seen], "seen", "o", ms=5.5, color=styling.RIGHT, zorder=4, label="compared with the query"
     )
+    for gid, pairs, look in looks:
+        ax.add_collection(LineCollection([places[list(pair)] for pair in pairs], gid=gid, **look))
+    _dots(ax, places, "rows", "o", ms=4, color="#aaaaaa", zorder=2, label="row")
     _dots(
-        ax,
-        query[None],
-        "query",
-        "*",
-        ms=13,
-        color="#E69F00",
-        mec=styling.INK,
-        mew=0.9,
-        zorder=6,
-        label="query",
+        ax, places[seen], "seen", "o", ms=5.5, color=styling.RIGHT, zorder=4, label="compared with the query"
     )
+    star: dict[str, Any] = {"ms": 13, "color": "#E69F00", "mec": styling.INK, "mew": 0.9, "zorder": 6}
+    _dots(ax, target[None], "query", "*", label="query", **star)
     if found != nearest:
-        _ring(ax, points[nearest], "missed", styling.INK, (0, (1, 1.2)), "missed")
+        _ring(ax, places[nearest], "missed", styling.INK, (0, (1, 1.2)), "missed")
     color, line = (styling.RIGHT, "-") if found == nearest else (styling.WRONG, (0, (2.2, 1.2)))
-    _ring(ax, points[found], "found", color, line, "nearest of these")
+    _ring(ax, places[found], "found", color, line, "nearest of these")
     ground = {"boxstyle": "round,pad=0.1", "fc": "white", "ec": "none", "alpha": 0.8}
-    styling.write(ax, "start", tuple(points[seen[0]]), (7, -13), weight="bold", bbox=ground, zorder=7)
+    styling.write(ax, "start", tuple(places[seen[0]]), (7, -13), weight="bold", bbox=ground, zorder=7)
     ax.margins(0.05)
     if own:
         ax.legend(frameon=False, fontsize=9, loc="upper center", bbox_to_anchor=(0.5, 0.0), ncols=3)
     styling.heading(
-        ax, title or f"{len(seen)} of {styling.count(len(points), 'row')} compared with the query"
+        ax, title or f"{len(seen)} of {styling.count(len(places), 'row')} compared with the query"
     )
     return ax
 
@@ -124,7 +115,7 @@ def _followed(links, left):
     return seen, steps
 
 
-def _dots(ax, points, gid, marker, **look: Any):
+def _dots(ax, points, gid, marker, **look):
     ax.plot(*points.T, marker, ls="", gid=gid, **look)
 
 

@@ -447,6 +447,10 @@ else:
 
 # %% jupyter={"source_hidden": true}
 # Set-up: HNSW is that of the package FAISS; where it is missing, as on Colab, this installs it.
+import importlib.util
+
+from IPython import get_ipython
+
 if importlib.util.find_spec("faiss") is None:
     get_ipython().run_line_magic("pip", "install --quiet faiss-cpu")
 

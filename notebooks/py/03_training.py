@@ -640,9 +640,9 @@ assert abs(on_both["compared"] - on_both["held back"]) < 0.1
 print("✓ choosing on one half did not flatter much")
 
 # %% [markdown]
-# So, **which loss?** Begin with supervised contrastive loss where classes are many, and with normalized softmax where they
-# are few and known. Set the temperature before you try another loss; look at the optimizer before both. And whatever it is:
-# several seeds, and classes held back.
+# So, **which loss?** With many classes and few images of each, begin with supervised contrastive loss: section 4 shows what
+# the others cost here. Then look at the optimizer, which can cost as much as a wrong loss. And whatever you compare: several
+# seeds, and classes held back.
 #
 # ## Three questions
 

@@ -178,7 +178,15 @@ def mining_rings(
     x, y = away * np.cos(angle), away * np.sin(angle)
     for zone, marker in (("hard", "X"), ("semi-hard", "D"), ("easy", "o")):
         color = styling.MUTED if zone == "easy" else _ZONES[zone]["facecolor"]
-        look = {"ls": "", "ms": 6, "mec": "white", "mew": 0.6, "zorder": 2, "gid": zone, "color": color}
+        look: dict[str, Any] = {
+            "ls": "",
+            "ms": 6,
+            "mec": "white",
+            "mew": 0.6,
+            "zorder": 2,
+            "gid": zone,
+            "color": color,
+        }
         ax.plot(x[kinds[zone]], y[kinds[zone]], marker, label=f"{zone}: {kinds[zone].sum()}", **look)
     for radius in (near, near + margin):
         look = {"ha": "center", "va": "bottom", "fontsize": 8, "zorder": 4}

@@ -53,7 +53,8 @@ def draw(
         threshold: Largest distance that is accepted.
         words: How far to trust the map.
     """
-    figure = Figure(figsize=(8.6, 5.6), dpi=80, layout="none")
+    figure = Figure(figsize=(8.6, 5.6), dpi=80)
+    figure.set_layout_engine("none")
     if distances is None:
         color = "label"
     bar, stage, side = (

@@ -67,6 +67,8 @@ seen
 characters = seen.class_metadata["character"]
 five = seen.only([characters.index(letter) for letter in "agRЖ3"]).take_per_class(8, seed=SEED)
 five = five[np.argsort(five.labels, kind="stable")]
+
+# %%
 classes, sizes = np.unique(seen.labels, return_counts=True)
 title = f"Five of {len(classes)} classes, one a row"
 plots.image_grid(five.images, five.labels, class_names=characters, title=title)
@@ -193,6 +195,8 @@ def share_with_partner(num_classes, size=BATCH):
 # %%
 ours = len(classes)
 measured = np.mean([has_partner(seen.labels[random_rows(seen.labels, seed)]).mean() for seed in range(300)])
+
+# %%
 figure, ax = plt.subplots(figsize=(7.2, 3.6))
 ax.semilogx(num_classes, share_with_partner(num_classes))
 for c, share, name in ((10, share_with_partner(10), "CIFAR-10"), (ours, measured, "these characters")):
@@ -363,7 +367,9 @@ if loss_of_single_images is ...:
 else:
     wrong = f"{loss_of_single_images} is what a batch with partners might have; here no image has one"
     assert loss_of_single_images == 0, wrong
-    print("✓ exercise 3: 0, a perfect loss for any network. Nothing is learned, so training.fit refuses such batches")
+    print(
+        "✓ exercise 3: 0, a perfect loss for any network. Nothing is learned, so training.fit refuses such batches"
+    )
 
 # %% [markdown]
 # ## 4. Classes or examples?
@@ -460,6 +466,8 @@ order = np.random.default_rng(SEED).permutation(classes)
 frequent, rare = order[:60], order[60:]
 held_out = seen.take_per_class(4, seed=SEED)
 rest = seen[~np.isin(seen.ids, held_out.ids)]
+
+# %%
 two_each = rest.only(rare).take_per_class(2, seed=SEED)
 tail = rest[np.isin(rest.labels, frequent) | np.isin(rest.ids, two_each.ids)]
 
@@ -627,14 +635,16 @@ else:
     print("✓ exercise 5: b, c, E, R and S. b is then a d, and the others are letters of other alphabets")
 
 # %% [markdown]
-# `Augment()` mirrors half of the images unless you say `flip=False`. For photographs that is right: a mirrored car is a car. What
-# does it do to letters? Six of our letters have a **mirror twin**, another letter that looks like their mirror image. Train
-# with mirrored images, and search among these twelve.
+# `Augment()` mirrors half of the images unless you say `flip=False`. For photographs that is mostly right: a mirrored car is a car. What
+# does it do to letters? In six pairs of our letters each looks like the mirror image of the other: they are **mirror twins**.
+# Train with mirrored images, and search among these twelve letters. Expect a mix-up.
 
 # %%
 TWINS = ("EƎ", "cɔ", "ЄЭ", "ЗԐ", "ɾɿ", "ʔʕ")
 twin_of = {characters.index(a): characters.index(b) for pair in TWINS for a, b in (pair, pair[::-1])}
 letters = seen.only(list(twin_of))
+
+# %%
 mirrored = []
 for seed in RUNS[:2]:
     filled = balanced_batches(seen, 60, 2, seed, augment=Augment(crop=0, flip=True))
@@ -644,6 +654,8 @@ for seed in RUNS[:2]:
 ways = {"trained as they are": networks[0], "trained with mirroring": mirrored[0]}
 asked = letters.take_per_class(1, seed=SEED)
 gallery = letters[~np.isin(letters.ids, asked.ids)]
+
+# %%
 found = {}
 for way, network in ways.items():
     index = open_index(class_names=seen.class_names)
@@ -693,7 +705,7 @@ assert 0.1 < with_homoglyphs < 0.4
 Markdown(
     f"**{twice.sum()} of {len(classes)}** classes look like another one, and {with_homoglyphs:.0%} of batches of 60 classes hold two that do. "
     "Where names matter less than looks, give them one label: `looks_like` says which. In photographs the same fault is called "
-    "*label noise*, and finding it is cheaper than any training trick."
+    "*label noise*."
 )
 
 # %% [markdown]
@@ -703,16 +715,16 @@ Markdown(
 #
 # | you have | fill the batch with |
 # | --- | --- |
-# | ten classes, thousands of images of each | all classes; random batches do nearly as well |
+# | ten classes, thousands of images of each | all classes; in a random batch of 120, too, all images have a partner |
 # | hundreds of classes or more | K of 2 to 4, and as many classes as memory allows |
 # | classes of fewer than K images | a smaller K; else `small_classes="drop"`, or `"repeat"` with augmentation |
 # | classes of one image only | leave them out of the training, and keep them for the gallery |
 # | no labels | `TwoViewBatches`: two augmented views of an image are its positive pair |
 # | a stream | `samplers.balance`, which picks batches from a buffer; shuffle the stream first |
 #
-# With `data.from_folder("my_images")`, one sub-folder a class, you have what `seen` was here, and every cell above runs on it.
-# Whether to train at all is a question for later: a few hundred images are mostly better searched with a network
-# that others trained.
+# With `data.from_folder("my_images")`, one sub-folder a class, you have what `seen` was here, and sections 2 to 4 run on it:
+# say how many images `RandomBatches` draws, and which *C* and *K* fit your classes. Whether to train at all is another question, which
+# `evaluation.worth_training` answers by measuring.
 #
 # One thing is easily got wrong in code of one's own. `BalancedBatches` deals the images of a class like cards: all of them once,
 # before any comes again. Drawing anew for each batch looks the same. Is it?
@@ -733,7 +745,7 @@ for way, positions in used.items():
     print(f"{way:17} {len(set(positions)):5,} of 1,000 images used in 1,000 places")
 
 # %% jupyter={"source_hidden": true}
-# Check: dealt, every image comes once; drawn anew, more than a third never come.
+# Check: dealt, every image comes once; drawn anew, about a third never come.
 never = 1000 - len(set(used["drawn anew"]))
 assert len(set(used["dealt like cards"])) == 1000
 assert 250 < never < 450

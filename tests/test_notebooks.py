@@ -14,9 +14,6 @@ import pytest
 NOTEBOOKS = Path(__file__).parents[1] / "notebooks"
 PATHS = sorted(NOTEBOOKS.glob("*.ipynb"))
 SOLUTIONS = sorted(NOTEBOOKS.glob("solutions/*.ipynb"))
-SOLVED = {
-    path.stem for path in SOLUTIONS
-}  # lessons whose exercises stand in the text, with a cell to write in
 TAGS = {"nbval-ignore-output", "picture", "summary", "raises-exception"}
 
 each_notebook = pytest.mark.parametrize("path", PATHS, ids=lambda path: path.stem)
@@ -36,7 +33,7 @@ def cells_of(path):
 def test_every_notebook_has_its_text_and_every_text_its_notebook():
     assert PATHS
     assert set(map(text_of, PATHS + SOLUTIONS)) == set((NOTEBOOKS / "py").rglob("*.py"))
-    assert {p.stem for p in PATHS} >= SOLVED
+    assert [p.name for p in SOLUTIONS] == [p.name for p in PATHS]
 
 
 @each_notebook_and_solution
@@ -88,7 +85,7 @@ def test_the_figures_of_the_readme_are_those_of_the_committed_quickstart():
     assert "data set   cifar10, " in summary, "commit outputs from CIFAR-10: make notebooks"
     assert len(figures) >= 6
     assert [figure for figure in figures if figure not in summary] == []
-    seconds = int(re.search(r"cifar10, (\d+) s", summary)[1])
+    seconds = int(re.search(r"cifar10, (\d+) s of processor time", summary)[1]) / 2  # on two cores
     stated = int(re.search(r"01_quickstart.ipynb\).* about (\d+) minutes with CIFAR-10", readme)[1])
     assert abs(seconds / 60 - stated) < 1  # on a shared machine it differs by tens of seconds
 
@@ -145,20 +142,6 @@ def test_a_notebook_says_what_it_teaches(path):
     parts = ("**You will do**", "**You will learn**", "**You need**", "**You have**", "## Exercises")
     for part in (*parts, "## What's next", "shut down the kernel"):
         assert text.count(part) == 1, part
-
-
-@pytest.mark.parametrize("path", [p for p in PATHS if p.stem not in SOLVED], ids=lambda path: path.stem)
-def test_a_notebook_ends_in_exercises_with_folded_solutions(path):
-    cells = cells_of(path)
-    text = "\n".join(c.source for c in cells if c.cell_type == "markdown")
-    exercises = re.findall(r"^(\d)\. ", text.split("## Exercises")[1].split("## What's next")[0], re.M)
-    solutions = [c for c in cells if c.cell_type == "code" and c.source.startswith("# Solution")]
-    assert [re.match(r"# Solution (\d)", c.source)[1] for c in solutions] == exercises
-    assert len(exercises) >= 2
-    for cell in cells:
-        folded = cell.metadata.get("jupyter") == {"source_hidden": True}
-        assert folded or cell not in solutions
-        assert not folded or cell in solutions or cell.source.startswith(("# Check", "# Set-up"))
 
 
 @pytest.mark.parametrize("path", SOLUTIONS, ids=lambda path: path.stem)

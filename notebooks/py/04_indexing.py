@@ -24,6 +24,15 @@
 # run on two cores, and 20 to read. The photographs are those of CIFAR-10 (a download of 162 MiB, once), or handwritten digits
 # where it cannot be had.
 
+# %% jupyter={"source_hidden": true}
+# Set-up: where simnb is missing, as on Colab, this installs it; elsewhere it does nothing.
+import importlib.util
+
+from IPython import get_ipython
+
+if importlib.util.find_spec("simnb") is None:
+    get_ipython().run_line_magic("pip", "install --quiet git+https://github.com/simnb/simnb")
+
 # %%
 import tempfile
 import time

@@ -24,6 +24,15 @@
 # [05_choose_a_threshold](05_choose_a_threshold.ipynb); about 3 minutes to run on two cores, and 20 to read. It runs on images that are at
 # hand, or on a folder of your own.
 
+# %% jupyter={"source_hidden": true}
+# Set-up: where simnb is missing, as on Colab, this installs it; elsewhere it does nothing.
+import importlib.util
+
+from IPython import get_ipython
+
+if importlib.util.find_spec("simnb") is None:
+    get_ipython().run_line_magic("pip", "install --quiet git+https://github.com/simnb/simnb")
+
 # %%
 import tempfile
 from pathlib import Path

@@ -50,7 +50,7 @@ Markdown(
 
 # %%
 epochs, images_in_batch = 4, 9 * 25
-for steps, training_images, of in ((240, 32_400, "CIFAR-10"), (10, 969, "digits")):
+for steps, training_images, of in ((200, 32_400, "CIFAR-10"), (10, 969, "digits")):
     times_seen = epochs * steps * images_in_batch / training_images
     print(f"{of}: {epochs * steps} batches of {images_in_batch} images, each image {times_seen:.1f} times")
 

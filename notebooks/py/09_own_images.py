@@ -124,7 +124,7 @@ print(f"✓ {len(photos):,} images of {len(names)} classes, with {counts.min()} 
 # Four lines. A half of each class goes into the **gallery**, a quarter are **calibration images**, which choose the distance up
 # to which a neighbor is an answer, and a quarter are **queries**, which nothing else has seen.
 
-# %%
+# %% tags=["nbval-ignore-output"]
 parts = photos.split(train=0, gallery=0.5, calibration=0.25, query=0.25, seed=SEED)
 search = SimilaritySearch(embedder)
 search.add(parts.gallery)

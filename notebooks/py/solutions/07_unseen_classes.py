@@ -3,7 +3,7 @@
 #
 # The exercises are in [07_unseen_classes](../07_unseen_classes.ipynb). Try them first.
 
-# %%
+# %% tags=["nbval-ignore-output"]
 import numpy as np
 from IPython.display import Markdown
 

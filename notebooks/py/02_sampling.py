@@ -20,7 +20,7 @@
 # - how to choose how many classes a batch holds, and how many images of each;
 # - which changes to an image leave it what it is, and which do not.
 #
-# **You need** the words *embedding*, *neighbor* and *R@1* of the [quickstart](01_quickstart.ipynb); about 3 minutes to run on two cores,
+# **You need** the words *embedding*, *neighbor* and *R@1* of the [quickstart](01_quickstart.ipynb); about 5 minutes to run on two cores,
 # and 20 to read. Nothing is downloaded: the images are drawn with the fonts that come with matplotlib.
 
 # %% jupyter={"source_hidden": true}

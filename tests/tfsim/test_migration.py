@@ -178,6 +178,8 @@ def shows(what):
 
 def test_every_difference_has_its_check():
     assert list(SHOWN) == DIFFERENCES
+    for function in SHOWN.values():
+        assert re.search(r"\bassert|pytest\.raises", inspect.getsource(function)), function.__name__
 
 
 @pytest.mark.parametrize("what", DIFFERENCES)

@@ -15,7 +15,7 @@ endif
 # Two at a time, since most tests keep one core busy; each notebook is one of them.
 TWO := -n 2 --dist worksteal
 
-.PHONY: help quickstart test lint unit browser published server backends nbval binder lab notebooks html bench clean
+.PHONY: help quickstart test lint unit browser published server backends light nbval binder lab notebooks html bench clean
 
 help: ## Say what there is
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -54,6 +54,24 @@ backends: $(READY) ## The Keras half on JAX and PyTorch, whichever are installed
 			echo "$$backend is not installed: pip install \"simnb[$$backend]\""; \
 		fi; \
 	done
+
+# What works on arrays alone, tested where TensorFlow and Keras are not installed.
+ARRAY_HALF := tests/calibration tests/collection tests/data tests/evaluation tests/index tests/metrics tests/page tests/plots \
+	tests/widgets tests/test_augmentation.py tests/test_files.py tests/test_matching.py tests/test_projection.py \
+	tests/test_terminal.py tests/test_text.py
+# Of these, what loads a data set of TFDS, asks for Milvus, or trains beside.
+NEEDS_MORE := tests/calibration/test_guarantees.py tests/data/test_lazy.py tests/data/test_loading.py \
+	tests/data/test_many_classes.py tests/evaluation/test_worth.py tests/index/test_milvus.py \
+	tests/widgets/test_circle_explorer.py tests/widgets/test_names_of_any_text.py tests/widgets/test_search_box.py \
+	tests/widgets/test_training_monitor.py
+LIGHT := build/light
+
+light: ## Test the array half where TensorFlow and Keras are not installed
+	$(PYTHON) -m venv $(LIGHT)
+	$(LIGHT)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
+	$(LIGHT)/bin/python -m pip install --quiet --disable-pip-version-check numpy scipy scikit-learn threadpoolctl matplotlib \
+		pillow tqdm anywidget ipywidgets faiss-cpu hypothesis pytest pytest-xdist
+	$(LIGHT)/bin/python -m pytest $(TWO) $(ARRAY_HALF) $(NEEDS_MORE:%=--ignore=%)
 
 nbval: $(READY)
 	$(PY) -m pytest --nbval notebooks --nbval-cell-timeout=1200 -n 2 --dist loadfile \

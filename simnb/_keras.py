@@ -13,6 +13,15 @@ if platform.machine().lower() in ("x86_64", "amd64"):
     # TensorFlow leaves oneDNN off where there is no AVX512-VNNI, and then trains convolutions half as fast.
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 _triton.load_apart()
-with quiet_stderr():
-    import keras
-    from keras import ops
+try:
+    with quiet_stderr():
+        import keras
+        from keras import ops
+except ModuleNotFoundError as error:
+    if error.name not in ("keras", "tensorflow"):
+        raise
+    raise ModuleNotFoundError(
+        f"this part of simnb needs Keras and TensorFlow, and {error.name} is not installed: "
+        "pip install simnb",
+        name=error.name,
+    ) from error

@@ -1,8 +1,10 @@
 """The layers of the library, read from its imports."""
 
 import ast
+import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -177,3 +179,25 @@ def test_what_is_public_is_annotated_whole():
         if (gaps := what_is_not_annotated(function))
     ]
     assert not found, "what has no type in what is public:\n" + "\n".join(found)
+
+
+def test_what_the_array_half_needs_is_named_alike_wherever_it_is_installed():
+    root = PACKAGE.parent
+    declared = tomllib.loads((root / "pyproject.toml").read_text())["project"]["dependencies"]
+    names = {re.match(r"[\w-]+", line)[0] for line in declared}
+    keras_half = {"keras", "tensorflow", "tensorflow-datasets", "importlib-resources"}
+    assert keras_half < names
+    readme = re.search(
+        r"^pip install --no-deps simnb\npip install (.*)$", (root / "README.md").read_text(), re.M
+    )
+    assert set(readme[1].split()) == names - keras_half
+    makefile = (root / "Makefile").read_text().replace("\\\n", " ")
+    light = re.search(r"^light:.*?^$", makefile, re.M | re.S)[0]
+    assert names - keras_half < set(light.split())
+
+
+def test_without_keras_the_half_that_needs_it_says_what_to_install():
+    code = "import sys; sys.modules['keras'] = None\nfrom simnb import losses"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode
+    assert done.stderr.splitlines()[-1].endswith("keras is not installed: pip install simnb")

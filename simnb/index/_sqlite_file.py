@@ -33,6 +33,10 @@ _TABLES = (
     *TABLES,
 )
 
+# What SQLite runs when a table is read or written; ours are plain tables.
+_NOT_OURS = """SELECT name FROM sqlite_master
+    WHERE type IN ('view', 'trigger') OR upper(sql) LIKE 'CREATE VIRTUAL%'"""
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -262,7 +266,12 @@ def _check_ours(file):
             f"{file.path} has format {version}, this simnb reads format {FORMAT}: "
             'update it with pip install --upgrade "simnb"'
         )
+    file.execute("PRAGMA trusted_schema = OFF")  # as SQLite advises for files of others, with cell_size_check
     file.execute("PRAGMA cell_size_check = ON")
+    if odd := file.execute(_NOT_OURS).fetchone():
+        raise ValueError(
+            f"{file.path} is not used: it holds {odd[0]!r}, which simnb never makes and SQLite would run"
+        )
     file.execute("PRAGMA synchronous = EXTRA")  # an acknowledged change survives a power cut
 
 

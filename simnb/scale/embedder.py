@@ -118,7 +118,7 @@ class Embedder:
         from simnb import models  # noqa: F401  so that our layers can be loaded
         from simnb._keras import keras
 
-        return keras.saving.load_model(self.model_path, compile=False)
+        return keras.saving.load_model(self.model_path, compile=False, safe_mode=True)
 
     @functools.cached_property
     def index(self) -> Index:

@@ -1,5 +1,6 @@
 """What a file of rows survives: kills, full disks, other writers, damage."""
 
+import contextlib
 import os
 import random
 import signal
@@ -396,6 +397,28 @@ def test_what_is_no_index_is_refused(tmp_path):
     db.close()
     with pytest.raises(ValueError, match=r"has format 2, this simnb reads format 1: update it"):
         open_index(tmp_path / "g.sqlite")
+
+
+@pytest.mark.parametrize(
+    "statements",
+    [
+        "CREATE TRIGGER more AFTER INSERT ON blocks BEGIN DELETE FROM blocks; END",
+        "ALTER TABLE blocks RENAME TO kept; CREATE VIEW blocks AS SELECT * FROM kept",
+        "CREATE  virtual TABLE more USING fts5(text)",
+    ],
+)
+def test_a_file_that_would_have_sqlite_run_something_is_refused_and_left_as_it_is(tmp_path, statements):
+    path = tmp_path / "g.sqlite"
+    small(path).close()
+    with contextlib.closing(sqlite3.connect(path)) as db:
+        db.executescript(statements)
+    before = path.read_bytes()
+    for use in (open_index, MemoryIndex().save):
+        with pytest.raises(
+            ValueError, match=r"g\.sqlite is not used: it holds '(more|blocks)', which simnb never"
+        ):
+            use(path)
+    assert path.read_bytes() == before
 
 
 def test_the_file_is_one_file_once_it_is_closed(tmp_path):

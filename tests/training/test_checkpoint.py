@@ -392,6 +392,25 @@ def test_a_damaged_file_is_named_and_nothing_of_it_is_taken(tmp_path, message):
     assert path.read_bytes() == kept
 
 
+def test_a_pickle_in_a_file_is_not_read(tmp_path):
+    path, batches = tmp_path / "run.npz", batches_of(blobs(), **STEPS)
+    fit(small_model(), batches, epochs=1, verbose=0, checkpoint=path)
+    rewrite(path, lambda meta, arrays: arrays.update(more=np.array([Marks(tmp_path / "ran")], object)))
+    with pytest.raises(ValueError, match=r"run\.npz cannot be read \(Object arrays cannot be loaded when"):
+        fit(small_model(), batches, epochs=1, verbose=0, checkpoint=path)
+    assert not (tmp_path / "ran").exists()
+
+
+class Marks:
+    """Its pickle makes a file when it is read."""
+
+    def __init__(self, file):
+        self.file = file
+
+    def __reduce__(self):
+        return type(self.file).touch, (self.file,)
+
+
 def test_a_file_of_format_2_goes_on_and_says_what_it_cannot_tell(tmp_path, capsys):
     path = tmp_path / "run.npz"
 

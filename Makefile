@@ -4,6 +4,9 @@ VENV   := .venv
 PY     := $(VENV)/bin/python
 READY  := $(VENV)/.ready
 
+# Everything is installed in the versions that were tested; CONSTRAINTS= takes the newest ones.
+CONSTRAINTS ?= constraints.txt
+
 # CIFAR-10 prepared beside the checkout is used; TFDS_DATA_DIR from outside goes first.
 ifneq ($(wildcard ../shared/tensorflow_datasets),)
 TFDS_DATA_DIR ?= $(abspath ../shared/tensorflow_datasets)
@@ -15,7 +18,7 @@ endif
 # Two at a time, since most tests keep one core busy; each notebook is one of them.
 TWO := -n 2 --dist worksteal
 
-.PHONY: help quickstart test lint unit browser published server backends light nbval binder lab notebooks html bench clean
+.PHONY: help quickstart test lint unit browser published server backends light release constraints nbval binder lab notebooks html bench clean
 
 help: ## Say what there is
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -73,6 +76,15 @@ light: ## Test the array half where TensorFlow and Keras are not installed
 		pillow tqdm anywidget ipywidgets faiss-cpu hypothesis pytest pytest-xdist
 	$(LIGHT)/bin/python -m pytest $(TWO) $(ARRAY_HALF) $(NEEDS_MORE:%=--ignore=%)
 
+release: $(READY) ## Build the archives, and try the wheel with each extra in an environment of its own (minutes)
+	$(PY) -m tests.release $(RELEASE)
+
+constraints: $(READY) ## Write constraints.txt anew, with the newest versions that go together
+	$(VENV)/bin/uv pip compile --quiet --upgrade --universal --fork-strategy fewest --python-version 3.11 --no-annotate \
+		--custom-compile-command "make constraints" $(TESTED:%=--extra %) --output-file constraints.txt pyproject.toml
+# Not torch: there are several builds of each version, and people choose one.
+TESTED := test hub jax onnx ray umap
+
 nbval: $(READY)
 	$(PY) -m pytest --nbval notebooks --nbval-cell-timeout=1200 -n 2 --dist loadfile \
 		$(NBVAL_LEAVES_OUT:%=--ignore=notebooks/%)
@@ -100,12 +112,12 @@ clean: ## Remove the environment and everything built
 	rm -rf $(VENV) build dist .pytest_cache .ruff_cache .hypothesis
 	find simnb tests notebooks -name __pycache__ -type d -prune -exec rm -rf {} +
 
-$(READY): pyproject.toml
+$(READY): pyproject.toml $(CONSTRAINTS)
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "simnb needs Python 3.11 or newer; choose one with: make PYTHON=python3.12"; exit 1; }
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info >= (3, 14))' || \
 		echo "TensorFlow may have no release for this Python yet; if none is found: make PYTHON=python3.13"
 	@$(PYTHON) -m venv $(VENV) || { $(PYTHON) -m pip install --quiet virtualenv && $(PYTHON) -m virtualenv $(VENV); }
 	@echo "Installing simnb and its test tools into $(VENV) (about 3 GB on disk, some minutes)"
-	$(PY) -m pip install --quiet --disable-pip-version-check --editable ".[test]"
+	$(PY) -m pip install --quiet --disable-pip-version-check $(CONSTRAINTS:%=--constraint %) --editable ".[test]"
 	@touch $@

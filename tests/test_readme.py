@@ -3,12 +3,12 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
-from PIL import Image
 
 from simnb import data
 from simnb.index import open_index
 from simnb.models.pretrained import provenance
 from tests.benchmarks import training
+from tests.release.first_example import QUERIES, first_example, make_images
 
 ROOT = Path(__file__).parents[1]
 README, TOOLBOX = ROOT / "README.md", ROOT / "notebooks" / "TOOLBOX.md"
@@ -34,26 +34,15 @@ def test_the_example_of_an_index_runs(tmp_path, monkeypatch, capsys):
 
 
 def test_the_examples_of_a_folder_run(tmp_path, monkeypatch, capsys):
-    rng = np.random.default_rng(0)
-    for name in ("a", "b", "c", "d", "other"):
-        (tmp_path / "my_images" / name).mkdir(parents=True)
-        for i in range(20):
-            noise = rng.integers(0, 256, (32, 32, 3), dtype=np.uint8)
-            Image.fromarray(noise).save(tmp_path / "my_images" / name / f"{i}.png")
-    untrained, code, _, _, calibrating, _ = examples()
+    make_images(tmp_path)
+    _, code, _, _, calibrating, _ = examples()
+    untrained = first_example(README.read_text())
     monkeypatch.chdir(tmp_path)
     names = {}
-    # A network that comes with the package, in place of one that would have to be downloaded.
-    for asked, at_hand in {
-        'models.backbone("dinov2_small")': 'models.pretrained("cifar10")',
-        "(224, 224)": "(32, 32)",
-    }.items():
-        assert asked in untrained
-        untrained = untrained.replace(asked, at_hand)
     exec(untrained, names)
     answers = names["search"].match(names["parts"].query).names
     assert capsys.readouterr().out == f"{answers}\n"
-    assert len(answers) == 10
+    assert len(answers) == QUERIES
     assert len(untrained.split("\n\n")[1].splitlines()) == 5
     assert "epochs=5" in code
     exec(code.replace("epochs=5", "epochs=1, verbose=0"), names)

@@ -25,6 +25,7 @@ from pathlib import Path
 
 from tests.binder.checkout import copy_to
 from tests.binder.memory import MB, Limited
+from tests.rehearsal import Failed, files_of, rehearse, run, tail
 
 # What of this machine reaches the rehearsal: the way to the network and pip's settings, nothing else.
 KEPT = re.compile(r"LANG|LC_ALL|TMPDIR|SSL_CERT_FILE|REQUESTS_CA_BUNDLE|PIP_\w+|\w+_(proxy|PROXY)")
@@ -33,10 +34,6 @@ BASE = ("jupyterlab", "notebook", "jupyter_server", "jupyter_client", "ipykernel
 WIDGETS = ("anywidget", "@jupyter-widgets/jupyterlab-manager")
 DISK = 4_500  # megabytes
 TOKEN = "rehearsal"
-
-
-class Failed(Exception):
-    """What went wrong, in words."""
 
 
 class Rehearsal:
@@ -55,13 +52,7 @@ class Rehearsal:
 
     def run(self, command, **more):
         """Run a command in the copy; return what it printed, stdout and stderr together."""
-        options = {"cwd": self.home, "env": {**self.variables, **more}, "text": True}
-        done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, **options)
-        if done.returncode:
-            raise Failed(
-                f"{tail(done.stdout)}\nexit status {done.returncode} of: {' '.join(map(str, command))}"
-            )
-        return done.stdout
+        return run(command, cwd=self.home, env={**self.variables, **more})
 
     def copy(self):
         """Copy the checkout."""
@@ -157,8 +148,8 @@ class Rehearsal:
         # Jupytext may refuse to open a notebook because of its text.
         for other in sorted((self.home / "notebooks").glob("*.ipynb")):
             wait_for(f"{url}/api/contents/notebooks/{other.name}", server)
-        run = ["python", "notebooks/run.py", "--to", str(self.folder), path]
-        status = limit.start(["binder/start", *run], **options).wait()
+        execute = ["python", "notebooks/run.py", "--to", str(self.folder), path]
+        status = limit.start(["binder/start", *execute], **options).wait()
         if status:
             raise Failed(f"exit status {status}")
         if server.poll() is not None:
@@ -195,33 +186,12 @@ def base_packages(version):
     return [f"{name}=={match[1]}" for name, match in found.items()]
 
 
-def files_of(package):
-    """The files of a package, as paths within it."""
-    files = (path for path in package.rglob("*") if path.is_file() and "__pycache__" not in path.parts)
-    return {path.relative_to(package) for path in files}
-
-
-def tail(text, lines=25):
-    """The end of what was printed, where the reason is."""
-    return "\n".join(text.rstrip().splitlines()[-lines:])
-
-
-def rehearse(folder, notebooks, megabytes):
-    """Go through the stages; print each with its seconds. Return the stage that failed and why, or None."""
+def stages_of(folder, notebooks, megabytes):
+    """The stages by their names."""
     rehearsal = Rehearsal(folder, megabytes)
     stages = {name: getattr(rehearsal, name) for name in ("copy", "python", "install", "package")}
     stages |= {"postBuild": rehearsal.post_build, "jupyterlab": rehearsal.extensions}
-    stages |= {name: functools.partial(rehearsal.notebook, name) for name in notebooks}
-    for name, stage in stages.items():
-        print(f"{name:20}", end="", flush=True)
-        start = time.perf_counter()
-        try:
-            note = stage()
-        except Failed as failure:
-            print(f"{time.perf_counter() - start:6.1f} s  FAILED")
-            return f"{name}\n{failure}"
-        print(f"{time.perf_counter() - start:6.1f} s  {note}", flush=True)
-    return None
+    return stages | {name: functools.partial(rehearsal.notebook, name) for name in notebooks}
 
 
 def main():
@@ -234,7 +204,7 @@ def main():
     options = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("terminated"))  # so that all that was made is removed
     with tempfile.TemporaryDirectory(prefix="simnb-binder-") as folder:
-        failure = rehearse(Path(folder), options.notebooks, options.memory)
+        failure = rehearse(stages_of(Path(folder), options.notebooks, options.memory))
     if failure is not None:
         sys.exit(f"\nBinder would not work. It failed at: {failure}")
 

@@ -1,0 +1,1 @@
+"""A release, rehearsed: ``make release``."""

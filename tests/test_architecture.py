@@ -88,6 +88,19 @@ def test_no_package_imports_a_private_name_of_another():
     assert found == set(PRIVATE_ELSEWHERE), found ^ set(PRIVATE_ELSEWHERE)
 
 
+def test_nothing_is_imported_that_only_some_systems_have():
+    elsewhere = {"fcntl", "grp", "posix", "pty", "pwd", "readline", "resource", "syslog", "termios", "tty"}
+    elsewhere |= {"curses", "msvcrt", "winreg", "winsound"}  # Windows and others have not the same ones
+    found = {}
+    for path in PACKAGE.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            names = [name.name for name in node.names] if isinstance(node, ast.Import) else []
+            names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            found |= {name.partition(".")[0]: path for name in names}
+    assert "sqlite3" in found
+    assert not elsewhere & found.keys(), {name: found[name] for name in elsewhere & found.keys()}
+
+
 def modules_after(statement):
     code = f"import sys; {statement}; print(*sys.modules)"
     return set(

@@ -1,5 +1,6 @@
 """Muon: momentum whose kernel updates are made orthogonal."""
 
+import math
 from collections.abc import Iterable
 from typing import Any
 
@@ -27,6 +28,9 @@ class Muon(keras.optimizers.Muon):
         beta_2: Adam's decay of the squared gradients.
         epsilon: What Adam adds to the root of the squared gradients.
         iterations_of_newton_schulz: More make the update more nearly orthogonal, and take longer.
+        hold_norms: Scale each kernel that is updated so, before each update, to the norm of one with
+            orthonormal columns. Under batch normalization the norm of a kernel changes nothing but how far an
+            update turns it: without this kernels grow, and learn ever more slowly.
         adam_layers: Kernels of layers with one of these words in their path are Adam's.
         name: Name of the optimizer.
         **kwargs: Clipping, averaging and the like, of ``keras.optimizers.Optimizer``.
@@ -50,6 +54,7 @@ class Muon(keras.optimizers.Muon):
         beta_2: float = 0.99,
         epsilon: float = 1e-8,
         iterations_of_newton_schulz: int = 5,
+        hold_norms: bool = False,
         adam_layers: Iterable[str] = ("embedding", "proxies"),
         name: str = "muon",
         **kwargs: Any,
@@ -76,6 +81,9 @@ class Muon(keras.optimizers.Muon):
             **kwargs,
         )
         self.adam_layers = tuple(adam_layers)
+        if not isinstance(hold_norms, bool):
+            raise ValueError(f"hold_norms must be True or False, got {hold_norms!r}")
+        self.hold_norms = hold_norms
 
     def build(self, variables: list[KerasObject]) -> None:
         """Make the momenta of all variables, then Adam's averages of squares where Adam is used."""
@@ -92,6 +100,8 @@ class Muon(keras.optimizers.Muon):
     def update_step(self, gradient: Tensor, variable: KerasObject, learning_rate: Tensor) -> None:
         """Update one variable, in its own dtype: Keras leaves the rate of 16-bit variables in float32."""
         own = variable.dtype
+        if self.hold_norms and self.adam_velocities[self._get_variable_index(variable)] is None:
+            self.assign(variable, _held(variable))
         super().update_step(ops.cast(gradient, own), variable, ops.cast(learning_rate, own))
 
     def zeropower_via_newtonschulz5(self, x: Tensor, steps: int) -> Tensor:
@@ -123,4 +133,14 @@ class Muon(keras.optimizers.Muon):
             "epsilon": self.epsilon,
             "iterations_of_newton_schulz": self.ns_steps,
             "adam_layers": list(self.adam_layers),
+            # Checkpoints written before it was there know their optimizer by a configuration without it.
+            **({"hold_norms": True} if self.hold_norms else {}),
         }
+
+
+def _held(kernel):
+    """A kernel, scaled to the norm of a matrix [inputs, outputs] with orthonormal columns, or rows."""
+    whole = ops.cast(kernel, "float32")
+    rank = min(math.prod(kernel.shape[:-1]), kernel.shape[-1])
+    norm = ops.sqrt(ops.sum(ops.square(whole)))
+    return ops.cast(whole * (math.sqrt(rank) / ops.maximum(norm, 1e-7)), kernel.dtype)

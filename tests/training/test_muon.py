@@ -79,6 +79,23 @@ def test_three_steps_equal_the_formulas(decay):
         np.testing.assert_allclose(values(variable), wanted, atol=2e-4)
 
 
+def test_held_norms_are_those_of_orthonormal_columns_and_turn_a_kernel_alike_however_large_it_was():
+    results = []
+    for size in (1.0, 50.0):
+        variables, gradients = kernels()
+        conv, bias, dense, _ = variables
+        for kernel in (conv, dense):
+            kernel.assign(size * kernel.value)
+        Muon(0.1, hold_norms=True).apply(gradients, variables)
+        results.append([values(variable) for variable in (conv, dense, bias)])
+    for small, large in zip(*results, strict=True):
+        np.testing.assert_allclose(small, large, rtol=1e-4, atol=1e-6)
+    before, update = values(kernels()[0][0]), values(orthogonal(kernels()[1][0]))
+    np.testing.assert_allclose(
+        results[0][0], before * np.sqrt(8) / np.linalg.norm(before) - 0.1 * update, rtol=1e-4, atol=1e-5
+    )
+
+
 def test_keras_calls_what_ours_replaces_and_nothing_is_updated_without_it(monkeypatch):
     # These methods are not documented: another version of Keras may name or call them otherwise.
     called = []
@@ -114,7 +131,7 @@ def test_variables_of_16_bits_are_trained_too():
 
 
 def test_it_survives_serialization():
-    optimizer = Muon(0.3, momentum=0.5, adam_layers=("proxies", "head"), weight_decay=0.01)
+    optimizer = Muon(0.3, momentum=0.5, adam_layers=("proxies", "head"), weight_decay=0.01, hold_norms=True)
     copy = keras.optimizers.deserialize(keras.optimizers.serialize(optimizer))
     assert type(copy) is Muon
     assert copy.get_config() == optimizer.get_config()
@@ -135,6 +152,8 @@ def test_bad_input_is_named():
         ValueError, match="iterations_of_newton_schulz must be an integer of at least 1, got 0"
     ):
         Muon(iterations_of_newton_schulz=0)
+    with pytest.raises(ValueError, match="hold_norms must be True or False, got 'no'"):
+        Muon(hold_norms="no")
 
 
 @pytest.mark.parametrize("option", [{"nesterov": False}, {"exclude_layers": ["dense"]}, {"muon_a": 1.0}])

@@ -2,6 +2,16 @@
 
 Each function takes images of shape [batch, height, width, channels] and a NumPy generator, draws for each
 image by itself, and returns new images of the same shape and dtype.
+
+Example:
+    >>> import numpy as np
+    >>> from simnb.augmentation import color_jitter, cutout, grayscale, random_crop, random_flip
+    >>> rng = np.random.default_rng(0)
+    >>> images = rng.integers(0, 256, (2, 32, 32, 3), dtype=np.uint8)
+    >>> images = random_flip(random_crop(images, rng, padding=4), rng)
+    >>> images = grayscale(color_jitter(images, rng, brightness=0.4), rng, probability=0.5)
+    >>> cutout(images, rng, size=8).shape
+    (2, 32, 32, 3)
 """
 
 from dataclasses import dataclass

@@ -1,4 +1,12 @@
-"""Distances by name, of all pairs or row by row. Smaller is closer, for every one of them."""
+"""Distances by name, of all pairs or row by row. Smaller is closer, for every one of them.
+
+Example:
+    >>> from simnb.distances import paired, pairwise
+    >>> pairwise([[3.0, 4.0]], [[0.0, 0.0], [3.0, 0.0]], "euclidean")
+    array([[5., 4.]], dtype=float32)
+    >>> paired([[3.0, 4.0]], [[0.0, 0.0]], "manhattan")
+    array([7.], dtype=float32)
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -25,6 +25,13 @@ class MetricEmbedding(keras.layers.Layer):
 
     Raises:
         ValueError: If dim is below 1.
+
+    Example:
+        >>> import numpy as np
+        >>> from simnb.layers import MetricEmbedding
+        >>> embeddings = np.asarray(MetricEmbedding(4)(np.ones((2, 8), np.float32)))
+        >>> np.linalg.norm(embeddings, axis=1).round(3)
+        array([1., 1.], dtype=float32)
     """
 
     def __init__(
@@ -214,6 +221,12 @@ class GeneralizedMeanPooling2D(_GeneralizedMeanPooling):
     References:
         Radenovic et al., Fine-tuning CNN Image Retrieval with No Human Annotation, TPAMI 2019,
         equation 3. https://arxiv.org/abs/1711.02512
+
+    Example:
+        >>> import numpy as np
+        >>> from simnb.layers import GeneralizedMeanPooling2D
+        >>> np.asarray(GeneralizedMeanPooling2D()(np.ones((2, 7, 7, 3), np.float32))).shape
+        (2, 3)
     """
 
     _rank = 4
@@ -224,6 +237,12 @@ class GeneralizedMeanPooling1D(_GeneralizedMeanPooling):
     """``GeneralizedMeanPooling2D`` of sequences: [batch, steps, channels] becomes [batch, channels].
 
     Its arguments are those of ``GeneralizedMeanPooling2D``, and so are its errors.
+
+    Example:
+        >>> import numpy as np
+        >>> from simnb.layers import GeneralizedMeanPooling1D
+        >>> np.asarray(GeneralizedMeanPooling1D()(np.ones((2, 9, 3), np.float32))).shape
+        (2, 3)
     """
 
     _rank = 3

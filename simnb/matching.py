@@ -1,4 +1,18 @@
-"""From neighbors to an answer: a label for each query, or ``UNKNOWN`` beyond the threshold."""
+"""From neighbors to an answer: a label for each query, or ``UNKNOWN`` beyond the threshold.
+
+Example:
+    >>> import numpy as np
+    >>> from simnb.index import Neighbors
+    >>> from simnb.matching import accept, match, match_majority_vote, match_nearest
+    >>> distances, ids = np.array([[0.1, 0.2, 0.3], [0.6, 0.7, 0.8]]), np.array([[4, 0, 2], [1, 3, 5]])
+    >>> neighbors = Neighbors(distances, ids, labels=np.array([[7, 8, 8], [8, 7, 7]]))
+    >>> match_nearest(neighbors).labels, match_majority_vote(neighbors).labels
+    (array([7, 8]), array([8, 7]))
+    >>> match(neighbors, 0.5, matcher="majority_vote").labels
+    array([ 8, -1])
+    >>> accept(match(neighbors), 0.5).labels
+    array([ 7, -1])
+"""
 
 import numbers
 from collections.abc import Mapping

@@ -1,4 +1,13 @@
-"""Embeddings laid out on a plane, and how far such a map can be trusted."""
+"""Embeddings laid out on a plane, and how far such a map can be trusted.
+
+Example:
+    >>> import numpy as np
+    >>> from simnb.projection import project, trust
+    >>> embeddings = np.random.default_rng(0).normal(size=(50, 8))
+    >>> points = project(embeddings, "pca")
+    >>> points.shape, round(trust(embeddings, points, k=5).trustworthiness, 2)
+    ((50, 2), 0.78)
+"""
 
 import warnings
 from collections.abc import Sized

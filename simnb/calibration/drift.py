@@ -58,6 +58,14 @@ def compare_distances(one: ArrayLike, other: ArrayLike) -> Drift:
 
     References:
         Hodges, The Significance Probability of the Smirnov Two-Sample Test, 1958.
+
+    Example:
+        >>> import numpy as np
+        >>> from simnb.calibration import compare_distances
+        >>> before, now = np.linspace(0, 1, 100), np.linspace(0.3, 1.3, 100)
+        >>> drift = compare_distances(before, now)
+        >>> round(drift.statistic, 2), drift.p_value < 0.001
+        (0.3, True)
     """
     then, now = _sample(one, "one"), _sample(other, "other")
     with warnings.catch_warnings():

@@ -116,6 +116,19 @@ def fit_probability(
     References:
         Zadrozny and Elkan, Transforming Classifier Scores into Accurate Multiclass Probability Estimates,
         2002 (isotonic). Platt, Probabilistic Outputs for Support Vector Machines, 1999.
+
+    Example:
+        >>> import numpy as np
+        >>> from simnb.calibration import expected_calibration_error, fit_probability, reliability
+        >>> from simnb.matching import Matches
+        >>> matches = Matches(np.array([1, 1, 2, 2]), np.array([0.1, 0.2, 0.3, 0.4]))
+        >>> probability = fit_probability(matches, [1, 1, 1, 2])
+        >>> given = probability([0.15, 0.25, 0.4])
+        >>> given
+        array([1.  , 0.75, 0.5 ])
+        >>> mean, share_right, num_queries = reliability(given, [True, False, True], bins=3)
+        >>> round(expected_calibration_error(given, [True, False, True], bins=3), 2)
+        0.42
     """
     _checks.one_of(method, METHODS, name="method")
     _checks.not_empty(matches, name="matches")

@@ -71,6 +71,21 @@ def from_folder(
 
     Warns:
         SkippedFiles: If files or folders were not read or a class has no image; its ``files`` say why.
+
+    Example:
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> from PIL import Image
+        >>> from simnb import data
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     for name in ("cat", "dog"):
+        ...         Path(folder, name).mkdir()
+        ...         Image.new("RGB", (40, 30)).save(Path(folder, name, "1.png"))
+        ...     files = data.list_images(folder).files
+        ...     shape = data.read_image(files[0]).shape
+        ...     some = data.from_table(files[1:], ["dog"])
+        ...     data.from_folder(folder), len(some), shape
+        (Examples(2 images 32x32x3 uint8, 2 classes), 1, (30, 40, 3))
     """
     root = Path(path).expanduser()
     first_id = _checks.not_negative_int(first_id, name="first_id")

@@ -26,13 +26,20 @@ class SkippedFiles(UserWarning):
         files: ``(path, reason)`` of each file, or folder, that was not read.
         empty_classes: Names of the classes without an image that could be read.
 
-    To have the lists, catch the warning::
-
-        with warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("always")
-            examples = data.from_folder("photos")
-        for path, reason in caught[0].message.files:
-            print(path, reason)
+    Example:
+        >>> import tempfile, warnings
+        >>> from pathlib import Path
+        >>> from PIL import Image
+        >>> from simnb import data
+        >>> with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings(record=True) as caught:
+        ...     warnings.simplefilter("always")
+        ...     Image.new("RGB", (40, 30)).save(Path(folder, "1.png"))
+        ...     Path(folder, "2.png").touch()
+        ...     examples = data.from_folder(folder)
+        >>> isinstance(caught[0].message, data.SkippedFiles)
+        True
+        >>> [(path.name, reason) for path, reason in caught[0].message.files]
+        [('2.png', 'an empty file')]
     """
 
     def __init__(

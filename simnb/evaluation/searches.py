@@ -124,6 +124,22 @@ def held_out(
 
     Raises:
         ValueError: If nothing is left in the gallery, the first target is not met, or something is malformed.
+
+    Example:
+        >>> import numpy as np
+        >>> from simnb.evaluation import closed_set, gallery_grows, held_out
+        >>> labels = np.arange(120) % 3
+        >>> embeddings = np.eye(3)[labels] + np.random.default_rng(0).normal(size=(120, 3)) * 0.2
+        >>> parts = [slice(0, 40), slice(40, 80), slice(80, 120)]
+        >>> gallery, calibration, queries = [(embeddings[part], labels[part]) for part in parts]
+        >>> closed_set(gallery, queries).value("recall@1")
+        1.0
+        >>> unknown = held_out(gallery, calibration, queries, unknown=[2])
+        >>> unknown.report.value("false_acceptance")
+        0.0
+        >>> grown = gallery_grows(gallery, calibration, queries, [0, 1, 2], start=2)
+        >>> grown["classes"], grown["recall@1"]
+        (array([2, 3]), array([1., 1.]))
     """
     (rows, labels), (asked, truth) = pair(gallery, "gallery"), pair(queries, "queries")
     tuning, wanted = pair(calibration, "calibration")

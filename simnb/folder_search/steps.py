@@ -23,8 +23,10 @@ from simnb.metrics import Interval
 from simnb.models import embed
 from simnb.search import SimilaritySearch
 
-#: What is promised of a threshold where nothing else is asked for, and how surely.
-PROMISE, CONFIDENCE = "precision >= 0.9", 0.95
+#: What is promised of a threshold where nothing else is asked for.
+PROMISE = "precision >= 0.9"
+#: How surely that is promised.
+CONFIDENCE = 0.95
 #: Share of each class that is indexed; the others are asked.
 _GALLERY = 0.6
 #: Height and width for an embedder that takes images of any size.

@@ -57,6 +57,17 @@ def open_index(
             or of another distance.
         OSError: If it cannot be reached or made.
         ImportError: If it needs a package that is not installed: the message says how to install it.
+
+    Example:
+        >>> import tempfile
+        >>> from simnb.index import open_index
+        >>> with tempfile.TemporaryDirectory() as folder, open_index(f"{folder}/gallery.sqlite") as index:
+        ...     rows, years = [[1.0, 0.0], [0.0, 1.0]], [2019, 2024]
+        ...     ids = index.add(rows, labels=["cat", "dog"], metadata={"year": years})
+        ...     found = index.search([[0.8, 0.6]], k=2, where={"year": {">=": 2020}})
+        ...     row = index.get(ids[:1])
+        >>> found.names, row.names
+        (array([['dog', None]], dtype=object), array(['cat'], dtype=object))
     """
     text = os.fspath(uri) if isinstance(uri, str | os.PathLike) else ""
     options: dict[str, Any] = {"distance": distance, "search": search, "recall": recall}

@@ -49,6 +49,15 @@ class Reranker:
     References:
         Zhong et al., Re-ranking Person Re-identification with k-reciprocal Encoding, 2017.
         https://arxiv.org/abs/1701.08398
+
+    Example:
+        >>> import numpy as np
+        >>> from simnb.index import Reranker, open_index
+        >>> embeddings = np.random.default_rng(0).normal(size=(60, 8))
+        >>> index = open_index()
+        >>> ids = index.add(embeddings, labels=np.arange(60) % 3)
+        >>> Reranker(index, k1=10).search(embeddings[:2], k=5).distance
+        'reranked cosine'
     """
 
     def __init__(self, index: Index, *, k1: int = 20, k2: int = 2, weight: float = 0.3) -> None:

@@ -39,7 +39,14 @@ def supervised_contrastive_loss(labels: Tensor, embeddings: Tensor, *, temperatu
 
 @keras.saving.register_keras_serializable(package="simnb")
 class SupervisedContrastiveLoss(_pairs.PairLoss):
-    """``supervised_contrastive_loss``, which describes the options, as a ``keras.losses.Loss``."""
+    """``supervised_contrastive_loss``, which describes the options, as a ``keras.losses.Loss``.
+
+    Example:
+        >>> from simnb.losses import SupervisedContrastiveLoss
+        >>> embeddings = [[1.0, 0.0], [0.8, 0.6], [0.0, 1.0], [0.6, 0.8]]
+        >>> round(float(SupervisedContrastiveLoss(temperature=0.1)([0, 0, 1, 1], embeddings)), 3)
+        0.967
+    """
 
     def __init__(self, *, temperature: float = 0.1, **kwargs: Any) -> None:
         super().__init__(supervised_contrastive_loss, {"temperature": temperature}, **kwargs)
@@ -77,7 +84,14 @@ def nt_xent_loss(labels: Tensor, embeddings: Tensor, *, temperature: float = 0.1
 
 @keras.saving.register_keras_serializable(package="simnb")
 class NTXentLoss(_pairs.PairLoss):
-    """``nt_xent_loss``, which describes the options, as a ``keras.losses.Loss``."""
+    """``nt_xent_loss``, which describes the options, as a ``keras.losses.Loss``.
+
+    Example:
+        >>> from simnb.losses import NTXentLoss
+        >>> embeddings = [[1.0, 0.0], [0.8, 0.6], [0.0, 1.0], [0.6, 0.8]]
+        >>> round(float(NTXentLoss(temperature=0.1)([0, 0, 1, 1], embeddings)), 3)
+        0.967
+    """
 
     def __init__(self, *, temperature: float = 0.1, **kwargs: Any) -> None:
         super().__init__(nt_xent_loss, {"temperature": temperature}, **kwargs)
@@ -134,7 +148,14 @@ def _on_the_other_side(labels):
 
 @keras.saving.register_keras_serializable(package="simnb")
 class MultipleNegativesRankingLoss(_pairs.PairLoss):
-    """``multiple_negatives_ranking_loss``, which describes the options, as a ``keras.losses.Loss``."""
+    """``multiple_negatives_ranking_loss``, which describes the options, as a ``keras.losses.Loss``.
+
+    Example:
+        >>> from simnb.losses import MultipleNegativesRankingLoss
+        >>> embeddings = [[1.0, 0.0], [0.8, 0.6], [0.0, 1.0], [0.6, 0.8]]
+        >>> round(float(MultipleNegativesRankingLoss()([0, 0, 1, 1], embeddings)), 3)
+        0.018
+    """
 
     def __init__(self, *, temperature: float = 0.05, distance: str = "cosine", **kwargs: Any) -> None:
         options = {"temperature": temperature, "distance": distance}
@@ -176,7 +197,14 @@ def soft_nearest_neighbor_loss(
 
 @keras.saving.register_keras_serializable(package="simnb")
 class SoftNearestNeighborLoss(_pairs.PairLoss):
-    """``soft_nearest_neighbor_loss``, which describes the options, as a ``keras.losses.Loss``."""
+    """``soft_nearest_neighbor_loss``, which describes the options, as a ``keras.losses.Loss``.
+
+    Example:
+        >>> from simnb.losses import SoftNearestNeighborLoss
+        >>> embeddings = [[1.0, 0.0], [0.8, 0.6], [0.0, 1.0], [0.6, 0.8]]
+        >>> round(float(SoftNearestNeighborLoss()([0, 0, 1, 1], embeddings)), 3)
+        0.871
+    """
 
     def __init__(
         self, *, temperature: float = 1.0, distance: str = "squared_euclidean", **kwargs: Any

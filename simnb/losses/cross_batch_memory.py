@@ -48,6 +48,12 @@ class CrossBatchMemory(keras.losses.Loss):
 
     References:
         Wang et al., Cross-Batch Memory for Embedding Learning, CVPR 2020. https://arxiv.org/abs/1912.06798
+
+    Example:
+        >>> from simnb.losses import CrossBatchMemory, SupervisedContrastiveLoss
+        >>> loss = CrossBatchMemory(SupervisedContrastiveLoss(), size=1024, dim=2)
+        >>> round(float(loss([0, 0, 1], [[1.0, 0.0], [0.8, 0.6], [0.0, 1.0]])), 3)
+        0.042
     """
 
     def __init__(

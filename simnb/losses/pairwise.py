@@ -47,7 +47,14 @@ def contrastive_loss(
 
 @keras.saving.register_keras_serializable(package="simnb")
 class ContrastiveLoss(_pairs.PairLoss):
-    """``contrastive_loss``, which describes the options, as a ``keras.losses.Loss``."""
+    """``contrastive_loss``, which describes the options, as a ``keras.losses.Loss``.
+
+    Example:
+        >>> from simnb.losses import ContrastiveLoss
+        >>> embeddings = [[1.0, 0.0], [0.8, 0.6], [0.0, 1.0], [0.6, 0.8]]
+        >>> round(float(ContrastiveLoss()([0, 0, 1, 1], embeddings)), 3)
+        0.267
+    """
 
     def __init__(self, *, margin: float = 1.0, squared: bool = True, **kwargs: Any) -> None:
         margin = _checks.number(margin, name="margin", at_least=0)
@@ -97,7 +104,14 @@ def _log_add_exp(a, b):
 
 @keras.saving.register_keras_serializable(package="simnb")
 class LiftedStructureLoss(_pairs.PairLoss):
-    """``lifted_structure_loss``, which describes the options, as a ``keras.losses.Loss``."""
+    """``lifted_structure_loss``, which describes the options, as a ``keras.losses.Loss``.
+
+    Example:
+        >>> from simnb.losses import LiftedStructureLoss
+        >>> embeddings = [[1.0, 0.0], [0.8, 0.6], [0.0, 1.0], [0.6, 0.8]]
+        >>> round(float(LiftedStructureLoss()([0, 0, 1, 1], embeddings)), 3)
+        2.483
+    """
 
     def __init__(self, *, margin: float = 1.0, **kwargs: Any) -> None:
         margin = _checks.number(margin, name="margin", at_least=0)
@@ -152,7 +166,14 @@ def multi_similarity_loss(
 
 @keras.saving.register_keras_serializable(package="simnb")
 class MultiSimilarityLoss(_pairs.PairLoss):
-    """``multi_similarity_loss``, which describes the options, as a ``keras.losses.Loss``."""
+    """``multi_similarity_loss``, which describes the options, as a ``keras.losses.Loss``.
+
+    Example:
+        >>> from simnb.losses import MultiSimilarityLoss
+        >>> embeddings = [[1.0, 0.0], [0.8, 0.6], [0.0, 1.0], [0.6, 0.8]]
+        >>> round(float(MultiSimilarityLoss()([0, 0, 1, 1], embeddings)), 3)
+        0.339
+    """
 
     def __init__(
         self,
@@ -208,7 +229,14 @@ def circle_loss(labels: Tensor, embeddings: Tensor, *, gamma: float = 80.0, marg
 
 @keras.saving.register_keras_serializable(package="simnb")
 class CircleLoss(_pairs.PairLoss):
-    """``circle_loss``, which describes the options, as a ``keras.losses.Loss``."""
+    """``circle_loss``, which describes the options, as a ``keras.losses.Loss``.
+
+    Example:
+        >>> from simnb.losses import CircleLoss
+        >>> embeddings = [[1.0, 0.0], [0.8, 0.6], [0.0, 1.0], [0.6, 0.8]]
+        >>> round(float(CircleLoss()([0, 0, 1, 1], embeddings)), 3)
+        28.865
+    """
 
     def __init__(self, *, gamma: float = 80.0, margin: float = 0.4, **kwargs: Any) -> None:
         margin = _checks.number(margin, name="margin", at_least=0)

@@ -66,7 +66,14 @@ def normalized_softmax_loss(
 
 @keras.saving.register_keras_serializable(package="simnb")
 class NormalizedSoftmaxLoss(ProxyLoss):
-    """``normalized_softmax_loss``, which describes the options, as a ``keras.losses.Loss``."""
+    """``normalized_softmax_loss``, which describes the options, as a ``keras.losses.Loss``.
+
+    Example:
+        >>> from simnb.losses import NormalizedSoftmaxLoss
+        >>> similarities = [[0.9, 0.1], [0.6, 0.3]]  # of two examples to the proxies of two classes
+        >>> round(float(NormalizedSoftmaxLoss(temperature=0.05)([0, 1], similarities)), 3)
+        3.001
+    """
 
     def __init__(self, *, temperature: float = 0.05, label_smoothing: float = 0.0, **kwargs: Any) -> None:
         label_smoothing = _checks.number(label_smoothing, name="label_smoothing", at_least=0, below=1)
@@ -114,7 +121,14 @@ def _sine(cosine):
 
 @keras.saving.register_keras_serializable(package="simnb")
 class ArcFaceLoss(ProxyLoss):
-    """``arcface_loss``, which describes the options, as a ``keras.losses.Loss``."""
+    """``arcface_loss``, which describes the options, as a ``keras.losses.Loss``.
+
+    Example:
+        >>> from simnb.losses import ArcFaceLoss
+        >>> similarities = [[0.9, 0.1], [0.6, 0.3]]  # of two examples to the proxies of two classes
+        >>> round(float(ArcFaceLoss(margin=0.5)([0, 1], similarities)), 3)
+        25.41
+    """
 
     def __init__(self, *, margin: float = 0.5, scale: float = 64.0, **kwargs: Any) -> None:
         margin = _checks.number(margin, name="margin", at_least=0, below=math.pi, hint="; it is in radians")
@@ -148,7 +162,14 @@ def cosface_loss(
 
 @keras.saving.register_keras_serializable(package="simnb")
 class CosFaceLoss(ProxyLoss):
-    """``cosface_loss``, which describes the options, as a ``keras.losses.Loss``."""
+    """``cosface_loss``, which describes the options, as a ``keras.losses.Loss``.
+
+    Example:
+        >>> from simnb.losses import CosFaceLoss
+        >>> similarities = [[0.9, 0.1], [0.6, 0.3]]  # of two examples to the proxies of two classes
+        >>> round(float(CosFaceLoss()([0, 1], similarities)), 3)
+        20.8
+    """
 
     def __init__(self, *, margin: float = 0.35, scale: float = 64.0, **kwargs: Any) -> None:
         margin = _checks.number(margin, name="margin", at_least=0)
@@ -194,7 +215,14 @@ def proxy_nca_loss(
 
 @keras.saving.register_keras_serializable(package="simnb")
 class ProxyNCALoss(ProxyLoss):
-    """``proxy_nca_loss``, which describes the options, as a ``keras.losses.Loss``."""
+    """``proxy_nca_loss``, which describes the options, as a ``keras.losses.Loss``.
+
+    Example:
+        >>> from simnb.losses import ProxyNCALoss
+        >>> similarities = [[0.9, 0.1], [0.6, 0.3]]  # of two examples to the proxies of two classes
+        >>> round(float(ProxyNCALoss()([0, 1], similarities)), 3)
+        0.611
+    """
 
     def __init__(self, *, scale: float = 1.0, own_in_denominator: bool = True, **kwargs: Any) -> None:
         options = {"scale": scale, "own_in_denominator": bool(own_in_denominator)}
@@ -249,6 +277,12 @@ class ProxyAnchorLoss(ProxyLoss):
 
     It is the paper's value by default. The reduction ``sum`` gives that value times the size of the batch.
     Sample weights multiply the shares of the examples; the paper has none.
+
+    Example:
+        >>> from simnb.losses import ProxyAnchorLoss
+        >>> similarities = [[0.9, 0.1], [0.6, 0.3]]  # of two examples to the proxies of two classes
+        >>> round(float(ProxyAnchorLoss()([0, 1], similarities)), 3)
+        14.402
     """
 
     def __init__(self, *, margin: float = 0.1, alpha: float = 32.0, **kwargs: Any) -> None:

@@ -97,7 +97,14 @@ def batch_all_triplet_loss(
 
 @keras.saving.register_keras_serializable(package="simnb")
 class BatchAllTripletLoss(_pairs.PairLoss):
-    """``batch_all_triplet_loss``, which describes the options, as a ``keras.losses.Loss``."""
+    """``batch_all_triplet_loss``, which describes the options, as a ``keras.losses.Loss``.
+
+    Example:
+        >>> from simnb.losses import BatchAllTripletLoss
+        >>> embeddings = [[1.0, 0.0], [0.8, 0.6], [0.0, 1.0], [0.6, 0.8]]
+        >>> round(float(BatchAllTripletLoss(skip_zeros=True)([0, 0, 1, 1], embeddings)), 3)
+        0.12
+    """
 
     def __init__(
         self, *, margin: float | None = 0.2, skip_zeros: bool = False, distance: str = "cosine", **kwargs: Any
@@ -185,12 +192,26 @@ class MinedTripletLoss(_pairs.PairLoss):
 
 @keras.saving.register_keras_serializable(package="simnb")
 class TripletLoss(MinedTripletLoss):
-    """``triplet_loss``, which describes the options, as a ``keras.losses.Loss``."""
+    """``triplet_loss``, which describes the options, as a ``keras.losses.Loss``.
+
+    Example:
+        >>> from simnb.losses import TripletLoss
+        >>> embeddings = [[1.0, 0.0], [0.8, 0.6], [0.0, 1.0], [0.6, 0.8]]
+        >>> round(float(TripletLoss(negative_mining="hard")([0, 0, 1, 1], embeddings)), 3)
+        0.18
+    """
 
 
 @keras.saving.register_keras_serializable(package="simnb")
 class PNLoss(MinedTripletLoss):
-    """``pn_loss``, which describes the options, as a ``keras.losses.Loss``."""
+    """``pn_loss``, which describes the options, as a ``keras.losses.Loss``.
+
+    Example:
+        >>> from simnb.losses import PNLoss
+        >>> embeddings = [[1.0, 0.0], [0.8, 0.6], [0.0, 1.0], [0.6, 0.8]]
+        >>> round(float(PNLoss(margin=0.2)([0, 0, 1, 1], embeddings)), 3)
+        0.18
+    """
 
     _of_triplets = staticmethod(pn_loss)
 

@@ -80,6 +80,16 @@ def bootstrap_mean(
 
     Raises:
         ValueError: If lengths differ, a score is infinite, or no query has a score.
+
+    Example:
+        >>> from simnb.metrics import bootstrap_mean, bootstrap_ratio, compare
+        >>> hits, others = [1, 0, 1, 1, 0, 1, 1, 1], [1, 0, 0, 1, 0, 1, 1, 0]
+        >>> bootstrap_mean(hits)
+        0.750 [0.500, 1.000]
+        >>> bootstrap_ratio(hits, [1, 0, 1, 1, 1, 1, 1, 1])
+        0.857 [0.571, 1.000]
+        >>> compare(hits, others)
+        difference 0.250 [0.000, 0.503], better in 95.2% of resamples
     """
     bootstrap = Bootstrap.of(confidence, resamples, seed)
     scores = _scores(scores)
@@ -179,6 +189,16 @@ def open_set_intervals(
     Raises:
         ValueError: If a distance is NaN, the lengths differ, not both kinds of queries are there, or there is
             no such metric.
+
+    Example:
+        >>> from simnb.metrics import bootstrap_auroc, match_intervals, open_set_intervals
+        >>> distances, known = [0.1, 0.2, 0.5, 0.3, 0.4, 0.6], [True, True, True, True, False, False]
+        >>> bootstrap_auroc(distances, known)
+        0.875 [0.500, 1.000]
+        >>> open_set_intervals(distances, known, names=["auroc"])
+        {'auroc': 0.875 [0.500, 1.000]}
+        >>> match_intervals([5, 6, -1, 5, 5, -1], [5, 6, 6, 5, 9, 9], known_labels=[5, 6])["precision"]
+        0.750 [0.250, 1.000]
     """
     bootstrap = Bootstrap.of(confidence, resamples, seed)
     curves = open_set.Curves(distances, known, right)

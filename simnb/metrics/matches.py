@@ -61,6 +61,13 @@ def evaluate_matches(
 
     Raises:
         ValueError: If there is no query or the lengths differ.
+
+    Example:
+        >>> from simnb import metrics
+        >>> labels, answers = [5, 6, 6, 9], [5, 6, -1, 5]  # 9 is in no gallery
+        >>> rates = metrics.evaluate_matches(answers, labels, known_labels=[5, 6])
+        >>> [(name, round(float(rates[name]), 2)) for name in ("precision", "coverage", "false_acceptance")]
+        [('precision', 0.67), ('coverage', 0.67), ('false_acceptance', 1.0)]
     """
     counts = outcomes(predicted, labels, known_labels).sum(axis=1)
     return {name: float(rate) for name, rate in match_rates(*counts).items()}

@@ -29,6 +29,16 @@ def auroc(distances: ArrayLike, known: ArrayLike) -> float:
 
     References:
         Fawcett, An introduction to ROC analysis, 2006. https://doi.org/10.1016/j.patrec.2005.10.010
+
+    Example:
+        >>> from simnb import metrics
+        >>> distances, known = [0.1, 0.2, 0.5, 0.6, 0.4], [True, True, True, True, False]
+        >>> metrics.auroc(distances, known), metrics.fpr_at_recall(distances, known)
+        (0.5, 1.0)
+        >>> round(metrics.aupr(distances, known), 3)
+        0.887
+        >>> metrics.detection_and_identification_rate(distances, [True, False, True, True, False], known)
+        0.25
     """
     return Curves(distances, known).of_all(_auroc)
 

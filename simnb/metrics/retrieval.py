@@ -104,6 +104,26 @@ def recall_at_k(
 
     References:
         Musgrave et al., A Metric Learning Reality Check, 2020. https://arxiv.org/abs/2003.08505
+
+    Example:
+        >>> import numpy as np
+        >>> from simnb import metrics
+        >>> from simnb.index import Neighbors
+        >>> distances = np.array([[0.1, 0.2], [0.2, 0.4]])
+        >>> neighbors = Neighbors(distances, np.array([[0, 1], [3, 2]]), np.array([[5, 6], [6, 5]]))
+        >>> labels, rows = [5, 5], [5, 6, 5, 6]
+        >>> metrics.recall_at_k(neighbors, labels), metrics.precision_at_k(neighbors, labels, k=2)
+        (0.5, 0.5)
+        >>> metrics.map_at_k(neighbors, labels, k=2, gallery_labels=rows)
+        0.375
+        >>> round(metrics.ndcg_at_k(neighbors, labels, k=2, gallery_labels=rows), 3)
+        0.5
+        >>> metrics.r_precision(neighbors, labels, gallery_labels=rows)
+        0.5
+        >>> metrics.mean_reciprocal_rank(neighbors, labels)
+        0.75
+        >>> metrics.rank_statistics(neighbors, labels)["median"]
+        1.5
     """
     ranking = Ranking(neighbors, labels, gallery_labels, query_ids)
     return _mean(ranking, _at(_recall, ranking.depth(k)), average)

@@ -77,6 +77,19 @@ def pairs(
 
     Raises:
         ValueError: If lengths differ, a value is not finite, or fewer than two examples have a class.
+
+    Example:
+        >>> from simnb import metrics
+        >>> embeddings, labels = [[1.0, 0.0], [0.8, 0.6], [0.0, 1.0], [0.6, 0.8]], [0, 0, 1, 1]
+        >>> pairs = metrics.pairs(embeddings, labels)
+        >>> pairs.distances.round(2)
+        array([0.2 , 0.2 , 1.  , 0.4 , 0.4 , 0.04], dtype=float32)
+        >>> metrics.equal_error_rate(pairs), metrics.tar_at_far(pairs, 0.5)
+        (0.25, 1.0)
+        >>> metrics.roc(pairs).thresholds.round(2)
+        array([-inf, 0.04, 0.2 , 0.4 , 1.  ])
+        >>> sorted(metrics.clustering_scores(embeddings, labels))
+        ['ari', 'nmi']
     """
     _checks.one_of(distance, DISTANCES, name="distance")
     embeddings = _checks.embeddings(embeddings)

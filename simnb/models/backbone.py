@@ -119,6 +119,13 @@ def backbone(
         https://arxiv.org/abs/1711.02512
         Oquab et al., DINOv2: Learning Robust Visual Features without Supervision, 2023.
         https://arxiv.org/abs/2304.07193
+
+    Example:
+        >>> from simnb.models.backbone import backbone, set_trainable
+        >>> embedder = backbone("MobileNetV3Small", input_shape=(32, 32, 3), embedding_size=16)
+        >>> set_trainable(embedder, "head")
+        >>> embedder.output_shape
+        (None, 16)
     """
     if embedding_size is not None:
         embedding_size = _checks.not_negative_int(embedding_size, name="embedding_size")

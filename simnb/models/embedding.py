@@ -54,6 +54,13 @@ def embed(
             other than one vector per image, NaN, infinity or an all-zero vector; if the file ``kept`` is
             damaged, of another embedder or something else, or ``known_as`` is missing.
         OSError: If an image or the file cannot be read, or the file not be written.
+
+    Example:
+        >>> import numpy as np
+        >>> from simnb import models
+        >>> images = np.zeros((3, 32, 32, 3), np.uint8)
+        >>> models.embed(models.pretrained("cifar10"), images).shape
+        (3, 128)
     """
     images = _checks.not_empty(_checks.images(images), name="images")
     batch_size = _checks.positive_int(batch_size, name="batch_size")

@@ -202,6 +202,11 @@ def fastest_precision(*, flags: Iterable[str] | None = None) -> str:
 
     Returns:
         ``"mixed_bfloat16"`` or ``"float32"``.
+
+    Example:
+        >>> from simnb.models import fastest_precision
+        >>> fastest_precision() in ("float32", "mixed_bfloat16")
+        True
     """
     gains = _accelerator_gains()
     if gains is None:

@@ -136,6 +136,13 @@ def from_torch(
     References:
         https://huggingface.co/docs/timm/feature_extraction
         https://docs.pytorch.org/docs/stable/amp.html
+
+    Example:
+        A module of timm, which brings its normalization; and one of your own, whose pixels are given::
+
+            embedder = models.from_torch(timm.create_model("resnet50", pretrained=True))
+            half = (0.5, 0.5, 0.5)
+            embedder = models.from_torch(mine, mean=half, std=half, image_size=(224, 224))
     """
     try:
         import torch

@@ -51,6 +51,16 @@ def metric_curves(
 
     Raises:
         ValueError: If there is no such cutpoint.
+
+    Example:
+        >>> import numpy as np
+        >>> from simnb import plots
+        >>> from simnb.calibration import calibrate
+        >>> from simnb.index import Neighbors
+        >>> distances, ids = np.array([[0.1], [0.2], [0.9]]), np.array([[0], [1], [2]])
+        >>> neighbors = Neighbors(distances, ids, labels=np.array([[5], [6], [5]]))
+        >>> calibration = calibrate(neighbors, [5, 6, -1])
+        >>> axes = plots.metric_curves(calibration), plots.precision_recall(calibration)
     """
     chosen = calibration.cutpoint if cutpoint is None else calibration[cutpoint]
     ax = styling.plain_axes(ax, (8.6, 4.2))

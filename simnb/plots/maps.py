@@ -190,6 +190,13 @@ def pair_distances(
     Raises:
         ValueError: If lengths differ, a value is not finite, the distance is unknown, the limits do not
             ascend, or there is no pair of one class or none of two.
+
+    Example:
+        >>> import numpy as np
+        >>> from simnb import plots
+        >>> labels = np.arange(30) % 3
+        >>> embeddings = np.eye(3)[labels] + np.random.default_rng(0).normal(size=(30, 3)) * 0.2
+        >>> axes = plots.pair_distances(embeddings, labels), plots.class_graph(embeddings, labels, k=1)
     """
     embeddings = _checks.not_empty(_checks.embeddings(embeddings), name="embeddings")
     labels = _checks.labels(labels, count=len(embeddings))

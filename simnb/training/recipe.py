@@ -88,6 +88,17 @@ def fit(
             learning rate, and model and checkpoint have the last good weights.
         KeyboardInterrupt: When interrupted. The model then keeps the weights of its last step, and
             ``model.history.history`` the epochs that were finished.
+
+    Example:
+        >>> import numpy as np
+        >>> from simnb import losses, models, samplers, training
+        >>> images = np.random.default_rng(0).integers(0, 256, (16, 16, 16, 3), dtype=np.uint8)
+        >>> labels = np.arange(16) % 4
+        >>> batches = samplers.BalancedBatches(images, labels, classes_per_batch=2, examples_per_class=2)
+        >>> model = models.fast_resnet((16, 16, 3), widths=(8, 8, 8))
+        >>> trained = training.fit(model, batches, loss=losses.TripletLoss(), epochs=1, verbose=0)
+        >>> len(trained.history["loss"])
+        1
     """
     epochs = _checks.positive_int(epochs, name="epochs")
     _check_batches(batches)
@@ -151,6 +162,12 @@ def one_cycle(learning_rate: float, steps: int, *, warmup: float = 0.2) -> Keras
 
     References:
         Smith and Topin, Super-Convergence, 2018. https://arxiv.org/abs/1708.07120
+
+    Example:
+        >>> from simnb.training import one_cycle
+        >>> schedule = one_cycle(0.3, steps=100)
+        >>> [round(float(schedule(step)), 2) for step in (0, 20, 60, 100)]
+        [0.03, 0.3, 0.15, 0.0]
     """
     steps = _checks.positive_int(steps, name="steps")
     warmup = _checks.number(warmup, name="warmup", at_least=0, below=1)

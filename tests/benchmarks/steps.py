@@ -66,7 +66,7 @@ def iter_batches(examples):
 def fit_steps(name, examples):
     """Seconds of some steps of ``simnb.training.fit``."""
     model, batches = training.build(name, examples, steps_per_epoch=STEPS)
-    options = {**training.RUNS[name]["fit"], "epochs": 1}
+    options = {**training.fit_options(name), "epochs": 1}
     clock = StepTimes()
     fit(model, batches, loss=training.loss_of(name), callbacks=clock, verbose=0, **options)
     return clock.seconds()

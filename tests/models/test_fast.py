@@ -1,3 +1,5 @@
+import math
+
 import keras
 import numpy as np
 import pytest
@@ -52,6 +54,32 @@ def test_the_end_pools_each_channel(pooling, pool):
     parts = keras.Model(model.input, [before, model.get_layer("embedding").input])
     channels, pooled = (keras.ops.convert_to_numpy(part) for part in parts(images(3)))
     np.testing.assert_allclose(pooled, pool(channels, axis=(1, 2)), rtol=1e-5)
+
+
+def test_convolutions_may_begin_as_the_identity():
+    first, second = [
+        layer
+        for layer in fast_resnet(**SMALL, identity=True).layers
+        if "conv2d" in layer.name and layer.padding == "same"
+    ][:2]
+    picture = np.random.default_rng(0).normal(size=(1, 6, 5, 4)).astype(np.float32)
+    np.testing.assert_array_equal(keras.ops.convert_to_numpy(second(picture)), picture)
+    wide = np.random.default_rng(1).normal(size=(1, 6, 5, 24)).astype(np.float32)
+    np.testing.assert_array_equal(keras.ops.convert_to_numpy(first(wide)), wide[..., :4])
+
+
+def test_gelu_is_not_cut_off_at_zero_and_survives_saving(tmp_path):
+    model = fast_resnet(**SMALL, activation="gelu")
+    layers = [layer for layer in model.layers if isinstance(layer, keras.layers.Activation)]
+    assert len(layers) == 1 + 2 * 2
+    assert not any(isinstance(layer, keras.layers.ReLU) for layer in model.layers)
+    values = np.linspace(-3, 3, 13).astype(np.float32)
+    exact = values * (1 + np.vectorize(math.erf)(values / math.sqrt(2))) / 2
+    np.testing.assert_allclose(keras.ops.convert_to_numpy(layers[0](values)), exact, atol=2e-3)
+    model.save(tmp_path / "model.keras")
+    copy = keras.models.load_model(tmp_path / "model.keras")
+    one, other = (keras.ops.convert_to_numpy(network(images(3))) for network in (copy, model))
+    np.testing.assert_allclose(one, other, atol=1e-6)
 
 
 def test_whitened_patches_are_uncorrelated_and_frozen():
@@ -129,6 +157,10 @@ def test_bad_input_is_named():
         fast_resnet(depth=0)
     with pytest.raises(ValueError, match="residual must be True or False, got 'yes'"):
         fast_resnet(residual="yes")
+    with pytest.raises(ValueError, match="identity must be True or False, got 1"):
+        fast_resnet(identity=1)
+    with pytest.raises(ValueError, match="activation must be one of gelu, relu; got 'swish'"):
+        fast_resnet(activation="swish")
     with pytest.raises(ValueError, match="seed must be an integer of at least 0, got -1"):
         fast_resnet(seed=-1)
     with pytest.raises(ValueError, match=r"precision must be 'auto', 'float32', .* got 'half'"):

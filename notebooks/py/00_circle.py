@@ -59,6 +59,7 @@ labels = np.array([0, 0, 0, 1, 1, 1, 2, 2, 2])
 start = np.random.default_rng(SEED).uniform(0, 2 * np.pi, size=9)
 
 
+# %%
 def unit(angles):
     """Embeddings of length 1, shape [n, 2], at these angles."""
     return np.stack([np.cos(angles), np.sin(angles)], axis=1)
@@ -78,6 +79,11 @@ def distances(angles):
     return 1 - unit(angles) @ unit(angles).T
 
 
+# %% [markdown]
+# A search looks for the nearest neighbor, and is right if that is of the same class:
+
+
+# %%
 def num_right(angles):
     """How many embeddings have a nearest neighbor of their own class."""
     others = distances(angles) + 9 * np.eye(len(angles))  # nobody is their own neighbor
@@ -143,6 +149,7 @@ def gaps(angles, margin):
     return distance[:, :, None] - distance[:, None, :] + margin, triplet
 
 
+# %%
 def triplet_loss(angles, margin):
     """Mean triplet loss over all triplets."""
     gap, triplet = gaps(angles, margin)
@@ -266,6 +273,7 @@ def loss_along(path, margin):
     return np.array([triplet_loss(angles, margin) for angles in path])
 
 
+# %%
 def widest(angles):
     """The largest angle between two embeddings of one class, in degrees."""
     of_one_class = distances(angles)[labels[:, None] == labels]
@@ -278,7 +286,7 @@ curve = loss_along(path, MARGIN)
 end = int(np.argmax(curve == 0))  # the first step without a loss
 
 # %% tags=["picture"]
-figure, axes = plt.subplots(2, 2, figsize=(8.2, 8.6), layout="constrained")
+figure, axes = plt.subplots(2, 2, figsize=(6.8, 7.2), layout="constrained")
 for ax, step in zip(axes.flat, (0, 8, end), strict=False):
     forces = {"sum": sum(arrows(path[step], MARGIN))}
     title = f"Step {step}: {num_right(path[step])} of 9 right"
@@ -314,12 +322,27 @@ Markdown(
 # the arrow keys: its pull, its push and the gradient stand beside the circle.
 #
 # 1. After a training, drag a dog among the cats, and press *Play* again. Which points give way?
-# 2. Drag a bird exactly opposite to the other birds. How long is its blue arrow?
+# 2. Drag a bird exactly opposite to the middle of the other two. How long is its blue arrow?
 # 3. Press *Heap*, then *Play*. Section 6 explains what you see.
 
 # %%
 circle = CircleExplorer(unit(start), labels, margin=MARGIN, class_names=names)
 circle
+
+# %% jupyter={"source_hidden": true}
+# Check: the widget computes what we do, and an opposite bird is hardly pulled.
+untouched = CircleExplorer(unit(start), labels, margin=MARGIN)  # you may have dragged points of the other
+assert np.isclose(untouched.loss, triplet_loss(start, MARGIN))
+assert np.allclose(untouched.gradient, -(pull + push))
+opposite = path[end].copy()
+opposite[0] = opposite[1:3].mean() + np.pi
+(pulled, *_), (pushed, *_) = arrows(opposite, MARGIN)
+assert abs(pulled) < 0.01
+Markdown(
+    f"The widget starts where we did, at a loss of **{untouched.loss:.3f}** and with our arrows. To question 2, after our training: "
+    f"the first bird, put opposite to the middle of the other two, is pulled by **{abs(pulled):.3f}**. It is as far from them as it "
+    f"can be, and their pulls cancel; only other classes move it, by {abs(pushed):.3f}."
+)
 
 # %% [markdown]
 # The same circle as a page of its own, which plays and answers without Python:
@@ -327,12 +350,6 @@ circle
 # %%
 page = circle.to_html("build/circle.html")
 print(f"{page}: {page.stat().st_size / 1000:.0f} kB")
-
-# %% jupyter={"source_hidden": true}
-# Check: the widget computes what we do.
-assert np.isclose(circle.loss, triplet_loss(start, MARGIN))
-assert np.allclose(circle.gradient, -(pull + push))
-print("✓ the widget has the same loss and the same gradient")
 
 # %% [markdown]
 # **Exercise 3: be the optimizer.** Choose nine angles, in degrees, so that the loss at margin 0.5 is 0: three birds,
@@ -426,7 +443,9 @@ else:
 
 # %%
 ends = {margin: train(start, margin, steps=300)[-1] for margin in (0.2, 0.5, 1.4, 1.9)}
-figure, axes = plt.subplots(2, 2, figsize=(8.2, 8.6), layout="constrained")
+
+# %%
+figure, axes = plt.subplots(2, 2, figsize=(6.8, 7.2), layout="constrained")
 for ax, (margin, angles) in zip(axes.flat, ends.items(), strict=True):
     title = f"Margin {margin}: up to {widest(angles):.0f}° wide"
     plots.embedding_circle(unit(angles), labels, class_names=names, ax=ax, title=title)
@@ -478,6 +497,8 @@ else:
 # %%
 anchor, positive, is_negative = 0, 1, labels != 0
 easy = [int((gaps(path[step], MARGIN)[0][anchor, positive][is_negative] <= 0).sum()) for step in (0, end)]
+
+# %%
 figure, axes = plt.subplots(1, 2, figsize=(8.6, 4.7), layout="constrained")
 for ax, step, title in zip(
     axes, (0, end), (f"Before: {easy[0]} of 6 are easy", f"After: {easy[1]} of 6"), strict=True
@@ -577,6 +598,8 @@ Quiz(
 #
 # [01_quickstart](01_quickstart.ipynb) puts photographs in place of the nine points and a network under the arrows, and
 # searches with images it never saw. [03_training](03_training.ipynb) compares more losses, and makes a network collapse.
+# If you have code for TensorFlow Similarity, go to [lesson 10](10_from_tensorflow_similarity.ipynb) after the quickstart;
+# [MIGRATION](MIGRATION.md) lists every old name.
 #
 # When you are done, shut down the kernel: TensorFlow keeps its memory until then.
 #

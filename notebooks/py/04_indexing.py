@@ -61,13 +61,15 @@ SEED = 0
 name = f"{data.default_name()}-8"
 model = models.pretrained(name, mirror=False, precision="auto")
 unknown = models.provenance(name)["unknown"]
-queries, gallery = data.load(split="test"), data.load(split="train")
-gallery = gallery.only([one for one in gallery.class_names if one not in unknown])
 
 # %% tags=["nbval-ignore-output"]
+queries, gallery = data.load(split="test"), data.load(split="train")
+gallery = gallery.only([one for one in gallery.class_names if one not in unknown])
 rng = np.random.default_rng(SEED)
 gallery = gallery[rng.permutation(len(gallery))[:2000]]
 queries = queries[rng.permutation(len(queries))[:600]]
+
+# %% tags=["nbval-ignore-output"]
 embeddings = models.embed(model, gallery.images, batch_size=256)
 asked = models.embed(model, queries.images, batch_size=256)
 print(f"{len(gallery):,} gallery rows and {len(queries):,} queries; unknown: {', '.join(unknown)}")
@@ -104,16 +106,17 @@ print("✓ the index finds the distances that the table has")
 near, first = neighbors.distances[:, 0], neighbors.labels[:, 0]
 is_known = np.isin(queries.labels, gallery.labels)
 right = is_known & (first == queries.labels)
+
+# %% tags=["nbval-ignore-output"]
 usual = int(np.where(right & (near >= np.quantile(near[right], 0.9)), near, np.inf).argmin())
 of_unknown = queries.labels == queries.class_names.index(unknown[0])
 nearest_unknown = int(np.where(of_unknown, near, np.inf).argmin())
+pair = [usual, nearest_unknown]
+own, taken_for = (queries.class_names[label] for label in first[pair])
 
 # %% tags=["nbval-ignore-output"]
-own, other, taken_for = (
-    queries.class_names[n] for n in (first[usual], queries.labels[nearest_unknown], first[nearest_unknown])
-)
-title = f"Unknown, and yet nearer: {other} to {taken_for} {near[nearest_unknown]:.2g}, {own} to {own} {near[usual]:.2g}"
-pair = [usual, nearest_unknown]
+far, close = near[pair]
+title = f"Unknown, and yet nearer: {unknown[0]} to {taken_for} {close:.2g}, {own} to {own} {far:.2g}"
 plots.neighbor_grid(queries[pair], neighbors[pair], gallery, title=title)
 plt.show()
 
@@ -123,9 +126,10 @@ farther = (near[right] > near[nearest_unknown]).mean()
 assert near[nearest_unknown] < near[usual]
 assert farther > 0.1
 Markdown(
-    f"**The class {other} is not in the gallery, and yet this query lies nearer to its neighbor ({taken_for}) than this "
-    f"{own} to its own ({own}).** So it does for {farther:.0%} of all right queries. An index answers whatever it is asked. Whether the nearest row "
-    "is near enough is another question, which [lesson 05](05_choose_a_threshold.ipynb) is about."
+    f"**The class {unknown[0]} is not in the gallery, and yet this query lies nearer to its neighbor ({taken_for}) than this "
+    f"{own} to its own ({own}).** {farther:.0%} of all right queries lie farther from theirs. An index answers "
+    "whatever it is asked. Whether the nearest row is near enough is another question, which "
+    "[lesson 05](05_choose_a_threshold.ipynb) is about."
 )
 
 # %% [markdown]
@@ -155,10 +159,12 @@ else:
 # %% tags=["nbval-ignore-output"]
 dark = {"brightness": {"<": float(np.quantile(brightness, 0.25))}}
 among_dark = index.search(asked, k=5, where=dark)
+times = np.median(among_dark.distances[:, 0] / near)
+
+# %% tags=["nbval-ignore-output"]
 some = [np.flatnonzero(right & (queries.labels == label))[0] for label in np.unique(gallery.labels)[:4]]
 both = {"all rows": neighbors[some].first(4), "dark rows": among_dark[some].first(4)}
-times = np.median(among_dark.distances[:, 0] / near)
-title = f"Among dark rows the nearest is {times:.1f} times as far"
+title = f"Darker neighbors, {times:.1f} times as far away"
 plots.compare_neighbors(queries[some], both, gallery, num_queries=4, title=title)
 plt.show()
 
@@ -170,7 +176,7 @@ assert (among_dark.distances >= neighbors.distances - 1e-6).all()
 still = (among_dark.labels[right, 0] == queries.labels[right]).mean()
 assert still > 0.7
 Markdown(
-    f"Every neighbor is dark now. The nearest lies **{times:.1f} times** as far away "
+    f"Every neighbor on the right is dark. The nearest lies **{times:.1f} times** as far away "
     f"(median), with a quarter of the rows to choose from. Of the queries that were right, {still:.0%} still are."
 )
 
@@ -213,6 +219,8 @@ else:
 glyphs = data.load("glyphs", split="all")
 glyphs = glyphs.only([one for one in glyphs.class_names if " WITH " not in one])
 drawn = models.embed(models.pretrained("glyphs", precision="auto"), glyphs.images, batch_size=256)
+
+# %% tags=["nbval-ignore-output"]
 characters = np.unique(glyphs.labels)
 means = np.stack([drawn[glyphs.labels == character].mean(axis=0) for character in characters])
 letters = open_index(class_names=glyphs.class_names)
@@ -221,7 +229,7 @@ print(f"{len(letters):,} characters, of {len(glyphs):,} pictures")
 
 # %% [markdown]
 # `near_duplicates` compares all rows, and joins those that lie nearer than two different images are likely to by chance. It
-# knows nothing of letters. Expect the three A in one group.
+# knows nothing of letters. Expect the three A in one group; in the figure, a group in each column and a script in each line.
 
 # %% tags=["nbval-ignore-output"]
 found = near_duplicates(letters)
@@ -232,6 +240,8 @@ print("  ".join("".join(written[group]) for group in found.groups))
 large = [group for group in found.groups if len(group) >= 3][:8]
 thrice = np.searchsorted(glyphs.labels, np.array([group[:3] for group in large]).T)
 scripts = [glyphs.class_metadata["script"][glyphs.labels[row]] for row in thrice[:, 0]]
+
+# %% tags=["nbval-ignore-output"]
 title = f"{', '.join(scripts)}: the same {len(large)} shapes three times"
 plots.image_grid(glyphs.images[thrice.ravel()], columns=len(large), title=title)
 plt.show()
@@ -249,28 +259,35 @@ assert 0.6 * len(found) < pure < len(found)
 Markdown(
     f"**{len(found)} groups** with {len(found.ids)} characters, and in **{pure}** of them all look the same by the strict rule of "
     f"the data set, which compared their outlines. The other {len(close)} are close calls, such as "
-    f"{' and '.join(written[close[-1]])}. The figure has eight groups: a group in each column, a script in each line."
+    f"{' and '.join(written[close[-1]])}."
 )
 
 # %% [markdown]
 # No search can tell such characters apart. So we give each group *one* label, that of its first character. `update` changes
-# rows: all that it is asked to, or none.
+# rows: all that it is asked to, or none. Expect a higher R@1.
 
 # %%
 one_name = np.arange(len(glyphs.class_names))
-before = np.mean(letters.search(drawn, k=1).labels[:, 0] == glyphs.labels)
 for group in found.groups:
     one_name[group] = group[0]
+
+# %%
+before = np.mean(letters.search(drawn, k=1).labels[:, 0] == glyphs.labels)
 letters.update(found.ids, labels=one_name[found.ids])
 after = np.mean(letters.search(drawn, k=1).labels[:, 0] == one_name[glyphs.labels])
 
 # %% tags=["nbval-ignore-output"] jupyter={"source_hidden": true}
-# Check: the labels changed, no row went, and R@1 rose.
+# Check: no row went, and R@1 rose; fewer labels alone do not raise it.
+swapped = np.arange(len(one_name))
+swapped[characters] = np.random.default_rng(SEED).permutation(characters)
+answers = letters.search(drawn, k=1).ids[:, 0]
+by_lot = np.mean(one_name[swapped[answers]] == one_name[swapped[glyphs.labels]])
 assert len(letters) == len(characters)
-assert after > before + 0.01
+assert after > before + 0.01 > by_lot
 Markdown(
     f"R@1 of the pictures rises from {before:.3f} to **{after:.3f}**, and no embedding has changed: these errors were in the "
-    "labels. (Each picture has a share in the mean of its character, so that both numbers flatter a little.)"
+    f"labels. (To join as many characters drawn by lot would give {by_lot:.3f}. And each picture has a share in the mean of its "
+    "character, so that all these numbers flatter a little.)"
 )
 
 # %% [markdown]
@@ -397,9 +414,11 @@ hits = {breadth: np.array(ends[breadth]) == true for breadth in walks}
 # Here is one that gets stuck, step by step, and below on the right the same with breadth 4. Expect long steps at first, then
 # short ones.
 
-# %% tags=["nbval-ignore-output", "picture"]
+# %% tags=["nbval-ignore-output"]
 stuck = max(np.flatnonzero(~hits[1] & hits[4]), key=lambda query: len(walks[1][query][0]))
 narrow, wide = walks[1][stuck][0], walks[4][stuck][0]
+
+# %% tags=["nbval-ignore-output", "picture"]
 figure, axes = plt.subplots(2, 2, figsize=(8.2, 8.8), layout="constrained")
 for ax, left, title in (
     (axes[0, 0], narrow[:1], "At the start"),
@@ -418,14 +437,15 @@ assert len(narrow) >= 4
 assert 0.5 < hits[1].mean() < hits[4].mean() <= 1
 assert max(sees.values()) < 50
 Markdown(
-    f"With breadth 1 this walk ends after {len(narrow) - 1} steps, at a row whose links all lead away from the query (dashed). With "
-    "breadth 4 it goes on from rows that are farther, and finds the nearest (solid ring). Over all hundred queries breadth 1 finds "
+    f"With breadth 1 this walk ends after {len(narrow) - 1} steps, at a row that is linked to no nearer one (dashed orange ring). With "
+    "breadth 4 it goes on from rows that are farther, and finds the nearest (solid blue ring). Over all hundred queries breadth 1 finds "
     f"**{hits[1].sum()} of 100**, breadth 4 **{hits[4].sum()}**; on average they see {sees[1]:.0f} and {sees[4]:.0f} rows."
 )
 
 # %% [markdown]
 # That is approximate search: most rows are never seen, and now and then the nearest is one of them. HNSW, which libraries
-# use, is this walk with one thing more: sparse graphs lie on top of the full one, for the long steps.
+# use, is this walk with two things more: sparse graphs lie on top of the full one, for the long steps, and no row keeps more
+# than so many links.
 #
 # **Exercise 4: predict.** A walk has breadth 100, and there are 100 rows, all joined by some way. How many rows does it see?
 #
@@ -467,9 +487,12 @@ if importlib.util.find_spec("faiss") is None:
 order = rng.permutation(len(drawn))
 ask, keep = order[:400], order[400:7400]
 noise = rng.normal(size=drawn.shape).astype(np.float32)
-kinds, tried = {"characters": drawn, "random directions": noise}, {}
-graphs = {kind: open_index(search="hnsw", recall=0.1) for kind in kinds}
+kinds = {"characters": drawn, "random directions": noise}
+
+# %%
+graphs, tried = {}, {}
 for kind, rows in kinds.items():
+    graphs[kind] = open_index(search="hnsw", recall=0.1)
     graphs[kind].add(rows[keep], glyphs.labels[keep], ids=keep)
     tried[kind] = graphs[kind].tune(rows[ask], target_recall=1.0)
 
@@ -482,9 +505,10 @@ milliseconds = 1000 * (time.perf_counter() - begun) / len(ask)
 
 # %% tags=["nbval-ignore-output"]
 least = {kind: settings[0].recall for kind, settings in tried.items()}
-title = (
-    f"One breadth, 16: {least['characters']:.1%} of the neighbors found, or {least['random directions']:.1%}"
-)
+title = f"Breadth {tried['characters'][0].breadth} finds "
+title += " or ".join(f"{recall:.2%} ({kind})" for kind, recall in least.items())
+
+# %% tags=["nbval-ignore-output"]
 ax = plots.recall_against_time(tried, title=title)
 ax.plot(milliseconds, 1, "*", ms=15, color="#222222", label="exact")
 ax.legend(loc="lower right")
@@ -499,10 +523,11 @@ widest = tried["random directions"][-1]
 assert least["characters"] > 0.9 > 2 * least["random directions"] - 0.2
 assert abs(r1["graph"] - r1["exact"]) < 0.03
 Markdown(
-    f"The narrowest search finds **{least['characters']:.1%}** of the true neighbors among characters, but "
-    f"**{least['random directions']:.1%}** among random directions, which need breadth {widest.breadth} for {widest.recall:.1%}. R@1 "
-    f"of the characters is {r1['exact']:.3f} by exact search and {r1['graph']:.3f} by the narrowest graph: where most neighbors are "
-    "found, the answers are hardly worse."
+    f"The narrowest search finds **{least['characters']:.2%}** of the true neighbors among characters, but "
+    f"**{least['random directions']:.2%}** among random directions, which need breadth {widest.breadth} for {widest.recall:.2%}. On this "
+    f"machine it took {tried['characters'][0].milliseconds:.2g} ms a query, and exact search {milliseconds:.2g} ms. R@1 of the characters "
+    f"is {r1['exact']:.3f} by exact search and {r1['graph']:.3f} by the narrowest graph: where most neighbors are found, the answers "
+    "are hardly worse."
 )
 
 # %% [markdown]
@@ -532,7 +557,10 @@ for size in sizes:
 figure, ax = plt.subplots(figsize=(7.2, 3.8))
 ax.loglog(sizes, sizes, "--s", label="exact: all of them")
 ax.loglog(sizes, counts, "-o", label="a walk of breadth 16")
-ax.set(xlabel="rows in the gallery", ylabel="rows that a query sees", xticks=sizes, xticklabels=sizes)
+ax.set(xlabel="rows in the gallery", ylabel="rows that a query sees", xticks=sizes)
+ax.set_yticks([50, 100, 200, 500, 1000, 2000])
+ax.xaxis.set_major_formatter("{x:,.0f}")
+ax.yaxis.set_major_formatter("{x:,.0f}")
 ax.minorticks_off()
 ax.set_title(f"{sizes[-1] // sizes[0]} times the rows, {counts[-1] / counts[0]:.1f} times the work")
 ax.legend()
@@ -561,13 +589,15 @@ Markdown(
 # ## 8. The gallery grows: a threshold ages
 #
 # Speed is not all that changes. A **distance threshold** says how near the nearest row must be to count as an answer. Suppose
-# that you chose one with a small gallery, so that 10% of the unknown queries get an answer. Then the gallery grows, and the
-# threshold stays. Will it still be 10%?
+# that you chose one with a small gallery, so that about 10% of the unknown queries get an answer. Then the gallery grows, and
+# the threshold stays. Will it still be 10%?
 
 # %%
 sizes = [len(gallery) // part for part in (40, 20, 10, 4, 2, 1)]
 nearest = np.array([distances[:, :size].min(axis=1) for size in sizes])
 threshold = np.quantile(nearest[0, ~is_known], 0.1)
+
+# %%
 answered = nearest <= threshold
 rates = {
     "coverage (known queries)": answered[:, is_known].mean(axis=1),
@@ -577,7 +607,7 @@ rates = {
 # %% tags=["nbval-ignore-output"]
 let_in = rates["false acceptance (unknown)"]
 title = f"One threshold: false acceptance grows from {let_in[0]:.0%} to {let_in[-1]:.0%}"
-plots.rates_by_size(sizes, rates, title=title)
+plots.rates_by_size(sizes, rates, title=title).set_ylim(0, min(1.02, 1.15 * np.max(list(rates.values()))))
 plt.show()
 
 # %% tags=["nbval-ignore-output"] jupyter={"source_hidden": true}
@@ -587,7 +617,7 @@ assert all((np.diff(rate) >= 0).all() for rate in rates.values())
 assert let_in[-1] > 1.2 * let_in[0]
 covered = rates["coverage (known queries)"]
 Markdown(
-    f"With {sizes[0]:,} rows {let_in[0]:.0%} of the unknown queries were answered, with {sizes[-1]:,} rows "
+    f"With {sizes[0]:,} rows {let_in[0]:.0%} of the {(~is_known).sum()} unknown queries were answered, with {sizes[-1]:,} rows "
     f"**{let_in[-1]:.0%}**, by the same threshold. Coverage, the share of the known queries that get an answer, grew as well, "
     f"from {covered[0]:.0%} to {covered[-1]:.0%}. No row moved: among more rows the nearest is nearer, for everyone."
 )
@@ -624,7 +654,7 @@ print(
 )
 print(f"walk       breadth 1 finds {hits[1].sum()} of 100, breadth 4 finds {hits[4].sum()}")
 print(
-    f"graph      recall {least['characters']:.3f} among characters, {least['random directions']:.3f} among random directions"
+    f"graph      recall {least['characters']:.2%} among characters, {least['random directions']:.2%} among random directions"
 )
 print(
     f"growth     false acceptance {let_in[0]:.3f} -> {let_in[-1]:.3f} with {sizes[-1] // sizes[0]} times the rows"

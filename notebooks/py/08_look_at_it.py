@@ -20,9 +20,10 @@
 # - which picture to open first.
 #
 # **You need** the words *embedding*, *gallery*, *query*, *neighbor* and *R@1* of the [quickstart](01_quickstart.ipynb), and
-# *distance threshold* and *unknown query* of [05_choose_a_threshold](05_choose_a_threshold.ipynb); about a minute to run on
-# two cores, and 20 to read. The images are photographs of CIFAR-10 (a download of 162 MiB, once), or handwritten digits
-# where it cannot be had. The widgets need JupyterLab, Notebook 7 or VS Code; elsewhere you see a still picture of each.
+# *distance threshold* and *unknown query* of [05_choose_a_threshold](05_choose_a_threshold.ipynb). A *probability* is that of
+# [06](06_trust_a_threshold.ipynb), and a *loss* that of [03](03_training.ipynb). It takes about a minute to run on two cores,
+# and 20 to read. The images are photographs of CIFAR-10 (a download of 162 MiB, once), or handwritten digits where it
+# cannot be had. The widgets need JupyterLab, Notebook 7 or VS Code; elsewhere you see a still picture of each.
 
 # %% jupyter={"source_hidden": true}
 # Set-up: where simnb is missing, as on Colab, this installs it; elsewhere it does nothing.
@@ -57,6 +58,8 @@ SEED = 0
 name = data.default_name()
 model = models.pretrained(f"{name}-8", mirror=False, precision="auto")
 untrained, absent = models.provenance(f"{name}-8")["unknown"]
+
+# %% tags=["nbval-ignore-output"]
 images = data.load(split="test")[:1600]  # of the digits there are fewer
 parts = images.split(train=0, gallery=0.4, calibration=0.25, query=0.35, unknown=absent, seed=SEED)
 gallery, query = parts.gallery, parts.query
@@ -65,22 +68,21 @@ gallery, query = parts.gallery, parts.query
 search = SimilaritySearch(model, batch_size=256)
 search.add(gallery)
 neighbors = search.lookup(query, k=5)
+
+# %% tags=["nbval-ignore-output"]
 names = query.class_names
 known = query.labels != names.index(absent)
 right = neighbors.labels[:, 0] == query.labels
 recall = right[known].mean()
 
-# %% tags=["nbval-ignore-output"]
+# %% jupyter={"source_hidden": true} tags=["nbval-ignore-output"]
+# Check: there is something to look for, and no image is in two parts.
+assert 0.5 < recall < 0.98
+assert not set(gallery.ids) & set(query.ids)
 Markdown(
     f"The gallery holds {len(gallery)} images of {len(np.unique(gallery.labels))} classes. Of {known.sum()} known queries "
     f"**{recall:.0%}** find their own class nearest: that is R@1. {(~known).sum()} more queries are unknown, all of class *{absent}*."
 )
-
-# %% jupyter={"source_hidden": true}
-# Check: there is something to look for, and no image is in two parts.
-assert 0.5 < recall < 0.98
-assert not set(gallery.ids) & set(query.ids)
-print("✓ there are mistakes to find")
 
 # %% [markdown]
 # Are the mistakes spread evenly, or is one class to blame? The simplest picture is one dot a class.
@@ -96,22 +98,21 @@ my_guess = ...  # Your code: the name of a class, as a string
 # %% tags=["nbval-ignore-output"]
 classes, rates, _ = metrics.per_class(right[known].astype(float), query.labels[known])
 best, worst = names[classes[rates.argmax()]], names[classes[rates.argmin()]]
+
+# %% tags=["nbval-ignore-output"]
 title = f"{worst}: only {rates.min():.0%} of the queries find their class"
 plots.rates_by_class(classes, rates, class_names=names, reference=recall, metric="R@1", title=title)
 plt.show()
 
-# %% tags=["nbval-ignore-output"]
-others = right[known & (query.labels != names.index(worst))].mean()
-Markdown(
-    f"**{worst}** is found by {rates.min():.0%} of its queries, {best} by {rates.max():.0%}. Without {worst}, R@1 would be "
-    f"{others:.0%} instead of {recall:.0%}: one number of all classes hid one bad class."
-)
-
-# %% jupyter={"source_hidden": true}
+# %% jupyter={"source_hidden": true} tags=["nbval-ignore-output"]
 # Check: the worst class is the one that the embedder was not trained on.
+others = right[known & (query.labels != names.index(worst))].mean()
 assert worst == untrained
 assert others > recall
-print("✓ it is the class that no training image showed")
+Markdown(
+    f"**{worst}** is found by {rates.min():.0%} of its queries, {best} by {rates.max():.0%}. Without {worst}, R@1 would be "
+    f"{others:.0%} instead of {recall:.0%}: one number of all classes hid one bad class, the one that no training image showed."
+)
 
 # %% jupyter={"source_hidden": true}
 # Check: exercise 1
@@ -132,7 +133,8 @@ else:
 #   points that lie behind one another fall on the same spot.
 # - **t-SNE** tries to keep neighbors together, and gives up all larger distances for it.
 #
-# Expect a heap from the one and islands from the other.
+# Expect a heap from the one and islands from the other. We count how many images, of gallery and queries together, have one
+# of their own class beside them: on each map, and in the embedding itself.
 
 # %% tags=["nbval-ignore-output"]
 rows = np.concatenate([search.embed(gallery), search.embed(query)])
@@ -149,8 +151,12 @@ def next_to_own(points):
 
 
 # %% tags=["nbval-ignore-output"]
-figure, axes = plt.subplots(2, 1, figsize=(7.4, 10.6), layout="constrained")
 beside = {method: next_to_own(points) for method, points in maps.items()}
+cosines = rows @ rows.T - 2 * np.eye(len(rows))  # no image is its own neighbor
+in_truth = (labels[cosines.argmax(axis=1)] == labels).mean()
+
+# %% tags=["nbval-ignore-output"]
+figure, axes = plt.subplots(2, 1, figsize=(7.4, 10.6), layout="constrained")
 for ax, (method, points) in zip(axes, maps.items(), strict=True):
     title = (
         f"{'PCA' if method == 'pca' else 't-SNE'}: {beside[method].mean():.0%} are next to their own class"
@@ -159,10 +165,12 @@ for ax, (method, points) in zip(axes, maps.items(), strict=True):
     plots.embedding_map(rows, labels, **options)
 plt.show()
 
-# %% tags=["nbval-ignore-output"]
+# %% jupyter={"source_hidden": true} tags=["nbval-ignore-output"]
+# Check: t-SNE puts more images beside their own class than PCA.
+assert beside["pca"].mean() < beside["tsne"].mean()
 Markdown(
     f"On the map of PCA **{beside['pca'].mean():.0%}** of the points lie next to one of their own class, on that of t-SNE "
-    f"**{beside['tsne'].mean():.0%}**. In the embedding, {recall:.0%} of the known queries do."
+    f"**{beside['tsne'].mean():.0%}**. In the embedding itself **{in_truth:.0%}** do."
 )
 
 # %% [markdown]
@@ -182,18 +190,15 @@ kept = {method: trust(rows, points, k=10, seed=SEED) for method, points in maps.
 strewn = trust(rows, np.random.default_rng(SEED).random((len(rows), 2)), k=10, seed=SEED)
 pca, tsne = (kept[method].preservation for method in ("pca", "tsne"))
 
-# %% tags=["nbval-ignore-output"]
+# %% jupyter={"source_hidden": true} tags=["nbval-ignore-output"]
+# Check: t-SNE keeps more than PCA, PCA more than chance, and nothing keeps all.
+assert strewn.preservation < pca < tsne < 0.9
+assert strewn.trustworthiness < kept["pca"].trustworthiness < kept["tsne"].trustworthiness < 1
 Markdown(
     f"Of the ten true neighbors PCA keeps **{pca:.0%}** among the ten nearest, t-SNE **{tsne:.0%}**, and points strewn at "
     f"random {strewn.preservation:.1%}. So t-SNE is the better map of neighborhoods, and it still loses {1 - tsne:.0%} of "
     "them."
 )
-
-# %% jupyter={"source_hidden": true}
-# Check: t-SNE keeps more than PCA, PCA more than chance, and nothing keeps all.
-assert strewn.preservation < pca < tsne < 0.9
-assert strewn.trustworthiness < kept["pca"].trustworthiness < kept["tsne"].trustworthiness < 1
-print("✓ t-SNE keeps more than PCA, and not all")
 
 # %% jupyter={"source_hidden": true}
 # Check: exercise 2
@@ -206,8 +211,9 @@ else:
     print(f"✓ exercise 2: {wanted:.1%}, and {strewn.preservation:.1%} was measured")
 
 # %% [markdown]
-# The loss is not spread evenly either. Below are the two queries whose ten true neighbors lie closest together on the map,
-# and farthest apart. A blue line leads to a neighbor of the query's class, a dashed orange one to another class.
+# The loss is not spread evenly either. Rings mark the two queries whose ten true neighbors lie nearest to them on the map,
+# and farthest from them. A blue line leads to a neighbor of the query's class, a dashed orange one to another class. Expect
+# hardly a line at the first, and long ones at the second.
 
 # %% tags=["nbval-ignore-output"]
 ten = np.searchsorted(np.sort(gallery.ids), search.lookup(query, k=10).ids)
@@ -216,28 +222,29 @@ spread = np.linalg.norm(maps["tsne"][ten] - maps["tsne"][is_query][:, None], axi
 at_home, torn = spread.argmin(), np.where(known, spread, 0).argmax()
 
 # %% tags=["nbval-ignore-output"]
-figure, axes = plt.subplots(2, 1, figsize=(7.4, 10.6), layout="constrained")
-for ax, one, words in zip(axes, (at_home, torn), ("Neighbors at home", "Neighbors far away"), strict=True):
-    links = [(len(gallery) + one, near) for near in ten[one]]
-    options = {"points": maps["tsne"], "class_names": names, "ax": ax}
-    plots.embedding_map(
-        rows, labels, links=links, title=f"{words}: class {names[query.labels[one]]}", **options
-    )
-plt.show()
+points, ends = maps["tsne"], [len(gallery) + at_home, len(gallery) + torn]
+width = np.ptp(points[:, 0])
+middle = (points.min(axis=0) + points.max(axis=0)) / 2
+rings = 0.5 + (points[ends] - middle) / np.ptp(points, axis=0).max()  # the map is drawn from 0 to 1
 
 # %% tags=["nbval-ignore-output"]
-width = np.ptp(maps["tsne"][:, 0])
+links = [(end, near) for end in ends for near in ten[end - len(gallery)]]
+title = f"Ten nearest neighbors: {spread[at_home] / width:.1%} of the map's width away, or {spread[torn] / width:.0%}"
+ax = plots.embedding_map(rows, labels, points=points, class_names=names, links=links, title=title)
+ax.plot(*rings.T, "o", ms=24, mfc="none", mec="#222222", mew=2)
+plt.show()
+
+# %% jupyter={"source_hidden": true} tags=["nbval-ignore-output"]
+# Check: the second is far worse, and its neighbors are of several classes.
+classes_of = [len(np.unique(gallery.labels[ten[one]])) for one in (at_home, torn)]
+assert spread[torn] > 5 * spread[at_home]
+assert classes_of[1] > 1
 Markdown(
-    f"The ten neighbors of the first lie within {spread[at_home] / width:.1%} of the map's width on average, those of the second "
+    f"The ten neighbors of the first, a query of class {names[query.labels[at_home]]}, lie within {spread[at_home] / width:.1%} of "
+    f"the map's width on average, those of the second ({names[query.labels[torn]]}, {classes_of[1]} classes among its neighbors) "
     f"{spread[torn] / width:.0%} away. In the embedding *all* of them are the nearest there are. **The map shows a point in one "
     "place; the embedding may have it between several.**"
 )
-
-# %% jupyter={"source_hidden": true}
-# Check: the second is far worse, and its neighbors are of several classes.
-assert spread[torn] > 5 * spread[at_home]
-assert len(np.unique(gallery.labels[ten[torn]])) > 1
-print("✓ a map can tear neighbors apart")
 
 # %% [markdown]
 # So read a map as a table of contents: it says where to look. Look up in the embedding whatever you conclude.
@@ -247,30 +254,29 @@ print("✓ a map can tear neighbors apart")
 # Now use the map for what it is good at. Each known query whose nearest neighbor is of another class becomes a line to that
 # neighbor. Expect lines between islands that look alike, and many from the class that the training did not see.
 
-# %% tags=["nbval-ignore-output", "picture"]
+# %% tags=["nbval-ignore-output"]
 nearest, mistaken = ten[:, 0], np.flatnonzero(known & ~right)
 links = np.stack([len(gallery) + mistaken, nearest[mistaken]], axis=1)
+
+# %% tags=["nbval-ignore-output", "picture"]
 title = f"{len(links)} mistakes of {known.sum()} queries: a line leads to what was found"
 plots.embedding_map(rows, labels, points=maps["tsne"], class_names=names, links=links, title=title)
 plt.show()
 
-# %% tags=["nbval-ignore-output"]
+# %% jupyter={"source_hidden": true} tags=["nbval-ignore-output"]
+# Check: the class that was not trained on is at more lines than its share.
 touching = ((labels[links] == names.index(untrained)).any(axis=1)).mean()
 alone = beside["tsne"][labels == names.index(untrained)].mean()
 length = np.linalg.norm(np.diff(maps["tsne"][links], axis=1)[:, 0], axis=1)
 fair = 2 / len(classes)  # if every class were at one of the two ends as often
+assert touching > 1.2 * fair
+assert alone < beside["tsne"].mean()
 Markdown(
     f"**{touching:.0%}** of the {len(links)} lines begin or end at *{untrained}*, where {fair:.0%} would if all classes were alike. "
     f"{(length < width / 10).mean():.0%} of the lines are shorter than a tenth of the map: the query lies where the other class lies. "
     f"*{untrained}* is no island, either: {alone:.0%} of its points have one of their own class beside them on the map, where "
     f"{beside['tsne'].mean():.0%} of all points have."
 )
-
-# %% jupyter={"source_hidden": true}
-# Check: the class that was not trained on is at more lines than its share.
-assert touching > 1.2 * fair
-assert alone < beside["tsne"].mean()
-print("✓ the class that the training did not see is at more ends than its share")
 
 # %% [markdown]
 # ## 4. A map to click through
@@ -291,7 +297,9 @@ projector = Projector(
 )  # fmt: skip
 projector
 
-# %% tags=["nbval-ignore-output"]
+# %% jupyter={"source_hidden": true} tags=["nbval-ignore-output"]
+# Check: every known query is right or wrong.
+assert len(mistaken) + right[known].sum() == known.sum()
 Markdown(
     f"**{len(mistaken)} of {known.sum()}** known queries are orange diamonds. The {(~known).sum()} unknown ones are grey: of their "
     "class, the gallery has nothing to find."
@@ -315,8 +323,10 @@ title = f"{len(projector.selection)} selected; the first {len(chosen)}, and as w
 plots.image_grid(pixels[chosen], range(len(chosen)), class_names=taken, columns=6, title=title)
 plt.show()
 
-# %% tags=["nbval-ignore-output"]
+# %% jupyter={"source_hidden": true} tags=["nbval-ignore-output"]
+# Check: each of them was taken for another class.
 wrongly, times = np.unique(gallery.labels[nearest[of_worst]], return_counts=True)
+assert names.index(worst) not in wrongly
 Markdown(
     f"{len(of_worst)} of {(query.labels == names.index(worst)).sum()} queries of *{worst}* are wrong, most often taken for "
     f"**{names[wrongly[times.argmax()]]}** ({times.max()} of {times.sum()})."
@@ -357,8 +367,10 @@ else:
 plots.confused_pairs(query[known], neighbors[known], gallery, num_pairs=4)
 plt.show()
 
-# %% tags=["nbval-ignore-output"]
+# %% jupyter={"source_hidden": true} tags=["nbval-ignore-output"]
+# Check: the pairs are all mistakes, and none is of one class.
 pairs = np.sort(labels[links], axis=1)
+assert (pairs[:, 0] < pairs[:, 1]).all()
 found, counts = np.unique(pairs, axis=0, return_counts=True)
 one, other = (names[label] for label in found[counts.argmax()])
 Markdown(
@@ -369,28 +381,27 @@ Markdown(
 # A single query is judged with its neighbors beside it. In every figure of simnb a neighbor of the query's class is
 # **right**: solid, blue, ✓. One of another class is **wrong**: dashed, orange, ✗. One beyond the distance threshold is
 # **unknown**: dotted, grey, ?. Line, symbol and colour say the same, so that it can be read in print and with any kind of
-# colour vision. The threshold is the one of best F1 on the calibration images.
+# colour vision. The threshold is the one of best F1 (the harmonic mean of
+# precision and recall) on the calibration images.
 
 # %% tags=["nbval-ignore-output"]
 goals = {"maximize": "f1", "targets": {"strict": "false_acceptance <= 0.1"}}
 calibration = search.calibrate(parts.calibration, **goals)
+
+# %% tags=["nbval-ignore-output"]
 shown = [np.flatnonzero(right & known)[0], *of_worst[:2], *np.flatnonzero(~known)[:2]]
 title = f"One right, two wrong ({worst}), two unknown ({absent})"
 plots.neighbor_grid(query[shown], neighbors[shown], gallery, threshold=calibration.threshold, title=title)
 plt.show()
 
-# %% tags=["nbval-ignore-output"]
+# %% jupyter={"source_hidden": true} tags=["nbval-ignore-output"]
+# Check: some mistakes are near misses, and some are not.
 among = (neighbors.labels[mistaken] == query.labels[mistaken, None]).any(axis=1).mean()
+assert 0 < among < 1
 Markdown(
     f"Look to the right of a wrong answer, too: for **{among:.0%}** of all {len(mistaken)} mistakes the right class is among the "
     "five nearest. If you show five answers instead of one, these are not lost."
 )
-
-# %% jupyter={"source_hidden": true}
-# Check: the pair is the first of the figure's, and some mistakes are near misses.
-assert counts.max() == max(((pairs == pair).all(axis=1)).sum() for pair in found)
-assert 0 < among < 1
-print("✓ mistakes can be looked at one by one")
 
 # %% [markdown]
 # ## 6. Hubs: is it a few images?
@@ -400,23 +411,22 @@ print("✓ mistakes can be looked at one by one")
 
 # %% tags=["nbval-ignore-output"]
 found_times = np.bincount(ten[:, :5].ravel(), minlength=len(gallery))
+culprits, misled = np.unique(nearest[mistaken], return_counts=True)
+
+# %% tags=["nbval-ignore-output"]
 title = f"One image is found {found_times.max()} times, an average one {found_times.mean():.1f} times"
 plots.hubness(neighbors, len(gallery), title=title)
 plt.show()
 
-# %% tags=["nbval-ignore-output"]
-culprits, misled = np.unique(nearest[mistaken], return_counts=True)
+# %% jupyter={"source_hidden": true} tags=["nbval-ignore-output"]
+# Check: there are hubs, and no few images cause most mistakes.
+assert found_times.max() > 2 * found_times.mean()
+assert np.sort(misled)[::-1][: len(misled) // 4].sum() < 0.6 * misled.sum()
 Markdown(
     f"There are hubs: the largest is found {found_times.max() / found_times.mean():.0f} times as often as an average image, and "
     f"{(found_times == 0).mean():.0%} are never found. But are they to blame? The {len(mistaken)} mistakes come from "
     f"**{len(culprits)} different images**; no image caused more than {misled.max()}. Removing a few would not help here."
 )
-
-# %% jupyter={"source_hidden": true}
-# Check: there are hubs, and no few images cause most mistakes.
-assert found_times.max() > 2 * found_times.mean()
-assert np.sort(misled)[::-1][: len(misled) // 4].sum() < 0.6 * misled.sum()
-print("✓ hubs, but no culprits")
 
 # %% [markdown]
 # **Exercise 4: find it.** Which gallery image is the nearest one of the most mistakes? (Of several, name any.)
@@ -448,12 +458,16 @@ else:
 surest = of_worst[neighbors.distances[of_worst, 0].argmin()]
 pair = query.images[surest], gallery.images[nearest[surest]]
 why = models.explain(model, *pair)
+
+# %% tags=["nbval-ignore-output"]
 title = f"Why is this {worst} found next to this {names[gallery.labels[nearest[surest]]]}?"
 plots.similar_parts(*pair, why.query_map, why.neighbor_map, similarity=why.similarity, title=title)
 plt.show()
 
-# %% tags=["nbval-ignore-output"]
+# %% jupyter={"source_hidden": true} tags=["nbval-ignore-output"]
+# Check: hiding some part takes similarity away.
 strongest = max(why.query_map.max(), why.neighbor_map.max())
+assert strongest > 0
 Markdown(
     f"The two have a cosine similarity of {why.similarity:.3f}. The part that counts most takes **{strongest:.3f}** of it away "
     "when it is hidden."
@@ -476,17 +490,14 @@ least, most = np.quantile(why.query_map, [0.2, 0.8])
 hidden = [without(pair[0], why.query_map >= most), without(pair[0], why.query_map <= least)]
 after = models.embed(model, np.stack(hidden)) @ models.embed(model, pair[1][None])[0]
 
-# %% tags=["nbval-ignore-output"]
+# %% jupyter={"source_hidden": true} tags=["nbval-ignore-output"]
+# Check: hiding what counts takes more than hiding what does not.
+assert after[0] < after[1]
 Markdown(
     f"Without the fifth that counts most the similarity falls from {why.similarity:.3f} to **{after[0]:.3f}**, without "
     f"the fifth that counts least {after[1]:.3f}. The picture points at what this embedder looks at. It does not say whether "
     "it *should*."
 )
-
-# %% jupyter={"source_hidden": true}
-# Check: hiding what counts takes more than hiding what does not.
-assert after[0] < after[1]
-print("✓ the explanation was put to the test")
 
 # %% [markdown]
 # ## 8. A threshold to move
@@ -499,30 +510,29 @@ print("✓ the explanation was put to the test")
 explorer = ThresholdExplorer(query, neighbors, gallery, calibration=calibration)
 explorer
 
-# %% tags=["nbval-ignore-output"]
-at = explorer.rates
+# %% jupyter={"source_hidden": true} tags=["nbval-ignore-output"]
+# Check: the widget counts as the library does, and at the threshold more answers are right than without one.
+at, nearest_one = explorer.rates, neighbors.first(1)
+accepted, strict = (calibration.match(nearest_one, cutpoint).accepted for cutpoint in ("optimal", "strict"))
+assert np.isclose(at["coverage"], accepted[known].mean())
+assert np.isclose(at["false_acceptance"], accepted[~known].mean())
+assert at["precision"] > right.mean()
+few = (parts.calibration.labels == names.index(absent)).sum()
 Markdown(
     f"At {explorer.threshold:.3g}, **{at['coverage']:.0%}** of the known queries get an answer (coverage), and so do "
     f"**{at['false_acceptance']:.0%}** of the unknown ones (false acceptance). {at['precision']:.0%} of all answers are right "
-    f"(precision); without a threshold {right.mean():.0%} would be."
+    f"(precision); without a threshold {right.mean():.0%} would be. *Strict* was to let in 10% at most, and lets in "
+    f"{strict[~known].mean():.0%}: it was chosen on {few} unknown images, and [lesson 06](06_trust_a_threshold.ipynb) says how "
+    "little so few can promise."
 )
 
 # %% [markdown]
 # Python may move it as well: `explorer.threshold = calibration["strict"].threshold`.
-
-# %% jupyter={"source_hidden": true}
-# Check: the widget counts as the library does, and a stricter threshold lets fewer in.
-accepted = calibration.match(neighbors.first(1)).accepted
-assert np.isclose(at["coverage"], accepted[known].mean())
-assert np.isclose(at["false_acceptance"], accepted[~known].mean())
-assert at["precision"] > right.mean()
-print("✓ the widget counts as the library does")
-
-# %% [markdown]
+#
 # ## 9. A search box
 #
 # Drop an image file on it, or choose a query. It shows what the network sees, the answer with the probability that it is
-# right, and the neighbors it rests on. Files that are no images, too large or damaged get an error message. Here is an
+# right ([lesson 06](06_trust_a_threshold.ipynb)), and the neighbors it rests on. Files that are no images, too large or damaged get an error message. Here is an
 # unknown query: only *Unknown* is a right answer.
 
 # %% tags=["nbval-ignore-output"]
@@ -531,12 +541,15 @@ box = SearchBox(search, gallery, queries=query, k=6)
 box.search_query(int(np.flatnonzero(~known)[0]))
 box
 
-# %% tags=["nbval-ignore-output"]
+# %% jupyter={"source_hidden": true} tags=["nbval-ignore-output"]
+# Check: a query that is within the threshold is answered, another is not.
 result = box.result
+assert result.accepted == (result.distance <= result.threshold)
+fate = "This one is wrong: its class is not in the gallery" if result.accepted else "*Unknown* is right here"
 Markdown(
     f"At distance {result.distance:.3g} (the threshold is {result.threshold:.3g}) the {absent} is "
     f"{'answered with' if result.accepted else 'rejected:'} **{result.answer}**. As the calibration images went, an answer at "
-    f"this distance is right with probability **{result.probability:.0%}**."
+    f"this distance is right with probability **{result.probability:.0%}**. {fate}."
 )
 
 # %% [markdown]
@@ -549,27 +562,26 @@ Markdown(
 
 # %% tags=["nbval-ignore-output"]
 watched = parts.calibration[parts.calibration.labels != names.index(absent)]
-monitor = TrainingMonitor(watched, gallery)
 small = models.fast_resnet(widths=(16, 32), whiten=gallery.images, seed=SEED)
 batches = samplers.BalancedBatches(
     gallery.images, gallery.labels, classes_per_batch=9, examples_per_class=10, steps_per_epoch=8, seed=SEED
 )
+
+# %% tags=["nbval-ignore-output"]
+monitor = TrainingMonitor(watched, gallery)
 options = {"loss": losses.NormalizedSoftmaxLoss(), "optimizer": "muon", "seed": SEED, "verbose": 0}
 history = training.fit(small, batches, monitor=monitor, epochs=6, **options)
 
-# %% tags=["nbval-ignore-output"]
+# %% jupyter={"source_hidden": true} tags=["nbval-ignore-output"]
+# Check: the network learned something, and the monitor measured after each epoch.
 recalls, falling = monitor.recalls, history.history["loss"]
+assert len(recalls) == 6
+assert falling[-1] < falling[0]
+assert recalls[-1] > 1.5 / len(classes)
 Markdown(
     f"The loss fell from {falling[0]:.2f} to {falling[-1]:.2f}, and R@1 is {recalls[-1]:.2f} after six epochs (chance: "
     f"{1 / len(classes):.2f}). Where R@1 stops rising while the loss still falls, more training helps no search."
 )
-
-# %% jupyter={"source_hidden": true}
-# Check: the network learned something, and the monitor measured after each epoch.
-assert len(recalls) == 6
-assert falling[-1] < falling[0]
-assert recalls[-1] > 1.5 / len(classes)
-print("✓ R@1 was measured after each epoch")
 
 # %% [markdown]
 # ## 11. Which picture answers which question
@@ -653,8 +665,9 @@ Quiz(
 #
 # ## What's next
 #
-# [10_from_tensorflow_similarity](10_from_tensorflow_similarity.ipynb) moves a search of TensorFlow Similarity here. With images
-# of your own, `data.from_folder("my_images")` takes the place of `data.load`, and most of the cells above run on them.
+# [09_own_images](09_own_images.ipynb) searches a folder of your own, and finds out whether to train. What to do about a class
+# that training did not show is in [07_unseen_classes](07_unseen_classes.ipynb), and
+# [10_from_tensorflow_similarity](10_from_tensorflow_similarity.ipynb) moves a search of TensorFlow Similarity here.
 #
 # When you are done, shut down the kernel: TensorFlow keeps its memory until then.
 #

@@ -16,14 +16,21 @@ from simnb.models._pixels import check_pixels
 
 PATCH = 2
 _POOLINGS = {"max": keras.layers.GlobalMaxPooling2D, "average": keras.layers.GlobalAveragePooling2D}
-# GELU by its approximation with tanh, which is several times as fast on CPUs.
+#: Instructions that multiply matrices of bfloat16, as Linux names them. oneDNN, through which TensorFlow and
+#: PyTorch compute on x86, trains faster with these; without them it only emulates bfloat16.
+BFLOAT16 = frozenset({"avx512_bf16", "amx_bf16"})
+
+
+@keras.saving.register_keras_serializable(package="simnb", name="gelu")
+def _gelu(x):
+    """GELU by its approximation with tanh."""
+    return keras.activations.gelu(x, approximate=True)
+
+
 _ACTIVATIONS = {
     "relu": keras.layers.ReLU,
     "gelu": lambda dtype: keras.layers.Activation(_gelu, dtype=dtype),
 }
-#: Instructions that multiply matrices of bfloat16, as Linux names them. oneDNN, through which TensorFlow and
-#: PyTorch compute on x86, trains faster with these; without them it only emulates bfloat16.
-BFLOAT16 = frozenset({"avx512_bf16", "amx_bf16"})
 
 
 def fast_resnet(
@@ -125,11 +132,6 @@ def fast_resnet(
     if whiten is not None:
         _whiten(model, whiten)
     return model
-
-
-@keras.saving.register_keras_serializable(package="simnb", name="gelu")
-def _gelu(x):
-    return keras.activations.gelu(x, approximate=True)
 
 
 def _begin_as_identity(model):

@@ -7,7 +7,7 @@ NAMES = {
     "answer": 4,
     "truth": 4,
     "once": {"trained": SimpleNamespace(value=0.96)},
-    "rates": {"coverage": 0.9},
+    "at_5": {"coverage": 0.9},
     "ten": 0.4,
     "hundred": 0.7,
 }

@@ -21,6 +21,7 @@ embeddings, asked = models.embed(model, gallery.images), models.embed(model, que
 brightness = gallery.images.mean(axis=(1, 2, 3)) / 255
 index = open_index(class_names=gallery.class_names)
 index.add(embeddings, gallery.labels, {"brightness": brightness.tolist()}, ids=gallery.ids)
+print(f"{len(index):,} gallery rows and {len(queries):,} queries")
 
 # %% [markdown]
 # ## Exercise 1: empty places
@@ -61,6 +62,7 @@ characters = np.unique(glyphs.labels)
 means = np.stack([drawn[glyphs.labels == character].mean(axis=0) for character in characters])
 letters = open_index(class_names=glyphs.class_names)
 letters.add(means, characters, ids=characters)
+print(f"{len(letters):,} characters, of {len(glyphs):,} pictures")
 
 # %% tags=["nbval-ignore-output"]
 found = near_duplicates(letters)

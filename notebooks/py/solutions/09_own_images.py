@@ -2,7 +2,7 @@
 # # Solutions to lesson 09, your own images
 #
 # The exercises are in [09_own_images](../09_own_images.ipynb). Try them first. To be short, this notebook takes the small
-# network without its mirror images and does not fine-tune; so figures differ a little from those of the lesson.
+# network without its mirror images and does not fine-tune; so numbers differ a little from those of the lesson.
 
 # %%
 import numpy as np

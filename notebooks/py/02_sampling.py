@@ -103,6 +103,7 @@ def positive_pairs(labels):
     return int((counts * (counts - 1) // 2).sum())
 
 
+# %%
 def random_rows(labels, seed, size=BATCH):
     """Which images a batch gets that does not look at their classes."""
     return np.random.default_rng(seed).choice(len(labels), size, replace=False)
@@ -131,6 +132,8 @@ else:
 sampler = samplers.BalancedBatches(
     seen.images, seen.labels, classes_per_batch=60, examples_per_class=2, seed=SEED
 )
+
+# %%
 batches = {
     "random": seen[np.sort(random_rows(seen.labels, SEED))],
     "60 classes x 2": seen[sampler.positions(0)],
@@ -149,6 +152,7 @@ def has_partner(labels):
     return counts[place] > 1
 
 
+# %%
 def mosaic(batch):
     """The 120 images of a batch as one picture; those without a partner are faded."""
     partner = has_partner(batch.labels)[:, None, None, None]
@@ -183,16 +187,15 @@ Markdown(
 # other *n* - 1 images of a random batch with a chance of (1 - 1/*c*)ⁿ⁻¹. Expect a threshold: up to some number of classes
 # all is well.
 
+
 # %%
-num_classes = np.geomspace(2, 10_000, 200)
-
-
 def share_with_partner(num_classes, size=BATCH):
     """Of the images of a random batch, if classes are equally frequent."""
     return 1 - (1 - 1 / num_classes) ** (size - 1)
 
 
 # %%
+num_classes = np.geomspace(2, 10_000, 200)
 ours = len(classes)
 measured = np.mean([has_partner(seen.labels[random_rows(seen.labels, seed)]).mean() for seed in range(300)])
 
@@ -271,6 +274,7 @@ def balanced_batches(examples, C, K, seed, **options):
     )  # fmt: skip
 
 
+# %%
 def train(batches, seed):
     """A small network after 60 steps, and its mean loss."""
     network = models.fast_resnet(
@@ -297,6 +301,7 @@ def right(embeddings, labels):
     return labels[distances.argmin(axis=1)] == labels
 
 
+# %%
 def recall(network):
     """R@1 over the unseen classes."""
     return right(models.embed(network, searched.images), searched.labels).mean()
@@ -341,7 +346,7 @@ Markdown(
 )
 
 # %% [markdown]
-# Would the loss have told you? Look which of the two is lower.
+# Would the loss have told you? See which of the two is lower.
 
 # %% tags=["nbval-ignore-output"]
 for way, values in mean_losses.items():
@@ -416,13 +421,15 @@ plots.spread(runs, metric="R@1 over 141 unseen classes", title=title)
 plt.show()
 
 # %% jupyter={"source_hidden": true} tags=["nbval-ignore-output"]
-# Check: 60 x 2 wins in every run, with the fewest positive pairs; and all three beat random batches.
+# Check: 60 x 2 beats 10 x 12 in every run, with the fewest positive pairs; and all three beat random batches.
 assert min(runs["60 x 2"]) > max(runs["10 x 12"])
-assert min(runs["10 x 12"]) > max(runs["random"])
+assert min(runs["10 x 12"] + runs["20 x 6"]) > max(runs["random"])
 shares = {way: np.mean(values) for way, values in runs.items()}
+told = "say" if min(runs["60 x 2"]) > max(runs["20 x 6"]) else "do not say"
 Markdown(
-    f"60 x 2 reaches {shares['60 x 2']:.2f}, 20 x 6 {shares['20 x 6']:.2f}, 10 x 12 {shares['10 x 12']:.2f}: **the batch with the "
-    "fewest positive pairs wins**, and each run of it beats each run of 10 x 12. All three are far above random batches. A few "
+    f"60 x 2 reaches {shares['60 x 2']:.2f}, 20 x 6 {shares['20 x 6']:.2f}, 10 x 12 {shares['10 x 12']:.2f}. **The batch with the "
+    "fewest positive pairs beats the one with the most**, each run of it each run of 10 x 12. (These runs "
+    f"{told} the same of 20 x 6.) Every run of the three is above every run of random batches. A few "
     "positive pairs are enough; then it is other classes that teach."
 )
 
@@ -528,13 +535,15 @@ for seed in RUNS[:2]:
         is_frequent = np.isin(held_out.labels, frequent)
         by_way[way].append({"frequent": found[is_frequent].mean(), "rare": found[~is_frequent].mean()})
 
-# %% tags=["nbval-ignore-output"]
+# %%
 of_kind = {
     f"{kind} classes, {way}": [run[kind] for run in values]
     for way, values in by_way.items()
     for kind in ("frequent", "rare")
 }
 means = {row: np.mean(values) for row, values in of_kind.items()}
+
+# %% tags=["nbval-ignore-output"]
 gain = {
     kind: means[f"{kind} classes, 60 x 2"] - means[f"{kind} classes, random"] for kind in ("frequent", "rare")
 }
@@ -579,10 +588,15 @@ Markdown(
 # Every image of a batch may be changed at random before a step sees it. This is **augmentation**: it stands in for images
 # that one does not have. `Augment` offers shifts, mirroring, changes of colour and holes; layers of Keras will do as well. Ask
 # of each: *would I still give it the same name?*
+#
+# The trainings above leave images as they are: a shift gives the network more to learn, and whether it pays within so few steps has
+# to be measured, as [03_training](03_training.ipynb) does.
 
 # %%
 eight = seen.only([characters.index(letter) for letter in "EScRЖ3Lk"]).take_per_class(1, seed=SEED)
 rng = np.random.default_rng(SEED)
+
+# %%
 changed = {
     "as it is": eight.images,
     "shifted": Augment(crop=4, flip=False)(eight.images, rng),
@@ -682,10 +696,12 @@ def taken_for_twin(network):
 confused = [np.array([taken_for_twin(n) for n in trained]) for trained in (networks[:2], mirrored)]
 on_unseen = [np.array([recall(n) for n in trained]) for trained in (networks[:2], mirrored)]
 assert confused[0].max() < 0.05 < 0.1 < confused[1].min()
+less = on_unseen[1].max() < on_unseen[0].min()
 Markdown(
     f"With mirroring **{confused[1][0]:.0%} and {confused[1][1]:.0%}** of these letters (two runs) have their mirror twin as nearest "
     f"neighbor, without it {confused[0][0]:.0%} and {confused[0][1]:.0%}. The network did as it was told: E and its mirror image are one "
-    f"class. Over the unseen classes R@1 is {on_unseen[1].mean():.2f} instead of {on_unseen[0].mean():.2f}."
+    f"class. Over the unseen classes R@1 is {on_unseen[1].mean():.2f} instead of {on_unseen[0].mean():.2f}, "
+    f"{'and less in every run' if less else 'which may be luck: the runs are few'}."
 )
 
 # %% [markdown]
@@ -730,17 +746,21 @@ Markdown(
 # before any comes again. Drawing anew for each batch looks the same. Is it?
 
 # %%
-ten_times = np.random.default_rng(SEED)
 labels = np.repeat(np.arange(100), 10)
 dealt = samplers.BalancedBatches(
     labels[:, None], labels, classes_per_batch=50, examples_per_class=2, seed=SEED
 )
+
+# %%
+ten_times = np.random.default_rng(SEED)
 used = {
     "dealt like cards": np.concatenate([dealt.positions(step) for step in range(10)]),
     "drawn anew": np.concatenate(
         [10 * c + ten_times.choice(10, 2, replace=False) for _ in range(10) for c in ten_times.choice(100, 50, replace=False)]
     ),
 }  # fmt: skip
+
+# %%
 for way, positions in used.items():
     print(f"{way:17} {len(set(positions)):5,} of 1,000 images used in 1,000 places")
 
@@ -780,7 +800,7 @@ Quiz(
 #
 # - looked into random and balanced batches, and counted some 7 positive pairs against 60;
 # - trained on either, and seen that the lower loss belonged to the worse network;
-# - traded classes against images of a class, and found that few positive pairs of many classes do best;
+# - traded classes against images of a class, and found that few positive pairs of many classes beat many of few;
 # - seen that pairs of random batches are mostly of frequent classes, and that balance finds far more of the rare ones;
 # - mirrored letters until the network could not tell E from its mirror image.
 #

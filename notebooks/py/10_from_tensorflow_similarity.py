@@ -69,6 +69,10 @@ SEED = 0
 name = data.default_name(many_classes=True)
 seen = data.load(name, split="train", image_size=(28, 28))
 unseen = data.load(name, split="test", image_size=(28, 28))
+
+# %% tags=["nbval-ignore-output"] jupyter={"source_hidden": true}
+# Check: no character is in both.
+assert not set(seen.labels) & set(unseen.labels)
 Markdown(
     f"**{name}**: {len(seen):,} images of {len(np.unique(seen.labels))} characters to train on; "
     f"{len(np.unique(unseen.labels))} other characters to search among."
@@ -127,9 +131,7 @@ outputs = tfsim.layers.MetricEmbedding(64)(x)
 keras.utils.set_random_seed(SEED)
 model = tfsim.models.SimilarityModel(inputs, outputs)
 model.compile(
-    optimizer=keras.optimizers.Adam(0.002),
-    loss=tfsim.losses.MultiSimilarityLoss(),
-    steps_per_execution=10,
+    optimizer=keras.optimizers.Adam(0.002), loss=tfsim.losses.MultiSimilarityLoss(), steps_per_execution=10
 )
 
 # %% [markdown]
@@ -147,6 +149,10 @@ classes = np.unique(unseen.labels)[:200].tolist()
 parts = unseen.only(classes).split(
     train=0, gallery=0.5, calibration=0.25, query=0.25, unknown=classes[150:], seed=SEED
 )
+
+# %% tags=["nbval-ignore-output"] jupyter={"source_hidden": true}
+# Check: no unknown class is in the gallery.
+assert not set(parts.unknown) & set(parts.gallery.labels)
 Markdown(
     f"{len(parts.gallery):,} images in the gallery, {len(parts.calibration):,} calibration images and "
     f"{len(parts.query):,} test images, of which {np.isin(parts.query.labels, parts.unknown).mean():.0%} are unknown queries."
@@ -183,6 +189,8 @@ matches = model.match(x_test, cutpoint="optimal", no_match_label=-1)
 known = np.isin(y_test, y_index)
 nearest = np.array([row[0].label for row in lookups])
 recall = float((nearest == y_test)[known].mean())
+
+# %% tags=["nbval-ignore-output"]
 flat = open_index()
 flat.add(255.0 - x_index.reshape(len(x_index), -1), y_index)
 of_pixels = flat.search(255.0 - x_test[known].reshape(known.sum(), -1), k=1)
@@ -218,7 +226,7 @@ found = search.lookup(parts.query, k=3)
 answers = search.match(parts.query)
 
 # %% [markdown]
-# Line by line:
+# Line by line; [MIGRATION](MIGRATION.md) has all other names:
 #
 # | old name | new name |
 # | :-- | :-- |
@@ -351,6 +359,8 @@ else:
 curves = search.calibration.curves
 theirs = curves.accepted_right / curves.accepted_right[-1]
 end = curves.recall[-1]
+
+# %% tags=["nbval-ignore-output"]
 figure, ax = plt.subplots(figsize=(7.2, 3.8))
 ax.plot(curves.distances, theirs[1:], "--", color="C1", label="TensorFlow Similarity")
 ax.plot(curves.distances, curves.recall[1:], color="C0", label="simnb")
@@ -506,14 +516,15 @@ else:
 
 # %% tags=["nbval-ignore-output"]
 recipe = SimilaritySearch(models.pretrained(name, precision="auto"))
-size = recipe.model.input_shape[1:3]
-again = data.load(name, split="test", image_size=size)
+again = data.load(name, split="test", image_size=recipe.model.input_shape[1:3])
 recipe.add(again[np.isin(again.ids, parts.gallery.ids)])
 asked = again[np.isin(again.ids, parts.query.ids[known])]
 by_recipe = metrics.recall_at_k(recipe.lookup(asked, k=1), asked.labels, 1)
 
 # %% tags=["nbval-ignore-output"]
 values = {"pixels": pixels, "the old script,\n120 steps": recall, "weights in\nthe package": by_recipe}
+
+# %% tags=["nbval-ignore-output"]
 figure, ax = plt.subplots(figsize=(7.2, 3.2))
 bars = ax.barh(list(values), list(values.values()), color=["#999999", "C1", "C0"])
 ax.bar_label(bars, fmt="%.2f", padding=4)
@@ -540,7 +551,7 @@ Markdown(
 # 2. **Calibrate anew** on images that were neither trained on nor indexed, with some of unknown classes.
 # 3. **Search**: `SimilaritySearch` for `SimilarityModel`. Compare the answers, as section 3 does.
 # 4. **Batches**: `BalancedBatches` for the samplers; `data.load` and `data.from_folder` for those with data set or file names.
-# 5. **Training**: `training.fit` and the recipe. Here figures change, for the better: measure before and after.
+# 5. **Training**: `training.fit` and the recipe. Here numbers change, for the better: measure before and after.
 # 6. **Remove the import.** What still fails is in MIGRATION.
 #
 # ## Three questions

@@ -35,7 +35,7 @@ held_out = [parts.query.class_names[label] for label in parts.unknown]
 # ## Exercise 1: pixels
 
 # %% tags=["nbval-ignore-output"]
-by_pixels = SimilaritySearch(pixels, distance="euclidean")
+by_pixels = SimilaritySearch(pixels)
 by_pixels.add(parts.gallery)
 queries = parts.query.only(known)
 r1 = metrics.recall_at_k(by_pixels.lookup(queries, k=1), queries.labels, 1)
@@ -50,7 +50,7 @@ Markdown(
 
 # %%
 epochs, images_in_batch = 4, 9 * 25
-for steps, training_images, of in ((200, 32_400, "CIFAR-10"), (10, 969, "digits")):
+for steps, training_images, of in ((240, 32_400, "CIFAR-10"), (10, 969, "digits")):
     times_seen = epochs * steps * images_in_batch / training_images
     print(f"{of}: {epochs * steps} batches of {images_in_batch} images, each image {times_seen:.1f} times")
 

@@ -617,7 +617,7 @@ plt.show()
 lost = narrowly["unseen"].figures["lost to seen"]["narrow"].value
 alone = narrowly["unseen"].figures["recall@1"]["narrow"].value
 broad = {way: measured.figures["recall@1"][way].value for way in ("pixels", "trained")}
-assert reached["unseen"]["narrow"] < reached["seen"]["narrow"] - 0.2
+assert reached["unseen"]["narrow"] < reached["seen"]["narrow"] - 0.1
 assert alone > reached["unseen"]["narrow"]
 assert gains["unseen"] < 0.6 * gains["seen"]
 assert gains["unseen"] < broad["trained"] - broad["pixels"] - 0.1

@@ -33,10 +33,10 @@ def recall(of_query, query_labels, of_gallery, gallery_labels):
 order = np.random.default_rng(SEED).permutation(len(labels))
 gallery, query = order[::2], order[1::2]
 my_guess = recall(rows[query], labels[query], rows[gallery], labels[gallery])
-assert my_guess > 0.5
+assert my_guess > 0.3
 Markdown(
-    f"It is {my_guess:.2f} over {len(query)} queries, where blind guessing gives 0.10: a network that learned from similar "
-    "images is a good start, and nothing had to be trained."
+    f"It is {my_guess:.2f} over {len(query)} queries, where blind guessing gives 0.10: the network has seen none "
+    "of these images, and nothing was trained here."
 )
 
 # %% [markdown]

@@ -33,7 +33,7 @@ EXTRAS = {
     "index.add(np.eye(8)); assert index.search(np.eye(8)[:1], k=1).ids.tolist() == [[0]]",
     "jax": "import keras; assert keras.backend.backend() == 'jax'",
     "milvus": "from simnb.index import open_index; index = open_index('gallery.db')\n"
-    "index.add(np.eye(8)); assert index.search(np.eye(8)[:1], k=1).ids.tolist() == [[0]]",
+    "index.add(np.eye(8), ids=range(8)); assert index.search(np.eye(8)[:1], k=1).ids.tolist() == [[0]]",
     "notebooks": "import subprocess\n"
     "subprocess.run([sys.executable, '-m', 'jupyterlab', '--version'], check=True)\n"
     "import jupytext, nbconvert; from simnb.widgets import SearchBox; from simnb.index import open_index\n"

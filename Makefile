@@ -102,8 +102,8 @@ lab: $(READY) ## Open JupyterLab on the quickstart
 notebooks: $(READY) ## Rebuild the committed notebooks from notebooks/py
 	$(PY) notebooks/run.py $(patsubst notebooks/py/%.py,notebooks/%.ipynb,$(wildcard notebooks/py/*.py notebooks/py/solutions/*.py))
 
-html: $(READY) ## Build a static site of the notebooks into build/html, and follow its links
-	$(PY) notebooks/site.py
+html: $(READY) ## Build the site into build/html: course, how-tos and reference; follow its links
+	$(PY) -m notebooks.site
 
 bench: $(READY) ## Measure speed and memory against the raw libraries
 	$(PY) -m tests.benchmarks

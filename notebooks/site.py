@@ -1,18 +1,19 @@
-"""Build a static site of the committed notebooks, which asks no other machine for anything.
+"""Build the site: the course, how-to pages and the reference. It asks no other machine for anything.
 
-``python notebooks/site.py`` writes an index and a page for each notebook into ``build/html``, with nbconvert, and
-one for each other text beside them (the glossary).
+``python -m notebooks.site`` writes into ``build/html`` a page for each committed notebook, with nbconvert, one for
+each text beside them, for the measurements and the changelog, and one for each room of simnb, from its docstrings.
 Widgets show their stills. A page that a notebook wrote with ``to_html("build/NAME.html")`` becomes part of the
-site; a notebook whose page is not there is run first. At the end every link is followed: a broken one is an error.
+site; a notebook whose page is not there is run first, and so is the how-to that writes the page on the index.
+At the end every link is followed: a broken one is an error.
 """
 
 import argparse
+import json
 import re
 import shutil
 import subprocess
 import sys
 import tempfile
-from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -23,9 +24,15 @@ from nbconvert.filters import markdown2html
 from pygments.formatters import HtmlFormatter
 from traitlets.config import Config
 
+from notebooks import links, reference
+
 HERE = Path(__file__).parent
 GENERATOR = "simnb notebooks/site.py"
 TITLE = "Metric learning for image similarity search, in notebooks"
+#: Texts of other folders that have a page, by their path below the root.
+FURTHER = {"CHANGELOG.md": "changelog", "tests/benchmarks/README.md": "measurements"}
+#: The how-to whose code writes the page to try on the index, and that page.
+LIVE = ("page_to_send", "threshold.html")
 WRITES_A_PAGE = re.compile(r"""(\w+)\.to_html\(\s*["']build/([\w.-]+\.html)["']""")
 # Of what an output can be shown as, the first that is there. A widget cannot be without a kernel.
 SHOWN = ["image/png", "image/svg+xml", "image/jpeg", "text/html", "text/markdown", "text/plain"]
@@ -36,8 +43,10 @@ class Notebook:
 
     def __init__(self, path):
         self.path = path
-        self.name = f"{path.stem}_solutions" if path.parent.name == "solutions" else path.stem
-        self.page = f"{self.name}.html"
+        further = [name for file, name in FURTHER.items() if path.as_posix().endswith(f"/{file}")]
+        self.name = further[0] if further else path.stem
+        self.name += "_solutions" if path.parent.name == "solutions" else ""
+        self.page = f"howto/{self.name}.html" if path.parent.name == "howto" else f"{self.name}.html"
         self.content = content_of(path)
         self.text = "\n\n".join(c.source for c in self.content.cells if c.cell_type == "markdown")
         title, *paragraphs = [p for p in self.text.split("\n\n") if not re.match(r"\[?!?\[.*\)$", p)]
@@ -57,6 +66,21 @@ class Notebook:
         """(id, text) of each section, as the page will have them."""
         found = re.findall(r'<h2 id="([^"]*)">(.*?)<a class="anchor-link"', markdown2html(self.text))
         return [(anchor, re.sub(r"<[^>]*>", "", text)) for anchor, text in found]
+
+    def code(self):
+        """(anchor of the section, Python) of each cell, or block of a text."""
+        if self.path.suffix == ".md":
+            blocks = re.findall(r"```python\n(.*?)```", self.text, re.S)
+            return [("", block) for block in blocks]
+        anchors, found = iter([anchor for anchor, _ in self.headings()]), []
+        anchor = ""
+        for cell in self.content.cells:
+            if cell.cell_type == "markdown":
+                for _ in re.findall(r"^## ", cell.source, re.M):
+                    anchor = next(anchors, "")
+            elif cell.cell_type == "code":
+                found.append((anchor, cell.source))
+        return found
 
     def prepare(self):
         """Note in the metadata of cells and outputs what the template shows; on a copy of the notebook."""
@@ -112,34 +136,79 @@ def pages_of(notebooks, folder):
     return {page: n.path.parent / "build" / page for n in notebooks for page in n.pages.values()}
 
 
+def live_page(source):
+    """The page to try on the index: the code of its how-to is run, unless the page is there and not older."""
+    name, page = LIVE
+    text, path = source / "howto" / f"{name}.md", source / "build" / page
+    if not text.exists():
+        return {}
+    if not path.exists() or path.stat().st_mtime < text.stat().st_mtime:
+        print(f"{text.name} is run, since it writes {page}", flush=True)
+        path.parent.mkdir(exist_ok=True)
+        code = "\n".join(block for _, block in Notebook(text).code())
+        subprocess.run([sys.executable, "-c", code], cwd=path.parent, check=True)
+    return {page: path}
+
+
 def build(source, notebooks, pages, target):
     """Write the site of the notebooks of a folder, with the pages that they wrote, into another."""
-    for folder in ("notebooks", "pages", "pictures"):
+    for folder in ("notebooks", "pages", "pictures", "howto", "reference"):
         (target / folder).mkdir(parents=True)
     for name, path in pages.items():
         shutil.copy(path, target / "pages" / name)
-    site = {"generator": GENERATOR, "style": style(), "glossary": (source / "GLOSSARY.md").exists()}
+    texts = [path for path in source.glob("*.md") if path.name != "README.md"]
+    further = [path for file in FURTHER if (path := source.parent / file).exists()]
+    others = list(map(Notebook, [*sorted([*source.glob("solutions/*.ipynb"), *texts]), *further]))
+    howtos = list(map(Notebook, sorted(source.glob("howto/*.md"))))
+    names = reference.Names(reference.read_rooms())
+    for notebook in [*notebooks, *howtos]:
+        number = re.match(r"\d+", notebook.name)
+        title = f"{number[0]} {notebook.title}" if number else notebook.title
+        names.note(notebook.code(), notebook.page, title)
+    every = [*notebooks, *others, *howtos]
+    examples = names.examples()
+    site = {
+        "generator": GENERATOR,
+        "style": style(),
+        "names": names,
+        "examples": examples,
+        "in_repository": links.in_repository,
+        "pages": {notebook.path.resolve(): notebook.page for notebook in every}
+        | {(source / "README.md").resolve(): "index.html"},
+        "bar": bar({notebook.page for notebook in every}, howtos),
+        "notebooks": notebooks,
+        "howtos": howtos,
+        "further": [n for n in others if n.name in ("TOOLBOX", "MIGRATION", *FURTHER.values())],
+        "live": LIVE[1] if LIVE[1] in pages else None,
+    }
     for before, notebook, after in zip([None, *notebooks], notebooks, [*notebooks[1:], None], strict=False):
         write_page(source, notebook, target, {**site, "before": before, "after": after})
-    texts = [path for path in source.glob("*.md") if path.name != "README.md"]
-    for other in map(Notebook, sorted([*source.glob("solutions/*.ipynb"), *texts])):
+    for other in [*others, *howtos]:
         write_page(source, other, target, site)
-    templates = Environment(loader=FileSystemLoader(HERE / "templates"), trim_blocks=True)
-    site |= {"title": TITLE, "notebooks": notebooks}
-    page = templates.get_template("index.html.j2").render(site=site)
-    (target / "index.html").write_text(to_pages(page), encoding="utf-8")
+    write_templates(target, site)
+    (target / "search.js").write_text(search_script(every, names), encoding="utf-8")
+
+
+def bar(pages, howtos):
+    """(words, page) of the ways that every page has."""
+    ways = {"index.html": "Course"} | ({"howto/index.html": "How-to"} if howtos else {})
+    ways |= {"reference/index.html": "Reference", "GLOSSARY.html": "Glossary", "changelog.html": "Changelog"}
+    written = {"index.html", "howto/index.html", "reference/index.html"} | pages
+    return [(words, page) for page, words in ways.items() if page in written]
 
 
 def write_page(source, notebook, target, site):
     """Write the page of a notebook, and put beside it what the page shows."""
     about = {"name": notebook.name, "headings": notebook.headings(), "title": notebook.title}
-    about["file"] = f"{notebook.name}{notebook.path.suffix}"
+    about |= {"root": "../" * notebook.page.count("/"), "page": notebook.page, "file": None}
+    if notebook.path.parent in (source, source / "solutions"):
+        about["file"] = f"{notebook.name}{notebook.path.suffix}"
+        shutil.copy(notebook.path, target / "notebooks" / about["file"])
     page = export(notebook, {**site, **about})
     (target / notebook.page).write_text(page, encoding="utf-8")
-    shutil.copy(notebook.path, target / "notebooks" / about["file"])
     if notebook.picture:
         shutil.copy(source / "pictures" / notebook.picture, target / "pictures")
-    for name in map(unquote, Links(page).loads):
+    for name in map(unquote, links.Links(page).loads):
         if not urlsplit(name).scheme and ".." not in name and (source / name).is_file():
             (target / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(source / name, target / name)
@@ -156,13 +225,44 @@ def export(notebook, site):
         exclude_output_prompt=True,
     )
     page, _ = exporter.from_notebook_node(notebook.prepare(), {"site": site})
-    return to_pages(page)
+    page = links.distinct(links.to_pages(page, notebook.path, notebook.page, site["pages"]))
+    return site["names"].link(page, root=site["root"], old_names=notebook.name == "MIGRATION")
 
 
-def to_pages(page):
-    """Let links to notebooks and texts lead to their pages; those to the files themselves name a folder, and stay."""
-    page = re.sub(r'href="solutions/([\w-]+)\.ipynb(?=["#])', r'href="\1_solutions.html', page)
-    return re.sub(r'href="(?:\.\./)?([\w-]+)\.(?:ipynb|md)(?=["#])', r'href="\1.html', page)
+def write_templates(target, site):
+    """Write the pages that no file is the source of: the index, the list of how-tos, and the reference."""
+    templates = Environment(loader=FileSystemLoader(HERE / "templates"), trim_blocks=True, lstrip_blocks=True)
+
+    def write(template, page, title, **about):
+        def story(notebook):
+            return links.to_pages(notebook.story, notebook.path, page, site["pages"])
+
+        about |= {"title": title, "page": page, "root": "../" * page.count("/"), "story": story}
+        text = templates.get_template(template).render(site={**site, **about})
+        (target / page).write_text(text, encoding="utf-8")
+
+    write("index.html.j2", "index.html", TITLE)
+    if site["howtos"]:
+        write("howtos.html.j2", "howto/index.html", "How to")
+    rooms = site["names"].rooms
+    write("rooms.html.j2", "reference/index.html", "Reference: every public name")
+    for room in rooms:
+        write("room.html.j2", room.page, room.module.path, room=room)
+
+
+def search_script(notebooks, names):
+    """The script of the search, with what it looks through: names, titles, sections and words of the glossary."""
+    found = [
+        (each.dotted, each.page, each.summary.replace("``", "")) for each in [*names.entries, *names.rooms]
+    ]
+    for notebook in notebooks:
+        found.append((notebook.title, notebook.page, ""))
+        found += [(text, f"{notebook.page}#{anchor}", notebook.title) for anchor, text in notebook.headings()]
+        words = re.findall(r'<a id="([\w-]+)"></a>\*\*(.*?)\*\*', notebook.text)
+        found += [(word, f"{notebook.page}#{anchor}", notebook.title) for anchor, word in words]
+    script = (HERE / "templates" / "search.js").read_text(encoding="utf-8")
+    listed = ",\n".join(json.dumps(each, ensure_ascii=False) for each in found)
+    return f"const PAGES = [\n{listed}\n];\n{script}"
 
 
 def style():
@@ -181,77 +281,6 @@ def style():
     )
 
 
-class Links(HTMLParser):
-    """What a page leads to, what it loads, and what in it can be led to."""
-
-    LOADS = ("src", "srcset", "poster", "data", "background")
-
-    def __init__(self, page):
-        super().__init__()
-        self.leads, self.loads, self.anchors = [], [], []
-        self._in_style = False
-        self.feed(page)
-
-    def handle_starttag(self, tag, attributes):
-        """Sort the attributes of a tag."""
-        self._in_style = tag == "style"
-        for name, value in attributes:
-            if name == "id" or (name == "name" and tag == "a"):
-                self.anchors.append(value)
-            elif name in ("href", "action", "xlink:href"):
-                (self.loads if tag in ("link", "image", "use") else self.leads).append(value or "")
-            elif name in self.LOADS:
-                self.loads.append(value or "")
-            elif name == "style":
-                self._look_into_style(value or "")
-
-    def handle_data(self, data):
-        """Look for what a style sheet loads."""
-        if self._in_style:
-            self._look_into_style(data)
-
-    def handle_endtag(self, tag):
-        """Leave the style sheet."""
-        self._in_style = False
-
-    def _look_into_style(self, text):
-        self.loads += re.findall(r"""url\(\s*["']?([^"')]+)""", text)
-        self.loads += re.findall(r"""@import\s+["']([^"']+)""", text)
-
-
-def check(folder):
-    """Follow every link of every page.
-
-    Returns:
-        A list of what is wrong, in words; and the links to other machines, which are not followed.
-    """
-    pages = {path: Links(path.read_text(encoding="utf-8")) for path in sorted(folder.rglob("*.html"))}
-    wrong, elsewhere = [], set()
-    for path, links in pages.items():
-        name = path.relative_to(folder)
-        twice = {anchor for anchor in links.anchors if links.anchors.count(anchor) > 1}
-        wrong += [f"{name}: the anchor {anchor!r} is there more than once" for anchor in sorted(twice)]
-        for link in links.loads + links.leads:
-            parts = urlsplit(link)
-            if parts.scheme == "data":
-                continue
-            if parts.scheme or parts.netloc:
-                if link in links.loads:
-                    wrong.append(f"{name}: loads {link} from another machine")
-                elif parts.scheme != "https":
-                    wrong.append(f"{name}: {link} is not https")
-                elsewhere.add(link)
-                continue
-            there = (path.parent / unquote(parts.path)).resolve() if parts.path else path.resolve()
-            if not there.is_file() or not there.is_relative_to(folder.resolve()):
-                wrong.append(f"{name}: {link} is not there")
-            elif parts.fragment:
-                anchors = next(page.anchors for other, page in pages.items() if other.resolve() == there)
-                if unquote(parts.fragment) not in anchors:
-                    wrong.append(f"{name}: {link} names no anchor there")
-    return wrong, elsewhere
-
-
 def main(arguments=None):
     """Build the site, and follow its links; the exit status is not 0 where one is broken."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -268,12 +297,14 @@ def main(arguments=None):
         sys.exit(f"{target} holds something else than a site of notebooks; nothing was written")
     notebooks = [Notebook(path) for path in sorted(options.source.glob("*.ipynb"))]
     with tempfile.TemporaryDirectory() as folder:
-        pages = pages_of(notebooks, folder)
+        pages = pages_of(notebooks, folder) | live_page(options.source)
     shutil.rmtree(target, ignore_errors=True)  # only now, when nothing is likely to fail any more
     build(options.source, notebooks, pages, target)
-    wrong, elsewhere = check(target)
-    print(f"{len(notebooks)} notebooks; {len(elsewhere)} links to other machines, not followed:")
-    for link in sorted(elsewhere):
+    wrong, elsewhere = links.check(target)
+    files = {link for link in elsewhere if link.startswith(f"{links.REPOSITORY}/blob/HEAD/")}
+    print(f"{len(notebooks)} notebooks; {len(files)} links to lines of the repository; ", end="")
+    print(f"{len(elsewhere - files)} links to other machines, not followed:")
+    for link in sorted(elsewhere - files):
         print(f"    {link}")
     if wrong:
         sys.exit("\n".join(["Not as it should be:", *(f"    {line}" for line in wrong)]))

@@ -1,7 +1,6 @@
-"""The static site of the notebooks: complete, offline, without a broken link."""
+"""The site: complete, offline, without a broken link."""
 
 import base64
-import importlib.util
 import io
 import re
 import subprocess
@@ -12,6 +11,8 @@ import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 from PIL import Image
+
+from notebooks import links, reference, site
 
 NOTEBOOKS = Path(__file__).parents[1] / "notebooks"
 PATHS = sorted(NOTEBOOKS.glob("*.ipynb"))
@@ -32,14 +33,6 @@ You look at *one* thing, and [then](02_second.ipynb) at another.
 """
 
 
-@pytest.fixture(scope="module")
-def site():
-    spec = importlib.util.spec_from_file_location("notebooks_site", NOTEBOOKS / "site.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
 def png():
     picture = io.BytesIO()
     Image.new("RGB", (4, 3), "teal").save(picture, "PNG")
@@ -55,6 +48,17 @@ def alternatives(page):
     return [image.get("alt") for image in found]
 
 
+def scripts(page):
+    """Where each script of a page comes from; None for one that is in the page."""
+    found = []
+    parser = HTMLParser()
+    parser.handle_starttag = lambda tag, given: (
+        found.append(dict(given).get("src")) if tag == "script" else None
+    )
+    parser.feed(page)
+    return found
+
+
 def drawn(text):
     """An output with a picture; of a widget when ``text`` is its repr."""
     data = {"image/png": base64.b64encode(png()).decode(), "text/plain": text}
@@ -64,8 +68,10 @@ def drawn(text):
 
 
 @pytest.fixture
-def source(tmp_path):
-    """Two small notebooks; the first writes a page."""
+def source(tmp_path, monkeypatch):
+    """Two small notebooks, of which the first writes a page; and a reference of one room."""
+    rooms = [room for room in reference.read_rooms() if room.name == "samplers"]
+    monkeypatch.setattr(reference, "read_rooms", lambda: rooms)
     folder = tmp_path / "notebooks"
     cells = [
         new_markdown_cell(FIRST),
@@ -90,9 +96,11 @@ def source(tmp_path):
 
 
 @pytest.fixture
-def built(site, source, tmp_path, capsys):
+def built(source, tmp_path, capsys):
     site.main(["--from", str(source), "--to", str(tmp_path / "html")])
-    assert "2 notebooks; 1 links to other machines" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "2 notebooks; " in said
+    assert "\n    https://mybinder.org/v2/gh/a/b/HEAD\n" in said
     return tmp_path / "html"
 
 
@@ -133,7 +141,7 @@ def test_a_widget_shows_its_still_and_leads_to_the_page_that_the_notebook_wrote(
     assert "still picture" not in figure
     assert "A still picture" in still
     assert "model_id" not in page
-    assert "<script" not in page
+    assert scripts(page) == ["search.js"]
     assert alternatives(still) == [f"Projector({HOSTILE})"]
     # Under the widget, and under the cell that wrote it.
     parts = page.split('<a class="open" href="pages/shown.html">Open the interactive page</a>')
@@ -154,7 +162,7 @@ def test_a_solution_is_closed_and_its_title_does_not_tell(built):
     assert inside.count("it is 42") == 2
 
 
-def test_a_folded_cell_is_closed_under_its_first_line_and_its_output_is_not(site, source, tmp_path):
+def test_a_folded_cell_is_closed_under_its_first_line_and_its_output_is_not(source, tmp_path):
     cells = [
         new_code_cell("plt.show()", outputs=[drawn("<Figure size 640x480 with 1 Axes>")]),
         new_code_cell(
@@ -176,7 +184,7 @@ def test_a_folded_cell_is_closed_under_its_first_line_and_its_output_is_not(site
     assert alternatives(page) == ["two of <3"]
 
 
-def test_solutions_have_a_page_of_their_own_and_lead_back(site, source, tmp_path):
+def test_solutions_have_a_page_of_their_own_and_lead_back(source, tmp_path):
     (source / "solutions").mkdir()
     solved = new_markdown_cell("# Solved\n\nThe exercises are in [first](../01_first.ipynb).")
     nbformat.write(new_notebook(cells=[solved]), source / "solutions" / "01_first.ipynb")
@@ -195,7 +203,7 @@ def test_solutions_have_a_page_of_their_own_and_lead_back(site, source, tmp_path
     assert (tmp_path / "html" / "notebooks" / "01_first_solutions.ipynb").exists()
 
 
-def test_a_text_beside_the_notebooks_has_a_page_that_they_lead_to(site, source, tmp_path):
+def test_a_text_beside_the_notebooks_has_a_page_that_they_lead_to(source, tmp_path):
     (source / "README.md").write_text("# Not of the site")
     (source / "GLOSSARY.md").write_text('# Words\n\n- <a id="one"></a>**one**: [seen](01_first.ipynb)')
     asked = new_markdown_cell("# Third\n\n[one](GLOSSARY.md#one)")
@@ -209,7 +217,7 @@ def test_a_text_beside_the_notebooks_has_a_page_that_they_lead_to(site, source, 
     assert not (html / "README.html").exists()
 
 
-def test_the_card_says_how_long_a_lesson_takes_to_read_and_to_run(site, source, tmp_path):
+def test_the_card_says_how_long_a_lesson_takes_to_read_and_to_run(source, tmp_path):
     for needed, said in (
         ("a disk; about half a minute", None),
         ("them; about 2 minutes\nwith CIFAR-10", "About 2 minutes"),
@@ -223,7 +231,7 @@ def test_the_card_says_how_long_a_lesson_takes_to_read_and_to_run(site, source, 
         assert site.Notebook(source / "03_third.ipynb").minutes == said
 
 
-def test_a_notebook_whose_page_is_not_there_is_run(site, source, tmp_path, capsys):
+def test_a_notebook_whose_page_is_not_there_is_run(source, tmp_path, capsys):
     (source / "build" / "shown.html").unlink()
     (source / "py" / "01_first.py").write_text(
         "# %%\nfrom pathlib import Path\n\nPath('build/shown.html').write_text('fresh')\n"
@@ -234,7 +242,7 @@ def test_a_notebook_whose_page_is_not_there_is_run(site, source, tmp_path, capsy
 
 
 def test_a_notebook_that_writes_no_page_ends_the_build_and_leaves_the_site_as_it_was(
-    site, source, built, monkeypatch
+    source, built, monkeypatch
 ):
     (source / "build" / "shown.html").unlink()
     to_it = ["--from", str(source), "--to", str(built)]
@@ -272,30 +280,30 @@ def test_a_notebook_that_writes_no_page_ends_the_build_and_leaves_the_site_as_it
         ('<p id="x"><p id="x">', "a.html: the anchor 'x' is there more than once"),
     ],
 )
-def test_what_is_wrong_with_a_page_is_found(site, tmp_path, page, complaint):
+def test_what_is_wrong_with_a_page_is_found(tmp_path, page, complaint):
     folder = tmp_path / "html"
     folder.mkdir()
     (tmp_path / "outside.html").touch()
     (folder / "b.html").write_text('<p id="there">')
     (folder / "a.html").write_text(f'{page}<a href="b.html#there"><img src="data:image/png;base64,">')
-    assert site.check(folder)[0] == [complaint]
+    assert links.check(folder)[0] == [complaint]
 
 
-def test_links_to_other_machines_are_listed(site, tmp_path):
+def test_links_to_other_machines_are_listed(tmp_path):
     (tmp_path / "a.html").write_text('<a href="https://example.org/a?b#c">')
-    assert site.check(tmp_path) == ([], {"https://example.org/a?b#c"})
+    assert links.check(tmp_path) == ([], {"https://example.org/a?b#c"})
 
 
-def test_a_broken_link_is_an_error(site, source, tmp_path):
+def test_a_broken_link_is_an_error(source, tmp_path):
     nbformat.write(
         new_notebook(cells=[new_markdown_cell("# Third\n\n[x](09_gone.ipynb)")]), source / "03_third.ipynb"
     )
-    with pytest.raises(SystemExit, match=r"03_third\.html: 09_gone\.html is not there") as ended:
+    with pytest.raises(SystemExit, match=r"03_third\.html: 09_gone\.ipynb is not there") as ended:
         site.main(["--from", str(source), "--to", str(tmp_path / "html")])
     assert ended.value.code  # a sentence, which gives exit status 1
 
 
-def test_a_site_replaces_a_site_and_nothing_else(site, source, tmp_path, built):
+def test_a_site_replaces_a_site_and_nothing_else(source, tmp_path, built):
     (built / "old.html").touch()
     site.main(["--from", str(source), "--to", str(built)])
     assert not (built / "old.html").exists()
@@ -309,23 +317,25 @@ def test_a_site_replaces_a_site_and_nothing_else(site, source, tmp_path, built):
 
 
 @pytest.fixture(scope="module")
-def pages(site, tmp_path_factory):
+def pages(tmp_path_factory):
     """The site of the committed notebooks, with an empty page for each that one of them would write."""
     target, written = tmp_path_factory.mktemp("site"), tmp_path_factory.mktemp("written")
     notebooks = [site.Notebook(path) for path in PATHS]
-    names = [name for notebook in notebooks for name in notebook.pages.values()]
+    names = [site.LIVE[1], *(name for notebook in notebooks for name in notebook.pages.values())]
     for name in names:
         (written / name).touch()
     site.build(NOTEBOOKS, notebooks, {name: written / name for name in names}, target / "html")
     return target / "html"
 
 
-def test_the_site_of_the_committed_notebooks_has_no_broken_link_and_loads_nothing(site, pages):
-    wrong, elsewhere = site.check(pages)
+def test_the_site_of_the_committed_notebooks_has_no_broken_link_and_loads_nothing(pages):
+    wrong, elsewhere = links.check(pages)
     assert wrong == []
     assert elsewhere
-    for path in pages.glob("*.html"):
-        assert "<script" not in path.read_text()
+    for folder, root in (("*.html", ""), ("howto/*.html", "../"), ("reference/*.html", "../")):
+        assert list(pages.glob(folder))
+        for path in pages.glob(folder):
+            assert scripts(path.read_text()) == [f"{root}search.js"]
 
 
 @pytest.mark.parametrize("path", PATHS, ids=lambda path: path.stem)
@@ -349,3 +359,73 @@ def test_the_index_has_a_picture_and_a_time_for_every_committed_notebook(pages, 
     (card,) = (c for c in (pages / "index.html").read_text().split("<li>") if f'href="{path.stem}.html"' in c)
     assert f'src="pictures/{path.stem}.png"' in card
     assert re.search(r'<p class="time">(\d+ minutes to read, a|A)bout \w+ minutes?( to run)?</p>', card)
+
+
+def test_a_page_is_led_to_from_wherever_its_source_is_named(tmp_path):
+    pages = {tmp_path / "a.md": "a.html", tmp_path / "howto" / "b.md": "howto/b.html"}
+    said = 'href="../a.md#x" href="b.md" href="#here" href="https://example.org/a.md" href="gone.md"'
+    changed = links.to_pages(said, tmp_path / "howto" / "b.md", "howto/b.html", pages)
+    assert changed == said.replace("../a.md", "../a.html").replace('"b.md', '"b.html')
+    assert links.to_pages('href="howto/b.md"', tmp_path / "a.md", "a.html", pages) == 'href="howto/b.html"'
+
+
+def test_a_file_of_the_repository_without_a_page_is_led_to_there():
+    said = 'href="../tests/test_site.py" href="../tests" href="../no_such_file"'
+    changed = links.to_pages(said, NOTEBOOKS / "a.md", "a.html", {})
+    there = "https://github.com/simnb/simnb/blob/HEAD/tests"
+    assert changed == f'href="{there}/test_site.py" href="{there}" href="../no_such_file"'
+
+
+def test_headings_that_are_alike_have_anchors_of_their_own():
+    page = '<h3 id="a">A<a href="#a">¶</a></h3>'
+    assert links.distinct(page * 2) == page + page.replace('a"', 'a-2"')
+
+
+def test_every_page_leads_to_the_course_the_how_tos_the_reference_the_glossary_and_the_changelog(pages):
+    ways = {"index", "howto/index", "reference/index", "GLOSSARY", "changelog"}
+    for path in [*pages.glob("*.html"), *pages.glob("howto/*.html"), *pages.glob("reference/*.html")]:
+        (nav,) = re.findall(r'<nav aria-label="Site">(.*?)</nav>', path.read_text(), re.S)
+        led = {(path.parent / link).resolve() for link in re.findall(r'href="([^"]+)"', nav)}
+        assert led == {(pages / f"{way}.html").resolve() for way in ways}, path
+
+
+def test_the_search_knows_names_titles_sections_and_words(pages):
+    script, lesson = (pages / "search.js").read_text(), site.Notebook(PATHS[0])
+    anchor, text = lesson.headings()[0]
+    for line in (
+        '["losses.TripletLoss", "reference/simnb.losses.html#TripletLoss", "',
+        '["simnb.losses", "reference/simnb.losses.html", "',
+        '["margin", "GLOSSARY.html#margin", "Glossary"]',
+        f'["{text}", "{lesson.page}#{anchor}", "{lesson.title}"]',
+        '["Search a folder of your own images", "howto/own_images.html", ""]',
+    ):
+        assert line in script
+
+
+def test_prose_of_a_lesson_leads_to_the_reference_and_an_entry_of_it_to_the_lesson(pages):
+    lesson, room = (
+        (pages / f"{name}.html").read_text()
+        for name in ("05_choose_a_threshold", "reference/simnb.calibration")
+    )
+    assert '<a class="name" href="reference/simnb.' in lesson
+    (entry,) = re.findall(r'<h2 id="calibrate">.*?</section>', room, re.S)
+    assert 'href="../05_choose_a_threshold.html#' in entry
+
+
+def test_the_index_has_a_page_to_try(pages):
+    page = (pages / "index.html").read_text()
+    assert f'<iframe class="live" src="pages/{site.LIVE[1]}"' in page
+    assert 'href="howto/page_to_send.html"' in page
+
+
+def test_the_page_to_try_is_written_by_the_code_of_its_how_to_once(source, capsys):
+    name, page = site.LIVE
+    assert site.live_page(source) == {}
+    (source / "howto").mkdir()
+    code = f"from pathlib import Path\nPath('{page}').write_text('made')"
+    (source / "howto" / f"{name}.md").write_text(f"# T\n\n```python\n{code}\n```\n")
+    for said in (f"{name}.md is run", ""):
+        assert site.live_page(source) == {page: source / "build" / page}
+        assert (source / "build" / page).read_text() == "made"
+        assert said in capsys.readouterr().out
+    assert not capsys.readouterr().out

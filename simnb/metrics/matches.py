@@ -30,6 +30,11 @@ def match_rates(
         coverage (A+W)/(A+W+R), and false_acceptance U/(U+V). Where nothing was accepted precision
         is 1: no answer was wrong. The others are NaN where they divide by zero: recall and coverage
         without known queries, false_acceptance without unknown ones.
+
+    Example:
+        >>> from simnb.metrics import match_rates
+        >>> float(match_rates(8, 1, 1, 1, 3)["precision"])
+        0.8
     """
     counts = (accepted_right, accepted_wrong, rejected, accepted_unknown, rejected_unknown)
     a, w, r, u, v = (np.asarray(count, np.float64) for count in counts)
@@ -68,6 +73,8 @@ def evaluate_matches(
         >>> rates = metrics.evaluate_matches(answers, labels, known_labels=[5, 6])
         >>> [(name, round(float(rates[name]), 2)) for name in ("precision", "coverage", "false_acceptance")]
         [('precision', 0.67), ('coverage', 0.67), ('false_acceptance', 1.0)]
+        >>> metrics.known_queries(labels, [5, 6])
+        array([ True,  True,  True, False])
     """
     counts = outcomes(predicted, labels, known_labels).sum(axis=1)
     return {name: float(rate) for name, rate in match_rates(*counts).items()}

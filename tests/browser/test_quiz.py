@@ -1,24 +1,22 @@
 """A quiz, on a page without a kernel: the site of the lessons."""
 
-import importlib.util
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import expect
+
+from notebooks import reference, site
 
 NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
 
 
 @pytest.fixture(scope="module")
 def pages(tmp_path_factory):
-    spec = importlib.util.spec_from_file_location("notebooks_site", NOTEBOOKS / "site.py")
-    site = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(site)
     folder = tmp_path_factory.mktemp("site")
     circle = site.Notebook(NOTEBOOKS / "00_circle.ipynb")
-    (folder / "00_circle.html").write_text(
-        site.export(circle, {"style": site.style(), "headings": [], "name": "00_circle"})
-    )
+    about = {"style": site.style(), "headings": [], "pages": {}, "names": reference.Names([]), "root": ""}
+    (folder / "00_circle.html").write_text(site.export(circle, about))
+    (folder / "search.js").touch()
     return folder
 
 

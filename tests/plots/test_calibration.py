@@ -145,7 +145,7 @@ def test_the_bar_is_the_kolmogorov_smirnov_statistic():
     ax = plots.distance_shift(one, other)
     (x, low), (same, high) = points(ax, "gap")
     expected = ks_2samp(one, other)
-    assert x == same == pytest.approx(expected.statistic_location)
+    assert x == same  # not always SciPy's place: the gap may be as large at another one
     assert high - low == pytest.approx(expected.statistic)
     assert sorted([(one <= x).mean(), (other <= x).mean()]) == pytest.approx([low, high])
     assert f"Kolmogorov-Smirnov statistic {expected.statistic:.3f}" in words(ax)

@@ -37,7 +37,12 @@ ODD = [
     *(number(1) for number in (np.int8, np.uint64, np.float16, np.float32, np.longdouble, np.complex64)),
     *(np.uint64(2**64 - 1), np.longdouble("1e400"), np.float16("inf"), np.bool_(True), 1j),
     *(np.str_("a"), np.bytes_(b"a"), bytearray(b"a"), memoryview(b"a"), PurePath("a")),
-    *(np.datetime64("2020-01-01"), np.timedelta64(1, "s"), np.timedelta64("NaT", "s"), datetime.date(2020, 1, 1)),
+    *(
+        np.datetime64("2020-01-01"),
+        np.timedelta64(1, "s"),
+        np.timedelta64("NaT", "s"),
+        datetime.date(2020, 1, 1),
+    ),
     *(Fraction(1, 3), Fraction(10**400), Decimal(1), Decimal("NaN"), Decimal("1e400")),
     *(
         np.array(1),

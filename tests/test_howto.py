@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from simnb import models
+from simnb import data, models
 from simnb.search import SimilaritySearch
 from tests.test_readme import MEASUREMENTS
 
@@ -101,12 +101,13 @@ def test_an_embedder_is_served(tmp_path, monkeypatch, capsys):
             pytest.skip(f'{package} is not installed: pip install "simnb[onnx]"')
     monkeypatch.chdir(tmp_path)
     images = np.random.default_rng(0).integers(0, 256, (4, 32, 32, 3), dtype=np.uint8)
+    examples = data.from_arrays(images, ["cat", "dog", "owl", "fox"])
     search = SimilaritySearch(models.pretrained("cifar10"))
-    search.add(images, labels=[0, 1, 2, 3])
-    search.calibrate(images, labels=[0, 1, 2, 3])
+    search.add(examples)
+    search.calibrate(examples)
     search.save("my_search")
     exec(code_of("serve"), {"images": images})
-    assert capsys.readouterr().out.strip()
+    assert capsys.readouterr().out == "['cat' 'dog' 'owl' 'fox']\n"
 
 
 def test_a_page_with_a_threshold_is_written(tmp_path, monkeypatch):

@@ -101,10 +101,10 @@ def test_an_embedder_is_served(tmp_path, monkeypatch, capsys):
             pytest.skip(f'{package} is not installed: pip install "simnb[onnx]"')
     monkeypatch.chdir(tmp_path)
     images = np.random.default_rng(0).integers(0, 256, (4, 32, 32, 3), dtype=np.uint8)
-    examples = data.from_arrays(images, ["cat", "dog", "owl", "fox"])
+    names = ["cat", "dog", "owl", "fox"]
     search = SimilaritySearch(models.pretrained("cifar10"))
-    search.add(examples)
-    search.calibrate(examples)
+    search.add(data.from_arrays(images, names))
+    search.calibrate(data.from_arrays(images // 2 + 40, names, ids=[4, 5, 6, 7]))
     search.save("my_search")
     exec(code_of("serve"), {"images": images})
     assert capsys.readouterr().out == "['cat' 'dog' 'owl' 'fox']\n"

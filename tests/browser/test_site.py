@@ -33,18 +33,20 @@ def live(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def pages(tmp_path_factory, live):
-    """The site of one lesson and a glossary."""
+    """The site of two lessons, one with scripts in an output, and a glossary."""
     source = tmp_path_factory.mktemp("source") / "notebooks"
     source.mkdir()
     (source / "GLOSSARY.md").write_text('# Glossary\n\n- <a id="margin"></a>**margin**: by how much.')
     shown = new_output("display_data", {"text/html": f"{HOSTILE}<p>shown</p>"})
-    cells = [
-        new_markdown_cell("# Balance\n\nA story.\n\n## 1. Deal cards"),
-        new_code_cell("1", outputs=[shown]),
-    ]
-    nbformat.write(new_notebook(cells=cells), source / "01_first.ipynb")
+    lessons = {
+        "01_first": [new_markdown_cell("# Balance\n\nA story.\n\n## 1. Deal cards")],
+        "02_hostile": [new_markdown_cell("# Strange"), new_code_cell("1", outputs=[shown])],
+    }
+    for name, cells in lessons.items():
+        nbformat.write(new_notebook(cells=cells), source / f"{name}.ipynb")
     target = tmp_path_factory.mktemp("site") / "html"
-    site.build(source, [site.Notebook(source / "01_first.ipynb")], {site.LIVE[1]: live}, target)
+    notebooks = [site.Notebook(source / f"{name}.ipynb") for name in lessons]
+    site.build(source, notebooks, {site.LIVE[1]: live}, target)
     return target
 
 
@@ -122,9 +124,9 @@ def test_the_threshold_on_the_index_can_be_moved(tab, pages):
 
 def test_no_script_of_an_output_runs(browser, pages):
     page = chromium.new_page(browser)
-    page.goto((pages / "01_first.html").as_uri())
+    page.goto((pages / "02_hostile.html").as_uri())
     expect(page.get_by_text("shown")).to_be_visible()
-    assert page.title() == "Balance"
+    assert page.title() == "Strange"
     assert len(page.simnb_errors) == 2
     assert all("Content Security Policy" in error for error in page.simnb_errors)
     page.close()

@@ -72,8 +72,9 @@ LIGHT := build/light
 light: ## Test the array half where TensorFlow and Keras are not installed
 	$(PYTHON) -m venv $(LIGHT)
 	$(LIGHT)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
-	$(LIGHT)/bin/python -m pip install --quiet --disable-pip-version-check numpy scipy scikit-learn threadpoolctl matplotlib \
-		pillow tqdm anywidget ipywidgets faiss-cpu hypothesis pytest pytest-xdist
+	$(LIGHT)/bin/python -m pip install --quiet --disable-pip-version-check $(CONSTRAINTS:%=--constraint %) \
+		numpy scipy scikit-learn threadpoolctl matplotlib pillow tqdm anywidget ipywidgets faiss-cpu \
+		hypothesis pytest pytest-xdist
 	$(LIGHT)/bin/python -m pytest $(TWO) $(ARRAY_HALF) $(NEEDS_MORE:%=--ignore=%)
 
 release: $(READY) ## Build the archives, and try the wheel with each extra in an environment of its own (minutes)

@@ -133,7 +133,8 @@ def test_the_set_up_of_every_notebook_is_the_same_and_installs_only_where_simnb_
     assert asked == []
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     exec(setup, {})
-    assert asked == [("pip", "install --quiet git+https://github.com/simnb/simnb")]
+    tested = "https://raw.githubusercontent.com/simnb/simnb/HEAD/constraints.txt"
+    assert asked == [("pip", f"install --quiet --constraint {tested} git+https://github.com/simnb/simnb")]
 
 
 @each_notebook

@@ -30,7 +30,9 @@ import importlib.util
 from IPython import get_ipython
 
 if importlib.util.find_spec("simnb") is None:
-    get_ipython().run_line_magic("pip", "install --quiet git+https://github.com/simnb/simnb")
+    tested = "https://raw.githubusercontent.com/simnb/simnb/HEAD/constraints.txt"
+    newest = "git+https://github.com/simnb/simnb"
+    get_ipython().run_line_magic("pip", f"install --quiet --constraint {tested} {newest}")
 
 # %%
 import tempfile

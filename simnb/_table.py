@@ -17,9 +17,17 @@ def as_text(head: Sequence[str], rows: Sequence[Sequence[str]], *, left: Collect
     return "\n".join(lines)
 
 
-def as_html(head: Sequence[str], rows: Sequence[Sequence[str]], *, caption: str = "") -> str:
-    """A ``<table>``, whose text is escaped."""
+def as_html(
+    head: Sequence[str], rows: Sequence[Sequence[str]], *, caption: str = "", left: Collection[str] = ()
+) -> str:
+    """A ``<table>`` of escaped text, which is aligned to the right but in the columns that ``left`` names."""
+
+    def line(cells: Sequence[str], tag: str) -> str:
+        sides = [' style="text-align: left"' if name in left else "" for name in head]
+        return "".join(
+            f"<{tag}{side}>{escape(cell)}</{tag}>" for side, cell in zip(sides, cells, strict=True)
+        )
+
     title = f"<caption>{escape(caption)}</caption>" if caption else ""
-    names = "".join(f"<th>{escape(name)}</th>" for name in head)
-    body = "".join(f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in row)}</tr>" for row in rows)
-    return f"<table>{title}<thead><tr>{names}</tr></thead><tbody>{body}</tbody></table>"
+    body = "".join(f"<tr>{line(row, 'td')}</tr>" for row in rows)
+    return f"<table>{title}<thead><tr>{line(head, 'th')}</tr></thead><tbody>{body}</tbody></table>"

@@ -269,6 +269,10 @@ def train(angles, margin, steps=40, **options):
     return np.array(path)
 
 
+# %% [markdown]
+# To look on, we take two measures: the loss at every step, and how wide the widest class is.
+
+
 # %%
 def loss_along(path, margin):
     """The loss at every step of a path."""
@@ -409,7 +413,7 @@ assert stuck[10] < stuck[1] < stuck[0.1] < stuck[0] == 61
 assert np.allclose(curves[0], MARGIN)
 assert np.allclose(arrows(heaps[0][0], MARGIN), 0)
 Markdown(
-    f"The loss stays within 10 % of the margin, or above it, for {stuck[10]}, {stuck[1]} and {stuck[0.1]} steps: "
+    f"The loss stays within 10% of the margin, or above it, for {stuck[10]}, {stuck[1]} and {stuck[0.1]} steps: "
     f"each heap ten times as tight costs **{stuck[1] - stuck[10]} and {stuck[0.1] - stuck[1]} steps** more. "
     "The heap of 0° never comes apart. **Where a loss stands at the margin, look at the distances:** if they are near 0, "
     "it is a collapse."
@@ -449,7 +453,7 @@ ends = {margin: train(start, margin, steps=300)[-1] for margin in (0.2, 0.5, 1.4
 # %%
 figure, axes = plt.subplots(2, 2, figsize=(6.8, 7.2), layout="constrained")
 for ax, (margin, angles) in zip(axes.flat, ends.items(), strict=True):
-    title = f"Margin {margin}: up to {widest(angles):.0f}° wide"
+    title = f"Margin {margin}: {widest(angles):.0f}° wide"
     plots.embedding_circle(unit(angles), labels, class_names=names, ax=ax, title=title)
 plt.show()
 
@@ -502,11 +506,10 @@ easy = [int((gaps(path[step], MARGIN)[0][anchor, positive][is_negative] <= 0).su
 
 # %%
 figure, axes = plt.subplots(1, 2, figsize=(8.6, 4.7), layout="constrained")
-for ax, step, title in zip(
-    axes, (0, end), (f"Before: {easy[0]} of 6 are easy", f"After: {easy[1]} of 6"), strict=True
-):
-    pair = {"anchor": anchor, "positive": positive, "margin": MARGIN}
-    plots.mining_arcs(unit(path[step]), labels, class_names=names, ax=ax, title=title, **pair)
+pair = {"anchor": anchor, "positive": positive, "margin": MARGIN, "class_names": names}
+for ax, step, when, count in zip(axes, (0, end), ("Before", "After"), easy, strict=True):
+    title = f"{when}: {count} of 6 are easy"
+    plots.mining_arcs(unit(path[step]), labels, ax=ax, title=title, **pair)
 plt.show()
 
 # %% jupyter={"source_hidden": true}
@@ -523,18 +526,16 @@ Markdown(
 # And the same for all triplets, step by step:
 
 # %%
-of_triplets = np.array(
-    [gap[triplet] for gap, triplet in (gaps(angles, MARGIN) for angles in path[: end + 1])]
-)
+of_steps = [gaps(angles, MARGIN) for angles in path[: end + 1]]
+of_triplets = np.array([gap[triplet] for gap, triplet in of_steps])
 hard, asking = (of_triplets > MARGIN).mean(axis=1), (of_triplets > 0).mean(axis=1)
 
 # %%
 figure, ax = plt.subplots(figsize=(7.2, 3.6))
 looks = {"labels": ("hard", "semi-hard", "easy: no loss"), "colors": ("#D55E00", "#E69F00", "#dddddd")}
 ax.stackplot(range(end + 1), hard, asking - hard, 1 - asking, **looks)
-ax.set(
-    xlabel="step", ylabel="share of all triplets", xlim=(0, end), ylim=(0, 1), title="Easy triplets take over"
-)
+ax.set(xlabel="step", ylabel="share of all triplets", xlim=(0, end), ylim=(0, 1))
+ax.set_title("Easy triplets take over")
 ax.legend(loc="center right", frameon=True)
 plt.show()
 
@@ -544,7 +545,7 @@ half = int(np.argmax(asking < 0.5))
 assert asking[0] > 0.5 > asking[half:].max()
 assert np.argmax(hard == 0) < np.argmax(asking == 0) == end
 Markdown(
-    f"At the start **{100 * (1 - asking[0]):.0f} %** of the triplets are easy; from step {half} on most are, and at the end "
+    f"At the start **{1 - asking[0]:.0%}** of the triplets are easy; from step {half} on most are, and at the end "
     "all. The hard ones disappear first."
 )
 
@@ -574,7 +575,7 @@ Markdown(f"With longer arrows training takes **{mined_end} steps instead of {end
 Quiz(
     ("Your loss has stood at 0.200, its margin, for an epoch. What do you do first?",
      ["measure the distances between embeddings", "train longer", "lower the margin"],
-     "This may be a collapse: if all distances are near 0, start again with more triplets than the hardest."),
+     "This may be a collapse: if all distances are near 0, start again with all triplets, not the hardest only."),
     ("Your loss is 0. Is the embedding perfect?",
      ["only for the triplets it was measured on", "yes, every image has its place", "yes, if the margin was large"],
      "Each of these keeps the margin. New images may land anywhere: search with images that were not trained on."),

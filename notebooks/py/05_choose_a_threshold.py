@@ -383,9 +383,11 @@ chosen = calibrate(of_calibration, calibration.labels, known_labels=known, targe
 chosen
 
 # %% [markdown]
-# What cannot be had is in the table, too, as `NOT MET`. Do the others keep on test images what they promise? A cutpoint is
-# used by its name: `chosen.match(neighbors, "strict")`. We draw how many points a rate is off its target. For *strict* less
-# is better, for the others more.
+# What cannot be had is in the table, too, as `NOT MET`. (*F1* is the harmonic mean of precision and recall; *accuracy* is the
+# share of all queries that end well, as in section 4.)
+#
+# Do the others keep on test images what they promise? A cutpoint is used by its name: `chosen.match(neighbors, "strict")`. We
+# draw how many points a rate is off its target. For *strict* less is better, for the others more.
 
 # %% tags=["nbval-ignore-output"]
 off = {}
@@ -415,8 +417,8 @@ Markdown(
 )
 
 # %% [markdown]
-# So even fresh images give no certainty: a threshold that just meets its target on calibration images may just miss it
-# later. What *can* be promised is the question of [06_trust_a_threshold](06_trust_a_threshold.ipynb).
+# That is no certainty. Each threshold just meets its target on the calibration images, with nothing to spare; on other
+# images it may just miss it. What *can* be promised is the question of [06_trust_a_threshold](06_trust_a_threshold.ipynb).
 #
 # **Exercise 4: a door.** Let in at most 1 of 100 unknown queries. What share of the known *test* queries is then answered?
 #
@@ -506,8 +508,9 @@ else:
 # ## 8. One threshold for all, or one for each class?
 #
 # Some classes lie close together, others are spread out, and some are what unknown queries are taken for.
-# `per_class=True` gives each class its own threshold. Which class gets the smallest one? And are they worth it, on images that
-# chose none of them? (`compare_per_class` asks this by cross-validation, of F1: the harmonic mean of precision and recall.)
+# `per_class=True` gives each class its own threshold, here the one of best F1. Which class gets the smallest? And are they
+# worth it, on images that chose none of them? `compare_per_class` asks by cross-validation: each fifth of the images is
+# judged with thresholds that the other four fifths chose.
 
 # %% tags=["nbval-ignore-output"]
 each = calibrate(of_calibration, calibration.labels, known_labels=known, per_class=True).cutpoint
@@ -520,10 +523,10 @@ attracted = np.array([np.mean(nearest.labels[~is_known] == label) for label in k
 # %% tags=["nbval-ignore-output"]
 answered = dict(zip(*np.unique(nearest.labels, return_counts=True), strict=True))
 strictest = min(each.by_class, key=each.by_class.get)
-title = f"{gallery.class_names[strictest]} gets the smallest threshold of all"
+title = f"Class {gallery.class_names[strictest]} gets the smallest threshold of all"
 plots.thresholds_by_class(
     each.by_class, each.threshold, counts=answered, class_names=gallery.class_names, distance="cosine", log=True,
-    title=title[0].upper() + title[1:],
+    title=title,
 )  # fmt: skip
 plt.show()
 

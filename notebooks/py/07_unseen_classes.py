@@ -53,12 +53,15 @@ SEED = 0
 # ## 1. Classes to learn from, and others to search among
 #
 # A class is **seen** if the network was trained on images of it, and **unseen** if it was not. Every class here is one
-# character. A library call chooses the data set, and `pretrained` a small network that was trained on its seen classes.
+# character. A library call chooses the data set, and `pretrained` loads a
+# small network that was trained on its seen classes.
 
 # %% tags=["nbval-ignore-output"]
 name = data.default_name(many_classes=True)
 model = models.pretrained(name, precision="auto")
 size = model.input_shape[1:3]
+
+# %% tags=["nbval-ignore-output"]
 seen = data.load(name, split="train", image_size=size)
 unseen = data.load(name, split="test", image_size=size)
 
@@ -89,7 +92,8 @@ Markdown(
 # By chance hardly ever: there are hundreds of characters.
 #
 # The simplest embedding is the image itself: two images are near if they have ink in the same places. A second one is
-# the network before training, with random weights. Whatever training is good for, it must do better than these.
+# the network before training, with random weights. Whatever training is good for, it must do better than these. We measure R@1,
+# and MAP@R, which looks at *all* images of the query's character.
 #
 # **Exercise 1: predict.** What is R@1 by pixels?
 #
@@ -107,7 +111,7 @@ rows = {
 }
 
 # %% tags=["nbval-ignore-output"]
-naive = evaluation.unseen_classes(rows, unseen.labels, k=1, ways=(), seed=SEED)
+naive = evaluation.unseen_classes(rows, unseen.labels, k=1, ways=(), seed=SEED)  # ways: section 4
 naive
 
 # %% tags=["nbval-ignore-output"] jupyter={"source_hidden": true}
@@ -118,8 +122,8 @@ assert 0.2 < pixels < 0.4
 assert pixels > naive.figures["recall@1"]["untrained"].value > 10 * chance
 assert whole < pixels / 3
 Markdown(
-    f"By pixels the nearest image is right for **{pixels:.0%}** of the queries, by chance for {chance:.2%}. MAP@R, which "
-    f"looks at *all* images of the character, is only {whole:.3f}: pixels find the one that happens to lie the "
+    f"By pixels the nearest image is right for **{pixels:.0%}** of the queries, by chance for {chance:.2%}. MAP@R "
+    f"is only {whole:.3f}: pixels find the one that happens to lie the "
     f"same way, and miss the others. The untrained network is worse, {naive.figures['recall@1']['untrained'].value:.0%}."
 )
 
@@ -154,7 +158,8 @@ for way, embeddings in rows.items():
     found[way] = index.search(embeddings[is_query], k=5)
 
 # %% [markdown]
-# Six queries, drawn at random. On the left their nearest images by pixels, on the right by the trained network.
+# Six queries, drawn at random. On the left their nearest images by pixels, on the right by the trained network. The gallery
+# now holds 60% of the images, so that pixels find fewer than in section 2.
 
 # %% tags=["nbval-ignore-output"]
 six = np.random.default_rng(SEED).choice(len(query), 6, replace=False)
@@ -173,6 +178,7 @@ plt.show()
 better, worse = (right["trained"] & ~right["pixels"]).mean(), (right["pixels"] & ~right["trained"]).mean()
 assert right["trained"].mean() > 0.8 > 2 * right["pixels"].mean()
 assert worse < 0.05 < better
+assert right["pixels"].mean() < pixels  # a smaller gallery than in section 2
 Markdown(
     f"Of these six the nearest is right for {right['pixels'][six].sum()} by pixels and for "
     f"**{right['trained'][six].sum()}** by the network. Over all {len(query):,} queries the network is right and pixels are "
@@ -189,6 +195,8 @@ Markdown(
 rng = np.random.default_rng(4)
 twenty = unseen.only(rng.choice(characters, 20, replace=False)).take_per_class(2, seed=SEED)
 twenty = twenty[np.argsort(twenty.labels, kind="stable")]
+
+# %% tags=["nbval-ignore-output"]
 shots, asked = twenty[::2], twenty[1::2][7]
 shots = shots[rng.permutation(20)]
 
@@ -205,7 +213,7 @@ assert np.sum(shots.labels == asked.labels[0]) == 1
 assert asked.ids[0] not in shots.ids
 assert not set(shots.labels) & set(seen.labels)
 Markdown(
-    f"Exactly **one of the {len(shots)}** is the character of the query, in another image of it. Who guesses blindly is right for "
+    f"Exactly **one of the {len(shots)}** is the character of the query, in another image of it. Blind guessing is right for "
     f"{1 / len(shots):.0%}. The network has never seen any of the {len(np.unique(shots.labels))} characters either."
 )
 
@@ -312,12 +320,14 @@ else:
 # %% [markdown]
 # ## 5. A class comes to a gallery in use
 #
-# A gallery holds 100 characters, and queries of another one come: every answer is wrong. Expect one example to mend most
-# of that. Nothing is trained; a row is added to the index.
+# A gallery holds 100 characters, and queries of another one come: every answer is wrong. How much of that does one
+# example mend? Nothing is trained; a row is added to the index.
 
 # %% tags=["nbval-ignore-output"]
 drawn = np.random.default_rng(SEED).permutation(characters)
 shop, newcomers = drawn[:100], drawn[100:200]
+
+# %% tags=["nbval-ignore-output"]
 search = SimilaritySearch(model)
 search.add(gallery.only(shop))
 asked, examples = query.only(newcomers[0]), gallery.only(newcomers[0])
@@ -375,7 +385,7 @@ assert as_rows[1] - as_rows[0] > as_rows[2] - as_rows[1]
 assert min(as_rows[0], as_means[0]) > 0.6
 Markdown(
     f"With one example of each, {as_rows[0]:.0%} of the newcomers' queries are right as rows and **{as_means[0]:.0%}** as "
-    f"prototypes; with five {as_rows[1]:.0%} and {as_means[1]:.0%}, with {most} {as_rows[2]:.0%} and {as_means[2]:.0%}. "
+    f"prototypes; with five {as_rows[1]:.0%} and {as_means[1]:.0%}, with {most} examples {as_rows[2]:.0%} and {as_means[2]:.0%}. "
     f"The 100 that were there before are found for {others[0]:.0%} and {others[1]:.0%}. "
     f"**The first examples matter most**: from one to five the share of errors falls by {1 - (1 - as_rows[1]) / (1 - as_rows[0]):.0%}."
 )
@@ -406,7 +416,7 @@ assert at_5["false_acceptance"] < 0.1
 assert at_5["coverage"] > 0.5
 Markdown(
     f"Asked for at most 5%, got **{at_5['false_acceptance']:.1%}**, on characters that neither the network nor the "
-    f"calibration has seen; its interval, {let_in.low:.1%} to {let_in.high:.1%}, {where}. {at_5['coverage']:.0%} of the queries whose "
+    f"calibration has seen; its interval over the queries of these, {let_in.low:.1%} to {let_in.high:.1%}, {where}. {at_5['coverage']:.0%} of the queries whose "
     f"character is there are answered, and {at_5['precision']:.0%} of all answers are right."
 )
 
@@ -464,35 +474,38 @@ Markdown(
 # ## 8. Why it works: many classes
 #
 # What made the network so good: its many images, or its many classes? You train a smaller one, for 60 steps only, on three
-# parts of the seen classes. Steps, images in a batch and first weights are the same for all.
+# parts of the seen classes. Steps, images in a batch and first weights are the same for all. A batch holds 60 classes, or all
+# where there are fewer.
 
 
 # %%
 def three_parts(seed):
     """Images of ten classes, as many images of more classes, and all images of a hundred classes."""
     order = np.random.default_rng(seed).permutation(np.unique(seen.labels))
-    ten = seen.only(order[:10])
+    ten, many = seen.only(order[:10]), seen.only(order[:100])
     more = seen.only(order[: len(ten) // 2]).take_per_class(2, seed=seed)
-    return {
-        "10 classes, all images": ten,
-        "as many images, 2 a class": more,
-        "100 classes, all images": seen.only(order[:100]),
-    }
+    return {"10 classes, all images": ten, "as many images, 2 a class": more, "100 classes, all images": many}
+
+
+# %%
+def batches_of(part, seed):
+    """Balanced batches of 120 images, shifted a little at random."""
+    classes = min(60, len(np.unique(part.labels)))
+    deal = {"classes_per_batch": classes, "examples_per_class": 120 // classes, "steps_per_epoch": 60}
+    augment = Augment(crop=2, flip=False)
+    return samplers.BalancedBatches(part.images, part.labels, augment=augment, seed=seed, **deal)
+
+
+# %% [markdown]
+# The loss and the optimizer are those of [03_training](03_training.ipynb).
 
 
 # %%
 def train(part, seed):
-    """A small network after 60 steps of 120 images."""
-    network = models.fast_resnet(
-        widths=(16, 32, 32), pooling="average", input_shape=(*size, 3), whiten=seen.images[::10],
-        precision="auto", seed=seed,
-    )  # fmt: skip
-    classes = min(60, len(np.unique(part.labels)))
-    batches = samplers.BalancedBatches(
-        part.images, part.labels, classes_per_batch=classes, examples_per_class=120 // classes,
-        steps_per_epoch=60, augment=Augment(crop=2, flip=False), seed=seed,
-    )  # fmt: skip
-    loss = losses.SupervisedContrastiveLoss()
+    """A small network after 60 steps."""
+    shape = {"widths": (16, 32, 32), "pooling": "average", "input_shape": (*size, 3), "precision": "auto"}
+    network = models.fast_resnet(**shape, whiten=seen.images[::10], seed=seed)
+    loss, batches = losses.SupervisedContrastiveLoss(), batches_of(part, seed)
     training.fit(network, batches, loss=loss, optimizer="muon", seed=seed, verbose=0)
     return network
 
@@ -505,11 +518,14 @@ def recall(network, part):
 
 
 # %% [markdown]
-# Each is trained twice, with other classes and other weights, for one run may be luck. Guess the order before you look.
+# Each is trained twice, with other classes and other weights, for one run may be luck. All search the same 150 unseen
+# characters. Guess the order before you look.
 
 # %% tags=["nbval-ignore-output"]
 fresh = unseen.only(drawn[:150])
 runs, of_ten = {}, []
+
+# %% tags=["nbval-ignore-output"]
 for seed in range(2):
     for way, part in three_parts(seed).items():
         network = train(part, seed)
@@ -529,10 +545,11 @@ own = np.mean([recall(network, part) for network, part in of_ten])
 counts = [f"{len(part):,} images of {len(np.unique(part.labels))}" for part in three_parts(0).values()]
 assert max(runs["10 classes, all images"]) < min(runs["as many images, 2 a class"])
 assert max(runs["as many images, 2 a class"]) < min(runs["100 classes, all images"])
+assert more - ten > hundred - more
 assert own > 0.95
 Markdown(
     f"{counts[0]} classes give R@1 {ten:.2f} over unseen characters, {counts[1]} give **{more:.2f}**, and {counts[2]} "
-    f"{hundred:.2f}. No two ways overlap. **It is the classes more than the images.** And the ten classes were no "
+    f"{hundred:.2f}. No two ways overlap. **More classes gain {more - ten:.2f}, more images {hundred - more:.2f}.** And the ten classes were no "
     f"failure of training: on its own ten, the network is right for {own:.0%}."
 )
 
@@ -565,9 +582,11 @@ else:
 #
 # `models.pretrained("cifar10-8")` was trained on eight classes of photographs, for 3,000 steps. It has never seen a deer or
 # a truck. How well are they found among all ten classes? (Without CIFAR-10 a network of section 8 stands in, with its ten
-# characters, whose very images it was trained on, and ten others.)
+# characters, whose very images it was trained on, and ten others.) The folded cell makes `narrow`, the network, and `old` and
+# `new`, images of classes that it knows and of others.
 
-# %% tags=["nbval-ignore-output"]
+# %% tags=["nbval-ignore-output"] jupyter={"source_hidden": true}
+# Set-up: the network, and images of classes that it was trained on and of others.
 if data.default_name() == "cifar10":
     narrow = models.pretrained("cifar10-8", mirror=False, precision="auto")
     photographs = data.load(split="test").take_per_class(300, seed=SEED)
@@ -587,10 +606,9 @@ def by_both(part):
 
 # %% tags=["nbval-ignore-output"]
 sides = {"seen": (by_both(old), old.labels), "unseen": (by_both(new), new.labels)}
-narrowly = {
-    "seen": evaluation.unseen_classes(*sides["seen"], seen=sides["unseen"], k=1, ways=(), seed=SEED),
-    "unseen": evaluation.unseen_classes(*sides["unseen"], seen=sides["seen"], k=1, ways=(), seed=SEED),
-}
+narrowly = {}
+for side, other in (("seen", "unseen"), ("unseen", "seen")):
+    narrowly[side] = evaluation.unseen_classes(*sides[side], seen=sides[other], k=1, ways=(), seed=SEED)
 narrowly["unseen"]
 
 # %% [markdown]

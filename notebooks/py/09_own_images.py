@@ -102,7 +102,7 @@ if OURS:
 # %% tags=["nbval-ignore-output"]
 embedder, what_it_is = models.best_on_disk()
 size = image_size(embedder)
-print(what_it_is)
+Markdown(what_it_is)
 
 # %% tags=["nbval-ignore-output"]
 photos = data.from_folder(FOLDER, image_size=size)
@@ -137,6 +137,7 @@ Markdown(
 #
 # Four lines. A half of each class goes into the **gallery**, a quarter are **calibration images**, which choose the distance up
 # to which a neighbor is an answer, and a quarter are **queries**, which nothing else has seen.
+# All of them are of classes that the gallery has; [05](05_choose_a_threshold.ipynb) adds images of others.
 
 # %% tags=["nbval-ignore-output"]
 parts = photos.split(train=0, gallery=0.5, calibration=0.25, query=0.25, seed=SEED)
@@ -200,7 +201,8 @@ else:
 # Training costs labels, hours and care. Before you pay, try what is nearly free. One call measures them side by side:
 #
 # - **centred**: subtract the mean of the training embeddings;
-# - **whitened**: then turn and scale them, so that they spread alike in all directions;
+# - **whitened**: then turn and scale them, so that they spread alike in all directions, also where they
+#   hardly differ;
 # - **head**: train one linear layer on top of the embeddings, in seconds;
 # - **fine-tuned**: train network and head on, a little, on your images, if the network can be trained.
 #
@@ -240,9 +242,9 @@ def draw(worth, title, ax):
         ax.plot([figure.low, figure.high], [row, row], color=color, lw=2.5)
         ax.plot(figure.value, row, mark, color=color, ms=10)
     ax.axvline(worth.figures["recall@1"]["no training"].value, color="#5f5f5f", lw=1, ls=":")
-    ax.set(yticks=range(row + 1), yticklabels=worth.figures["recall@1"], xlim=(0, 1.02), xlabel="R@1")
+    ax.set(yticks=range(row + 1), yticklabels=worth.figures["recall@1"], ylim=(row + 0.5, -0.5))
+    ax.set(xlim=(0, 1.02), xlabel="R@1")
     ax.set_title(title, loc="left")
-    ax.invert_yaxis()
 
 
 # %%
@@ -268,12 +270,14 @@ advice = (
     if won
     else "None of them is surely better: **take the embedder as it is**, or collect more images before you train."
 )
+known = PHOTOS and what_it_is.startswith('"cifar10"')
+learned = " The embedder learned from other photographs of these very classes." if known else ""
 harm = f" Surely worse: {', '.join(lost)}." if lost else ""
 assert all(tried[way].low > 0 for way in won)
 assert without.value > 0.6 or not PHOTOS
 Markdown(
     f"Without training R@1 is **{without.value:.2f}**, from {without.low:.2f} to {without.high:.2f} with other images. "
-    f"{advice}{harm} (Triangle: surely better, or worse, than no training. Dot: cannot be told.)"
+    f"{advice}{harm}{learned} (Triangle: surely better, or worse, than no training. Dot: cannot be told.)"
 )
 
 # %% jupyter={"source_hidden": true}
@@ -301,6 +305,8 @@ else:
 many = data.default_name(many_classes=True)
 expert = models.pretrained(many, precision="auto")
 letters = data.load(many, split="test", image_size=expert.input_shape[1:3])
+
+# %% tags=["nbval-ignore-output"]
 chosen = np.random.default_rng(SEED).choice(np.unique(letters.labels), 40, replace=False)
 letters = letters.only(chosen).take_per_class(8, seed=SEED)
 
@@ -374,7 +380,7 @@ else:
 # ## 5. What a better embedder gives
 #
 # The small network that ships with simnb knows ten kinds of objects at 32 x 32 pixels. Others have seen hundreds of millions of
-# photographs. `pip install "simnb[hub]"` and one line make such a network your embedder; `models.from_torch` takes one of
+# photographs. `pip install "simnb[hub]"` and one line make such a network, a **backbone**, your embedder; `models.from_torch` takes one of
 # PyTorch, and the [toolbox](TOOLBOX.md) lists what else there is:
 #
 # ```python
@@ -394,8 +400,8 @@ published = {
 }
 
 # %%
-untrained = np.max([values for name, values in published.items() if "trained on" not in name], axis=0)
-gains = np.array(published["ViT-S/16, trained on it"]) - untrained
+as_it_is = np.max([values for name, values in published.items() if "trained on" not in name], axis=0)
+gains = np.array(published["ViT-S/16, trained on it"]) - as_it_is
 
 # %%
 title = f"Training adds {100 * gains[0]:.0f} points on birds, {100 * gains[3]:.0f} on clothes"
@@ -403,20 +409,20 @@ figure, ax = plt.subplots(figsize=(7.2, 3.8), layout="constrained")
 for (name, values), mark in zip(published.items(), "sDo^", strict=True):
     filled = {} if "trained on" in name else {"mfc": "white", "mew": 2}
     ax.plot(values, range(4), mark, ms=9, label=name, **filled)
-ax.set(yticks=range(4), yticklabels=collections, xlim=(0.2, 1), xlabel="published R@1 (hollow: no training)")
+ax.set(yticks=range(4), yticklabels=collections, ylim=(3.5, -0.5), xlim=(0.2, 1))
+ax.set_xlabel("published R@1 (hollow: no training)")
 ax.set_title(title, loc="left")
 ax.legend(loc="upper center", bbox_to_anchor=(0.4, -0.2), ncols=2)
-ax.invert_yaxis()
 plt.show()
 
 # %% jupyter={"source_hidden": true}
-# Check: training gains least on birds and most on clothes; no untrained one is the best of all four.
+# Check: training gains least on birds and most on clothes; none without training is the best of all four.
 assert gains.argmin() == 0
 assert gains.argmax() == 3
 assert len({max(published, key=lambda n: published[n][i] * ("trained on" not in n)) for i in range(4)}) > 1
 Markdown(
-    f"On birds DINOv2 reaches {untrained[0]:.1%} without training, and training adds **{100 * gains[0]:.0f} points**. On clothes the "
-    f"best without training is CLIP, with {untrained[3]:.1%}, and training adds **{100 * gains[3]:.0f} points**. DINOv2 beats "
+    f"On birds DINOv2 reaches {as_it_is[0]:.1%} without training, and training adds **{100 * gains[0]:.0f} points**. On clothes the "
+    f"best without training is CLIP, with {as_it_is[3]:.1%}, and training adds **{100 * gains[3]:.0f} points**. DINOv2 beats "
     "CLIP on birds, and CLIP beats DINOv2 on the rest: **measure several on your own images**."
 )
 
@@ -555,7 +561,7 @@ Markdown(
 )
 
 # %% [markdown]
-# **Fault 2: copies.** A third of the queries gets a near-copy in the gallery, as when a film is cut into frames and these are
+# **Fault 2: copies.** A third of the queries gets a near-copy in the gallery, a **leak**, as when a film is cut into frames and these are
 # divided at random. Nothing becomes better. Expect R@1 to rise all the same.
 
 # %% tags=["nbval-ignore-output"]
@@ -597,13 +603,11 @@ def few(number):
 
 # %% tags=["nbval-ignore-output"]
 by_shots = np.array([[few(number) for number in shots] for _ in range(5)])
-
-# %% tags=["nbval-ignore-output"]
 low, high = by_shots.mean(axis=0)[[0, -1]]
-title = f"R@1 {low:.2f} with 1 image of each class, {high:.2f} with {shots[-1]}"
 of_one = f"{by_shots[:, 0].min():.2f} to {by_shots[:, 0].max():.2f}"
 
 # %% tags=["nbval-ignore-output"]
+title = f"R@1 {low:.2f} with 1 image of each class, {high:.2f} with {shots[-1]}"
 plots.rates_by_shots(shots, {"R@1": by_shots}, metric="R@1", chance=1 / len(every), title=title)
 plt.show()
 
@@ -661,7 +665,7 @@ cheap_here, cheap_there = len(won), sum(way in tried for way in best)  # of the 
 # %% tags=["nbval-ignore-output"]
 Markdown(f"""
 | Your result looks like this | It may be | In this run | Try that |
-| --- | --- | --- | --- |
+| :-- | :-- | :-- | :-- |
 | R@1 is low, and mistakes look right to you | wrong labels | {healthy:.2f} → {with_broken:.2f} | `collection.mislabelled`, and look at the first ones |
 | R@1 is splendid, new photos fail | copies in both parts | {healthy:.2f} → {flattered:.2f} | `collection.leaks`; divide by film, day or owner |
 | R@1 changes with every draw | too few images | {of_one} with 1 image of each class | the curve above; more images, or wider intervals |

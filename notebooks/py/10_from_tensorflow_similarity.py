@@ -83,14 +83,19 @@ Markdown(
 # %% [markdown]
 # ## 2. Their script
 #
-# Everything up to the count at the end of this section could stand in an old script: the sampler, the network of their
-# *hello world* notebook, the loss, the rate and the calls of their tutorial. First the sampler, which makes batches of 64
-# classes.
+# Everything up to the count at the end of this section, but for the division of the images, could stand in an old script:
+# the sampler, the network of their *hello world* notebook, the loss, the learning rate and the calls of their tutorial.
+# First the sampler, which makes batches of 64 classes.
 
 # %%
 train_ds = tfsim.samplers.MultiShotMemorySampler(
     seen.images, seen.labels, classes_per_batch=64, examples_per_class_per_batch=4, steps_per_epoch=60
 )
+
+# %% [markdown]
+# One batch of it, the images and their labels:
+
+# %%
 x_batch, y_batch = train_ds.generate_batch(0)
 print(x_batch.shape, y_batch.shape)
 
@@ -116,22 +121,34 @@ else:
     )
 
 # %% [markdown]
-# The network: four convolutions and a `MetricEmbedding` layer, whose output has length 1.
+# The network gets images in which ink is 1 and paper 0:
 
 # %%
 inputs = keras.layers.Input((28, 28, 3))
-x = keras.layers.Rescaling(scale=-1.0 / 255, offset=1)(inputs)  # ink becomes 1, paper 0
+x = keras.layers.Rescaling(scale=-1.0 / 255, offset=1)(inputs)
+
+# %% [markdown]
+# Four convolutions follow:
+
+# %%
 x = keras.layers.Conv2D(32, 3, activation="relu")(x)
 x = keras.layers.Conv2D(32, 3, activation="relu")(x)
 x = keras.layers.MaxPool2D(2)(x)
 x = keras.layers.Conv2D(64, 3, activation="relu")(x)
 x = keras.layers.Conv2D(64, 3, activation="relu")(x)
+
+# %% [markdown]
+# And a `MetricEmbedding` layer, whose output has length 1:
+
+# %%
 x = keras.layers.Flatten()(x)
 outputs = tfsim.layers.MetricEmbedding(64)(x)
 
 # %%
 keras.utils.set_random_seed(SEED)
 model = tfsim.models.SimilarityModel(inputs, outputs)
+
+# %%
 model.compile(
     optimizer=keras.optimizers.Adam(0.002), loss=tfsim.losses.MultiSimilarityLoss(), steps_per_execution=10
 )
@@ -148,9 +165,8 @@ history = model.fit(train_ds, epochs=2, verbose=2)
 
 # %% tags=["nbval-ignore-output"]
 classes = np.unique(unseen.labels)[:200].tolist()
-parts = unseen.only(classes).split(
-    train=0, gallery=0.5, calibration=0.25, query=0.25, unknown=classes[150:], seed=SEED
-)
+chosen = unseen.only(classes)
+parts = chosen.split(train=0, gallery=0.5, calibration=0.25, query=0.25, unknown=classes[150:], seed=SEED)
 
 # %% tags=["nbval-ignore-output"] jupyter={"source_hidden": true}
 # Check: no unknown class is in the gallery.
@@ -166,17 +182,18 @@ model.reset_index()
 model.index(x_index, y_index, data=parts.gallery.ids)
 
 # %% [markdown]
-# `calibrate` chooses the distance up to which the nearest neighbor is an answer. Expect the columns that you know.
+# `calibrate` chooses the distance up to which the nearest neighbor is an answer. Expect the columns that the old
+# library prints.
 
 # %% tags=["nbval-ignore-output"]
 x_tune, y_tune = parts.calibration.images, parts.calibration.labels
+extra = ["precision", "recall", "binary_accuracy"]
 calibration = model.calibrate(
-    x_tune,
-    y_tune,
-    calibration_metric="f1",
-    matcher="match_nearest",
-    extra_metrics=["precision", "recall", "binary_accuracy"],
+    x_tune, y_tune, calibration_metric="f1", matcher="match_nearest", extra_metrics=extra
 )
+
+# %% [markdown]
+# And the calls of a search: the three nearest neighbors of each test image, and the name of its class, or -1 for no match.
 
 # %%
 x_test, y_test = parts.query.images, parts.query.labels
@@ -222,6 +239,8 @@ Markdown(
 # %%
 network = keras.Model(model.inputs, model.outputs)  # the same layers and weights
 search = SimilaritySearch(network)
+
+# %%
 search.add(parts.gallery)
 search.calibrate(parts.calibration, maximize="f1")
 found = search.lookup(parts.query, k=3)
@@ -242,22 +261,22 @@ answers = search.match(parts.query)
 # [num_queries, k]. Expect the same neighbors in the same order.
 
 # %%
-old = Neighbors(
-    distances=tfsim.utils.unpack_lookup_distances(lookups),
-    ids=np.array([[look.data for look in row] for row in lookups]),
-    labels=tfsim.utils.unpack_lookup_labels(lookups),
-)
-same = float((old.ids == found.ids).mean())
+old_ids = np.array([[look.data for look in row] for row in lookups])
+old_labels = tfsim.utils.unpack_lookup_labels(lookups)
+old = Neighbors(distances=tfsim.utils.unpack_lookup_distances(lookups), ids=old_ids, labels=old_labels)
 
-# %% tags=["nbval-ignore-output", "picture"]
+# %% tags=["nbval-ignore-output"]
 some = np.random.default_rng(SEED).choice(np.flatnonzero(known), 5, replace=False)
 both = {"model.lookup": old[some], "search.lookup": found[some]}
+
+# %% tags=["nbval-ignore-output", "picture"]
 title = f"Old names and new find the same. R@1 {recall:.2f}; by pixels {pixels:.2f}"
 plots.compare_neighbors(parts.query[some], both, parts.gallery, title=title)
 plt.show()
 
 # %% jupyter={"source_hidden": true} tags=["nbval-ignore-output"]
 # Check: distances, threshold and answers are the same; neighbors at the same distance may change places.
+same = float((old.ids == found.ids).mean())
 assert np.allclose(old.distances, found.distances, atol=1e-5)
 assert same > 0.99
 assert np.isclose(calibration.cutpoints["optimal"]["distance"], search.calibration.threshold, atol=1e-5)
@@ -296,11 +315,15 @@ else:
 
 # %% tags=["nbval-ignore-output"]
 search.calibrate(parts.calibration, maximize="f1", targets={"careful": "false_acceptance <= 0.05"})
+
+# %% [markdown]
+# These are the calibration images. What do the two thresholds do on test images, on which neither was chosen?
+
+# %% tags=["nbval-ignore-output"]
 rates = {}
 for cutpoint in ("optimal", "careful"):
     labels = search.match(parts.query, cutpoint).labels
     rates[cutpoint] = metrics.evaluate_matches(labels, y_test, known_labels=y_index)
-search.calibration
 
 # %% jupyter={"source_hidden": true} tags=["nbval-ignore-output"]
 # Check: the careful cutpoint lets fewer unknown queries in, and answers fewer known ones.
@@ -451,14 +474,23 @@ np.savez(folder / "weights.npz", *model.get_weights())
 np.savez(folder / "index.npz", embeddings=rows.embeddings, labels=rows.labels)
 
 # %% [markdown]
-# In the new environment build the same network, set its weights, and add the rows. (`MetricEmbedding` has a kernel and a
-# bias in both libraries, so that `set_weights` fits.)
+# In the new environment build the same network:
 
 # %%
 keras.utils.set_random_seed(SEED + 1)
 moved = SimilaritySearch(keras.models.clone_model(network))  # in your case: the code that built it
+
+# %% [markdown]
+# Set its weights (`MetricEmbedding` has a kernel and a bias in both libraries, so that `set_weights` fits):
+
+# %%
 with np.load(folder / "weights.npz") as weights:
     moved.model.set_weights([weights[name] for name in weights.files])
+
+# %% [markdown]
+# And add the rows. `save` puts the network and its index into one folder.
+
+# %%
 with np.load(folder / "index.npz") as table:
     moved.index.add(table["embeddings"], table["labels"])
 moved.save(folder / "search")
@@ -519,11 +551,11 @@ else:
 # %% tags=["nbval-ignore-output"]
 recipe = SimilaritySearch(models.pretrained(name, precision="auto"))
 again = data.load(name, split="test", image_size=recipe.model.input_shape[1:3])
+
+# %% tags=["nbval-ignore-output"]
 recipe.add(again[np.isin(again.ids, parts.gallery.ids)])
 asked = again[np.isin(again.ids, parts.query.ids[known])]
 by_recipe = metrics.recall_at_k(recipe.lookup(asked, k=1), asked.labels, 1)
-
-# %% tags=["nbval-ignore-output"]
 values = {"pixels": pixels, "the old script,\n120 steps": recall, "weights in\nthe package": by_recipe}
 
 # %% tags=["nbval-ignore-output"]
@@ -532,9 +564,8 @@ bars = ax.barh(list(values), list(values.values()), color=["#999999", "C1", "C0"
 ax.bar_label(bars, fmt="%.2f", padding=4)
 ax.invert_yaxis()
 ax.grid(visible=False)
-ax.set(
-    xlim=(0, 1.08), xlabel="R@1, 150 unseen characters", title=f"A longer, better training: {by_recipe:.2f}"
-)
+ax.set(xlim=(0, 1.08), xlabel="R@1, 150 unseen characters")
+ax.set_title(f"R@1: the old script {recall:.2f}, the weights in the package {by_recipe:.2f}")
 plt.show()
 
 # %% jupyter={"source_hidden": true} tags=["nbval-ignore-output"]

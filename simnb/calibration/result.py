@@ -188,7 +188,8 @@ class Calibration:
 
     def _repr_html_(self) -> str:
         head, rows = self._rows()
-        return _table.as_html([name.replace("_", " ") for name in head], rows, caption=self._caption())
+        names = [name.replace("_", " ") for name in head]
+        return _table.as_html(names, rows, caption=self._caption(), left=("cutpoint", "goal"))
 
     def _rows(self):
         rows = []

@@ -15,6 +15,9 @@ from simnb.index import Index
 from simnb.index.exact import ExactSearch
 from simnb.index.in_blocks import nearest
 
+#: Columns of words.
+_LEFT = ("part", "also in", "first ids")
+
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Leaks:
@@ -53,10 +56,10 @@ class Leaks:
         return len(self.ids)
 
     def __repr__(self) -> str:
-        return f"{self._caption()}\n{_table.as_text(*self._rows(), left=('part', 'also in', 'first ids'))}"
+        return f"{self._caption()}\n{_table.as_text(*self._rows(), left=_LEFT)}"
 
     def _repr_html_(self) -> str:
-        return _table.as_html(*self._rows(), caption=self._caption())
+        return _table.as_html(*self._rows(), caption=self._caption(), left=_LEFT)
 
     def _caption(self):
         return (

@@ -26,6 +26,10 @@ Embedded: TypeAlias = tuple[Mapping[str, ArrayLike], ArrayLike]
 Scores: TypeAlias = dict[str, dict[str, NDArray[np.float64]]]
 
 
+#: Columns of words.
+_LEFT = ("metric",)
+
+
 @dataclass(frozen=True, eq=False, repr=False)
 class UnseenClasses:
     """Figures of unseen classes, those of each embedding side by side; it shows itself as a table.
@@ -53,10 +57,10 @@ class UnseenClasses:
     confidence: float
 
     def __repr__(self) -> str:
-        return f"{self._caption()}\n{_table.as_text(*self._rows(), left=('metric',))}"
+        return f"{self._caption()}\n{_table.as_text(*self._rows(), left=_LEFT)}"
 
     def _repr_html_(self) -> str:
-        return _table.as_html(*self._rows(), caption=self._caption())
+        return _table.as_html(*self._rows(), caption=self._caption(), left=_LEFT)
 
     def _rows(self):
         names = list(next(iter(self.figures.values())))

@@ -23,6 +23,10 @@ _FINE_TUNED = "fine-tuned"
 _LEAST = 1e-6  # share of the largest variance below which a component is only rounding
 
 
+#: Columns of words.
+_LEFT = ("",)
+
+
 @dataclass(frozen=True, eq=False, repr=False)
 class WorthTraining:
     """What each way of making embeddings finds, beside no training; it shows itself as a table.
@@ -48,10 +52,10 @@ class WorthTraining:
     confidence: float
 
     def __repr__(self) -> str:
-        return f"{self._caption()}\n{_table.as_text(*self._rows(), left=('',))}"
+        return f"{self._caption()}\n{_table.as_text(*self._rows(), left=_LEFT)}"
 
     def _repr_html_(self) -> str:
-        return _table.as_html(*self._rows(), caption=self._caption())
+        return _table.as_html(*self._rows(), caption=self._caption(), left=_LEFT)
 
     def _rows(self):
         head, rows = [""], [[way] for way in self.figures["recall@1"]]

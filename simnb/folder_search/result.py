@@ -157,7 +157,7 @@ class FolderSearch:
         return "\n".join(f"{label}: {sentence}" for label, sentence in self.facts)
 
     def _repr_html_(self) -> str:
-        return _table.as_html(["", "what was found"], self.facts)
+        return _table.as_html(["", "what was found"], self.facts, left=("", "what was found"))
 
     def _images(self):
         labels, counts = np.unique(self.examples.labels, return_counts=True)

@@ -30,6 +30,10 @@ class Answers(Protocol):
         """Label given to each query, shape [num_queries]."""
 
 
+#: Columns of words.
+_LEFT = ("metric", "average", "class")
+
+
 @dataclass(frozen=True, eq=False, repr=False)
 class Report(Mapping[str, np.ndarray]):
     """Metrics as one table, a mapping from the names of its columns to arrays of equal length.
@@ -86,11 +90,11 @@ class Report(Mapping[str, np.ndarray]):
         return pandas.DataFrame(self.columns)
 
     def __repr__(self) -> str:
-        table = _table.as_text(*self._shown(), left=("metric", "average", "class"))
+        table = _table.as_text(*self._shown(), left=_LEFT)
         return "\n".join([table, *self._more()])
 
     def _repr_html_(self) -> str:
-        return _table.as_html(*self._shown()) + "".join(f"<p>{line}</p>" for line in self._more())
+        return _table.as_html(*self._shown(), left=_LEFT) + "".join(f"<p>{line}</p>" for line in self._more())
 
     def _shown(self):
         """Names of the columns that are shown, and their cells as text."""

@@ -29,7 +29,8 @@ def test_it_prints_and_displays_as_a_small_table():
     assert len({len(line) for line in lines[1:]}) == 1
     html = calibration._repr_html_()
     assert "cosine distance &lt;= 0.25" in html
-    assert html.count("<td>") == 3 * html.count("<th>") == 27
+    assert (html.count("<tr>"), html.count("<td")) == (4, 27)
+    assert html.count("text-align: left") == 2 * 4  # names and goals
 
 
 def test_names_are_shown_as_text():

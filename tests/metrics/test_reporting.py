@@ -231,8 +231,8 @@ def test_names_of_classes_are_shown_and_escaped():
     table = small(class_names=("<b>cat</b>", "dog & co"))
     assert "<b>cat</b>" in repr(table)
     html = table._repr_html_()
-    assert "<td>&lt;b&gt;cat&lt;/b&gt;</td>" in html
-    assert "<td>dog &amp; co</td>" in html
+    assert ">&lt;b&gt;cat&lt;/b&gt;</td>" in html
+    assert ">dog &amp; co</td>" in html
     assert "<b>" not in html
     assert html.count("<tr>") == 1 + len(table["metric"])
 

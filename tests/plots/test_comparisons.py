@@ -55,6 +55,11 @@ def test_recall_is_drawn_against_time_a_dot_a_setting():
     assert lines["random"].get_xydata().tolist() == [[0.05, 0.1]]
     assert lines["target"].get_ydata()[0] == 0.95
     assert ax.get_xscale() == "log"
+    assert [text.get_text() for text in ax.texts if "breadth" in text.get_text()] == [
+        "breadth 16",
+        "breadth 32",
+        "breadth 16",
+    ]
     for nothing in ({}, {"ours": []}):
         with pytest.raises(ValueError, match="tried must hold at least one Tuning for each name"):
             plots.recall_against_time(nothing)

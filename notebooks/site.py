@@ -173,6 +173,7 @@ def build(source, notebooks, pages, target):
         "names": names,
         "examples": examples,
         "in_repository": links.in_repository,
+        "repository": links.REPOSITORY,
         "pages": {notebook.path.resolve(): notebook.page for notebook in every}
         | {(source / "README.md").resolve(): "index.html"},
         "bar": bar({notebook.page for notebook in every}, howtos),

@@ -164,35 +164,35 @@ Markdown(
 # %% [markdown]
 # ## 3. Balanced batches
 #
-# A network learns from a **batch** of images at a time. `BalancedBatches` puts 50 images of each of the nine classes into every
+# A network learns from a **batch** of images at a time. `BalancedBatches` puts 25 images of each of the nine classes into every
 # batch: each step teaches something about every class, and about the differences between them. All images are used once before
 # any comes again. Each time, `Augment` shifts it by up to two pixels, and mirrors half of the photographs, so that the network
 # hardly ever sees the same image twice. (A mirrored digit is no longer a digit.)
 
 # %%
 batches = samplers.BalancedBatches(
-    parts.train.images, parts.train.labels, classes_per_batch=9, examples_per_class=50,
-    steps_per_epoch={"cifar10": 120, "digits": 5}[name],
+    parts.train.images, parts.train.labels, classes_per_batch=9, examples_per_class=25,
+    steps_per_epoch={"cifar10": 240, "digits": 10}[name],
     augment=Augment(crop=2, flip=name == "cifar10"), seed=SEED,
 )  # fmt: skip
-EPOCHS = 5
+EPOCHS = 6
 images, labels = batches.batch(0)
 
 # %% tags=["nbval-ignore-output"]
-some = np.arange(len(labels)) % 50 < 8
-title = "Eight of 50 images of each class: what do they share?"
+some = np.arange(len(labels)) % 25 < 8
+title = "Eight of 25 images of each class: what do they share?"
 plots.image_grid(images[some], labels[some], class_names=class_names, columns=8, title=title)
 plt.show()
 
 # %% jupyter={"source_hidden": true}
-# Check: 50 images of each of nine classes, and none of the held-out class.
-assert np.bincount(labels, minlength=10).tolist() == [50] * 6 + [0] + [50] * 3
+# Check: 25 images of each of nine classes, and none of the held-out class.
+assert np.bincount(labels, minlength=10).tolist() == [25] * 6 + [0] + [25] * 3
 Markdown(
     "Every row is one class. What **varies within a row** must not count; what only this row shares should."
 )
 
 # %% [markdown]
-# **Exercise 2: count.** We will train for 5 epochs, that is 5 times `len(batches)` batches. How often does the network see each
+# **Exercise 2: count.** We will train for 6 epochs, that is 6 times `len(batches)` batches. How often does the network see each
 # training image?
 #
 # <details><summary>Hint</summary>A batch has <code>len(labels)</code> images, and there are <code>len(parts.train)</code> of

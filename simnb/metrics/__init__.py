@@ -1,4 +1,4 @@
-"""How good the retrieval is, how good the answers are, and how sure the figures.
+"""How good the retrieval is, how good the answers are, and how sure the figures are.
 
 ``retrieval_scores`` scores every query; the other retrieval metrics are its means, ``per_class`` its means by
 class, ``bootstrap_mean`` their intervals and ``compare`` the difference of two systems. ``report`` puts every

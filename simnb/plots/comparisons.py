@@ -268,14 +268,15 @@ def _draw_line(ax, number, x, y, name, label):
 
 
 def _rate_lines(ax, at, rates):
-    """A line a name, with a tick at each position of a logarithmic axis, and a legend."""
+    """A line a name, with a tick at each position of a logarithmic axis, and a legend of several."""
     for i, (name, values) in enumerate(rates.items()):
         _draw_line(ax, i, at, values, name, _name(name))
     ax.set_xscale("log")
     ax.set_xticks(at, [f"{value:,}" for value in at])
     ax.minorticks_off()
     styling.percent_axis(ax, "y", grid="both")
-    ax.legend(frameon=False, fontsize=9)
+    if len(rates) > 1:
+        ax.legend(frameon=False, fontsize=9)
 
 
 def _name(name):

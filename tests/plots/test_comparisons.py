@@ -102,6 +102,7 @@ def test_rates_are_drawn_against_the_examples_a_class():
     assert ax.get_xscale() == "log"
     assert [label.get_text() for label in ax.get_xticklabels()] == ["1", "5", "1,000"]
     assert legend(ax) == ["near est", r"\$ <b>"]
+    assert plots.rates_by_shots([1, 5], {"one": [0.1, 0.2]}).get_legend() is None
     assert title(ax) == "near est: 85.0% with 1,000 examples a class"
     assert "dotted: chance, 10.0%" in words(ax)
     paint(ax)

@@ -266,8 +266,8 @@ Markdown(
 )
 
 # %% [markdown]
-# No search can tell such characters apart. So we give each group *one* label, that of its first character. `update` changes
-# rows: all that it is asked to, or none. Expect a higher R@1.
+# No search can tell apart what looks the same. So we give each group, close calls too, *one* label, that of its first
+# character. `update` changes rows: all that it is asked to, or none. Expect a higher R@1.
 
 # %%
 one_name = np.arange(len(glyphs.class_names))
@@ -301,8 +301,7 @@ Markdown(
 
 # %% [markdown]
 # **Exercise 3: keep one of each.** Where the same image is twice under the same label, the second only costs time. Suppose
-# that you remove all rows of a group but its first, by `letters.remove(ids)`. How many rows are left? Work it out first;
-# then do it on a copy, if you like.
+# that you remove all rows of a group but its first, by `letters.remove(ids)`. How many rows are left? Work it out first.
 #
 # <details><summary>Hint</summary><code>len(letters)</code>, <code>len(found.ids)</code> and <code>len(found)</code>, the
 # number of groups, are all you need.</details>
@@ -540,8 +539,8 @@ Markdown(
 )
 
 # %% [markdown]
-# Each dot is a breadth, and the time axis is logarithmic. Trained embeddings form groups, and a walk finds its way into a
-# group easily. Random directions are the worst case. Where yours lie between the two, only a measurement tells. So
+# Each dot is a breadth; `tune` stops at the first that finds all. Trained embeddings form groups, and here a walk finds its
+# way into them easily. Random directions are a hard case. Where yours lie between the two, only a measurement tells. So
 # `search="hnsw"` measures itself while it is built: it widens its breadth until `recall=0.95` is reached, and warns if it
 # never is.
 #
@@ -593,12 +592,13 @@ Markdown(
 )
 
 # %% [markdown]
-# Is that quick enough for your users? Then stay exact. With many more rows, or many more queries a second, a graph pays off,
-# and it has three prices: time to build it, memory for a second copy of the rows, and what it misses.
+# (That is with many queries at once; one alone takes longer.) Is it quick enough for your users? Then stay exact. With many
+# more rows, or many more queries a second, a graph pays off, and it has three prices: time to build it, memory for a
+# second copy of the rows, and what it misses.
 #
 # ## 8. The gallery grows: a threshold ages
 #
-# Speed is not all that changes. A **distance threshold** says how near the nearest row must be to count as an answer. Suppose
+# A **distance threshold** says how near the nearest row must be to count as an answer. Suppose
 # that you chose one with a small gallery, so that about 10% of the unknown queries get an answer. Then the gallery grows, and
 # the threshold stays. Will it still be 10%?
 
@@ -694,7 +694,7 @@ Quiz(
 # - found homoglyphs, and given each group one label;
 # - written an index to a file, and opened it again;
 # - built a graph, walked through it, got stuck, and found the way with more breadth;
-# - seen that recall depends on the embedding, that a walk hardly grows with the gallery, and that a threshold ages.
+# - seen that recall depends on the embedding, that a walk grows less than the gallery, and that a threshold ages.
 #
 # An index, then, is rows and a way to find the nearest of them. It is exact as long as you can wait for it.
 #

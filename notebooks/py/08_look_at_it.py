@@ -254,7 +254,8 @@ Markdown(
 # ## 3. Every mistake is a line
 #
 # Now use the map for what it is good at. Each known query whose nearest neighbor is of another class becomes a line to that
-# neighbor. Expect many at the class that the training did not see. Are they long, from island to island, or short?
+# neighbor. Expect many at the class that the training did not see. Are they long, from island to
+# island, or so short that points hide them?
 
 # %% tags=["nbval-ignore-output"]
 nearest, mistaken = ten[:, 0], np.flatnonzero(known & ~right)
@@ -508,9 +509,9 @@ Markdown(
 # %% [markdown]
 # ## 8. A threshold to move
 #
-# So far every query got an answer, the unknown ones too. Now a threshold may reject. Drag it: rates, confusion matrix and the
-# images at the border follow. Each step accepts a few more queries, so that no step is lost where distances are small. Watch
-# which queries come in first when you leave the marked cutpoint to the right.
+# The mistakes counted so far are those of a search that answers every query. Now a threshold may reject. Drag it: rates,
+# confusion matrix and the images at the border follow. Each step accepts a few more queries. Watch which queries
+# come in first to the right of *optimal*.
 
 # %% tags=["nbval-ignore-output"]
 explorer = ThresholdExplorer(query, neighbors, gallery, calibration=calibration)
@@ -538,7 +539,7 @@ Markdown(
 # ## 9. A search box
 #
 # Drop an image file on it, or choose a query. It shows what the network sees, the answer with the probability that it is
-# right ([lesson 06](06_trust_a_threshold.ipynb)), and the neighbors it rests on. Files that are no images, too large or damaged get an error message. Here is an
+# right ([lesson 06](06_trust_a_threshold.ipynb)), and the neighbors it rests on. Here is an
 # unknown query: only *Unknown* is a right answer.
 
 # %% tags=["nbval-ignore-output"]
@@ -564,7 +565,8 @@ Markdown(
 # ## 10. Watch a training
 #
 # `TrainingMonitor` draws the loss, R@1 and a small map while a network trains. R@1 is measured on images that it is not trained
-# on. A small network learns the gallery here, for some seconds. Expect R@1 to rise while the loss falls.
+# on. A small network learns the gallery here, for some seconds. (Lesson 01 kept training and gallery apart; these images are
+# few.) Expect R@1 to rise while the loss falls.
 
 # %% tags=["nbval-ignore-output"]
 watched = parts.calibration[parts.calibration.labels != names.index(absent)]

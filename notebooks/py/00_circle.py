@@ -3,7 +3,7 @@
 #
 # [Open in Colab](https://colab.research.google.com/github/simnb/simnb/blob/HEAD/notebooks/00_circle.ipynb) · [Open in Binder](https://mybinder.org/v2/gh/simnb/simnb/HEAD?urlpath=lab/tree/notebooks/00_circle.ipynb) · [01 →](01_quickstart.ipynb) · [Glossary](GLOSSARY.md)
 #
-# Nine points on a circle and a loss of eight lines show what metric learning is made of: a distance, a pull, a push,
+# Nine points on a circle and a loss of a few lines show what metric learning is made of: a distance, a pull, a push,
 # a margin, and a way to fail.
 #
 # **You will do**
@@ -206,7 +206,7 @@ def arrows(angles, margin, skip_zeros=False):
 
 
 # %% [markdown]
-# Expect blue arrows that lead towards the own class, and dashed ones that lead away from the others. The black arrow on
+# Expect blue arrows that lead towards an embedding's own class, and dashed ones that lead away from the others. The black arrow on
 # the right is their sum: there the embedding goes.
 
 # %%
@@ -270,7 +270,7 @@ def train(angles, margin, steps=40, **options):
 
 
 # %% [markdown]
-# To look on, we take two measures: the loss at every step, and how wide the widest class is.
+# We watch two numbers: the loss at every step, and how wide the widest class is.
 
 
 # %%
@@ -425,7 +425,7 @@ Markdown(
 #
 # **Exercise 4: predict.** Somebody wants no margin, and sets *m* = 0. What is the loss of the heap of 0° then?
 #
-# <details><summary>Hint</summary>Put *m* = 0 into the formula of section 2.</details>
+# <details><summary>Hint</summary>Put <i>m</i> = 0 into the formula of section 2.</details>
 
 # %%
 loss_of_the_heap = ...  # Your code
@@ -567,7 +567,7 @@ Markdown(f"With longer arrows training takes **{mined_end} steps instead of {end
 # %% [markdown]
 # To choose which triplets count is called **mining**. Leaving out the easy ones, `BatchAllTripletLoss(skip_zeros=True)`,
 # changes the length of the arrows and not their direction. `TripletLoss(negative_mining="semi-hard")` goes further: it
-# takes one negative for each anchor, and leaves the hard ones alone, some of which may just have a wrong label.
+# takes one negative for each anchor, and no hard one where it can: some of these may just have a wrong label.
 #
 # ## Three questions
 

@@ -4,14 +4,14 @@
 # [Open in Colab](https://colab.research.google.com/github/simnb/simnb/blob/HEAD/notebooks/02_sampling.ipynb) · [Open in Binder](https://mybinder.org/v2/gh/simnb/simnb/HEAD?urlpath=lab/tree/notebooks/02_sampling.ipynb) · [← 01](01_quickstart.ipynb) · [03 →](03_training.ipynb) · [Glossary](GLOSSARY.md)
 #
 # A loss that compares images can only compare those that are in the same batch. Here you count what a batch holds when there
-# are hundreds of classes, fill it in three ways, and let training decide.
+# are hundreds of classes, fill it in four ways, and let training decide.
 #
 # **You will do**
 #
 # - look into a random and into a balanced batch of 120 images, and count their pairs;
 # - train one small network on either, three times each;
 # - trade classes against images of a class, in batches of the same size;
-# - thin a data set out until most classes are rare, and see which of them random batches forget;
+# - thin a data set out until most classes are rare, and see whose images random batches pair up;
 # - mirror letters, and find out which ones are then another letter.
 #
 # **You will learn**
@@ -190,7 +190,7 @@ Markdown(
 
 # %% [markdown]
 # With ten classes nobody would have noticed. If there are *c* classes of equal size, an image finds no partner among the
-# other *n* - 1 images of a random batch with a chance of (1 - 1/*c*)<sup>n - 1</sup>. Expect all to be well up to some number
+# other *n* - 1 images of a random batch with a chance of (1 - 1/*c*)<sup><i>n</i> - 1</sup>. Expect all to be well up to some number
 # of classes, and not beyond.
 
 
@@ -592,7 +592,7 @@ often = {
 assert often["rare"] > 4 * often["frequent"]
 Markdown(
     f"Each image of a rare class came {often['rare']:.1f} times, each of a frequent one {often['frequent']:.1f} times. In a long training "
-    "rare classes are learned by heart. What helps then is augmentation, the next section, or better: a third image."
+    "rare classes may be learned by heart. What helps then is augmentation, the next section, or better: a third image."
 )
 
 # %% [markdown]
@@ -759,7 +759,7 @@ Markdown(
 # say how many images `RandomBatches` draws, and which *C* and *K* fit your classes. Whether to train at all is another question, which
 # `evaluation.worth_training` answers by measuring.
 #
-# One thing is easily got wrong in code of one's own. `BalancedBatches` deals the images of a class like cards: all of them once,
+# One thing is easy to get wrong in code of your own. `BalancedBatches` deals the images of a class like cards: all of them once,
 # before any comes again. Drawing anew for each batch looks the same. Is it?
 
 # %%

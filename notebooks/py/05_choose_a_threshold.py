@@ -362,7 +362,7 @@ else:
 # %% [markdown]
 # ## 6. Say what you need
 #
-# There is no best threshold. What is best depends on what an error costs you. So you give each purpose a name and a
+# No threshold is best for everyone: that depends on what an error costs you. So you give each purpose a name and a
 # target; a threshold with a name and a target is a **cutpoint**. Four purposes:
 #
 # - *careful*: wrong answers are expensive;
@@ -449,7 +449,7 @@ else:
 # ## 7. What does an error cost?
 #
 # Perhaps you can say it in money. Let a query that is missed cost 1: somebody looks it up by hand. Let an answer that is not
-# right cost 5. Then every threshold has a price per query, and the best one is where the curve is lowest.
+# right cost 5. Then every threshold has a price per query, and the best one for these images is where the curve is lowest.
 
 
 # %%
@@ -539,7 +539,7 @@ magnet = gallery.class_names[known[attracted.argmax()]]
 own = each.by_class[int(known[attracted.argmax()])]
 verdict = "That is little" if gain > 0 else "Nothing is left of it"
 Markdown(
-    f"{attracted.max():.0%} of the unknown queries have a neighbor of the class **{magnet}**, more than of any other; its own "
+    f"{attracted.max():.0%} of the unknown queries have their nearest neighbor in the class **{magnet}**, more than of any other; its own "
     f"threshold is {own:.2g}, where the one for all is {each.threshold:.2g}. On the images that chose them, thresholds by class "
     f"raise F1 by {seeming:.3f}. On images that chose neither the difference is **{gain:+.3f}**. {verdict}: eight numbers fit "
     "their own images better than one, whatever they are worth."
@@ -585,7 +585,7 @@ Markdown(
 #
 # 1. Start at *strict* and go right. Which unknown queries come in first?
 # 2. Start at *generous* and go left. Which right answers are lost first?
-# 3. Find the threshold where as many unknown queries are let in as known ones are missed.
+# 3. Find the threshold where the share of unknown queries let in is that of known ones missed.
 
 # %% tags=["nbval-ignore-output"]
 explorer = ThresholdExplorer(test, of_test, gallery, calibration=chosen)

@@ -4,7 +4,7 @@
 # [Open in Colab](https://colab.research.google.com/github/simnb/simnb/blob/HEAD/notebooks/06_trust_a_threshold.ipynb) · [Open in Binder](https://mybinder.org/v2/gh/simnb/simnb/HEAD?urlpath=lab/tree/notebooks/06_trust_a_threshold.ipynb) · [← 05](05_choose_a_threshold.ipynb) · [07 →](07_unseen_classes.ipynb) · [Glossary](GLOSSARY.md)
 #
 # "Nine of ten answers are right" is easily said of the images that chose the threshold. You begin with a coin, count
-# how often such a promise breaks, and get a threshold that keeps its own in 95 of 100 draws.
+# how often such a promise breaks, and get a threshold that keeps its own in at least 95 of 100 draws.
 #
 # **You will do**
 #
@@ -102,8 +102,8 @@ print(
 )
 
 # %% [markdown]
-# A coin of 70% hardly ever looks that good, so it is ruled out. We promise the largest share that is still ruled out: if it
-# takes a chance of 5% or less to look so good, every lower share is ruled out **with a confidence of 95%**.
+# A coin of 70% hardly ever looks that good, so it is ruled out. A share is ruled out **with a
+# confidence of 95%** if a coin of it looks so good with a probability of 5% or less. We promise the largest share that is ruled out.
 
 
 # %%
@@ -212,7 +212,7 @@ Markdown(
 )
 
 # %% [markdown]
-# So a promise must be made otherwise. `calibrate(..., confidence=0.95)` tests one threshold after the other, in an order that
+# So a promise must be made in another way. `calibrate(..., confidence=0.95)` tests one threshold after the other, in an order that
 # is fixed before, each by the sum above, and stops at the first that fails. To break a promise, the first bad threshold of
 # this order has to pass its test, and that happens in 5 of 100 draws at most, however many are tested
 # ([Learn then Test](https://arxiv.org/abs/2110.01052)). Part of the calibration images says where to begin.
@@ -394,7 +394,7 @@ Markdown(
 
 # %% [markdown]
 # Another assumption is that unknown queries of tomorrow are like those of today. Real ones are of classes that nobody thought of.
-# So calibrate with one unknown class only, and try the other: at most a fifth may be let in.
+# We calibrate with one unknown class only, and try the other: at most a fifth may be let in.
 
 
 # %%
@@ -463,7 +463,7 @@ Markdown(
 # ## 7. How sure is this number?
 #
 # Every rate that you measure is a coin, too. `metrics.report` puts an **interval** around each: it draws the test queries anew, a
-# thousand times, and keeps the middle 95% (the bootstrap). Which classes differ, and of which is it not known?
+# thousand times, and keeps the middle 95% (the bootstrap). Which classes differ, and of which can it not be told?
 
 # %% tags=["nbval-ignore-output"]
 report = metrics.report(
@@ -527,7 +527,7 @@ else:
 # %% [markdown]
 # ## 8. When the queries change
 #
-# Promises hold for queries like the calibration images. Are they still? Nobody knows the labels of new queries, but their
+# Promises hold for queries like the calibration images. Are today's like them? Nobody knows the labels of new queries, but their
 # distances are there to see. `Calibration.match` compares them with those of the calibration images (the test of Kolmogorov
 # and Smirnov: the largest gap between two curves), and warns. Somebody dims the lights. Expect larger distances.
 

@@ -4,7 +4,7 @@
 # [Open in Colab](https://colab.research.google.com/github/simnb/simnb/blob/HEAD/notebooks/10_from_tensorflow_similarity.ipynb) · [Open in Binder](https://mybinder.org/v2/gh/simnb/simnb/HEAD?urlpath=lab/tree/notebooks/10_from_tensorflow_similarity.ipynb) · [← 09](09_own_images.ipynb) · [Glossary](GLOSSARY.md)
 #
 # TensorFlow Similarity had its last release in 2023 and does not run on Keras 3. Your code for it runs here with one line
-# changed; then you replace the old names one by one, and see that every answer stays the same.
+# changed; then you replace the old names one by one, and see that the answers stay the same.
 #
 # **You will do**
 #
@@ -309,7 +309,7 @@ else:
     print("✓ exercise 2: found.distances[0, 2]. Arrays can be averaged, sorted and plotted without a loop")
 
 # %% [markdown]
-# The new names also have what the old ones had not. An F1 is one number for two wishes: few wrong answers, and few
+# The new names can also do what the old ones could not. An F1 is one number for two wishes: few wrong answers, and few
 # queries without one. Here we say what we want: of the queries whose class the gallery does not have, at most 5% get an
 # answer. This share is called **false acceptance**.
 
@@ -317,7 +317,7 @@ else:
 search.calibrate(parts.calibration, maximize="f1", targets={"careful": "false_acceptance <= 0.05"})
 
 # %% [markdown]
-# These are the calibration images. What do the two thresholds do on test images, on which neither was chosen?
+# The table counts calibration images. What do the two thresholds do on test images, on which neither was chosen?
 
 # %% tags=["nbval-ignore-output"]
 rates = {}

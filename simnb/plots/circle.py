@@ -189,6 +189,8 @@ def mining_rings(
         }
         ax.plot(x[kinds[zone]], y[kinds[zone]], marker, label=f"{zone}: {kinds[zone].sum()}", **look)
     for radius in (near, near + margin):
+        if radius < 0.05 * limit:  # its number would cover the anchor
+            continue
         look = {"ha": "center", "va": "bottom", "fontsize": 8, "zorder": 4}
         styling.write(ax, styling.number(radius), (0, radius), (0, 1), **look)
     look = {"ls": "", "zorder": 3, "color": styling.INK, "mec": "white", "mew": 0.8}

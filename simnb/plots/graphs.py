@@ -68,7 +68,7 @@ def graph_walk(
     star: dict[str, Any] = {"ms": 13, "color": "#E69F00", "mec": styling.INK, "mew": 0.9, "zorder": 6}
     _dots(ax, target[None], "query", "*", label="query", **star)
     if found != nearest:
-        _ring(ax, places[nearest], "missed", styling.INK, (0, (1, 1.2)), "missed")
+        _ring(ax, places[nearest], "missed", styling.INK, (0, (1, 1.2)), "nearest of all")
     color, line = (styling.RIGHT, "-") if found == nearest else (styling.WRONG, (0, (2.2, 1.2)))
     _ring(ax, places[found], "found", color, line, "nearest of these")
     ground = {"boxstyle": "round,pad=0.1", "fc": "white", "ec": "none", "alpha": 0.8}

@@ -54,7 +54,8 @@ def embedding_map(
         class_names: Name of each class; the labels themselves by default.
         held_out: Classes that training never saw; drawn hollow and named so.
         links: Pairs of positions to join by lines, shape [num_links, 2], such as queries and what they
-            found: solid and blue between examples of one class, dashed and vermilion between two.
+            found: solid and blue between examples of one class, dashed and vermilion between two. The points
+            are paler then.
         points: Positions from ``simnb.projection.project``, shape [num_examples, 2]; made here by default.
         method: How the positions are made, or were: ``tsne``, ``pca`` or ``umap``, as in ``project``.
         num_images: Draw at most this many images.
@@ -87,7 +88,7 @@ def embedding_map(
     ax.set(xlim=(-0.04, 1.04), ylim=(bottom, bottom + height), aspect="equal", xticks=[], yticks=[])
     ax.set(xlabel=f"{METHODS[method]} 1", ylabel=f"{METHODS[method]} 2")
     classes = np.unique(labels)
-    _draw_points(ax, at, labels, classes, set(held_out), name)
+    _draw_points(ax, at, labels, classes, set(held_out), name, alpha=0.35 if len(pairs) else 0.9)
     _draw_links(ax, at, labels, pairs)
     taken = _write_names(ax, at, labels, classes, set(held_out), name)
     if images is not None:
@@ -281,7 +282,7 @@ def hubness(
     return ax
 
 
-def _draw_points(ax, points, labels, classes, held_out, name):
+def _draw_points(ax, points, labels, classes, held_out, name, alpha=0.9):
     size = float(np.clip(24_000 / len(labels), 7, 42))
     for label in classes:
         color, marker = ("#9a9a9a", ".") if label == UNKNOWN else styling.class_style(label)
@@ -289,13 +290,13 @@ def _draw_points(ax, points, labels, classes, held_out, name):
         look = {"s": size, "facecolor": color, "edgecolor": "white", "linewidth": 0.25}
         if hollow:
             look = {"s": size * 1.5, "facecolor": "none", "edgecolor": color, "linewidth": 1.0}
-        look |= {"alpha": 0.9, "label": _legend_name(name(label), hollow), "gid": str(label)}
+        look |= {"alpha": alpha, "label": _legend_name(name(label), hollow), "gid": str(label)}
         ax.scatter(*points[labels == label].T, marker=marker, **look)
     if len(classes) <= _MOST_IN_LEGEND:
         place = {"loc": "upper left", "bbox_to_anchor": (1.0, 1.0)}
         legend = ax.legend(frameon=False, fontsize=9, handletextpad=0.2, **place)
         for handle in legend.legend_handles:
-            handle.set_sizes([42])
+            handle.set(sizes=[42], alpha=0.9)
 
 
 def _pairs(links, count):

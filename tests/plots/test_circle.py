@@ -159,6 +159,11 @@ def test_rings_of_several_figures_can_have_one_scale():
     assert title(ax) == "Mine"
 
 
+def test_a_ring_too_narrow_to_hold_its_number_goes_without():
+    ax = plots.mining_rings(unit(ANGLES), LABELS, anchor=0, positive=1, margin=0.5, limit=100)
+    assert texts(ax) == []
+
+
 def test_rings_need_a_pair():
     with pytest.raises(ValueError, match="another example of the anchor's class, got 2 for 0"):
         plots.mining_rings(unit(ANGLES), LABELS, anchor=0, positive=2, margin=0.5)

@@ -53,7 +53,7 @@ def test_axes_of_ones_own_get_no_legend_and_can_have_one():
     assert plots.graph_walk(POINTS, LINKS, QUERY, left=[1], ax=ax, title="Mine") is ax
     assert ax.get_legend() is None
     assert title(ax) == "Mine"
-    assert "missed" in ax.get_legend_handles_labels()[1]
+    assert "nearest of all" in ax.get_legend_handles_labels()[1]
 
 
 @pytest.mark.parametrize(

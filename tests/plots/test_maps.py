@@ -99,6 +99,8 @@ def test_links_join_positions_solid_within_a_class_and_dashed_between_two():
     np.testing.assert_allclose(lines["wrong links"].get_segments(), at[[(0, 1), (2, 1)]], rtol=1e-5)
     assert lines["right links"].get_linestyle()[0][1] is None
     assert lines["wrong links"].get_linestyle()[0][1] is not None
+    plain = plots.embedding_map(embeddings, labels, points=embeddings[:, :2])
+    assert ax.collections[0].get_alpha() < plain.collections[0].get_alpha()
 
 
 @pytest.mark.parametrize(

@@ -282,7 +282,7 @@ def hubness(
     return ax
 
 
-def _draw_points(ax, points, labels, classes, held_out, name, alpha=0.9):
+def _draw_points(ax, points, labels, classes, held_out, name, alpha):
     size = float(np.clip(24_000 / len(labels), 7, 42))
     for label in classes:
         color, marker = ("#9a9a9a", ".") if label == UNKNOWN else styling.class_style(label)

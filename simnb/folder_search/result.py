@@ -28,10 +28,10 @@ _NAMED = 3  # files or classes that a sentence names
 _SIDES, _LEAST_SIDE = ((600, 256), (2_400, 128)), 64
 #: What a promise says of new images.
 _MEANING = {
-    "precision": "at least {share:.4g} % of the names that new images get are right",
-    "accuracy": "at least {share:.4g} % of new images are answered right",
-    "recall": "at least {share:.4g} % of new images get their right name",
-    "coverage": "at least {share:.4g} % of new images get a name",
+    "precision": "at least {share:.4g}% of the names that new images get are right",
+    "accuracy": "at least {share:.4g}% of new images are answered right",
+    "recall": "at least {share:.4g}% of new images get their right name",
+    "coverage": "at least {share:.4g}% of new images get a name",
 }
 
 
@@ -54,7 +54,7 @@ class FolderSearch:
             all indexed; None where nothing is asked.
         mislabelled: The ``Mislabelled`` candidates; None where classes are too few or too small.
         recall: R@1 of the images that were asked, with an exact binomial interval; None where there are none.
-        strangers: Share of them that would be given a name if their own class were not indexed; None where
+        let_in: Share of them that would be given a name if their own class were not indexed; None where
             there are none.
         left_out: ``(file, reason)`` of each file that was not read.
         empty_classes: Names of the class folders without an image.
@@ -70,7 +70,7 @@ class FolderSearch:
     leaks: Leaks | None
     mislabelled: Mislabelled | None
     recall: Interval | None
-    strangers: float | None
+    let_in: float | None
     left_out: tuple[tuple[str, str], ...]
     empty_classes: tuple[str, ...]
 
@@ -85,7 +85,7 @@ class FolderSearch:
             "Right at first": self._right(),
             "Threshold": self._threshold(),
             "Promise": self._promise(),
-            "Other things": self._strangers(),
+            "Other things": self._let_in(),
             "Labels": self._labels(),
         }
         return tuple((label, sentence) for label, sentence in facts.items() if sentence)
@@ -194,7 +194,7 @@ class FolderSearch:
         if self.leaks is None:
             return ""
         drawn = f"of {self.leaks.sizes['asked']:,} images drawn to be asked"
-        mended = "; all near-duplicates are indexed instead, and flatter no number" if len(self.leaks) else ""
+        mended = "; all near-duplicates are indexed instead, so that they flatter nothing" if len(self.leaks) else ""
         return f"{len(self.leaks):,} {drawn} were nearly the same as one to be indexed{mended}."
 
     def _right(self):
@@ -202,9 +202,9 @@ class FolderSearch:
             return self._why_nothing_is_asked()
         value, low, high = (100 * one for one in (self.recall.value, self.recall.low, self.recall.high))
         return (
-            f"{value:.1f} % of {_count(len(self.asked), 'image')} that were asked have one of their own "
+            f"{value:.1f}% of {_count(len(self.asked), 'image')} that were asked have one of their own "
             f"class nearest among the {len(self.search.index):,} indexed (R@1; "
-            f"{100 * self.recall.confidence:g} % interval {low:.1f} to {high:.1f})."
+            f"{100 * self.recall.confidence:g}% interval {low:.1f} to {high:.1f})."
         )
 
     def _why_nothing_is_asked(self):
@@ -228,8 +228,8 @@ class FolderSearch:
         answered, precision = 100 * chosen.rates["coverage"], 100 * chosen.rates["precision"]
         return (
             f"{chosen.threshold:.3g} {calibration.distance} distance. Up to there an image gets the name of "
-            f"the nearest one, beyond it is Unknown. {answered:.0f} % of those asked get a name, and "
-            f"{precision:.1f} % of these names are right."
+            f"the nearest one, beyond it is Unknown. {answered:.0f}% of those asked get a name, and "
+            f"{precision:.1f}% of these names are right."
         )
 
     def _promise(self):
@@ -249,11 +249,11 @@ class FolderSearch:
             "More images, a better embedder or a smaller promise would help."
         )
 
-    def _strangers(self):
-        if self.strangers is None:
+    def _let_in(self):
+        if self.let_in is None:
             return ""
         return (
-            f"No promise covers images of other classes. {100 * self.strangers:.0f} % of those asked would "
+            f"No promise covers images of other classes. {100 * self.let_in:.0f}% of those asked would "
             "get a wrong name if their own class were not indexed."
         )
 

@@ -100,13 +100,13 @@ def search_folder(
     duplicates = near_duplicates(everything)
     rows, asked, leaking = _divided(examples, embeddings, duplicates, seed)
     index = _index(examples[rows], embeddings[rows], [name_from(root, files[row]) for row in rows])
-    search, recall, strangers = SimilaritySearch(model, index=index, batch_size=batch_size), None, None
+    search, recall, let_in = SimilaritySearch(model, index=index, batch_size=batch_size), None, None
     if len(asked):
         neighbors, labels = index.search(embeddings[asked], k=1), examples.labels[asked]
         recall = _recall(neighbors, labels, confidence)
         search.calibration = _calibrated(neighbors, labels, index, promise, confidence, seed)
         gallery = embeddings[rows], examples.labels[rows]
-        strangers = _strangers(search.calibration.threshold, embeddings[asked], labels, *gallery)
+        let_in = _let_in(search.calibration.threshold, embeddings[asked], labels, *gallery)
     return FolderSearch(
         search,
         root,
@@ -118,7 +118,7 @@ def search_folder(
         leaking,
         _mislabelled(everything, examples.labels),
         recall,
-        strangers,
+        let_in,
         left_out,
         _empty(listed, examples),
     )
@@ -239,7 +239,7 @@ def _calibrated(neighbors, labels, index, promise, confidence, seed):
     return found
 
 
-def _strangers(threshold, asked, labels, gallery, of_gallery):
+def _let_in(threshold, asked, labels, gallery, of_gallery):
     """Share of the queries that would be given a name if their own class were not in the gallery."""
     given = 0
     for start in range(0, len(asked), _AT_ONCE):

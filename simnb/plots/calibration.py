@@ -57,7 +57,7 @@ def match_distances(
         title: Heading of the figure; the median distances by default.
 
     Returns:
-        The ``Axes``. Each histogram adds up to 100 %, however many queries it has. A query that got no label,
+        The ``Axes``. Each histogram adds up to 100%, however many queries it has. A query that got no label,
         because no neighbor had one, stands at the right edge, among the wrong ones if its class is known.
 
     Raises:
@@ -176,7 +176,7 @@ def reliability_diagram(
 
     Returns:
         The ``Axes``. A dot stands at the mean probability of a bin and the share of it that is right, with
-        the exact (Clopper-Pearson) 95 % interval of that share. The strip below holds all probabilities.
+        the exact (Clopper-Pearson) 95% interval of that share. The strip below holds all probabilities.
 
     Raises:
         ValueError: If there is no answer, lengths differ, or a value is not what it is said to be above.

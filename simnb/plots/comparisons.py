@@ -213,7 +213,7 @@ def few_shot_errors(
 ) -> Axes:
     """Draw how many answers are wrong in N-way K-shot, by embedding, beside figures of others.
 
-    Accuracies near 1 look alike; on a logarithmic scale their errors do not. An error below 0.05 % is drawn
+    Accuracies near 1 look alike; on a logarithmic scale their errors do not. An error below 0.05% is drawn
     there.
 
     Args:

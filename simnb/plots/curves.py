@@ -128,7 +128,7 @@ def precision_recall(
     curves = calibration.curves
     at = curves.position(chosen.threshold)
     keep = _thin(len(curves), at)
-    # Rejecting everything has a precision by convention only; it would draw a line to 100 %.
+    # Rejecting everything has a precision by convention only; it would draw a line to 100%.
     keep = keep[np.isfinite(curves.threshold[keep])]
     ax.plot(curves.recall[keep], curves.precision[keep], color=_STYLES["precision"][0], lw=2, gid="curve")
     recall, precision = curves.recall[at], curves.precision[at]

@@ -226,16 +226,16 @@ def rejected_grid(
 ) -> Figure:
     """Draw queries that were rejected, each beside its nearest neighbor, and say what that did.
 
-    A query was spared a wrong label (✓, solid blue border) where the gallery lacks its class or the nearest
-    neighbor is of another one, and lost the right one (✗, dashed vermilion border) otherwise.
+    An unknown query, whose class the gallery lacks, is kept out; a known one is missed. A solid blue border (✓)
+    says that nothing is lost by it, a dashed vermilion one (✗) that the nearest neighbor was right.
 
     Args:
         queries: ``Examples`` that were searched.
         neighbors: ``Neighbors`` of these queries.
         matches: ``Matches`` of these neighbors.
         gallery: ``Examples`` that were indexed.
-        num_queries: Draw this many: the first that were spared, then the first that were lost, half and half
-            where there are enough of each.
+        num_queries: Draw this many: the first whose rejection loses nothing, then the first whose nearest
+            neighbor was right, half and half where there are enough of each.
         title: Heading of the figure; counted over all rejected queries by default.
 
     Returns:
@@ -253,9 +253,9 @@ def rejected_grid(
     held_out = ~known_queries(labels, gallery.labels)
     lost = ~held_out & (nearest == labels)
     rejected = np.flatnonzero(~matches.accepted)
-    spared, losses = rejected[~lost[rejected]], rejected[lost[rejected]]
+    harmless, losses = rejected[~lost[rejected]], rejected[lost[rejected]]
     most = _checks.positive_int(num_queries, name="num_queries")
-    shown = spared[: most - min(len(losses), most // 2)]
+    shown = harmless[: most - min(len(losses), most // 2)]
     shown = np.concatenate([shown, losses[: most - len(shown)]])
     asked, found = _pictures(queries, shown), _pictures(gallery, places[shown])
     cell, height, across = 0.92, queries.images.shape[1] / queries.images.shape[2], min(4, max(len(shown), 1))
@@ -270,13 +270,13 @@ def rejected_grid(
             _caption(ax, styling.number(neighbors.distances[query, 0]), beside, line=1)
         symbol, color = _border(ax, both, "wrong" if lost[query] else "right")
         if lost[query]:
-            text = f"{symbol} lost: nearest was right"
+            text = f"{symbol} missed: nearest was right"
         elif held_out[query]:
-            text = f"{symbol} spared: class not in gallery"
+            text = f"{symbol} kept out"
         else:
-            text = f"{symbol} spared: {'nearest is wrong' if places[query] >= 0 else 'no neighbor'}"
+            text = f"{symbol} missed: {'nearest is wrong' if places[query] >= 0 else 'no neighbor'}"
         _caption(ax, text, both, line=2, color=color)
-    return _headed_rejected(ax, lost[rejected], lost[shown], neighbors, title)
+    return _headed_rejected(ax, held_out[rejected], lost[rejected], lost[shown], neighbors, title)
 
 
 def confused_pairs(
@@ -444,7 +444,7 @@ def _headed_neighbors(ax, neighbors, right, known, unlabelled, threshold, title)
     return _headed(ax, title or found, "    ".join([*notes, f"number: {number}"]))
 
 
-def _headed_rejected(ax, lost, lost_shown, neighbors, title):
+def _headed_rejected(ax, held_out, lost, lost_shown, neighbors, title):
     total = styling.count(len(neighbors), "query")
     if not len(lost):
         ax.text(0, 0.25, "✓ Every query got a label.", **_ALONE)
@@ -452,8 +452,8 @@ def _headed_rejected(ax, lost, lost_shown, neighbors, title):
     number = styling.distance_name(neighbors.distance)
     note = f"Left: the query. Right: its nearest neighbor and their {number}."
     if len(lost_shown) < len(lost):
-        note += f" Shown: {(~lost_shown).sum()} spared, {lost_shown.sum()} lost."
-    counts = f"{(~lost).sum():,} spared a wrong label, {lost.sum():,} lost the right one"
+        note += f" Shown: {(~lost_shown).sum()} ✓, {lost_shown.sum()} ✗."
+    counts = f"{held_out.sum():,} kept out, {(~held_out).sum():,} missed; {lost.sum():,} had the right neighbor"
     return _headed(ax, title or f"{len(lost):,} of {total} rejected: {counts}", note)
 
 

@@ -186,7 +186,7 @@ def pair_distances(
         title: Heading of the figure; the two mean distances by default.
 
     Returns:
-        The ``Axes``. Each histogram adds up to 100 %, though there are far more pairs of two classes.
+        The ``Axes``. Each histogram adds up to 100%, though there are far more pairs of two classes.
 
     Raises:
         ValueError: If lengths differ, a value is not finite, the distance is unknown, the limits do not

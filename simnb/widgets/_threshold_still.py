@@ -113,13 +113,11 @@ def _table(ax, rates, counts, first):
         for x, value, color in zip((0.62, 1), values, (styling.INK, styling.MUTED), strict=True):
             text = "–" if np.isnan(value) else f"{value:.1%}"  # noqa: RUF001
             ax.text(x, 1.6 + row, text, ha="right", fontsize=9, color=color)
-    right, wrong, rejected, stranger, away = (f"{int(count):,}" for count in counts)
+    right, wrong, missed, let_in, kept_out = (f"{int(count):,}" for count in counts)
     look = {"fontsize": 9, "family": styling.SYMBOL_FONT}
-    ax.text(0, 8.3, f"✓ {right} right, ✗ {wrong} wrong, ? {rejected} rejected", **look)
+    ax.text(0, 8.3, f"✓ {right} right, ✗ {wrong} wrong, ? {missed} missed", **look)
     if counts[3] + counts[4]:
-        ax.text(
-            0, 9.5, f"of no gallery class: ✗ {stranger} answered,\n✓ {away} rejected", va="center", **look
-        )
+        ax.text(0, 9.5, f"unknown: ✗ {let_in} let in, ✓ {kept_out} kept out", va="center", **look)
 
 
 def _matrix(ax, rows, columns, right, counts):

@@ -238,7 +238,7 @@ class ThresholdExplorer(ipywidgets.VBox):
         right = label == answer and label in self._known
         if accepted:
             return true, found, answer, *(("right", "✓") if right else ("wrong", "✗"))
-        return true, found, answer, "unknown", "? spared" if not right else "? lost"
+        return true, found, answer, "unknown", "? missed" if label in self._known else "? kept out"
 
     def _draw_card(self, query, accepted):
         true, found, answer, verdict, word = self._judged(query, accepted)
@@ -363,12 +363,12 @@ def _rates_table(rates, counts, compared, compared_name):
         f'<td class="muted">{_percent(compared[name])}</td></tr>'
         for name, value in rates.items()
     )
-    right, wrong, rejected, stranger, away = (f"{int(count):,}" for count in counts)
+    right, wrong, missed, let_in, kept_out = (f"{int(count):,}" for count in counts)
     words = (
-        f"<b class='right'>✓ {right} right</b>, <b class='wrong'>✗ {wrong} wrong</b>, ? {rejected} rejected"
+        f"<b class='right'>✓ {right} right</b>, <b class='wrong'>✗ {wrong} wrong</b>, ? {missed} missed"
     )
     if counts[3] + counts[4]:
-        words += f"<br>of no gallery class: <b class='wrong'>✗ {stranger} answered</b>, ✓ {away} rejected"
+        words += f"<br>unknown: <b class='wrong'>✗ {let_in} let in</b>, ✓ {kept_out} kept out"
     head = f"<tr><th></th><th>here</th><th>{_html.text(compared_name)}</th></tr>"
     return f'<div class="simnb"><table>{head}{rows}</table><p style="margin:6px 0 0">{words}</p></div>'
 

@@ -58,17 +58,17 @@ def test_recall_is_counted_again_by_a_loop_and_its_interval_is_exact(found):
     assert 0.8 < found.recall.value < 1
     expected = beta.ppf(0.025, right, count - right + 1), beta.ppf(0.975, right + 1, count - right)
     np.testing.assert_allclose((found.recall.low, found.recall.high), expected, atol=1e-9)
-    assert f"{100 * right / count:.1f} % of {count} images" in facts_of(found)["Right at first"]
+    assert f"{100 * right / count:.1f}% of {count} images" in facts_of(found)["Right at first"]
 
 
-def test_strangers_are_counted_again_by_a_loop(found):
+def test_unknown_queries_let_in_are_counted_again_by_a_loop(found):
     asked, labels = np.isin(found.examples.ids, found.asked), found.examples.labels
     distances, given = pairwise(found.embeddings[asked], found.embeddings[~asked], "cosine"), 0
     for row, label in zip(distances, labels[asked], strict=True):
         given += row[labels[~asked] != label].min() <= np.float32(found.search.calibration.threshold)
-    assert found.strangers == given / asked.sum()
-    assert found.strangers > 0
-    assert f"{100 * found.strangers:.0f} % of those asked" in facts_of(found)["Other things"]
+    assert found.let_in == given / asked.sum()
+    assert found.let_in > 0
+    assert f"{100 * found.let_in:.0f}% of those asked" in facts_of(found)["Other things"]
 
 
 def test_a_promise_that_is_kept_is_the_first_cutpoint(pictures, pixels):
@@ -78,7 +78,7 @@ def test_a_promise_that_is_kept_is_the_first_cutpoint(pictures, pixels):
     assert calibration.cutpoint.confidence == 0.95
     assert list(calibration.cutpoints) == ["promise", "optimal"]
     facts = facts_of(found)
-    assert facts["Promise"].startswith("precision >= 0.7 with confidence 0.95: at least 70 % of the names")
+    assert facts["Promise"].startswith("precision >= 0.7 with confidence 0.95: at least 70% of the names")
     assert "At most 5 of 100 thresholds" in facts["Promise"]
     assert facts["Threshold"].startswith(f"{calibration.threshold:.3g} cosine distance")
 
@@ -109,7 +109,7 @@ def test_a_promise_that_cannot_be_made_is_refused_before_anything_is_read(promis
 @pytest.mark.parametrize("promise", ["accuracy >= 0.5", "recall >= 0.5", "coverage >= 0.5"])
 def test_other_promises_are_said_in_words(promise, pictures, pixels):
     said = facts_of(search_folder(pictures, pixels, promise=promise))["Promise"]
-    assert said.startswith(f"{promise} with confidence 0.95: at least 50 % of new images")
+    assert said.startswith(f"{promise} with confidence 0.95: at least 50% of new images")
 
 
 def test_the_draw_depends_on_the_seed_alone(pictures, pixels, found):
@@ -270,7 +270,7 @@ def test_where_nothing_can_be_asked_it_is_said_why_and_all_is_indexed(left, why,
     found = search_folder(smaller(folder, **left), pixels)
     assert len(found.search.index) == len(found.examples) == sum(left.values())
     assert found.search.calibration is None
-    assert found.recall is found.strangers is found.leaks is None
+    assert found.recall is found.let_in is found.leaks is None
     facts = facts_of(found)
     assert why in facts["Right at first"]
     assert not {"Threshold", "Promise", "Other things", "Leaks"} & set(facts)
@@ -305,7 +305,7 @@ def test_an_embedder_that_finds_nothing_gives_no_threshold(folder, pixels):
     facts = facts_of(found)
     assert facts["Threshold"].startswith("None: no image that was asked finds its own class")
     assert facts["Promise"].startswith("None.")
-    assert "0 % of those asked would get a wrong name" in facts["Other things"]
+    assert "0% of those asked would get a wrong name" in facts["Other things"]
 
 
 @pytest.fixture

@@ -90,6 +90,7 @@ known = np.unique(gallery.labels)
 # %% tags=["nbval-ignore-output"]
 of_calibration = index.search(models.embed(model, calibration.images, batch_size=256), k=1)
 of_test = index.search(models.embed(model, test.images, batch_size=256), k=1)
+is_known = np.isin(calibration.labels, known)
 
 # %% jupyter={"source_hidden": true} tags=["nbval-ignore-output"]
 # Check: no image is of two kinds; unknown classes are among the queries, and not in the gallery.
@@ -97,7 +98,6 @@ assert not set(calibration.ids) & set(test.ids)
 assert not set(trained.ids) & set(gallery.ids)
 assert len(known) == 8
 assert len(np.unique(test.labels)) == len(np.unique(calibration.labels)) == 10
-is_known = np.isin(calibration.labels, known)
 Markdown(
     f"The gallery has {len(gallery):,} images. There are {len(calibration):,} calibration and {len(test):,} test images, of "
     f"which **{1 - is_known.mean():.0%} are unknown**: {unknown[0]} and {unknown[1]} are in no gallery."
@@ -616,17 +616,16 @@ Quiz(
      "The gallery has no coffee machines: the query is unknown, and false acceptance is about unknown queries."),
     ("You make the threshold smaller. What must happen?",
      ["fewer or equally many queries are answered", "precision rises", "fewer known queries are missed"],
-     "Precision mostly rises, but need not: the answers that are lost may be right ones."),
+     "Precision mostly rises, but need not: the answers that are no longer given may be right ones."),
 )  # fmt: skip
 
 # %% [markdown]
-# **You have**
+# **Remember**
 #
-# - drawn the five outcomes of a match: right, wrong, missed, let in, kept out;
-# - seen all thresholds in one picture, and that none is right for all queries;
-# - found out what training images promise and what is kept of it, and why unknown classes must take part;
-# - chosen cutpoints for precision, for false acceptance and for coverage, and one for a price;
-# - measured that thresholds by class gain less than they seem to.
+# - Choose a threshold on fresh images with unknown classes among them. Training images promise what they do not keep.
+# - Precision counts right answers among all that are given, coverage the known queries that get one, false acceptance the unknown
+#   ones that get one. None of them says what the other two do.
+# - A threshold is best for a price: say what a missed query and a wrong answer cost you, or name the rate that must hold.
 #
 # ## Exercises
 #

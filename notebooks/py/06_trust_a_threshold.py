@@ -89,16 +89,16 @@ Markdown(
 
 
 # %%
-def chance(heads, tosses, p):
+def at_least(heads, tosses, p):
     """Probability that a coin of share p shows so many heads, or more."""
     k = np.arange(heads, tosses + 1)
     return float((special.comb(tosses, k) * p**k * (1 - p) ** (tosses - k)).sum())
 
 
 # %%
-assert np.isclose(chance(19, 20, 0.9), stats.binom.sf(18, 20, 0.9))
+assert np.isclose(at_least(19, 20, 0.9), stats.binom.sf(18, 20, 0.9))
 print(
-    f"19 heads of 20 or more: a coin of 90% {chance(19, 20, 0.9):.2f}, a coin of 70% {chance(19, 20, 0.7):.3f}"
+    f"19 or more heads of 20: a coin of 90% {at_least(19, 20, 0.9):.2f}, a coin of 70% {at_least(19, 20, 0.7):.3f}"
 )
 
 # %% [markdown]
@@ -110,7 +110,7 @@ print(
 def promise(heads, tosses, confidence=0.95):
     """The largest share that such a result allows to promise."""
     shares = np.linspace(0, 1, 1001)
-    ruled_out = [chance(heads, tosses, p) <= 1 - confidence for p in shares]
+    ruled_out = [at_least(heads, tosses, p) <= 1 - confidence for p in shares]
     return float(shares[ruled_out].max(initial=0))
 
 
@@ -599,13 +599,11 @@ Quiz(
 )  # fmt: skip
 
 # %% [markdown]
-# **You have**
+# **Remember**
 #
-# - worked out what tosses of a coin allow you to promise;
-# - counted how often plain and confident thresholds break their promise, and what confidence costs;
-# - broken it with more unknown queries, and with unknown classes that calibration had not met;
-# - given answers a probability, and rates an interval;
-# - noticed that queries, and a gallery, had changed.
+# - A threshold that just meets its target was chosen at the edge of it, and chance pushes to either side.
+# - A confidence of 95%: of 100 draws of calibration images at most 5 give a threshold that misses the target. It costs coverage,
+#   and it holds for queries like the calibration images, no others.
 #
 # ## Exercises
 #

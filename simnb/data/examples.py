@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from simnb import _checks
 from simnb._text import shown
 from simnb._types import UNKNOWN
+from simnb.data import dealing
 from simnb.data.lazy import LazyImages, part_of
 
 # Bytes of images hashed at a time by ``fingerprint``: lazy ones are not all read at once.
@@ -252,7 +253,7 @@ class Examples:
                 example of a class.
         """
         fractions = {"train": train, "gallery": gallery, "calibration": calibration, "query": query}
-        ends = np.cumsum(_fractions(fractions))
+        ends = np.cumsum(dealing.shares(fractions))
         _checks.not_empty(self, name="examples to split")
         held_out = self._labels_of(unknown, "unknown")
         rng = np.random.default_rng(_checks.seed(seed))
@@ -272,7 +273,7 @@ class Examples:
                 if len(cut) == 0 and fractions[part] > 0:
                     raise ValueError(
                         f"{part}={fractions[part]} leaves no example of {self._named(label)}, which has "
-                        f"{len(positions)}; pass {_would_do(fractions, by_class)}, or leave "
+                        f"{len(positions)}; pass {dealing.would_do(fractions, by_class)}, or leave "
                         "the class out with only()"
                     )
                 parts[part].append(cut)
@@ -324,14 +325,14 @@ class Examples:
         )
         # Rounded, because 1 - 0.7 - 0.3 is more than nothing in floats.
         fractions["test"] = max(0.0, round(1 - learned, 9)) if test is None else test
-        _fractions(fractions)
+        dealing.shares(fractions)
         _checks.not_empty(self, name="examples to split")
         _checks.labelled(self.labels, "split_classes")
         self._check_pairs()
         classes = np.unique(self.labels)
         groups = self._groups(classes, by, whole)
         rng = np.random.default_rng(_checks.seed(seed))
-        deal = _whole_groups if whole else _every_group
+        deal = dealing.whole_groups if whole else dealing.every_group
         parts = dict(zip(fractions, deal(groups, np.array(list(fractions.values())), rng), strict=True))
         for name, chosen in parts.items():
             if fractions[name] > 0 and len(chosen) == 0:
@@ -464,34 +465,6 @@ def _class_metadata(metadata, count):
     return checked
 
 
-def _every_group(groups, fractions, rng):
-    """Positions of the classes of each part: of every group about the same fractions."""
-    # Group after group, each shuffled: a part that takes classes at even steps gets its share of every group.
-    turns = rng.permutation(groups.max() + 1)
-    order = rng.permutation(len(groups))
-    order = order[np.argsort(turns[groups[order]], kind="stable")]
-    parts, left = [], 1.0
-    for fraction in fractions:
-        share = min(1.0, fraction / left) if fraction else 0.0
-        taken = np.diff(np.floor(np.arange(len(order) + 1) * share + 0.5)) > 0
-        parts.append(order[taken])
-        order, left = order[~taken], left - fraction
-    return parts
-
-
-def _whole_groups(groups, fractions, rng):
-    """Positions of the classes of each part: of every group all in one part, or in none."""
-    sizes = np.bincount(groups)
-    # What is in no part is dealt too, each group to where most is missing: the large ones mostly first, so
-    # that the small ones even it out; not strictly, or every seed would deal alike.
-    missing = np.append(fractions, max(0.0, 1.0 - fractions.sum())) * len(groups)
-    parts = np.empty(len(sizes), np.int64)
-    for group in np.argsort(-sizes * rng.uniform(0.5, 1, len(sizes))):
-        parts[group] = np.argmax(missing)
-        missing[parts[group]] -= sizes[group]
-    return [np.flatnonzero(parts[groups] == part) for part in range(len(fractions))]
-
-
 def _positions(key, count):
     array = np.asarray(key)
     if array.size == 0 and array.dtype.kind == "f":
@@ -501,30 +474,6 @@ def _positions(key, count):
     if array.dtype.kind == "b" and len(array) != count:
         raise IndexError(f"a mask must have one value for each of the {count} examples, got {len(array)}")
     return array
-
-
-def _fractions(fractions):
-    for name, value in fractions.items():
-        _checks.number(value, name=name, at_least=0, at_most=1)
-    total = sum(fractions.values())
-    if not 0 < total <= 1 + 1e-9:
-        asked = ", ".join(f"{name}={value}" for name, value in fractions.items())
-        raise ValueError(f"fractions must add up to at most 1 and to more than 0, got {asked}")
-    return list(fractions.values())
-
-
-def _would_do(fractions, by_class):
-    """Fractions near the given ones that give each part, or as many as can, an example of each class."""
-    fewest = min(len(positions) for _, positions in by_class)
-    # Where images are too few for all parts, leave out training first, then calibration.
-    kept = [name for name in ("gallery", "query", "calibration", "train") if fractions[name] > 0][:fewest]
-    sizes = {name: max(round(fractions[name] * fewest), 1) for name in kept}
-    while sum(sizes.values()) > fewest:
-        sizes[max(sizes, key=sizes.get)] -= 1
-    scale = 10 ** (len(str(fewest)) + 2)
-    # Rounded down, so that they add up to no more than 1.
-    asked = {name: sizes.get(name, 0) * scale // fewest / scale for name in fractions}
-    return ", ".join(f"{name}={f'{value!r}'.removesuffix('.0')}" for name, value in asked.items())
 
 
 def is_integer(value: object) -> TypeGuard[int]:

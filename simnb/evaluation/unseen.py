@@ -15,7 +15,7 @@ from simnb.evaluation._inputs import Labelled, index_of, pair
 from simnb.index import UNKNOWN, open_index
 from simnb.metrics import Interval, bootstrap_ratio, recall_at_k, retrieval_scores
 from simnb.metrics.intervals import Bootstrap
-from simnb.metrics.retrieval import Ranking
+from simnb.metrics.ranking import Ranking
 
 _NEIGHBORS = 1 << 21  # neighbors at a time: some 40 MB
 _FEW = 20  # classes, below which the bootstrap over them gives intervals that are too narrow

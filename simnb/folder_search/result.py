@@ -194,7 +194,7 @@ class FolderSearch:
         if self.leaks is None:
             return ""
         drawn = f"of {self.leaks.sizes['asked']:,} images drawn to be asked"
-        mended = "; all near-duplicates are indexed instead, so that they flatter nothing" if len(self.leaks) else ""
+        mended = "; these are indexed instead, so that they flatter nothing" if len(self.leaks) else ""
         return f"{len(self.leaks):,} {drawn} were nearly the same as one to be indexed{mended}."
 
     def _right(self):

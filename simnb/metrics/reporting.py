@@ -12,7 +12,7 @@ from simnb.index import UNKNOWN, Neighbors
 from simnb.metrics import open_set
 from simnb.metrics.intervals import Bootstrap, curve_intervals, groups_of, rate_intervals
 from simnb.metrics.matches import known_queries, outcomes
-from simnb.metrics.retrieval import Ranking
+from simnb.metrics.ranking import Ranking
 
 if TYPE_CHECKING:
     import pandas

@@ -6,12 +6,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from simnb import _checks
-from simnb.index import UNKNOWN, Neighbors
-from simnb.metrics import _inputs
+from simnb.index import Neighbors
+from simnb.metrics import _inputs, ranking
+from simnb.metrics.ranking import Ranking
 
 AVERAGES = ("micro", "macro")
-_USUAL = (1, 5, 10)
-_BLOCK = 1 << 18  # neighbors at a time: what is made of them stays in the cache
 
 
 def retrieval_scores(
@@ -125,8 +124,8 @@ def recall_at_k(
         >>> metrics.rank_statistics(neighbors, labels)["median"]
         1.5
     """
-    ranking = Ranking(neighbors, labels, gallery_labels, query_ids)
-    return _mean(ranking, _at(_recall, ranking.depth(k)), average)
+    ranked = Ranking(neighbors, labels, gallery_labels, query_ids)
+    return _mean(ranked, ranking.at(ranking.recall, ranked.depth(k)), average)
 
 
 def precision_at_k(
@@ -142,8 +141,8 @@ def precision_at_k(
 
     Takes and raises what ``recall_at_k`` does.
     """
-    ranking = Ranking(neighbors, labels, gallery_labels, query_ids)
-    return _mean(ranking, _at(_precision, ranking.depth(k)), average)
+    ranked = Ranking(neighbors, labels, gallery_labels, query_ids)
+    return _mean(ranked, ranking.at(ranking.precision, ranked.depth(k)), average)
 
 
 def map_at_k(
@@ -161,8 +160,8 @@ def map_at_k(
     of the query's class in the gallery. Where k is below R even a perfect order does not reach 1.
     Takes and raises what ``recall_at_k`` does; the class of every query must be in the gallery.
     """
-    ranking = _known(neighbors, labels, gallery_labels, query_ids)
-    return _mean(ranking, _at(_average_precision, ranking.depth(k)), average)
+    ranked = _known(neighbors, labels, gallery_labels, query_ids)
+    return _mean(ranked, ranking.at(ranking.average_precision, ranked.depth(k)), average)
 
 
 def ndcg_at_k(
@@ -183,8 +182,8 @@ def ndcg_at_k(
         Järvelin and Kekäläinen, Cumulated Gain-Based Evaluation of IR Techniques, 2002.
         https://doi.org/10.1145/582415.582418
     """
-    ranking = _known(neighbors, labels, gallery_labels, query_ids)
-    return _mean(ranking, _at(_ndcg, ranking.depth(k)), average)
+    ranked = _known(neighbors, labels, gallery_labels, query_ids)
+    return _mean(ranked, ranking.at(ranking.ndcg, ranked.depth(k)), average)
 
 
 def r_precision(
@@ -204,7 +203,7 @@ def r_precision(
     References:
         Musgrave et al., A Metric Learning Reality Check, 2020. https://arxiv.org/abs/2003.08505
     """
-    return _mean(_within_r(neighbors, labels, gallery_labels, query_ids), _r_precision, average)
+    return _mean(_within_r(neighbors, labels, gallery_labels, query_ids), ranking.r_precision, average)
 
 
 def map_at_r(
@@ -223,7 +222,7 @@ def map_at_r(
     References:
         Musgrave et al., A Metric Learning Reality Check, 2020. https://arxiv.org/abs/2003.08505
     """
-    return _mean(_within_r(neighbors, labels, gallery_labels, query_ids), _map_at_r, average)
+    return _mean(_within_r(neighbors, labels, gallery_labels, query_ids), ranking.map_at_r, average)
 
 
 def mean_reciprocal_rank(
@@ -242,8 +241,8 @@ def mean_reciprocal_rank(
         Voorhees, The TREC-8 Question Answering Track Report, 1999.
         https://trec.nist.gov/pubs/trec8/papers/qa_report.pdf
     """
-    ranking = Ranking(neighbors, labels, gallery_labels, query_ids)
-    return _mean(ranking, lambda relevant, r: 1 / _first_rank(relevant, r), average)
+    ranked = Ranking(neighbors, labels, gallery_labels, query_ids)
+    return _mean(ranked, lambda relevant, r: 1 / ranking.first_rank(relevant, r), average)
 
 
 def rank_statistics(
@@ -262,8 +261,8 @@ def rank_statistics(
         ``mean``, the mean rank over the queries that find something, NaN where none does; and ``found``, the
         share of queries that do. Ranks start at 1.
     """
-    ranking = Ranking(neighbors, labels, gallery_labels, query_ids)
-    ranks = _counted(ranking.measure({"rank": _first_rank})["rank"])
+    ranked = Ranking(neighbors, labels, gallery_labels, query_ids)
+    ranks = _counted(ranked.measure({"rank": ranking.first_rank})["rank"])
     found = np.isfinite(ranks)
     mean = ranks[found].mean() if found.any() else np.nan
     return {"median": float(np.median(ranks)), "mean": float(mean), "found": float(found.mean())}
@@ -294,11 +293,11 @@ def per_class(
     return classes, np.bincount(place, weights=scores[counted]) / counts, counts
 
 
-def _mean(ranking, measure, average):
+def _mean(ranked, measure, average):
     _checks.one_of(average, AVERAGES, name="average")
-    scores = ranking.measure({"score": measure})["score"]
+    scores = ranked.measure({"score": measure})["score"]
     if average == "macro":
-        return float(per_class(scores, ranking.labels)[1].mean())
+        return float(per_class(scores, ranked.labels)[1].mean())
     return float(_counted(scores).mean())
 
 
@@ -313,199 +312,21 @@ def _known(neighbors, labels, gallery_labels, query_ids):
     """A ranking in which every query's class is in the gallery."""
     if gallery_labels is None:
         raise ValueError("gallery_labels must be the label of every gallery row, got None")
-    ranking = Ranking(neighbors, labels, gallery_labels, query_ids)
-    missing = ranking.to_find == 0
-    if ranking.own is not None:
-        missing &= ranking.own < 0  # the only one of its class: it is left out
+    ranked = Ranking(neighbors, labels, gallery_labels, query_ids)
+    missing = ranked.to_find == 0
+    if ranked.own is not None:
+        missing &= ranked.own < 0  # the only one of its class: it is left out
     if missing.any():
         raise ValueError(
             f"the gallery must hold the class of every query, but {missing.sum()} queries have classes it "
-            f"lacks, for example {ranking.labels[missing][0]}; measure queries of known classes only"
+            f"lacks, for example {ranked.labels[missing][0]}; measure queries of known classes only"
         )
-    return ranking
+    return ranked
 
 
 def _within_r(neighbors, labels, gallery_labels, query_ids):
-    ranking = _known(neighbors, labels, gallery_labels, query_ids)
-    if not ranking.reaches_r():
-        needed = int(ranking.to_find.max()) + (ranking.own is not None)
+    ranked = _known(neighbors, labels, gallery_labels, query_ids)
+    if not ranked.reaches_r():
+        needed = int(ranked.to_find.max()) + (ranked.own is not None)
         raise ValueError(f"neighbors must have k >= {needed}, the largest class, got k={neighbors.k}")
-    return ranking
-
-
-class Ranking:
-    """Queries with their neighbors, less the queries themselves; takes and raises as ``retrieval_scores``.
-
-    Attributes:
-        neighbors: As they were searched.
-        labels: True class of each query, shape [num_queries] int64.
-        k: How many neighbors each query has, without itself.
-        own: The ``query_ids``, if there are any.
-        to_find: R of each query, shape [num_queries]; None without ``gallery_labels``.
-    """
-
-    def __init__(self, neighbors, labels, gallery_labels=None, query_ids=None):
-        self.neighbors = _checks.not_empty(neighbors, name="neighbors")
-        self.labels = _checks.labels(labels, count=len(neighbors), of="neighbors")
-        self.own = self.to_find = None
-        if query_ids is not None:
-            self.own = _checks.labels(query_ids, count=len(neighbors), name="query_ids", of="neighbors")
-            if gallery_labels is None:
-                raise ValueError(
-                    "query_ids must come with gallery_labels, which tell whether a class has other rows; "
-                    "got none"
-                )
-            if neighbors.k == 1:
-                raise ValueError("neighbors must have k >= 2, since one may be the query itself; got k=1")
-        self.k = neighbors.k - (self.own is not None)
-        if gallery_labels is not None:
-            self.to_find = _count(self.labels, gallery_labels, self.own)
-
-    def depth(self, k):
-        """Return k if that many neighbors were searched, or raise ValueError."""
-        if _checks.positive_int(k, name="k") > self.k:
-            itself = "" if self.own is None else ", without the query itself"
-            raise ValueError(f"k must be at most the {self.k} neighbors that were searched{itself}, got {k}")
-        return int(k)
-
-    def reaches_r(self):
-        """Whether every R is known and no larger than k."""
-        return self.to_find is not None and self.to_find.max() <= self.k
-
-    def scores(self, k=None):
-        """All scores of ``retrieval_scores`` that there are."""
-        if k is None:
-            ks = [usual for usual in _USUAL if usual <= self.k]
-        else:
-            ks = list(dict.fromkeys(map(self.depth, np.atleast_1d(np.asarray(k, object)).tolist())))
-        named = {"recall": _recall, "precision": _precision}
-        if self.to_find is not None:
-            named |= {"map": _average_precision, "ndcg": _ndcg}
-        measures = {f"{name}@{n}": _at(formula, n) for name, formula in named.items() for n in ks}
-        if self.reaches_r():
-            measures |= {"r_precision": _r_precision, "map@r": _map_at_r}
-        scores = self.measure({**measures, "first_rank": _first_rank})
-        first = scores.pop("first_rank")
-        return {**scores, "mrr": 1 / first, "first_rank": first}
-
-    def measure(self, measures):
-        """Scores by name, from formulas by name; NaN where there is nothing to find."""
-        count = len(self.labels)
-        scores = {name: np.empty(count) for name in measures}
-        r = np.ones(count) if self.to_find is None else self.to_find.astype(np.float64)
-        r[r == 0] = np.nan
-        for rows, relevant in self._blocks():
-            for name, measure in measures.items():
-                scores[name][rows] = measure(relevant, r[rows])
-        for array in scores.values():
-            array[np.isnan(r)] = np.nan
-        return scores
-
-    def nearest(self):
-        """Distance and label of each query's nearest neighbor, itself left out."""
-        found = self.neighbors if self.own is None else self.neighbors.first(2).without(self.own)
-        return found.distances[:, 0], found.labels[:, 0]
-
-    def _blocks(self):
-        """Some queries, and whether each of their neighbors is right: shape [some, k] bool."""
-        size = max(1, _BLOCK // self.neighbors.k)
-        for start in range(0, len(self.labels), size):
-            rows = slice(start, start + size)
-            relevant = self.neighbors.labels[rows] == self.labels[rows, None]
-            relevant[self.labels[rows] == UNKNOWN] = False
-            if self.own is not None:
-                relevant = self._without_itself(relevant, rows)
-            if self.to_find is not None:
-                self._check_count(relevant, start)
-            yield rows, relevant
-
-    def _without_itself(self, relevant, rows):
-        """As ``Neighbors.without``, which would take out distances and ids too."""
-        own, found, labels = self.own[rows, None], self.neighbors.labels[rows], self.labels[rows, None]
-        itself = (self.neighbors.ids[rows] == own) & (own >= 0)
-        other = itself & (found != labels)
-        if other.any():
-            query, column = np.argwhere(other)[0]
-            raise ValueError(
-                f"query_ids must be ids of the same examples in the gallery, but query {rows.start + query} "
-                f"is of class {labels[query, 0]}, and the row with its id {own[query, 0]} "
-                f"of class {found[query, column]}"
-            )
-        itself[~itself.any(axis=1), -1] = True
-        return relevant[~itself].reshape(len(relevant), self.k)
-
-    def _check_count(self, relevant, start):
-        more = np.count_nonzero(relevant, axis=1) > self.to_find[start : start + len(relevant)]
-        if more.any():
-            query = int(more.argmax())
-            raise ValueError(
-                f"gallery_labels must be those of the rows that were searched, but query {start + query} "
-                f"found {relevant[query].sum()} neighbors of class {self.labels[start + query]}, "
-                f"of {self.to_find[start + query]} there can be"
-            )
-
-
-def _count(labels, gallery_labels, own):
-    """R of each query."""
-    ordered = np.sort(_checks.labels(gallery_labels, name="gallery_labels"))
-    _checks.not_empty(ordered, name="gallery_labels")
-    asked, place = np.unique(labels, return_inverse=True)  # searches in a large array are slow: once a class
-    ends, starts = (np.searchsorted(ordered, asked, side=side) for side in ("right", "left"))
-    to_find = np.where(labels == UNKNOWN, 0, (ends - starts)[place])
-    if own is None:
-        return to_find
-    absent = (own >= 0) & (to_find == 0) & (labels != UNKNOWN)
-    if absent.any():
-        raise ValueError(
-            f"query_ids must be ids of rows of the gallery, but it has no row of class {labels[absent][0]}, "
-            f"that of query {absent.argmax()}; give queries that are not in it the id -1"
-        )
-    return to_find - ((own >= 0) & (to_find > 0))
-
-
-# Every formula takes which neighbors are right, shape [some, n] bool, and R, shape [some] float, NaN where
-# there is nothing to find; and returns the scores, shape [some].
-
-
-def _at(formula, k):
-    return lambda relevant, r: formula(relevant[:, :k], r)
-
-
-def _recall(relevant, r):
-    return relevant.any(axis=1)
-
-
-def _precision(relevant, r):
-    return relevant.mean(axis=1)
-
-
-def _average_precision(relevant, r):
-    right = np.cumsum(relevant, axis=1, dtype=np.float64)
-    right /= np.arange(1, relevant.shape[1] + 1)
-    right *= relevant
-    return right.sum(axis=1) / r
-
-
-def _ndcg(relevant, r):
-    discounts = 1 / np.log2(np.arange(2, relevant.shape[1] + 2))
-    # fmin: R where it is NaN only has to be some position, the division by it is NaN.
-    ideal = np.cumsum(discounts)[np.fmin(r, len(discounts)).astype(np.int64) - 1]
-    return (relevant @ discounts) / np.where(np.isnan(r), np.nan, ideal)
-
-
-def _r_precision(relevant, r):
-    return np.count_nonzero(_first(relevant, r), axis=1) / r
-
-
-def _map_at_r(relevant, r):
-    return _average_precision(_first(relevant, r), r)
-
-
-def _first_rank(relevant, r):
-    """Rank of the first right one, from 1; inf where there is none."""
-    return np.where(relevant.any(axis=1), relevant.argmax(axis=1) + 1.0, np.inf)
-
-
-def _first(relevant, r):
-    """Which of the first R are right."""
-    return relevant & (np.arange(relevant.shape[1]) < r[:, None])
+    return ranked

@@ -2,7 +2,7 @@
 
 from simnb import losses  # noqa: F401  so that models compiled with our losses can be loaded
 from simnb.models.backbone import backbone, set_trainable
-from simnb.models.chain import chain
+from simnb.models.chaining import chain
 from simnb.models.embedding import embed, mirrored
 from simnb.models.explaining import Explanation, explain
 from simnb.models.exporting import export

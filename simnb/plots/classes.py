@@ -12,7 +12,7 @@ from simnb import _checks
 from simnb.index import UNKNOWN
 from simnb.metrics.matches import check_known_labels
 from simnb.plots import styling
-from simnb.plots.grids import places_in
+from simnb.plots.pictures import places_in
 
 _WIDTH, _PER_ROW = 6.6, 0.23  # inches
 _MOST_INCHES = 9.4  # for all rows

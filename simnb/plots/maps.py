@@ -14,7 +14,7 @@ from simnb import _checks
 from simnb.distances import pairwise
 from simnb.index import UNKNOWN, Neighbors
 from simnb.plots import styling
-from simnb.plots.grids import displayable, show_pixels
+from simnb.plots.pictures import displayable, show_pixels
 from simnb.projection import METHODS, check_points, in_unit_square, project
 
 _MOST_IN_LEGEND = 20

@@ -15,7 +15,7 @@ from simnb.index import Neighbors
 from simnb.matching import Matches
 from simnb.metrics.matches import outcomes
 from simnb.plots import styling
-from simnb.plots.grids import displayable, look_up, show_pixels
+from simnb.plots.pictures import displayable, look_up, show_pixels
 
 #: Of each outcome what it is called, its symbol, what was done, and its colour and hatch as an area.
 _KINDS = (

@@ -7,7 +7,7 @@ from numpy.typing import ArrayLike
 
 from simnb._text import visible
 from simnb.plots import styling
-from simnb.plots.grids import displayable
+from simnb.plots.pictures import displayable
 
 #: Orange and purple: apart for every kind of colour vision.
 _COLORS = "PuOr_r"

@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike
 from PIL import Image
 
 from simnb._text import visible
-from simnb.plots.grids import to_bytes
+from simnb.plots.pictures import to_bytes
 from simnb.widgets._page import FOLDER
 
 STYLE = f"<style>\n{(FOLDER / 'shared.css').read_text(encoding='utf-8')}</style>"

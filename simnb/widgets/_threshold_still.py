@@ -6,7 +6,7 @@ from matplotlib.patches import FancyBboxPatch, Rectangle
 
 from simnb.plots import styling
 from simnb.plots.curves import metric_name
-from simnb.plots.grids import displayable, show_pixels
+from simnb.plots.pictures import displayable, show_pixels
 
 #: Colours and dashes of the curves, as in the style sheet of the widgets.
 _LOOKS = {

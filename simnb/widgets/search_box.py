@@ -20,7 +20,7 @@ from simnb.data.image_file import has_more_frames
 from simnb.index import UNKNOWN, Neighbors
 from simnb.matching import match
 from simnb.plots import styling
-from simnb.plots.grids import displayable
+from simnb.plots.pictures import displayable
 from simnb.widgets import _html
 from simnb.widgets._html import named
 from simnb.widgets.image_drop import ImageDrop

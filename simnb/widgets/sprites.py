@@ -8,7 +8,7 @@ from PIL import Image
 
 from simnb import _checks
 from simnb._terminal import progress_bar
-from simnb.plots.grids import to_bytes
+from simnb.plots.pictures import to_bytes
 
 SIZE = 32  # pixels a side of a thumbnail
 _SHEET = 1024  # pixels a side of a sheet

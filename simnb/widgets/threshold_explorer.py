@@ -16,7 +16,7 @@ from simnb.index import UNKNOWN, Neighbors
 from simnb.matching import Matches, accept, match
 from simnb.plots import styling
 from simnb.plots.curves import metric_name
-from simnb.plots.grids import look_up, places_in
+from simnb.plots.pictures import look_up, places_in
 from simnb.widgets import _html, _threshold_still
 from simnb.widgets._html import named
 
@@ -364,9 +364,7 @@ def _rates_table(rates, counts, compared, compared_name):
         for name, value in rates.items()
     )
     right, wrong, missed, let_in, kept_out = (f"{int(count):,}" for count in counts)
-    words = (
-        f"<b class='right'>✓ {right} right</b>, <b class='wrong'>✗ {wrong} wrong</b>, ? {missed} missed"
-    )
+    words = f"<b class='right'>✓ {right} right</b>, <b class='wrong'>✗ {wrong} wrong</b>, ? {missed} missed"
     if counts[3] + counts[4]:
         words += f"<br>unknown: <b class='wrong'>✗ {let_in} let in</b>, ✓ {kept_out} kept out"
     head = f"<tr><th></th><th>here</th><th>{_html.text(compared_name)}</th></tr>"

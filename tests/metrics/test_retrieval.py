@@ -12,8 +12,8 @@ from simnb.metrics import (
     per_class,
     precision_at_k,
     r_precision,
+    ranking,
     recall_at_k,
-    retrieval,
     retrieval_scores,
 )
 
@@ -85,7 +85,7 @@ def test_scores_equal_their_loops_with_empty_places_and_unknown_labels(search, b
     neighbors, queries, gallery, _ = search
     ks = (1, 2)
     sizes = [0 if label == UNKNOWN else gallery.count(label) for label in queries]
-    with mock.patch.object(retrieval, "_BLOCK", block):
+    with mock.patch.object(ranking, "_BLOCK", block):
         alone = retrieval_scores(neighbors, queries, k=ks)
         scores = retrieval_scores(neighbors, queries, gallery_labels=gallery, k=ks)
     check_scores(alone, neighbors.labels.tolist(), queries, ks, None)
@@ -104,7 +104,7 @@ def test_scores_of_queries_that_are_rows_equal_their_loops_over_the_other_rows(s
         others = [other for i, other in zip(ids, labels, strict=True) if i != mine or i < 0]
         found.append(others[: neighbors.k - 1])
         sizes.append(0 if label == UNKNOWN else gallery.count(label) - (mine >= 0))
-    with mock.patch.object(retrieval, "_BLOCK", block):
+    with mock.patch.object(ranking, "_BLOCK", block):
         scores = retrieval_scores(neighbors, queries, gallery_labels=gallery, query_ids=own, k=1)
     check_scores(scores, found, queries, (1,), sizes)
 

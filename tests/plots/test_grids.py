@@ -9,7 +9,7 @@ from simnb import plots
 from simnb.data import LazyImages, from_arrays
 from simnb.index import UNKNOWN, Neighbors
 from simnb.matching import match
-from simnb.plots import grids, styling
+from simnb.plots import pictures, styling
 
 from .drawing import NAMES, examples, paint, shown_ids, texts
 
@@ -106,7 +106,7 @@ def test_images_keep_their_proportions():
     ],
 )
 def test_numbers_of_every_usual_range_become_pixels(values, expected):
-    pixels = grids.displayable(values.reshape(1, 1, -1, 1))
+    pixels = pictures.displayable(values.reshape(1, 1, -1, 1))
     assert pixels.dtype == np.uint8
     assert pixels.ravel().tolist() == expected
 

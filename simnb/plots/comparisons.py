@@ -105,7 +105,9 @@ def recall_against_time(
     if target is not None:
         ax.axhline(target, gid="target", **_DOTTED)
     ax.set_xscale("log")
+    ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     ax.xaxis.set_major_formatter("{x:g}")
+    ax.minorticks_off()
     ax.margins(x=0.12)
     ax.set(xlabel="milliseconds a query, many asked at once", ylim=(-0.04, 1.12))
     ax.set_ylabel("recall: true neighbors found (%)")

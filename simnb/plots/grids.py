@@ -360,7 +360,7 @@ def _headed_neighbors(ax, neighbors, right, known, unlabelled, threshold, title)
     number = styling.distance_name(neighbors.distance)
     notes = [] if unlabelled.all() else ["✓ solid: the query's class    ✗ dashed: another class"]
     if threshold is not None:
-        notes.append(f"? dotted: beyond the threshold {styling.number(threshold)}")
+        notes.append(f"? dotted: beyond {styling.number(threshold)}")
     found = f"{right[:, 0].sum()} of {styling.count(int(known.sum()), 'query')} found their own class nearest"
     strange = int((~known & ~unlabelled).sum())
     found += f"; {strange} of no indexed class" if strange else ""

@@ -209,7 +209,7 @@ def test_neighbors_beyond_the_threshold_are_named_and_faded():
     assert len({(b.get_edgecolor(), str(b.get_linestyle())) for b in borders(ax)}) == 3
     symbols = [text[0] for text in texts(ax) if text[0] in "✓✗?" and "solid" not in text]
     assert symbols == ["✓", "?", "✗", "?", "?"]
-    assert any("threshold 0.200" in text for text in texts(ax))
+    assert any("dotted: beyond 0.200" in text for text in texts(ax))
     values = {i: int(np.asarray(image.get_array()).max()) for i, image in enumerate(ax.images)}
     assert values[1] == 20 * 4  # id 20, as it is
     assert values[2] > 200  # id 30, bleached

@@ -97,10 +97,10 @@ Markdown(
 # ## Exercise 5: what unknown queries are called
 
 # %% tags=["nbval-ignore-output"]
-strangers = parts.query.only(held_out)
-everything = matching.match(search.lookup(strangers, k=1))
+unknown = parts.query.only(held_out)
+everything = matching.match(search.lookup(unknown, k=1))
 plots.confusion_matrix(
-    strangers.labels, everything.labels, class_names=strangers.class_names, known_labels=known,
+    unknown.labels, everything.labels, class_names=unknown.class_names, known_labels=known,
     title="Without a threshold every unknown query gets a name",
 )  # fmt: skip
 plt.show()
@@ -109,11 +109,11 @@ plt.show()
 # Check: every unknown query got a name; which is given most often to each class.
 assert everything.accepted.all()
 said = []
-for stranger in held_out:
-    of_class = strangers.labels == strangers.class_names.index(stranger)
+for one in held_out:
+    of_class = unknown.labels == unknown.class_names.index(one)
     names, times = np.unique(everything.labels[of_class], return_counts=True)
     said.append(
-        f"{stranger} is called **{strangers.class_names[names[times.argmax()]]}** most often ({times.max() / times.sum():.0%})"
+        f"{one} is called **{unknown.class_names[names[times.argmax()]]}** most often ({times.max() / times.sum():.0%})"
     )
 Markdown(f"Here {' and '.join(said)}. An unknown query lands beside what looks most like it.")
 

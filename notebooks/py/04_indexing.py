@@ -67,6 +67,11 @@ unknown = models.provenance(name)["unknown"]
 # %% tags=["nbval-ignore-output"]
 queries, gallery = data.load(split="test"), data.load(split="train")
 gallery = gallery.only([one for one in gallery.class_names if one not in unknown])
+
+# %% [markdown]
+# A part of both, drawn at random, is enough.
+
+# %% tags=["nbval-ignore-output"]
 rng = np.random.default_rng(SEED)
 gallery = gallery[rng.permutation(len(gallery))[:2000]]
 queries = queries[rng.permutation(len(queries))[:600]]
@@ -92,6 +97,8 @@ by_hand = distances.argsort(axis=1)[:, :5]
 brightness = gallery.images.mean(axis=(1, 2, 3)) / 255
 index = open_index(class_names=gallery.class_names)
 index.add(embeddings, gallery.labels, {"brightness": brightness.tolist()}, ids=gallery.ids)
+
+# %%
 neighbors = index.search(asked, k=5)
 
 # %% jupyter={"source_hidden": true}
@@ -113,20 +120,21 @@ right = is_known & (first == queries.labels)
 by_distance = near.argsort()  # the queries, the one with the nearest neighbor first
 of_right = by_distance[right[by_distance]]
 of_unknown = by_distance[queries.labels[by_distance] == queries.class_names.index(unknown[0])]
-usual, nearest_unknown = of_right[int(0.9 * len(of_right))], of_unknown[0]
 
 # %% tags=["nbval-ignore-output"]
-pair = [usual, nearest_unknown]
+pair = [of_right[int(0.9 * len(of_right))], of_unknown[0]]
 own, taken_for = (queries.class_names[label] for label in first[pair])
 far, close = near[pair]
+
+# %% tags=["nbval-ignore-output"]
 title = f"Unknown, and yet nearer: {unknown[0]} to {taken_for} {close:.2g}, {own} to {own} {far:.2g}"
 plots.neighbor_grid(queries[pair], neighbors[pair], gallery, title=title)
 plt.show()
 
 # %% tags=["nbval-ignore-output"] jupyter={"source_hidden": true}
 # Check: an unknown query is nearer to a neighbor than many right ones are to theirs.
-farther = (near[right] > near[nearest_unknown]).mean()
-assert near[nearest_unknown] < near[usual]
+farther = (near[right] > close).mean()
+assert close < far
 assert farther > 0.1
 Markdown(
     f"**The class {unknown[0]} is not in the gallery, and yet this query lies nearer to its neighbor ({taken_for}) than this "
@@ -167,6 +175,8 @@ times = np.median(among_dark.distances[:, 0] / near)
 # %% tags=["nbval-ignore-output"]
 some = [np.flatnonzero(right & (queries.labels == label))[0] for label in np.unique(gallery.labels)[:4]]
 both = {"all rows": neighbors[some].first(4), "dark rows": among_dark[some].first(4)}
+
+# %% tags=["nbval-ignore-output"]
 title = f"Darker neighbors, {times:.1f} times as far away"
 plots.compare_neighbors(queries[some], both, gallery, num_queries=4, title=title)
 plt.show()
@@ -226,19 +236,30 @@ drawn = models.embed(models.pretrained("glyphs", precision="auto"), glyphs.image
 # %% tags=["nbval-ignore-output"]
 characters = np.unique(glyphs.labels)
 means = np.stack([drawn[glyphs.labels == character].mean(axis=0) for character in characters])
+
+# %% tags=["nbval-ignore-output"]
 letters = open_index(class_names=glyphs.class_names)
 letters.add(means, characters, ids=characters)
 print(f"{len(letters):,} characters, of {len(glyphs):,} pictures")
 
 # %% [markdown]
 # `near_duplicates` compares all rows, and joins those that lie nearer than two different images are likely to by chance. It
-# knows nothing of letters. Expect the three A in one group; in the figure, a group in each column and a script in each line.
+# knows nothing of letters. Expect the three A in one group.
 
 # %% tags=["nbval-ignore-output"]
 found = near_duplicates(letters)
 written = np.array(glyphs.class_metadata["character"])
 alike = ["".join(written[group]) for group in found.groups]
 print("\n".join("  ".join(alike[i : i + 11]) for i in range(0, len(alike), 11)))
+
+# %% [markdown]
+# Are they homoglyphs? The data set has a strict rule of its own, which compared outlines. Groups that it does not agree with
+# are **close calls**. In the figure, expect a group in each column and a script in each line.
+
+# %% tags=["nbval-ignore-output"]
+looks = np.array(glyphs.class_metadata["looks_like"])
+close_calls = [group for group in found.groups if len(set(looks[group])) > 1]
+pure = len(found) - len(close_calls)
 
 # %% tags=["nbval-ignore-output"]
 large = [group for group in found.groups if len(group) >= 3][:8]
@@ -252,18 +273,15 @@ plt.show()
 
 # %% tags=["nbval-ignore-output"] jupyter={"source_hidden": true}
 # Check: most groups hold homoglyphs only, and the largest ones have a character of each of three scripts.
-looks = np.array(glyphs.class_metadata["looks_like"])
-close = [group for group in found.groups if len(set(looks[group])) > 1]
-pure = len(found) - len(close)
 assert len(large) == 8
 assert scripts == ["Latin", "Greek", "Cyrillic"]
 script_of = np.array(glyphs.class_metadata["script"])
 assert all(len(set(script_of[glyphs.labels[line]])) == 1 for line in thrice)
 assert 0.6 * len(found) < pure < len(found)
-example = " and ".join(f"the {script_of[one]} {written[one]}" for one in close[-1])
+example = " and ".join(f"the {script_of[one]} {written[one]}" for one in close_calls[-1])
 Markdown(
-    f"**{len(found)} groups** with {len(found.ids)} characters, and in **{pure}** of them all look the same by the strict rule of "
-    f"the data set, which compared their outlines. The other {len(close)} are close calls, such as {example}."
+    f"**{len(found)} groups** with {len(found.ids)} characters, and in **{pure}** of them all look the same by the strict rule. "
+    f"The other {len(close_calls)} are close calls, such as {example}."
 )
 
 # %% [markdown]
@@ -426,17 +444,15 @@ hits = {breadth: np.array(ends[breadth]) == true for breadth in walks}
 # %% tags=["nbval-ignore-output"]
 stuck = max(np.flatnonzero(~hits[1] & hits[4]), key=lambda query: len(walks[1][query][0]))
 narrow, wide = walks[1][stuck][0], walks[4][stuck][0]
+panels = {"At the start": narrow[:1], "Two steps on": narrow[:3]}
+panels |= {"Breadth 1 gets stuck": narrow, "Breadth 4 finds it": wide}
 
 # %% tags=["nbval-ignore-output", "picture"]
 figure, axes = plt.subplots(2, 2, figsize=(8.2, 8.8), layout="constrained")
-for ax, left, title in (
-    (axes[0, 0], narrow[:1], "At the start"),
-    (axes[0, 1], narrow[:3], "Two steps on"),
-    (axes[1, 0], narrow, "Breadth 1 gets stuck"),
-    (axes[1, 1], wide, "Breadth 4 finds it"),
-):
+for ax, (title, left) in zip(axes.flat, panels.items(), strict=True):
     plots.graph_walk(points, links, targets[stuck], left=left, ax=ax, title=title)
-figure.legend(*axes[1, 0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
+named = {text: what for ax in axes[1] for what, text in zip(*ax.get_legend_handles_labels(), strict=True)}
+figure.legend(named.values(), named.keys(), loc="outside lower center", ncols=4)
 plt.show()
 
 # %% tags=["nbval-ignore-output"] jupyter={"source_hidden": true}
@@ -602,8 +618,8 @@ Markdown(
 # ## 8. The gallery grows: a threshold ages
 #
 # A **distance threshold** says how near the nearest row must be to count as an answer. Suppose
-# that you chose one with a small gallery, so that about 10% of the unknown queries get an answer. Then the gallery grows, and
-# the threshold stays. Will it still be 10%?
+# that you chose one with a small gallery, so that about 10% of the unknown queries get an answer, that is, are let in. Then
+# the gallery grows, and the threshold stays. Will it still be 10%?
 
 # %%
 sizes = [len(gallery) // part for part in (40, 20, 10, 4, 2, 1)]
@@ -630,10 +646,11 @@ assert all((np.diff(rate) >= 0).all() for rate in rates.values())
 assert let_in[-1] > 1.2 * let_in[0]
 covered = rates["coverage (known queries)"]
 Markdown(
-    f"With {sizes[0]:,} rows {answered[0, ~is_known].sum()} of the {(~is_known).sum()} unknown queries were answered, "
-    f"{let_in[0]:.0%}, with {sizes[-1]:,} rows {answered[-1, ~is_known].sum()}, **{let_in[-1]:.0%}**, by the same threshold. Coverage, the share of the known queries that get an answer, grew as well, "
-    f"from {covered[0]:.0%} to {covered[-1]:.0%}. No row moved: among more rows the nearest is nearer, for everyone. Known queries "
-    "gain by that, and the limit for unknown ones is broken."
+    f"With {sizes[0]:,} rows {answered[0, ~is_known].sum()} of the {(~is_known).sum()} unknown queries were let in, "
+    f"{let_in[0]:.0%}, with {sizes[-1]:,} rows {answered[-1, ~is_known].sum()}, **{let_in[-1]:.0%}**, by the same threshold. "
+    f"Coverage, the share of the known queries that get an answer, grew as well, from {covered[0]:.0%} to "
+    f"{covered[-1]:.0%}. No row moved: among more rows the nearest is nearer, for everyone. Known queries gain by that, and the "
+    "limit for unknown ones is broken."
 )
 
 # %% [markdown]
@@ -660,6 +677,11 @@ else:
         f"✓ exercise 5: {new_threshold:.3g} instead of {threshold:.3g}; "
         f"coverage is {(nearest[-1, is_known] <= new_threshold).mean():.0%}"
     )
+
+# %% [markdown]
+# ## 9. Result
+#
+# One run in five lines. Another machine gives somewhat other numbers.
 
 # %% tags=["nbval-ignore-output", "summary"]
 print(f"gallery    {data.default_name()}, {len(gallery):,} rows of {embeddings.shape[1]} numbers")
@@ -691,15 +713,12 @@ Quiz(
 )  # fmt: skip
 
 # %% [markdown]
-# **You have**
+# **Remember**
 #
-# - indexed photographs, and searched them with and without conditions;
-# - found homoglyphs, and given each group one label;
-# - written an index to a file, and opened it again;
-# - built a graph, walked through it, got stuck, and found the way with more breadth;
-# - seen that recall depends on the embedding, that a walk grows less than the gallery, and that a threshold ages.
-#
-# An index, then, is rows and a way to find the nearest of them. It is exact as long as you can wait for it.
+# - Exact search compares a query with every row. A walk through a graph sees only rows that are linked to its way, a smaller
+#   share the larger the gallery is.
+# - What a graph misses depends on how the embeddings lie: measure its recall on your own ones.
+# - Among more rows the nearest is nearer, for unknown queries too: after a gallery has grown, choose the threshold again.
 #
 # ## Exercises
 #

@@ -54,7 +54,7 @@ sure = [way for way, gain in gains.items() if gain.low > 0]
 assert my_favourite in ("centred", "whitened", "head")
 Markdown(
     f"The highest is {my_favourite}, {gains[my_favourite].value:+.3f} [{gains[my_favourite].low:+.3f}, "
-    f"{gains[my_favourite].high:+.3f}]. Surely better than no training: {', '.join(sure) or 'none of them'}. One way is always "
+    f"{gains[my_favourite].high:+.3f}]. Measurably better than no training: {', '.join(sure) or 'none of them'}. One way is always "
     "the highest; look at the interval before you believe it."
 )
 
@@ -79,8 +79,8 @@ def padded(images):
 
 parts = [(models.embed(embedder, padded(part.images)), part.labels) for part in (sides.train, sides.test)]
 others = {"trained on characters": models.embed(expert, sides.test.images)}
-strange = evaluation.worth_training(*parts, others=others, seed=SEED)
-reached = {way: figure.value for way, figure in strange.figures["recall@1"].items()}
+on_characters = evaluation.worth_training(*parts, others=others, seed=SEED)
+reached = {way: figure.value for way, figure in on_characters.figures["recall@1"].items()}
 
 # %% tags=["nbval-ignore-output"]
 start, end = reached["no training"], reached["trained on characters"]

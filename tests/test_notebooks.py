@@ -110,6 +110,20 @@ def test_a_notebook_claims_and_checks(path):
     assert sum("assert " in source for source in sources) >= 3
 
 
+@each_notebook_and_solution
+def test_cells_that_a_reader_copies_need_nothing_of_a_folded_check(path):
+    shown, folded = set(), set()
+    for cell in (c for c in cells_of(path) if c.cell_type == "code"):
+        used = [node for node in ast.walk(ast.parse(cell.source)) if isinstance(node, ast.Name)]
+        stored = {node.id for node in used if isinstance(node.ctx, ast.Store)}
+        if cell.source.startswith("# Check"):
+            folded |= stored - shown
+        else:
+            needed = {node.id for node in used} - stored
+            assert not needed & folded, cell.source
+            shown, folded = shown | stored, folded - stored
+
+
 @each_notebook
 def test_a_notebook_leads_to_where_it_runs_and_to_the_ones_beside_it(path):
     place = PATHS.index(path)
@@ -140,7 +154,7 @@ def test_the_set_up_of_every_notebook_is_the_same_and_installs_only_where_simnb_
 @each_notebook
 def test_a_notebook_says_what_it_teaches(path):
     text = "\n".join(c.source for c in cells_of(path) if c.cell_type == "markdown")
-    parts = ("**You will do**", "**You will learn**", "**You need**", "**You have**", "## Exercises")
+    parts = ("**You will do**", "**You will learn**", "**You need**", "**Remember**", "## Exercises")
     for part in (*parts, "## What's next", "shut down the kernel"):
         assert text.count(part) == 1, part
 

@@ -10,6 +10,7 @@ import base64
 import io
 import itertools
 import os
+import re
 import resource
 import subprocess
 import sys
@@ -132,13 +133,18 @@ def keep_stills(notebook):
 
 
 def shrink(notebook):
-    """Store figures with 256 colours: smaller, and hardly a difference to see."""
+    """Store figures with 256 colours: smaller, and hardly a difference to see.
+
+    Those that reach the farthest colours, and then fit: the median cut drops what is rare, such as the colours of
+    a legend.
+    """
+    fit = {"method": Image.Quantize.MAXCOVERAGE, "kmeans": 2, "dither": Image.Dither.NONE}
     for cell in notebook.cells:
         for output in cell.get("outputs", []):
             if "image/png" in output.get("data", {}):
                 figure = Image.open(io.BytesIO(base64.b64decode(output.data["image/png"]))).convert("RGB")
                 small = io.BytesIO()
-                figure.quantize(256, dither=Image.Dither.NONE).save(small, "PNG", optimize=True)
+                figure.quantize(256, **fit).save(small, "PNG", optimize=True)
                 output.data["image/png"] = base64.b64encode(small.getvalue()).decode()
 
 
@@ -149,7 +155,8 @@ def describe(notebook):
         said = [o.data["text/markdown"] for o in after.outputs if "text/markdown" in o.get("data", {})]
         figures = [output for output in cell.outputs if "image/png" in output.get("data", {})]
         if len(figures) == len(said) == 1:
-            figures[0].metadata["image/png"] = {"alt": said[0].replace("*", "").replace("`", "")}
+            plain = re.sub(r"\[([^]]*)\]\([^)]*\)", r"\1", said[0]).replace("*", "").replace("`", "")
+            figures[0].metadata["image/png"] = {"alt": plain}
 
 
 def replace(path, text):

@@ -8,6 +8,7 @@ At the end every link is followed: a broken one is an error.
 """
 
 import argparse
+import base64
 import json
 import re
 import shutil
@@ -33,6 +34,8 @@ TITLE = "Metric learning for image similarity search, in notebooks"
 FURTHER = {"CHANGELOG.md": "changelog", "tests/benchmarks/README.md": "measurements"}
 #: The how-to whose code writes the page to try on the index, and that page.
 LIVE = ("page_to_send", "threshold.html")
+#: Figures of so many pixels or fewer are not made wider than a phone.
+NARROW = 500
 WRITES_A_PAGE = re.compile(r"""(\w+)\.to_html\(\s*["']build/([\w.-]+\.html)["']""")
 # Of what an output can be shown as, the first that is there. A widget cannot be without a kernel.
 SHOWN = ["image/png", "image/svg+xml", "image/jpeg", "text/html", "text/markdown", "text/plain"]
@@ -103,8 +106,10 @@ class Notebook:
                     still = bool(name) and not name.startswith("<")  # not <Figure size ...>
                     output.metadata["still"] = still
                     said = output.metadata.get("image/png", {}).get("alt")
-                    about = said or f"Figure under: {heading.replace('`', '')}"
-                    output.metadata["about"] = name if still else about
+                    alone = name if still else f"Figure under: {heading.replace('`', '')}"
+                    output.metadata["about"] = said or alone
+                    png = base64.b64decode(output.data["image/png"][:64])
+                    output.metadata["narrow"] = int.from_bytes(png[16:20]) <= NARROW  # its width
         return content
 
 

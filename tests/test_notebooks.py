@@ -14,6 +14,8 @@ import pytest
 NOTEBOOKS = Path(__file__).parents[1] / "notebooks"
 PATHS = sorted(NOTEBOOKS.glob("*.ipynb"))
 SOLUTIONS = sorted(NOTEBOOKS.glob("solutions/*.ipynb"))
+#: First lines of cells that are folded.
+FOLDED = ("# Check", "# Set-up", "# Figure", "# Quiz")
 TAGS = {"nbval-ignore-output", "picture", "summary", "raises-exception"}
 
 each_notebook = pytest.mark.parametrize("path", PATHS, ids=lambda path: path.stem)
@@ -116,7 +118,7 @@ def test_cells_that_a_reader_copies_need_nothing_of_a_folded_check(path):
     for cell in (c for c in cells_of(path) if c.cell_type == "code"):
         used = [node for node in ast.walk(ast.parse(cell.source)) if isinstance(node, ast.Name)]
         stored = {node.id for node in used if isinstance(node.ctx, ast.Store)}
-        if cell.source.startswith("# Check"):
+        if cell.source.startswith(FOLDED):
             folded |= stored - shown
         else:
             needed = {node.id for node in used} - stored
@@ -176,7 +178,7 @@ def test_five_exercises_stand_in_the_text_with_a_hint_a_cell_to_write_in_and_a_f
     assert found == [1, 2, 3, 4, 5]
     for cell in cells:
         folded = cell.metadata.get("jupyter") == {"source_hidden": True}
-        assert folded == (cell.cell_type == "code" and cell.source.startswith(("# Check", "# Set-up")))
+        assert folded == (cell.cell_type == "code" and cell.source.startswith(FOLDED))
     solved = re.findall(r"^## Exercise (\d): ", "\n".join(c.source for c in cells_of(path)), re.M)
     assert solved == list("12345")
 

@@ -134,7 +134,7 @@ def test_what_is_said_of_a_figure_is_its_alternative_text(runner):
     def cell(*data):
         return nbformat.v4.new_code_cell(outputs=[nbformat.v4.new_output("display_data", d) for d in data])
 
-    said = {"text/markdown": "It is **right** for `9` of 10."}
+    said = {"text/markdown": "It is **right** for `9` of [10](ten.html)."}
     cells = [
         cell({"image/png": "a"}),
         nbformat.v4.new_markdown_cell("so"),

@@ -6,7 +6,7 @@ from simnb.models.chaining import chain
 from simnb.models.embedding import embed, mirrored
 from simnb.models.explaining import Explanation, explain
 from simnb.models.exporting import export
-from simnb.models.fast import fast_resnet, fastest_precision, tutorial_convnet
+from simnb.models.fast import fast_resnet, fastest_precision, tutorial_convnet, whitening_kernel
 from simnb.models.on_disk import best_on_disk
 from simnb.models.pretrained import pretrained, provenance
 from simnb.models.pytorch import TorchEmbedder, from_torch
@@ -15,6 +15,7 @@ __all__ = [
     "tutorial_convnet",
     "fast_resnet",
     "fastest_precision",
+    "whitening_kernel",
     "mirrored",
     "chain",
     "backbone",

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from simnb import _checks
 from simnb._keras import keras
@@ -166,8 +166,34 @@ def _whiten(model, images):
     layer.trainable = False
 
 
-def whitening_kernel(images, size):
-    """A kernel of the principal components of patches, each scaled to an output with a mean square near 1."""
+def whitening_kernel(images: ArrayLike, size: int = PATCH) -> NDArray[np.floating]:
+    """Weights of a convolution whose outputs are not correlated, and have a mean square near 1.
+
+    They are the principal components of patches. As weights of a first convolution they need no training.
+
+    Args:
+        images: Shape [num_examples, height, width, channels], scaled as the convolution gets them.
+        size: Height and width of a patch.
+
+    Returns:
+        Shape [size, size, channels, size * size * channels]: what varies least comes first.
+
+    Raises:
+        ValueError: If there is no image, or a patch is larger than an image.
+
+    References:
+        Jordan, 94% on CIFAR-10 in 3.29 Seconds on a Single GPU, 2024. https://arxiv.org/abs/2404.00498
+
+    Example:
+        >>> import numpy as np
+        >>> from simnb import models
+        >>> images = np.random.default_rng(0).normal(size=(20, 8, 8, 3))
+        >>> models.whitening_kernel(images, 2).shape
+        (2, 2, 3, 12)
+    """
+    images = np.asarray(_checks.not_empty(_checks.images(images), name="images"))
+    if _checks.positive_int(size, name="size") > min(images.shape[1:3]):
+        raise ValueError(f"size must be at most the {min(images.shape[1:3])} pixels of an image, got {size}")
     length = size * size * images.shape[3]
     products, count = np.zeros((length, length)), 0
     for start in range(0, len(images), 250):  # all patches at once take four times the memory of the images

@@ -226,8 +226,8 @@ def rejected_grid(
 ) -> Figure:
     """Draw queries that were rejected, each beside its nearest neighbor, and say what that did.
 
-    An unknown query, whose class the gallery lacks, is kept out; a known one is missed. A solid blue border
-    (✓) says that nothing is lost by it, a dashed vermilion one (✗) that the nearest neighbor was right.
+    An unknown query, whose class the gallery lacks, is kept out (✓, solid blue border). A known one is
+    missed: its nearest neighbor was right (✗, dashed vermilion), or wrong (?, dotted grey).
 
     Args:
         queries: ``Examples`` that were searched.
@@ -268,15 +268,12 @@ def rejected_grid(
         if places[query] >= 0:
             _draw(ax, found[places[query]], beside, neighbor_name(nearest[query]))
             _caption(ax, styling.number(neighbors.distances[query, 0]), beside, line=1)
-        symbol, color = _border(ax, both, "wrong" if lost[query] else "right")
-        if lost[query]:
-            text = f"{symbol} missed: nearest was right"
-        elif held_out[query]:
-            text = f"{symbol} kept out"
-        else:
-            text = f"{symbol} missed: {'nearest is wrong' if places[query] >= 0 else 'no neighbor'}"
+        verdict = "wrong" if lost[query] else "right" if held_out[query] else "unknown"
+        why = f"nearest {'was right' if lost[query] else 'is wrong'}" if places[query] >= 0 else "no neighbor"
+        symbol, color = _border(ax, both, verdict)
+        text = f"{symbol} kept out" if held_out[query] else f"{symbol} missed: {why}"
         _caption(ax, text, both, line=2, color=color)
-    return _headed_rejected(ax, held_out[rejected], lost[rejected], lost[shown], neighbors, title)
+    return _headed_rejected(ax, held_out[rejected], lost[rejected], shown, neighbors, title)
 
 
 def confused_pairs(
@@ -370,15 +367,15 @@ def _headed_neighbors(ax, neighbors, right, known, unlabelled, threshold, title)
     return _headed(ax, title or found, "    ".join([*notes, f"number: {number}"]))
 
 
-def _headed_rejected(ax, held_out, lost, lost_shown, neighbors, title):
+def _headed_rejected(ax, held_out, lost, shown, neighbors, title):
     total = styling.count(len(neighbors), "query")
     if not len(lost):
         ax.text(0, 0.25, "✓ Every query got a label.", **_ALONE)
         return _headed(ax, title or f"None of {total} was rejected")
     number = styling.distance_name(neighbors.distance)
     note = f"Left: the query. Right: its nearest neighbor and their {number}."
-    if len(lost_shown) < len(lost):
-        note += f" Shown: {(~lost_shown).sum()} ✓, {lost_shown.sum()} ✗."
+    if len(shown) < len(lost):
+        note += f" Shown: {len(shown)} of {len(lost):,}."
     counts = f"{held_out.sum():,} kept out, {(~held_out).sum():,} missed"
     counts += f"; {lost.sum():,} had the right neighbor"
     return _headed(ax, title or f"{len(lost):,} of {total} rejected: {counts}", note)

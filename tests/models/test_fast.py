@@ -97,6 +97,20 @@ def test_whitened_patches_are_uncorrelated_and_frozen():
     assert fast_resnet(**SMALL).get_layer("patches").trainable_variables
 
 
+@pytest.mark.parametrize(
+    ("shape", "size", "message"),
+    [
+        ((0, 4, 4, 3), 2, "images must hold at least one example"),
+        ((5, 4, 3, 3), 4, "size must be at most the 3 pixels of an image, got 4"),
+        ((5, 4, 4), 2, "images must have shape"),
+        ((5, 4, 4, 3), 0, "size must be an integer of at least 1"),
+    ],
+)
+def test_patches_that_no_image_has_are_refused(shape, size, message):
+    with pytest.raises(ValueError, match=message):
+        whitening_kernel(np.ones(shape), size)
+
+
 def test_mixed_precision_gives_nearly_the_same_float32_embedding():
     full = fast_resnet(**SMALL, precision="float32")
     mixed = fast_resnet(**SMALL, precision="mixed_bfloat16")

@@ -19,7 +19,7 @@
 # - why a loss that stands still at the margin has learned nothing;
 # - which examples teach, and why they become rare.
 #
-# **You need** Python and a little Keras, and nothing of metric learning; about a minute to run on two cores, and 10 to read.
+# **You need** Python and a little Keras, and nothing of metric learning; about a minute to run on two cores, and 15 to read.
 # Nothing is downloaded.
 
 # %% jupyter={"source_hidden": true}
@@ -228,8 +228,8 @@ small = 1e-6 * np.eye(9)
 measured = [(triplet_loss(start + s, MARGIN) - triplet_loss(start - s, MARGIN)) / 2e-6 for s in small]
 assert np.allclose(pull + push, -np.array(measured), atol=1e-7)
 Markdown(
-    f"For **{against} of 9** embeddings pull and push point in opposite directions: others stand "
-    f"between them and their own class. The longest black arrow is that of the **{names[labels[most]]}** at "
+    f"For **{against} of 9** embeddings pull and push point in opposite directions: their way home is "
+    f"also a way towards others. The other {9 - against} are helped by both. The longest black arrow is that of the **{names[labels[most]]}** at "
     f"{np.degrees(start[most]):.0f}°, whose pull is {abs(pull[most]):.2f} and whose push is {abs(push[most]):.2f}."
 )
 
@@ -381,7 +381,9 @@ else:
     assert gap[triplet].max() <= 0, (
         f"the loss is {triplet_loss(mine, MARGIN):.3f}: {asks} positive at {my_angles[p]}°"
     )
-    print("✓ exercise 3: no loss. You found one of many good embeddings: all of them are turned by any angle")
+    print(
+        "✓ exercise 3: no loss. You found one of many good embeddings: turn all nine by the same angle, and it is as good"
+    )
 
 # %% [markdown]
 # ## 6. Collapse: the way to fail
@@ -436,9 +438,7 @@ if loss_of_the_heap is ...:
 else:
     wrong = f"{loss_of_the_heap} is not max(0 - 0 + 0, 0)"
     assert np.isclose(loss_of_the_heap, triplet_loss(np.zeros(9), margin=0)), wrong
-    print(
-        "✓ exercise 4: 0. Without a margin the heap, which is good for nothing, would be a perfect solution"
-    )
+    print("✓ exercise 4: 0. Without a margin the heap, useless for a search, would be a perfect solution")
 
 # %% [markdown]
 # ## 7. The margin says how tight
@@ -539,7 +539,7 @@ ax.legend(loc="center right", frameon=True)
 plt.show()
 
 # %% jupyter={"source_hidden": true}
-# Check: easy triplets become the most, and stay so; the last hard one is gone before the last semi-hard one.
+# Check: easy triplets become the majority, and remain it; the last hard one is gone before the last semi-hard one.
 half = int(np.argmax(asking < 0.5))
 assert asking[0] > 0.5 > asking[half:].max()
 assert np.argmax(hard == 0) < np.argmax(asking == 0) == end
@@ -566,11 +566,12 @@ Markdown(f"With longer arrows training takes **{mined_end} steps instead of {end
 # %% [markdown]
 # To choose which triplets count is called **mining**. Leaving out the easy ones, `BatchAllTripletLoss(skip_zeros=True)`,
 # changes the length of the arrows and not their direction. `TripletLoss(negative_mining="semi-hard")` goes further: it
-# takes one negative for each anchor, and no hard one where it can: some of these may just have a wrong label.
+# takes one negative for each anchor, and avoids hard ones where it can, since some may simply have a wrong label.
 #
 # ## Three questions
 
-# %%
+# %% jupyter={"source_hidden": true}
+# Quiz: three questions
 Quiz(
     ("Your loss has stood at 0.200, its margin, for an epoch. What do you do first?",
      ["measure the distances between embeddings", "train longer", "lower the margin"],

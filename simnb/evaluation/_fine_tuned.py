@@ -35,8 +35,12 @@ def fine_tuned(
     seed: int,
     progress: bool,
 ) -> NDArray[np.float32]:
-    """Embeddings of the test images after network and head were trained together; both are then as before."""
+    """Embeddings of the test images after network and head were trained together; both are then as before.
+
+    Batch normalization does not train: statistics of small batches would spoil what the others have learned.
+    """
     # Not at the top: this half of the library needs no Keras.
+    from simnb._keras import keras
     from simnb.models import chain, embed
     from simnb.samplers import BalancedBatches
     from simnb.training import fit
@@ -52,9 +56,15 @@ def fine_tuned(
         seed=seed,
     )
     before = model.get_weights()
+    norms = [x for x in network._flatten_layers() if isinstance(x, keras.layers.BatchNormalization)]
+    norms = [layer for layer in norms if layer.trainable]
     try:
+        for layer in norms:
+            layer.trainable = False
         verbose = "auto" if progress else 0
         fit(model, batches, epochs=epochs, learning_rate=_LEARNING_RATE, seed=seed, verbose=verbose)
         return embed(model, test.images, progress=progress)
     finally:
+        for layer in norms:
+            layer.trainable = True
         model.set_weights(before)

@@ -116,8 +116,9 @@ def worth_training(
         network: What makes features of the images of ``Examples``: a Keras model, or any function that
             ``simnb.models.embed`` takes.
         kept: File that keeps these features, as in ``embed``: another call then embeds only what is new.
-        fine_tune: Epochs for which what is trainable of the network trains on, below the head, by Adam at a
-            learning rate of 0.0001; 0 for no such row. Network and head are afterwards as before.
+        fine_tune: Epochs for which what is trainable of the network, batch normalization excepted, trains on
+            below the head, by Adam at a learning rate of 0.0001; 0 for no such row. Network and head are
+            afterwards as before.
         others: Embeddings of the test examples, in their order, by name, each [num_test, any dim]; such as
             ``{"longer": embed(model, images)}``. What made them must not have seen these examples.
         head: A head that was trained on ``train``, which gets features of length 1; None for one of

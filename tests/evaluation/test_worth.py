@@ -186,6 +186,25 @@ def test_images_are_embedded_and_network_and_head_fine_tuned_and_left_as_they_we
         assert len(index) == len(train) + len(test) + 1  # a row says which embedder they are of
 
 
+def test_fine_tuning_keeps_the_statistics_of_batch_normalization():
+    train, test = pictures(range(12), 10), pictures(range(20, 30), 9, seed=1)
+    inputs, dense = keras.Input((3, 4, 1)), network()
+    norm = keras.layers.BatchNormalization(momentum=0.0)  # would take those of the last batch alone
+    model = keras.Model(inputs, norm(dense(inputs)))
+    options = {
+        "network": model,
+        "head": map_to(np.eye(6)),
+        "fine_tune": 1,
+        "resamples": 10,
+        "progress": False,
+    }
+    dense.trainable = False  # so that nothing but these statistics could change
+    norm.gamma.assign(np.arange(1.0, 7.0))
+    scores = worth_training(train, test, **options).scores["map@r"]
+    np.testing.assert_array_equal(scores["fine-tuned"], scores["head"])
+    assert norm.trainable
+
+
 def test_an_interrupted_fine_tuning_leaves_network_and_head_as_they_were(monkeypatch):
     train, test, model = pictures(range(12), 10), pictures(range(12), 3, seed=1), network()
     before = model.get_weights()

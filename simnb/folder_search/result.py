@@ -195,7 +195,8 @@ class FolderSearch:
             return ""
         drawn = f"of {self.leaks.sizes['asked']:,} images drawn to be asked"
         mended = "; these are indexed instead, so that they flatter nothing" if len(self.leaks) else ""
-        return f"{len(self.leaks):,} {drawn} were nearly the same as one to be indexed{mended}."
+        were = "was" if len(self.leaks) == 1 else "were"
+        return f"{len(self.leaks):,} {drawn} {were} nearly the same as one to be indexed{mended}."
 
     def _right(self):
         if self.recall is None:

@@ -3,8 +3,7 @@
 #
 # [Open in Colab](https://colab.research.google.com/github/simnb/simnb/blob/HEAD/notebooks/08_look_at_it.ipynb) · [Open in Binder](https://mybinder.org/v2/gh/simnb/simnb/HEAD?urlpath=lab/tree/notebooks/08_look_at_it.ipynb) · [← 07](07_unseen_classes.ipynb) · [09 →](09_own_images.ipynb) · [Glossary](GLOSSARY.md)
 #
-# A search is right for most queries, and wrong for the others. For which, and why? You find out by looking, and learn
-# which picture answers which question.
+# A search is right for most queries, and wrong for the others. For which, and why? You find out by looking.
 #
 # **You will do**
 #
@@ -82,8 +81,9 @@ recall = right[known].mean()
 assert 0.5 < recall < 0.98
 assert not set(gallery.ids) & set(query.ids)
 Markdown(
-    f"The gallery holds {len(gallery)} images of {len(np.unique(gallery.labels))} classes. Of {known.sum()} known queries "
-    f"**{recall:.0%}** find their own class nearest: that is R@1. {(~known).sum()} more queries are unknown, all of class *{absent}*."
+    f"The gallery holds {len(gallery)} images of {len(np.unique(gallery.labels))} classes. Of "
+    f"{known.sum()} known queries **{recall:.0%}** find their own class nearest: that is R@1. "
+    f"{(~known).sum()} more queries are unknown, all of class *{absent}*."
 )
 
 # %% [markdown]
@@ -123,8 +123,9 @@ others = right[known & (query.labels != names.index(worst))].mean()
 assert worst == untrained
 assert others > recall
 Markdown(
-    f"**{worst}** is found by {rates.min():.0%} of its queries, {best} by {rates.max():.0%}. Over the queries of the "
-    f"other classes R@1 is {others:.0%}, over all {recall:.0%}: one number of all classes hid one bad class, the one that no training image showed."
+    f"**{worst}** is found by {rates.min():.0%} of its queries, {best} by {rates.max():.0%}. Over the "
+    f"queries of the other classes R@1 is {others:.0%}, over all {recall:.0%}: one number of all classes "
+    "hid one bad class, the one that no training image showed."
 )
 
 # %% [markdown]
@@ -167,8 +168,8 @@ plt.show()
 # Check: PCA puts fewer images beside their own class than the embedding does.
 assert beside["pca"].mean() < in_truth
 Markdown(
-    f"On the map of PCA **{beside['pca'].mean():.0%}** of the points lie next to one of their own class. In the embedding itself "
-    f"**{in_truth:.0%}** do."
+    f"On the map of PCA **{beside['pca'].mean():.0%}** of the points lie next to one of their own class. "
+    f"In the embedding itself **{in_truth:.0%}** do."
 )
 
 # %% tags=["nbval-ignore-output"]
@@ -203,9 +204,9 @@ pca, tsne = (kept[method].preservation for method in ("pca", "tsne"))
 assert strewn.preservation < pca < tsne < 0.9
 assert strewn.trustworthiness < kept["pca"].trustworthiness < kept["tsne"].trustworthiness < 1
 Markdown(
-    f"Of the ten true neighbors PCA keeps **{pca:.0%}** among the ten nearest, t-SNE **{tsne:.0%}**, and points strewn at "
-    f"random {strewn.preservation:.1%}. So t-SNE is the better map of neighborhoods, and it still loses {1 - tsne:.0%} of "
-    "them."
+    f"Of the ten true neighbors PCA keeps **{pca:.0%}** among the ten nearest, t-SNE **{tsne:.0%}**, and "
+    f"points strewn at random {strewn.preservation:.1%}. So t-SNE is the better map of neighborhoods, and "
+    f"it still loses {1 - tsne:.0%} of them."
 )
 
 # %% jupyter={"source_hidden": true}
@@ -237,7 +238,8 @@ rings = 0.5 + (points[ends] - middle) / np.ptp(points, axis=0).max()  # the map 
 
 # %% tags=["nbval-ignore-output"]
 links = [(end, near) for end in ends for near in ten[end - len(gallery)]]
-title = f"Ten nearest neighbors: {spread[at_home] / width:.1%} of the map's width away, or {spread[torn] / width:.0%}"
+close, far = spread[[at_home, torn]] / width
+title = f"Ten nearest neighbors: {close:.1%} of the map's width away, or {far:.0%}"
 ax = plots.embedding_map(rows, labels, points=points, class_names=names, links=links, title=title)
 ax.plot(*rings.T, "o", ms=24, mfc="none", mec="#222222", mew=2)
 plt.show()
@@ -248,51 +250,61 @@ classes_of = [len(np.unique(gallery.labels[ten[one]])) for one in (at_home, torn
 assert spread[torn] > 5 * spread[at_home]
 assert classes_of[1] > 1
 Markdown(
-    f"The ten neighbors of the first, a query of class {names[query.labels[at_home]]}, lie within {spread[at_home] / width:.1%} of "
-    f"the map's width on average, those of the second ({names[query.labels[torn]]}, {classes_of[1]} classes among its neighbors) "
-    f"{spread[torn] / width:.0%} away. In the embedding *all* of them are the nearest there are. **The map shows a point in one "
-    "place; the embedding may have it between several.**"
+    f"The ten neighbors of the first, a query of class {names[query.labels[at_home]]}, lie within "
+    f"{spread[at_home] / width:.1%} of the map's width on average, those of the second "
+    f"({names[query.labels[torn]]}, {classes_of[1]} classes among its neighbors) "
+    f"{spread[torn] / width:.0%} away. In the embedding *all* of them are the nearest there are. **The "
+    "map shows a point in one place; the embedding may have it between several.**"
 )
 
 # %% [markdown]
-# So read a map as a table of contents: it says where to look. Look up in the embedding whatever you conclude.
+# So read a map as a table of contents, and look up in the embedding whatever you conclude.
 #
 # ## 3. Every mistake is a line
 #
-# Now use the map for what it is good at. Each known query whose nearest neighbor is of another class becomes a line to that
-# neighbor. Expect many at the class that the training did not see. Are they long, from island to
-# island, or so short that points hide them?
+# Each known query whose nearest neighbor is of another class becomes a line to that neighbor. Expect many at the class that the
+# training did not see. Are they long, from island to island? Lines of right answers tell what is usual. We also count the
+# classes of the ten gallery images around a query *on the map*.
 
 # %% tags=["nbval-ignore-output"]
 nearest, mistaken = ten[:, 0], np.flatnonzero(known & ~right)
 links = np.stack([len(gallery) + mistaken, nearest[mistaken]], axis=1)
-length = np.linalg.norm(np.diff(maps["tsne"][links], axis=1)[:, 0], axis=1)
-short = (length < width / 10).mean()
+gaps = np.linalg.norm(points[is_query][:, None] - points[~is_query], axis=2)  # on the map
+long = gaps[np.arange(len(query)), nearest] > width / 10
+
+# %% tags=["nbval-ignore-output"]
+around = gallery.labels[gaps.argsort(axis=1)[:, :10]]
+own_class = (around == query.labels[:, None]).mean(axis=1)
+at_wrong, at_right = own_class[mistaken].mean(), own_class[known & right].mean()
 
 # %% tags=["nbval-ignore-output", "picture"]
-title = f"{short:.0%} of {len(links)} mistakes are shorter than a tenth of the map"
-plots.embedding_map(rows, labels, points=maps["tsne"], class_names=names, links=links, title=title)
+title = f"{at_wrong:.0%} of images around a mistake are of its class; around a right answer {at_right:.0%}"
+plots.embedding_map(rows, labels, points=points, class_names=names, links=links, title=title)
 plt.show()
 
 # %% jupyter={"source_hidden": true} tags=["nbval-ignore-output"]
-# Check: the class that was not trained on is at more lines than its share.
-touching = ((labels[links] == names.index(untrained)).any(axis=1)).mean()
-alone = beside["tsne"][labels == names.index(untrained)].mean()
+# Check: lines of mistakes are long more often, they lie among others, and most at the class not trained on.
+touching = (labels[links] == names.index(untrained)).any(axis=1).mean()
 fair = 2 / len(classes)  # if every class were at one of the two ends as often
+taken_for = (around[mistaken] == neighbors.labels[mistaken, :1]).mean()
+crossing, usual = long[mistaken], long[known & right]
 assert touching > 1.2 * fair
-assert short > 0.5
-assert alone < beside["tsne"].mean()
+assert usual.mean() < crossing.mean() < 0.5
+assert at_wrong < at_right - 0.2
 Markdown(
-    f"**{touching:.0%}** of the {len(links)} lines begin or end at *{untrained}*, where {fair:.0%} would if all classes were alike. "
-    f"Most are short, {short:.0%} shorter than a tenth of the map: the query lies where the other class lies. "
-    f"*{untrained}* is no island, either: {alone:.0%} of its points have one of their own class beside them on the map, where "
-    f"{beside['tsne'].mean():.0%} of all points have."
+    f"Hardly any line is longer than a tenth of the map: {crossing.sum()} of {len(crossing)} at mistakes, "
+    f"{usual.sum()} of {len(usual)} at right answers, since t-SNE puts nearest neighbors side by side. So "
+    f"a mistake is {crossing.mean() / usual.mean():.0f} times as likely to be long, but it seldom is. It "
+    f"is the *place* that tells: around a mistake **{at_wrong:.0%}** are of its own class and "
+    f"{taken_for:.0%} of the class that it is taken for, around a right answer {at_right:.0%} of its own. "
+    f"**{touching:.0%}** of the lines begin or end at *{untrained}*, where {fair:.0%} would if all "
+    "classes were alike."
 )
 
 # %% [markdown]
 # ## 4. A map to click through
 #
-# A picture shows that there are mistakes there; a widget shows which. Colours say whether the nearest neighbor is **right**
+# A picture shows that there are mistakes, a widget which. Colours say whether the nearest neighbor is **right**
 # or **wrong**. Discs are the gallery, diamonds the queries. Try this:
 #
 # - **hover** over an orange point to see its image, or walk from point to point with the arrow keys;
@@ -312,8 +324,8 @@ projector
 # Check: every known query is right or wrong.
 assert len(mistaken) + right[known].sum() == known.sum()
 Markdown(
-    f"**{len(mistaken)} of {known.sum()}** known queries are orange diamonds. The {(~known).sum()} unknown ones are grey: of their "
-    "class, the gallery has nothing to find."
+    f"**{len(mistaken)} of {known.sum()}** known queries are orange diamonds. The {(~known).sum()} "
+    "unknown ones are grey: of their class, the gallery has nothing to find."
 )
 
 # %% [markdown]
@@ -339,13 +351,12 @@ plt.show()
 wrongly, times = np.unique(gallery.labels[nearest[of_worst]], return_counts=True)
 assert names.index(worst) not in wrongly
 Markdown(
-    f"{len(of_worst)} of {(query.labels == names.index(worst)).sum()} queries of *{worst}* are wrong, most often taken for "
-    f"**{names[wrongly[times.argmax()]]}** ({times.max()} of {times.sum()})."
+    f"{len(of_worst)} of {(query.labels == names.index(worst)).sum()} queries of *{worst}* are wrong, "
+    f"most often taken for **{names[wrongly[times.argmax()]]}** ({times.max()} of {times.sum()})."
 )
 
 # %% [markdown]
-# `projector.to_html("map.html")` writes the map as a page of its own, images included. It opens in any browser, without
-# Python and without a network.
+# `projector.to_html("map.html")` writes the map as a page of its own, which any browser opens, without Python.
 #
 # **Exercise 3: select.** Select *all* known queries that are wrong, of every class, and set it as
 # `projector.selection`.
@@ -379,21 +390,24 @@ plots.confused_pairs(query[known], neighbors[known], gallery, num_pairs=4)
 plt.show()
 
 # %% jupyter={"source_hidden": true} tags=["nbval-ignore-output"]
-# Check: the pairs are all mistakes, and none is of one class.
-pairs = np.sort(labels[links], axis=1)
-assert (pairs[:, 0] < pairs[:, 1]).all()
-found, counts = np.unique(pairs, axis=0, return_counts=True)
-one, other = (names[label] for label in found[counts.argmax()])
+# Check: the pairs are all mistakes, and no other pair is mixed up more often than these.
+both_ways = np.sort(labels[links], axis=1)
+assert (both_ways[:, 0] < both_ways[:, 1]).all()
+found, counts = np.unique(both_ways, axis=0, return_counts=True)
+tied = [(names[one], names[other]) for one, other in found[counts == counts.max()]]
+one, other = tied[0]
+there = (labels[links] == [names.index(one), names.index(other)]).all(axis=1).sum()
 Markdown(
-    f"No two classes are mixed up more often than **{one}** and **{other}**: {counts.max()} times of {len(links)}."
+    f"No pair is mixed up more often than {' or '.join(f'**{a} and {b}**' for a, b in tied)}: "
+    f"{counts.max()} of {len(links)} mistakes{' each' * (len(tied) > 1)}. A pair counts both ways: "
+    f"*{one}* is taken for *{other}* {there} times, *{other}* for *{one}* {counts.max() - there} times. "
+    f"(Section 4 counted one way, and queries of *{worst}* only.)"
 )
 
 # %% [markdown]
 # A single query is judged with its neighbors beside it. In every figure of simnb a neighbor of the query's class is
 # **right**: solid, blue, ✓. One of another class is **wrong**: dashed, orange, ✗. One beyond the distance threshold is
-# **unknown**: dotted, grey, ?. Line, symbol and colour say the same, so that it can be read in print and with any kind of
-# colour vision. The threshold is the one of best F1 (the harmonic mean of
-# precision and recall) on the calibration images.
+# **unknown**: dotted, grey, ?. The threshold is the one of best F1 on the calibration images.
 
 # %% tags=["nbval-ignore-output"]
 goals = {"maximize": "f1", "targets": {"strict": "false_acceptance <= 0.1"}}
@@ -411,37 +425,39 @@ among = (neighbors.labels[mistaken] == query.labels[mistaken, None]).any(axis=1)
 assert 0 < among < 1
 rejected = (neighbors.distances[shown[1:], 0] > calibration.threshold).sum()
 Markdown(
-    f"Of the four queries below the first the threshold rejects **{rejected}** (grey). Look to the right of a wrong answer, too: for **{among:.0%}** of all {len(mistaken)} mistakes the right class is among the "
-    "five nearest. If you show five answers instead of one, these are not lost."
+    f"Of the four queries below the first the threshold rejects **{rejected}** (grey). For "
+    f"**{among:.0%}** of all {len(mistaken)} mistakes the right class is among the five nearest: show "
+    "five answers instead of one, and these are not lost."
 )
 
 # %% [markdown]
 # ## 6. Hubs: is it a few images?
 #
-# A **hub** is a gallery image that is among the neighbors of very many queries. One bad hub could cause many mistakes, and be
-# removed. The dotted line says how often images would be found if all were alike. Expect a longer tail.
+# A **hub** is a gallery row (an image) that is among the neighbors of very many queries. One bad hub could cause many mistakes,
+# and be removed. The dotted line says how often rows would be found if all were alike. Expect a longer tail.
 
 # %% tags=["nbval-ignore-output"]
 found_times = np.bincount(ten[:, :5].ravel(), minlength=len(gallery))
 culprits, misled = np.unique(nearest[mistaken], return_counts=True)
 
 # %% tags=["nbval-ignore-output"]
-title = f"One image is found {found_times.max()} times, an average one {found_times.mean():.1f} times"
+title = f"One row is found {found_times.max()} times, an average one {found_times.mean():.1f} times"
 plots.hubness(neighbors, len(gallery), title=title)
 plt.show()
 
 # %% jupyter={"source_hidden": true} tags=["nbval-ignore-output"]
-# Check: there are hubs, and no few images cause most mistakes.
+# Check: there are hubs, and no few rows cause most mistakes.
 assert found_times.max() > 2 * found_times.mean()
 assert np.sort(misled)[::-1][: len(misled) // 4].sum() < 0.6 * misled.sum()
 Markdown(
-    f"There are hubs: the largest is found {found_times.max() / found_times.mean():.0f} times as often as an average image, and "
-    f"{(found_times == 0).mean():.0%} are never found. But are they to blame? The {len(mistaken)} mistakes come from "
-    f"**{len(culprits)} different images**; no image caused more than {misled.max()}. Removing a few would not help here."
+    f"There are hubs: the largest is found {found_times.max() / found_times.mean():.0f} times as often as "
+    f"an average row, and {(found_times == 0).mean():.0%} are never found. But are they to blame? The "
+    f"{len(mistaken)} mistakes come from **{len(culprits)} different rows**; none caused more than "
+    f"{misled.max()}. Removing a few would not help here."
 )
 
 # %% [markdown]
-# **Exercise 4: find it.** Which gallery image is the nearest one of the most mistakes? (Of several, name any.)
+# **Exercise 4: find it.** Which gallery row is the nearest one of the most mistakes? (Of several, name any.)
 #
 # <details><summary>Hint</summary><code>culprits</code> and <code>misled</code> are there. Or count
 # <code>nearest[mistaken]</code> yourself, with <code>np.bincount</code>.</details>
@@ -455,7 +471,7 @@ if my_culprit is ...:
     print("Exercise 4 is open")
 else:
     blamed = int((nearest[mistaken] == my_culprit).sum())
-    worse = f"image {my_culprit} is nearest to {blamed} wrong queries, and another one to {misled.max()}"
+    worse = f"row {my_culprit} is nearest to {blamed} wrong queries, and another one to {misled.max()}"
     assert blamed == misled.max(), worse
     print(f"✓ exercise 4: it misled {blamed} of {len(mistaken)}. Look at it: gallery.images[{my_culprit}]")
 
@@ -482,12 +498,13 @@ strongest = max(why.query_map.max(), why.neighbor_map.max())
 apart = 1 - why.similarity
 assert strongest > 0
 Markdown(
-    f"The two have a cosine similarity of {why.similarity:.3f}, so a distance of {apart:.2g}. Hiding the part that counts most "
-    f"makes this distance **{1 + strongest / apart:.1f} times** as large."
+    f"Their distance is {apart:.2g}. Hiding the square that counts most makes it "
+    f"**{1 + strongest / apart:.1f} times** as large."
 )
 
 # %% [markdown]
-# How far to trust *this* picture? Hide the fifth of the query that counts most, and the fifth that counts least, and measure.
+# How far to trust *this* picture? Hide the fifth of the query that counts most, and the fifth that counts least. As a
+# control, move the first to 20 random places.
 
 
 # %% tags=["nbval-ignore-output"]
@@ -500,16 +517,25 @@ def without(image, where):
 
 # %% tags=["nbval-ignore-output"]
 least, most = np.quantile(why.query_map, [0.2, 0.8])
-hidden = [without(pair[0], why.query_map >= most), without(pair[0], why.query_map <= least)]
-after = models.embed(model, np.stack(hidden)) @ models.embed(model, pair[1][None])[0]
+fifths = [why.query_map >= most, why.query_map <= least]
+rng = np.random.default_rng(SEED)
+fifths += [np.roll(fifths[0], rng.integers(32, size=2), axis=(0, 1)) for _ in range(20)]
+
+# %% tags=["nbval-ignore-output"]
+hidden = np.stack([without(pair[0], fifth) for fifth in fifths])
+after = 1 - models.embed(model, hidden) @ models.embed(model, pair[1][None])[0]  # distances
 
 # %% jupyter={"source_hidden": true} tags=["nbval-ignore-output"]
-# Check: hiding what counts takes more than hiding what does not.
-assert after[0] < min(after[1], why.similarity)
+# Check: hiding what counts takes more than hiding what does not, and more than the same shape elsewhere.
+top, bottom, moved = after[0], after[1], after[2:]
+assert top > max(bottom, apart)
+assert top > 1.2 * moved.mean()
 Markdown(
-    f"Without the fifth that counts most the distance grows from {apart:.2g} to **{1 - after[0]:.2g}**, without the fifth that "
-    f"counts least it is {1 - after[1]:.2g}. (The threshold is {calibration.threshold:.2g}.) The picture points at what this embedder looks at. It does not say whether "
-    "it *should*."
+    f"Without the fifth that counts most the distance grows from {apart:.2g} to **{top:.2g}**, without "
+    f"the one that counts least it is {bottom:.2g}. With the first moved to 20 random places it is "
+    f"**{moved.mean():.2g}** on average, and more than unmoved at {(moved > top).sum()} of them. (The "
+    f"threshold is {calibration.threshold:.2g}.) So the picture points, roughly, at what this embedder "
+    "looks at. It does not say whether it *should*."
 )
 
 # %% [markdown]
@@ -524,7 +550,7 @@ explorer = ThresholdExplorer(query, neighbors, gallery, calibration=calibration)
 explorer
 
 # %% jupyter={"source_hidden": true} tags=["nbval-ignore-output"]
-# Check: the widget counts as the library does, and at the threshold more answers are right than without one.
+# Check: the widget counts as the library does, and with a threshold more answers are right.
 at, nearest_one = explorer.rates, neighbors.first(1)
 accepted, strict = (calibration.match(nearest_one, cutpoint).accepted for cutpoint in ("optimal", "strict"))
 assert np.isclose(at["coverage"], accepted[known].mean())
@@ -536,11 +562,12 @@ assert right[lost].mean() > 0.5
 few = (parts.calibration.labels == names.index(absent)).sum()
 Markdown(
     f"At *optimal* **{at['coverage']:.0%}** of the known queries get an answer (coverage), and so do "
-    f"**{at['false_acceptance']:.0%}** of the unknown ones (false acceptance). {at['precision']:.0%} of all answers are right "
-    f"(precision); without a threshold {right.mean():.0%} would be. At *strict* false acceptance is "
-    f"{strict[~known].mean():.0%}, and the price is coverage: **{strict[known].mean():.0%}**. Of the {lost.sum()} "
-    f"known queries that it loses, {right[lost].mean():.0%} had a right answer. It was to let in 10% at most, but was chosen on {few} "
-    "unknown images, and [lesson 06](06_trust_a_threshold.ipynb) says how little so few can promise."
+    f"**{at['false_acceptance']:.0%}** of the unknown ones (false acceptance). {at['precision']:.0%} of "
+    f"all answers are right (precision); without a threshold {right.mean():.0%} would be. At *strict* "
+    f"false acceptance is {strict[~known].mean():.0%}, and the price is coverage: "
+    f"**{strict[known].mean():.0%}**. Of the {lost.sum()} known queries that it loses, "
+    f"{right[lost].mean():.0%} had a right answer. *Strict* should let in 10% at most, but it was chosen "
+    f"on only {few} unknown images: too few to promise it ([lesson 06](06_trust_a_threshold.ipynb))."
 )
 
 # %% [markdown]
@@ -560,7 +587,7 @@ box.search_query(int(np.where(known, np.inf, neighbors.distances[:, 0]).argmin()
 box
 
 # %% jupyter={"source_hidden": true} tags=["nbval-ignore-output"]
-# Check: the box says what the library says; over all answers a probability is about right, over unknown queries far too high.
+# Check: the box says what the library says; probabilities are about right, but not of unknown queries.
 result, likely = box.result, probability(neighbors.distances[:, 0])
 let_in = accepted & ~known
 assert result.accepted
@@ -568,29 +595,29 @@ assert np.isclose(result.probability, likely[let_in].max())
 assert likely[let_in].mean() > 0.5
 assert abs(likely[accepted].mean() - right[accepted].mean()) < 0.15
 Markdown(
-    f"No: this {absent} is answered with **{result.answer}**, and with probability **{result.probability:.0%}**. Over all "
-    f"{accepted.sum()} answers the mean probability is {likely[accepted].mean():.0%}, and {right[accepted].mean():.0%} are right. "
-    f"But over the {let_in.sum()} that unknown queries got it is **{likely[let_in].mean():.0%}**, and none is right. A probability speaks of "
-    "all answers at a distance together. It does not know which query is unknown."
+    f"No: this {absent} is answered with **{result.answer}**, and with probability "
+    f"**{result.probability:.0%}**. Over all {accepted.sum()} answers the mean probability is "
+    f"{likely[accepted].mean():.0%}, and {right[accepted].mean():.0%} are right. But over the "
+    f"{let_in.sum()} that unknown queries got it is **{likely[let_in].mean():.0%}**, and none is right. A "
+    "probability speaks of all answers at a distance together. It does not know which query is unknown."
 )
 
 # %% [markdown]
-# A photograph of your own is a hard test for an embedder of 32 x 32 pixels. Try one, and look at the distance.
+# A photograph of your own is a hard test for an embedder that sees only 32 x 32 pixels. Try one, and look at the distance.
 #
-# ## 10. Is the worst class hard by itself?
+# ## 10. Does the training still help?
 #
-# Or does it only lack training? To find out, train a small network on *all* classes of the gallery, for some seconds. (Lesson
-# 01 kept training and gallery apart; these images are few.) A class that is hard by itself would be the worst again.
-#
-# Meanwhile `TrainingMonitor` answers another question: does the training still help? It draws the loss, and R@1 on images
-# that are not trained on. Expect R@1 to rise while the loss falls; where it stops, so can you.
+# While a network trains, `TrainingMonitor` draws the loss, and R@1 on images that are not trained on. Expect R@1 to rise while
+# the loss falls; where it stops, so can you. Here a small network trains on the gallery for some seconds. (Lesson 01
+# keeps the two apart; these images are few.)
 
 # %% tags=["nbval-ignore-output"]
 watched = parts.calibration[parts.calibration.labels != names.index(absent)]
 small = models.fast_resnet(widths=(16, 32), whiten=gallery.images, seed=SEED)
 batches = samplers.BalancedBatches(
-    gallery.images, gallery.labels, classes_per_batch=9, examples_per_class=10, steps_per_epoch=8, seed=SEED
-)
+    gallery.images, gallery.labels,
+    classes_per_batch=9, examples_per_class=10, steps_per_epoch=8, seed=SEED,
+)  # fmt: skip
 
 # %% tags=["nbval-ignore-output"]
 monitor = TrainingMonitor(watched, gallery)
@@ -606,31 +633,38 @@ assert recalls[-1] > max(recalls[0], 1.5 / len(classes))
 top = int(np.argmax(recalls))
 helps = "It still helped when it ended" if top == 5 else "What came after only lowered the loss"
 Markdown(
-    f"From the first epoch to the sixth the mean loss fell from {falling[0]:.2f} to {falling[-1]:.2f}. R@1 was {recalls[0]:.2f} at "
-    f"first, and highest after epoch **{top + 1}**, {recalls[top]:.2f} (chance: {1 / len(classes):.2f}). {helps}."
+    f"From the first epoch to the sixth the mean loss fell from {falling[0]:.2f} to {falling[-1]:.2f}. "
+    f"R@1 was {recalls[0]:.2f} at first, and highest after epoch **{top + 1}**, {recalls[top]:.2f} "
+    f"(chance: {1 / len(classes):.2f}). {helps}."
 )
 
+# %% [markdown]
+# ## 11. Is the worst class hard by itself?
+#
+# Or does it only lack training? simnb has a twin of our network, trained in the same way on *all* ten classes. (Of the digits
+# there is none: the small network of section 10 stands in.) A class that is hard by itself would stay as bad.
+
 # %% tags=["nbval-ignore-output"]
-second = SimilaritySearch(small, batch_size=256)
+twin = models.pretrained("cifar10", mirror=False, precision="auto") if name == "cifar10" else small
+second = SimilaritySearch(twin, batch_size=256)
 second.add(gallery)
 right_now = second.lookup(query, k=1).labels[:, 0] == query.labels
 
 # %% jupyter={"source_hidden": true} tags=["nbval-ignore-output"]
-# Check: the class is no longer the worst, and lies less far behind the others.
+# Check: the class gained much, and more than the others.
 blamed = query.labels == names.index(worst)
 own, rest = right_now[blamed].mean(), right_now[known & ~blamed].mean()
-_, rates_now, _ = metrics.per_class(right_now[known].astype(float), query.labels[known])
-assert own / rest > rates.min() / others
-assert rates_now.min() < own
+assert own > rates.min() + 0.2
+assert own - rates.min() > 3 * abs(rest - others)
 Markdown(
-    f"It is not: of the queries of *{worst}* **{own:.0%}** find their class, of the others {rest:.0%}. In section 1 these were "
-    f"{rates.min():.0%} and {others:.0%}. The worst class is now *{names[classes[rates_now.argmin()]]}*, with {rates_now.min():.0%}. "
-    f"(Compare a class with the others of the *same* network: over all, R@1 was {recall:.0%} there, and is "
-    f"{right_now[known].mean():.0%} here.)"
+    f"It only lacked training: a network that was trained on this class, too, finds *{worst}* for "
+    f"**{own:.0%}** of its queries, where the first found {rates.min():.0%}. Those of the other classes "
+    f"went from {others:.0%} to {rest:.0%}. ({blamed.sum()} queries of a class are too few to say which "
+    "is the worst *now*.)"
 )
 
 # %% [markdown]
-# ## 11. Which picture answers which question
+# ## 12. Which picture answers which question
 #
 # | You ask | Look at |
 # | :-- | :-- |
@@ -682,7 +716,8 @@ else:
 # %% [markdown]
 # ## Three questions
 
-# %%
+# %% jupyter={"source_hidden": true}
+# Quiz: three questions
 Quiz(
     ("On a t-SNE map two islands lie far apart. Are these classes far apart in the embedding?",
      ["the map does not say", "yes, as far as on the map", "no, they are close"],
@@ -704,7 +739,7 @@ Quiz(
 #
 # ## Exercises
 #
-# The five above are solved, each with a sentence on what it shows, in
+# The five above are solved in
 # [solutions/08_look_at_it](solutions/08_look_at_it.ipynb).
 #
 # ## What's next

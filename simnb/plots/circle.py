@@ -189,7 +189,7 @@ def mining_rings(
         }
         ax.plot(x[kinds[zone]], y[kinds[zone]], marker, label=f"{zone}: {kinds[zone].sum()}", **look)
     for radius in (near, near + margin):
-        if radius < 0.05 * limit:  # its number would cover the anchor
+        if not 0.05 * limit <= radius <= limit:  # its number would cover the anchor, or stand outside
             continue
         look = {"ha": "center", "va": "bottom", "fontsize": 8, "zorder": 4}
         styling.write(ax, styling.number(radius), (0, radius), (0, 1), **look)

@@ -159,8 +159,9 @@ def test_rings_of_several_figures_can_have_one_scale():
     assert title(ax) == "Mine"
 
 
-def test_a_ring_too_narrow_to_hold_its_number_goes_without():
-    ax = plots.mining_rings(unit(ANGLES), LABELS, anchor=0, positive=1, margin=0.5, limit=100)
+@pytest.mark.parametrize("limit", [100, 1e-9])
+def test_a_ring_too_narrow_to_hold_its_number_or_beyond_the_edge_goes_without(limit):
+    ax = plots.mining_rings(unit(ANGLES), LABELS, anchor=0, positive=1, margin=0.5, limit=limit)
     assert texts(ax) == []
 
 

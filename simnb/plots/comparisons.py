@@ -254,8 +254,7 @@ def few_shot_errors(
     ax.minorticks_off()
     ax.set(xticks=range(len(settings)), xticklabels=settings, xlim=(-0.5, len(settings) - 0.5))
     ax.set(xlabel="N-way: classes    K-shot: examples of each", ylabel="wrong answers (%)")
-    ax.yaxis.set_major_formatter(lambda share, _: f"{100 * share:g}")  # 0.5, where PercentFormatter writes 0
-    ax.grid(axis="y", color=styling.FAINT, lw=0.8)
+    styling.percent_axis(ax, "y", grid="y")
     ax.legend(frameon=False, fontsize=9, loc="upper left", bbox_to_anchor=(0, -0.18), ncols=2)
     best = max(ours, key=lambda name: figures[settings[-1]][name].value)
     found = f"{_name(best)}: {1 - figures[settings[-1]][best].value:.1%} wrong at {settings[-1]}"

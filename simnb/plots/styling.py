@@ -10,7 +10,7 @@ import matplotlib as mpl
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.ticker import MaxNLocator, PercentFormatter
+from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike, NDArray
 
 from simnb import _checks
@@ -183,7 +183,8 @@ def plain_axes(ax: Axes | None, figsize: tuple[float, float] | None = None) -> A
 def percent_axis(ax: Axes, which: str, *, grid: Literal["both", "x", "y"] | None = None) -> None:
     """Let the axes of rates, ``x``, ``y`` or ``xy``, show percent, as their labels say; draw a grid."""
     for name in which:
-        getattr(ax, f"{name}axis").set_major_formatter(PercentFormatter(1.0, symbol=""))
+        # 0.5 and 95, where PercentFormatter writes 0, or 95.0 beside 97.5.
+        getattr(ax, f"{name}axis").set_major_formatter(lambda share, _: f"{100 * share:g}")
     if grid:
         ax.grid(axis=grid, color=FAINT, lw=0.8)
 

@@ -11,8 +11,7 @@ NAMES = {
     "brightness": np.array([0.1, 0.2, 0.3, 0.9]),
     "found": type("Found", (), {"ids": np.arange(99), "__len__": lambda self: 42})(),
     "characters": np.arange(523),
-    "nearest": NEAREST,
-    "is_known": np.zeros(101, bool) | (np.arange(101) == 50),
+    "nearest": {"known": NEAREST, "unknown": NEAREST},
     "threshold": 0.2,
 }
 

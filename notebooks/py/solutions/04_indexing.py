@@ -78,9 +78,9 @@ print(f"{len(characters)} rows, {len(found)} groups of together {len(found.ids)}
 # %% [markdown]
 # ## Exercise 4: breadth 100 among 100 rows
 #
-# The walk stops when it has left the 100 nearest of all rows that it has seen. Fewer than 100 rows are seen only as long as
-# some row that was seen has not been left. So it leaves all of them, and since every row is linked to an earlier one, it
-# gets everywhere.
+# The walk stops when it has visited the 100 nearest of all rows that it has seen. Fewer than 100 rows are seen only as long
+# as some row that was seen has not been visited. So it visits all of them, and since every row is linked to an earlier one,
+# it gets everywhere.
 
 # %%
 points = np.random.default_rng(SEED).uniform(size=(100, 2))

@@ -3,14 +3,14 @@
 #
 # [Open in Colab](https://colab.research.google.com/github/simnb/simnb/blob/HEAD/notebooks/06_trust_a_threshold.ipynb) · [Open in Binder](https://mybinder.org/v2/gh/simnb/simnb/HEAD?urlpath=lab/tree/notebooks/06_trust_a_threshold.ipynb) · [← 05](05_choose_a_threshold.ipynb) · [07 →](07_unseen_classes.ipynb) · [Glossary](GLOSSARY.md)
 #
-# "Nine of ten answers are right" is easily said of the images that chose the threshold. You begin with a coin, count
-# how often such a promise breaks, and get a threshold that keeps its own in at least 95 of 100 draws.
+# "Nine of ten answers are right" is easy to say of the images that chose the threshold. You begin with a coin, count
+# how often such a promise breaks, and get a threshold that keeps its promise in at least 95 of 100 draws.
 #
 # **You will do**
 #
 # - toss a coin, and work out what its tosses allow you to promise;
 # - count over 2,000 draws how often a plain threshold breaks its promise, and how often a confident one does;
-# - break the promise on purpose, with more unknown queries and with unknown classes that nobody thought of;
+# - break the promise, with more unknown queries and with unknown classes that nobody thought of;
 # - give each answer a probability, and each measured rate an interval;
 # - find out that the queries have changed.
 #
@@ -55,7 +55,7 @@ SEED = 0
 # ## 1. A coin
 #
 # Here is a coin that lands heads 90 times in 100. You do not know that. You toss it 20 times, and count. What do you say
-# about the coin? Let us do it 10,000 times, and look at what you would see. Expect 18 heads, more or less.
+# about the coin? Let us do it 10,000 times. Expect 18 heads, more or less.
 
 # %%
 rng = np.random.default_rng(SEED)
@@ -108,7 +108,7 @@ print(
 
 # %%
 def promise(heads, tosses, confidence=0.95):
-    """The largest share that such a result allows to promise."""
+    """The largest share that such a result allows you to promise."""
     shares = np.linspace(0, 1, 1001)
     ruled_out = [at_least(heads, tosses, p) <= 1 - confidence for p in shares]
     return float(shares[ruled_out].max(initial=0))
@@ -157,7 +157,7 @@ _, ax = plt.subplots(figsize=(7.2, 3.2))
 ax.plot(100 * allowed, "o-", label="what can be promised")
 ax.axhline(95, ls=":", color="#222222", label="what is seen")
 ax.set_xticks(range(len(tosses)), [f"{n:,}" for n in tosses])
-ax.set(xlabel="tosses, of which 95% are heads", ylabel="share (%)")
+ax.set(xlabel="tosses, of which 95% are heads", ylabel="share (%)", yticks=range(80, 96, 5))
 ax.set_title(f"19 of 20 promise {allowed[0]:.0%}, 950 of 1,000 promise {allowed[-1]:.0%}")
 ax.legend(loc="lower right")
 plt.show()
@@ -207,7 +207,7 @@ best = rng.binomial(100, 0.9, size=(2_000, 50)).max(axis=1)
 lucky = int(np.median(best))
 assert promise(lucky, 100) > 0.9
 Markdown(
-    f"The best of 50 shows **{lucky} heads of 100**, in the median of 2,000 tries. For one coin {lucky} heads would allow to promise "
+    f"The best of 50 shows **{lucky} heads of 100**, in the median of 2,000 tries. For one coin {lucky} heads would allow you to promise "
     f"{promise(lucky, 100):.1%}. It has 90%, like all others. **Try enough thresholds, and one looks good by luck.**"
 )
 
@@ -366,6 +366,7 @@ else:
 
 # %% tags=["nbval-ignore-output"]
 given = [everything.position(t) for t in confident if not np.isnan(t)]
+# Of each threshold: queries right, wrong, missed; unknown ones let in, kept out.
 right, wrong, _, let_in, _ = (counts[given] for counts in everything.counts)
 many = np.array([0.5, 1, 1.5, 2, 3, 4])
 broken_by = [float(np.mean(right < 0.9 * (right + wrong + times * let_in))) for times in many]
@@ -388,12 +389,12 @@ assert (np.diff(broken_by) >= 0).all()
 assert broken_by[3] > 0.3
 Markdown(
     f"With as many unknown queries as before {broken_by[1]:.1%} of the thresholds break their promise, with twice as many "
-    f"**{broken_by[3]:.0%}**. (Draws that gave none are not counted here.) Nothing is wrong with the search: a precision simply depends on who asks. A promise on false acceptance "
+    f"**{broken_by[3]:.0%}**. (Draws that gave none are not counted here.) A precision depends on who asks. A promise on false acceptance "
     "does not, for it counts unknown queries only. Where you do not know how many will come, promise that."
 )
 
 # %% [markdown]
-# Another assumption is that unknown queries of tomorrow are like those of today. Real ones are of classes that nobody thought of.
+# Unknown queries of tomorrow may also differ from those of today: real ones are of classes that nobody thought of.
 # We calibrate with one unknown class only, and try the other: at most a fifth may be let in.
 
 
@@ -416,9 +417,10 @@ assert all(own <= 0.2 for own, _ in let_in.values())
 surprise = max(let_in, key=lambda pair: let_in[pair][1])
 own, other = let_in[surprise]
 assert other > 0.2 > let_in[surprise[::-1]][1]
+first, second = (name if name == "deer" else f"{name}s" for name in surprise)
 Markdown(
-    f"Calibrated with class {surprise[0]}, {own:.0%} of these are let in, but **{other:.0%} of class {surprise[1]}**: more of "
-    f"these lie near the gallery. The other way round it is {let_in[surprise[::-1]][1]:.0%} instead of 20%. So calibrate with several "
+    f"Calibrated with {first}, a threshold lets in {own:.0%} of the {first}, but **{other:.0%} of the {second}**: more of "
+    f"these lie near the gallery. The other way round it lets in {let_in[surprise[::-1]][1]:.0%} of the {first}. So calibrate with several "
     "unknown classes, and choose those that are most like yours."
 )
 
@@ -463,7 +465,7 @@ Markdown(
 # ## 7. How sure is this number?
 #
 # Every rate that you measure is a coin, too. `metrics.report` puts an **interval** around each: it draws the test queries anew, a
-# thousand times, and keeps the middle 95% (the bootstrap). Which classes differ, and of which can it not be told?
+# thousand times, and keeps the middle 95% (the bootstrap). Which classes differ, and which cannot be told apart?
 
 # %% tags=["nbval-ignore-output"]
 report = metrics.report(
@@ -489,7 +491,7 @@ assert apart < 28
 sizes = np.unique(truth[~half & np.isin(truth, known)], return_counts=True)[1]
 Markdown(
     f"R@1 is the share of known queries whose nearest neighbor is right. With {sizes.min():,} to {sizes.max():,} queries a class the bars are "
-    f"{100 * (high - low).mean():.1f} points long on average. **{apart} of 28** pairs of classes are apart. Where bars "
+    f"{100 * (high - low).mean():.1f} points long on average. **{apart} of 28** pairs of classes have bars that do not overlap. Where bars "
     "overlap, they do not say which class is better; a test of the difference may."
 )
 
@@ -499,9 +501,8 @@ Markdown(
 #
 # **Exercise 5: compare.** Compute the difference in right answers, vote less nearest, on the known queries.
 #
-# <details><summary>Hint</summary><code>def right(m): return (match(world, matcher=m).labels ==
-# truth)[np.isin(truth, known)].astype(float)</code>, then <code>metrics.compare(right("majority_vote"),
-# right("nearest"))</code>. Read its interval.</details>
+# <details><summary>Hint</summary>A vote gets right what <code>match(world, matcher="majority_vote").labels == truth</code> says. Take the
+# known queries, and give <code>metrics.compare</code> two such arrays, <code>.astype(float)</code>.</details>
 
 # %%
 comparison = ...  # Your code: what metrics.compare gives
@@ -527,8 +528,8 @@ else:
 # %% [markdown]
 # ## 8. When the queries change
 #
-# Promises hold for queries like the calibration images. Are today's like them? Nobody knows the labels of new queries, but their
-# distances are there to see. `Calibration.match` compares them with those of the calibration images (the test of Kolmogorov
+# Are today's queries like the calibration images? Nobody knows their labels, but their
+# distances are there to see. `Calibration.match` compares them with those of the calibration (the test of Kolmogorov
 # and Smirnov: the largest gap between two curves), and warns. Somebody dims the lights. Expect larger distances.
 
 # %% tags=["nbval-ignore-output"]
@@ -585,7 +586,8 @@ print("✓ the calibration is whole, and the change was noticed")
 # %% [markdown]
 # ## Three questions
 
-# %%
+# %% jupyter={"source_hidden": true}
+# Quiz: three questions
 Quiz(
     ("With confidence=0.95 a threshold has a precision of at least 0.9. What may happen in 5 of 100 cases?",
      ["calibration images are drawn whose threshold misses 0.9", "an answer is wrong", "a query is rejected"],
@@ -604,6 +606,8 @@ Quiz(
 # - A threshold that just meets its target was chosen at the edge of it, and chance pushes to either side.
 # - A confidence of 95%: of 100 draws of calibration images at most 5 give a threshold that misses the target. It costs coverage,
 #   and it holds for queries like the calibration images, no others.
+# - A precision depends on how many unknown queries come; false acceptance does not.
+# - Watch the distances: they show that queries have changed, without labels.
 #
 # ## Exercises
 #

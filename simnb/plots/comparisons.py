@@ -98,7 +98,8 @@ def recall_against_time(
     for i, (name, settings) in enumerate(tried.items()):
         times, recalls = [one.milliseconds for one in settings], [one.recall for one in settings]
         _draw_line(ax, i, times, recalls, name, styling.plain(name))
-        ends = [(settings[0], (6, -12)), (settings[-1], (-24, 8))]
+        first = (6, -12) if len(settings) > 1 else (-24, 8)
+        ends = [(settings[0], first), (settings[-1], (-24, 8))]
         for one, offset in ends[: len(settings)]:
             at, text = (one.milliseconds, one.recall), f"breadth {one.breadth}"
             styling.write(ax, text, at, offset, fontsize=8, color=styling.MUTED)

@@ -70,7 +70,7 @@ def graph_walk(
     if found != nearest:
         _ring(ax, places[nearest], "missed", styling.INK, (0, (1, 1.2)), "nearest of all")
     color, line = (styling.RIGHT, "-") if found == nearest else (styling.WRONG, (0, (2.2, 1.2)))
-    label = "nearest of all, found" if found == nearest else "nearest of these"
+    label = "nearest of all, found" if found == nearest else "nearest of those compared"
     _ring(ax, places[found], "found", color, line, label)
     ground = {"boxstyle": "round,pad=0.1", "fc": "white", "ec": "none", "alpha": 0.8}
     styling.write(ax, "start", tuple(places[seen[0]]), (7, -13), weight="bold", bbox=ground, zorder=7)

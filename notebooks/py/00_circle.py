@@ -88,7 +88,7 @@ def distances(angles):
 # %%
 def num_right(angles):
     """How many embeddings have a nearest neighbor of their own class."""
-    others = distances(angles) + 9 * np.eye(len(angles))  # nobody is their own neighbor
+    others = distances(angles) + 9 * np.eye(len(angles))  # no point is its own neighbor
     return int(np.sum(labels[others.argmin(axis=1)] == labels))
 
 
@@ -313,13 +313,13 @@ assert (path[-1] == path[end]).all()
 assert 5 < width < 120
 Markdown(
     f"After **{end} steps** the loss is 0 and **{num_right(path[end])} of 9** are right. The classes did not shrink to "
-    f"points: the widest still covers {width:.0f}°. Once every negative is farther than every positive "
+    f"points: the widest still covers {width:.0f}°. Once each anchor has all its negatives farther away than its positives, "
     "by the margin, no triplet asks for anything, and the arrows are gone."
 )
 
 # %% [markdown]
 # Here the embeddings move by themselves. In a network they cannot: the arrows are handed on to the weights, and
-# embeddings of images that look alike move together. This is why *new* images end up near their class as well. The
+# embeddings of images that look alike move together. This is why *new* images can end up near their class as well. The
 # [next lesson](01_quickstart.ipynb) trains such a network.
 #
 # ## 5. Try it
@@ -561,7 +561,9 @@ assert 0 < mined_end < end
 gap, triplet = gaps(start, MARGIN)
 without = losses.BatchAllTripletLoss(margin=MARGIN, skip_zeros=True)(labels, unit(start))
 assert np.isclose(gap[triplet & (gap > 0)].mean(), float(without), atol=1e-6)
-Markdown(f"With longer arrows training takes **{mined_end} steps instead of {end}**.")
+Markdown(
+    f"With longer arrows training takes **{mined_end} steps instead of {end}**. A learning rate that grows while triplets become easy would do the same."
+)
 
 # %% [markdown]
 # To choose which triplets count is called **mining**. Leaving out the easy ones, `BatchAllTripletLoss(skip_zeros=True)`,
@@ -579,9 +581,9 @@ Quiz(
     ("Your loss is 0. Is the embedding perfect?",
      ["only for the triplets it was measured on", "yes, every image has its place", "yes, if the margin was large"],
      "Each of these keeps the margin. New images may land anywhere: search with images that were not trained on."),
-    ("You double the batch, and the loss is lower. Is the search better?",
-     ["nobody knows before searching", "yes, a lower loss is a better search", "no, it is worse"],
-     "More of the triplets may be easy, which lowers the mean. Compare what a search finds, and not losses."),
+    ("You set skip_zeros=True, and the loss is higher. Is the search worse?",
+     ["nobody knows before searching", "yes, a higher loss is a worse search", "no, it is better"],
+     "The easy triplets, all zeros, left the mean: the same embedding has a higher loss. Compare what a search finds."),
 )  # fmt: skip
 
 # %% [markdown]

@@ -57,8 +57,8 @@ start = time.perf_counter()
 # ## 1. Four parts that share no image
 #
 # Somebody brings an image, the **query**. The search knows many images, its **gallery**, and shows those that are nearest
-# to the query, its **neighbors**. The class of the nearest one is the answer. Whether this works can only be told on images
-# that were used for nothing else. So there are four parts:
+# to the query, its **neighbors**. The class of the nearest one is the answer. You can tell whether this works only on
+# images that were used for nothing else. So there are four parts:
 #
 # > **train** → network<br>
 # > **gallery** → network → index<br>
@@ -312,7 +312,7 @@ Markdown(
 # point among the embeddings that stands for the class, and is trained as well. It asks of each embedding *a*: which of the
 # proxies is yours? With *s* for similarity, the cosine of the angle between two vectors, it is
 #
-# > loss(*a*) = - log ( exp( *s*(*a*, own proxy) / *τ* ) / Σ exp( *s*(*a*, proxy) / *τ* ) ), summed over all nine proxies
+# > loss(*a*) = - log ( exp( *s*(*a*, own proxy) / *τ* ) / Σ exp( *s*(*a*, proxy) / *τ* ) ), where Σ goes over all nine proxies
 #
 # and the mean of this over the batch: the **normalized softmax loss**. It pulls an image to the proxy of its class, and pushes it
 # away from the others. So images of one class gather, and become neighbors. The temperature *τ* = 1/16 turns small
@@ -508,10 +508,10 @@ coverage_left = ...  # Your code
 if coverage_left is ...:
     print("Exercise 4 is open")
 else:
-    wrong = "is not the largest coverage at precision 0.97 or more; select with curves.precision >= 0.97"
+    fault = "is not the largest coverage at precision 0.97 or more; select with curves.precision >= 0.97"
     assert 0 <= coverage_left <= 1, f"a share lies between 0 and 1, got {coverage_left}"
     most = curves.coverage[curves.precision >= 0.97].max()
-    assert abs(coverage_left - most) < 0.01, f"{coverage_left:.2f} {wrong}"
+    assert abs(coverage_left - most) < 0.01, f"{coverage_left:.2f} {fault}"
     print(f"✓ exercise 4: {most:.0%} of the known queries are still answered")
 
 # %% [markdown]
@@ -527,7 +527,7 @@ right = answers.labels == parts.query.labels
 rates = metrics.evaluate_matches(answers.labels, parts.query.labels, known_labels=known)
 
 # %% [markdown]
-# Beside it, the same without a threshold: every query gets the name of its nearest neighbor.
+# For comparison, the same without a threshold: every query gets the name of its nearest neighbor.
 
 # %%
 everything = matching.match(neighbors)
@@ -617,9 +617,9 @@ for kind in ("wrong answer", "let in"):
     pairs = zip(parts.query.labels[kinds[kind]], answers.labels[kinds[kind]], strict=True)
     counts[kind] = Counter((class_names[true], class_names[answer]) for true, answer in pairs)
 said = "No known query gets a wrong name. "
-for (true, answer), times_seen in counts["wrong answer"].most_common(1):
-    said = f"The most frequent confusion: **{true} taken for {answer}**, {times_seen} times. "
-called = ", ".join(f"{answer} ({times_seen})" for (_, answer), times_seen in counts["let in"].most_common(3))
+for (true, answer), how_often in counts["wrong answer"].most_common(1):
+    said = f"The most frequent confusion: **{true} taken for {answer}**, {how_often} times. "
+called = ", ".join(f"{answer} ({how_often})" for (_, answer), how_often in counts["let in"].most_common(3))
 said += f"Of {np.sum(~is_known)} queries of class {held_out}, {np.mean(~answers.accepted[~is_known]):.0%} are kept out"
 said += f"; those let in are called {called} most often. " if called else ". "
 if without["accuracy"] > rates["accuracy"]:
@@ -657,7 +657,7 @@ Markdown(said)
 # ## 11. Clusters
 #
 # A map: t-SNE lays some query embeddings out on a plane, so that neighbors stay neighbors. Expect a group for every known
-# class, and the hollow points of the held-out class between or among them.
+# class. The network never heard of the held-out class: which known class will its hollow points lie beside?
 
 # %%
 on_map = parts.query[:1000]

@@ -20,7 +20,7 @@
 # - what a confidence of 95% means, what it costs and what it assumes.
 #
 # **You need** the words *precision*, *coverage*, *false acceptance*, *known* and *unknown query* of
-# [05_choose_a_threshold](05_choose_a_threshold.ipynb), and what a probability is; about two minutes to run on two cores,
+# [05_choose_a_threshold](05_choose_a_threshold.ipynb), and what a probability is; about 2 minutes to run on two cores,
 # and 25 to read. CIFAR-10 is downloaded once (162 MiB); digits stand in where it cannot be had.
 
 # %% jupyter={"source_hidden": true}
@@ -86,6 +86,8 @@ Markdown(
 # coin has only the share *p*? With *n* tosses and *h* heads or more that is a sum:
 #
 # > P(*h* heads or more) = Σ C(*n*, *k*) *p*ᵏ (1 - *p*)ⁿ⁻ᵏ, over all *k* from *h* to *n*
+#
+# C(*n*, *k*) is the number of ways to choose *k* tosses of *n*.
 
 
 # %%
@@ -103,7 +105,8 @@ print(
 
 # %% [markdown]
 # A coin of 70% hardly ever looks that good, so it is ruled out. A share is ruled out **with a
-# confidence of 95%** if a coin of it looks so good with a probability of 5% or less. We promise the largest share that is ruled out.
+# confidence of 95%** if a coin of it looks so good with a probability of 5% or less. If a share is ruled out, so is
+# every smaller one. So the coin has more than the largest share that is ruled out: that one we **promise**.
 
 
 # %%
@@ -123,7 +126,7 @@ broken_coin = sum(count for h, count in zip(results, counts, strict=True) if pro
 assert 0.005 < broken_coin <= 0.055
 Markdown(
     f"19 heads of 20 allow you to promise **{promise(19, 20):.1%}**. Do such promises hold? Of 10,000 coins of 90%, tossed 100 times each, "
-    f"**{broken_coin:.1%}** led to a promise above 90%, one that is broken. At most 5% were allowed."
+    f"**{broken_coin:.1%}** led to a promise above 90%, one that is broken. At most 5% were allowed; it is fewer, since heads come in whole numbers."
 )
 
 # %% [markdown]
@@ -361,7 +364,7 @@ else:
 # ## 5. What it assumes
 #
 # The promise holds for queries **like the calibration images**: drawn independently from the same world, with the same share of
-# unknown ones, against the same gallery. And target and seed were fixed before anybody looked. What if more unknown queries
+# unknown ones, against the same gallery. Target and seed must be fixed before anybody looks. What if more unknown queries
 # come than before? The thresholds stay; in the world we count each unknown query several times.
 
 # %% tags=["nbval-ignore-output"]
@@ -427,9 +430,11 @@ Markdown(
 # %% [markdown]
 # ## 6. How sure is this answer?
 #
-# A threshold says yes or no. A **probability** says more: *four of five such answers are right*. `fit_probability` learns it from
+# The promise is made. What remains: how sure is one answer (here), how sure is a measured rate (7), and how do you notice that a
+# promise no longer holds (8 and 9)? A threshold says yes or no. A **probability** says more: *four of five such answers are right*. `fit_probability` learns it from
 # calibration images, as a curve that falls with the distance (isotonic regression). It is **calibrated** if it means what it
-# says: of the answers with 80%, 80% are right. Expect dots near the diagonal.
+# says: of the answers with 80%, 80% are right. Like a precision, that holds only while the share of unknown queries stays the
+# same. Expect dots near the diagonal.
 
 # %% tags=["nbval-ignore-output"]
 half = np.random.default_rng(SEED).permutation(len(truth)) < len(truth) // 2
@@ -575,7 +580,7 @@ index.remove(gallery.ids[:10])
 with warnings.catch_warnings(record=True) as caught:
     warnings.simplefilter("always")
     kept.check_gallery(index)
-print(caught[0].message)
+print(str(caught[0].message).replace(": ", ":\n"))
 
 # %% jupyter={"source_hidden": true}
 # Check: what comes back is what was written, and the smaller gallery is noticed.
@@ -607,6 +612,7 @@ Quiz(
 # - A confidence of 95%: of 100 draws of calibration images at most 5 give a threshold that misses the target. It costs coverage,
 #   and it holds for queries like the calibration images, no others.
 # - A precision depends on how many unknown queries come; false acceptance does not.
+# - A measured rate is a coin as well: give it an interval, and compare two systems on the same queries.
 # - Watch the distances: they show that queries have changed, without labels.
 #
 # ## Exercises

@@ -3,7 +3,9 @@
 #
 # [Open in Colab](https://colab.research.google.com/github/simnb/simnb/blob/HEAD/notebooks/08_look_at_it.ipynb) · [Open in Binder](https://mybinder.org/v2/gh/simnb/simnb/HEAD?urlpath=lab/tree/notebooks/08_look_at_it.ipynb) · [← 07](07_unseen_classes.ipynb) · [09 →](09_own_images.ipynb) · [Glossary](GLOSSARY.md)
 #
-# A search is right for most queries, and wrong for the others. For which, and why? You find out by looking.
+# A search is right for most queries, and wrong for the others. For which, and why? You find out by looking. We follow one class that goes
+# wrong: find it (section 1), see where it lies (2 to 4), look at its mistakes (5 to 7), and learn why (11). Sections 8 to 10 show three
+# more widgets.
 #
 # **You will do**
 #
@@ -123,8 +125,8 @@ others = right[known & (query.labels != names.index(worst))].mean()
 assert worst == untrained
 assert others > recall
 Markdown(
-    f"**{worst}** is found by {rates.min():.0%} of its queries, {best} by {rates.max():.0%}. Over the "
-    f"queries of the other classes R@1 is {others:.0%}, over all {recall:.0%}: one number of all classes "
+    f"Of the queries of class **{worst}** {rates.min():.0%} find their own class, of {best} {rates.max():.0%}. Over "
+    f"the queries of the other classes R@1 is {others:.0%}, over all {recall:.0%}: one number of all classes "
     "hid one bad class, the one that no training image showed."
 )
 
@@ -186,7 +188,7 @@ Markdown(f"On that of t-SNE **{beside['tsne'].mean():.0%}** do, more than on tha
 # The islands of t-SNE look convincing. Are they true? Ask for the ten nearest neighbors of a point. **Preservation** is the share of
 # the ten true ones, in the embedding, that are among the ten nearest on the map.
 #
-# **Exercise 2: predict.** Somebody strews the points over the map at random. What is the preservation then?
+# **Exercise 2: predict.** Somebody scatters the points over the map at random. What is the preservation then?
 #
 # <details><summary>Hint</summary>Each of the ten true neighbors is among the ten nearest on the map with the same
 # probability. There are <code>len(rows) - 1</code> other points.</details>
@@ -205,7 +207,7 @@ assert strewn.preservation < pca < tsne < 0.9
 assert strewn.trustworthiness < kept["pca"].trustworthiness < kept["tsne"].trustworthiness < 1
 Markdown(
     f"Of the ten true neighbors PCA keeps **{pca:.0%}** among the ten nearest, t-SNE **{tsne:.0%}**, and "
-    f"points strewn at random {strewn.preservation:.1%}. So t-SNE is the better map of neighborhoods, and "
+    f"points scattered at random {strewn.preservation:.1%}. So t-SNE is the better map of neighborhoods, and "
     f"it still loses {1 - tsne:.0%} of them."
 )
 
@@ -293,8 +295,8 @@ assert usual.mean() < crossing.mean() < 0.5
 assert at_wrong < at_right - 0.2
 Markdown(
     f"Hardly any line is longer than a tenth of the map: {crossing.sum()} of {len(crossing)} at mistakes, "
-    f"{usual.sum()} of {len(usual)} at right answers, since t-SNE puts nearest neighbors side by side. So "
-    f"a mistake is {crossing.mean() / usual.mean():.0f} times as likely to be long, but it seldom is. It "
+    f"{usual.sum()} of {len(usual)} at right answers, since t-SNE puts nearest neighbors side by side. "
+    "Mistakes are long more often, but seldom. It "
     f"is the *place* that tells: around a mistake **{at_wrong:.0%}** are of its own class and "
     f"{taken_for:.0%} of the class that it is taken for, around a right answer {at_right:.0%} of its own. "
     f"**{touching:.0%}** of the lines begin or end at *{untrained}*, where {fair:.0%} would if all "
@@ -305,7 +307,7 @@ Markdown(
 # ## 4. A map to click through
 #
 # A picture shows that there are mistakes, a widget which. Colours say whether the nearest neighbor is **right**
-# or **wrong**. Discs are the gallery, diamonds the queries. Try this:
+# or **wrong**. Discs are the gallery, diamonds the queries; a disc is judged by its nearest disc. Try this:
 #
 # - **hover** over an orange point to see its image, or walk from point to point with the arrow keys;
 # - **click** it: lines go to its true neighbors, wherever the map put them;
@@ -398,14 +400,14 @@ tied = [(names[one], names[other]) for one, other in found[counts == counts.max(
 one, other = tied[0]
 there = (labels[links] == [names.index(one), names.index(other)]).all(axis=1).sum()
 Markdown(
-    f"No pair is mixed up more often than {' or '.join(f'**{a} and {b}**' for a, b in tied)}: "
-    f"{counts.max()} of {len(links)} mistakes{' each' * (len(tied) > 1)}. A pair counts both ways: "
+    f"Mixed up most often: {'; '.join(f'**{a} and {b}**' for a, b in tied)} "
+    f"({counts.max()} of {len(links)} mistakes{' each' * (len(tied) > 1)}). A pair counts both ways: "
     f"*{one}* is taken for *{other}* {there} times, *{other}* for *{one}* {counts.max() - there} times. "
     f"(Section 4 counted one way, and queries of *{worst}* only.)"
 )
 
 # %% [markdown]
-# A single query is judged with its neighbors beside it. In every figure of simnb a neighbor of the query's class is
+# A single query is judged with its neighbors beside it. In a grid of neighbors one of the query's class is
 # **right**: solid, blue, ✓. One of another class is **wrong**: dashed, orange, ✗. One beyond the distance threshold is
 # **unknown**: dotted, grey, ?. The threshold is the one of best F1 on the calibration images.
 
@@ -534,8 +536,8 @@ Markdown(
     f"Without the fifth that counts most the distance grows from {apart:.2g} to **{top:.2g}**, without "
     f"the one that counts least it is {bottom:.2g}. With the first moved to 20 random places it is "
     f"**{moved.mean():.2g}** on average, and more than unmoved at {(moved > top).sum()} of them. (The "
-    f"threshold is {calibration.threshold:.2g}.) So the picture points, roughly, at what this embedder "
-    "looks at. It does not say whether it *should*."
+    f"threshold is {calibration.threshold:.2g}.) So for this pair the picture points, roughly, at what the "
+    "embedder looks at. It does not say whether it *should*."
 )
 
 # %% [markdown]
@@ -563,7 +565,7 @@ few = (parts.calibration.labels == names.index(absent)).sum()
 Markdown(
     f"At *optimal* **{at['coverage']:.0%}** of the known queries get an answer (coverage), and so do "
     f"**{at['false_acceptance']:.0%}** of the unknown ones (false acceptance). {at['precision']:.0%} of "
-    f"all answers are right (precision); without a threshold {right.mean():.0%} would be. At *strict* "
+    f"all answers are right (precision).\n\nAt *strict* "
     f"false acceptance is {strict[~known].mean():.0%}, and the price is coverage: "
     f"**{strict[known].mean():.0%}**. Of the {lost.sum()} known queries that it loses, "
     f"{right[lost].mean():.0%} had a right answer. *Strict* should let in 10% at most, but it was chosen "

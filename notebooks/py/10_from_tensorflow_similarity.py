@@ -54,15 +54,14 @@ SEED = 0
 # %% [markdown]
 # ## 1. One line
 #
-# Somewhere above, among the imports, stands the line that you change in your own code:
+# One of your imports is the line to change:
 #
 # ```diff
 # - import tensorflow_similarity as tfsim
 # + from simnb import tfsim
 # ```
 #
-# `simnb.tfsim` has the modules, names and arguments of TensorFlow Similarity. What they compute is computed by the rest
-# of simnb.
+# `simnb.tfsim` has the modules, names and arguments of TensorFlow Similarity. The rest of simnb does the computing.
 #
 # We need images first. TensorFlow Similarity took arrays, so any will do. Ours are characters: hundreds of classes to
 # train on, and others to search among, which training never sees.
@@ -225,8 +224,8 @@ assert set(calibration.cutpoints["optimal"]) == columns
 rejected = np.array(matches) == -1
 assert rejected[~known].mean() > rejected[known].mean()
 Markdown(
-    f"The script runs as it stood. In 120 steps the loss fell from {first:.2f} to {last:.2f}, and **R@1 is {recall:.2f}, where "
-    f"pixels reach {pixels:.2f}**: for characters that it never saw. Of the known queries "
+    f"The script runs with one line changed. In 120 steps the loss fell from {first:.2f} to {last:.2f}, and **R@1 is {recall:.2f}, where "
+    f"pixels reach {pixels:.2f}**, on characters that the network never saw. Of the known queries "
     f"{rejected[known].mean():.0%} have no match, of the unknown ones {rejected[~known].mean():.0%}."
 )
 
@@ -480,9 +479,10 @@ except ValueError as error:
 #
 # - **samplers** deal the images of a class like cards, each once before any comes again, by a `seed`;
 # - **unknown queries** ought to be rejected, and are counted so; TensorFlow Similarity counted them as mistakes like any other;
+# - **thresholds** lie midway between two distances, not on one, so that they differ a little from the old;
 # - **search** is exact unless you ask for `"hnsw"`, and the distance `"l2"` is a distance, not its square;
 # - **files** hold no pickles, so that opening one runs no code; a model comes back with its index;
-# - **what was left out** raises an error that says what to use.
+# - **what was left out**, such as `Indexer`, `stores` and `algebra`, raises an error that says what to use.
 #
 # [**MIGRATION**](MIGRATION.md) has every old name with its new one, all differences with their reasons, and what is missing. A
 # test compares each of its rows with the code.
@@ -515,7 +515,7 @@ else:
 #
 # ```python
 # np.savez("weights.npz", *model.get_weights())
-# table = model.to_data_frame()                         # embeddings, labels, data
+# table = model.to_data_frame()                         # embeddings, labels, and data: save it, too, if you need it
 # column = "labels" if "labels" in table else "lables"  # some releases misspell it
 # np.savez("index.npz", embeddings=np.stack(table["embeddings"]), labels=table[column].to_numpy())
 # ```
@@ -576,9 +576,8 @@ if recall_without_weights is ...:
 else:
     wrong = f"{recall_without_weights} is too much for a network that never saw the index; did you set its weights?"
     assert 0 <= recall_without_weights <= recall / 4, wrong
-    print(
-        "✓ exercise 5: about chance, 1 in 150, and no error. Keep network and index together: search.save does"
-    )
+    chance = f"{recall_without_weights:.3f}, where chance is {1 / 150:.3f}"
+    print(f"✓ exercise 5: {chance}, and no error. Keep network and index together: search.save does")
 
 # %% [markdown]
 # ## 6. The tutorial's own schedule
@@ -600,7 +599,7 @@ else:
 # | the tutorial's network, loss and steps | 12,000 | 52 | 0.752 |
 # | simnb's recipe: a smaller network, two losses, another optimizer | 800 | 2.4 | 0.791 |
 #
-# (Once each: a difference of a point or two would say nothing.) So a new *training* is worth more than new names. [03_training](03_training.ipynb) takes the recipe apart. For the characters of
+# (Once each: a difference of a point or two would say nothing.) So a new *training* gains more than new names: no lower R@1, in a twentieth of the time. [03_training](03_training.ipynb) takes the recipe apart. For the characters of
 # this lesson, simnb comes with weights of its recipe. Expect them to be well above 120 steps of the old script.
 
 # %% tags=["nbval-ignore-output"]
@@ -644,7 +643,7 @@ Markdown(
 #
 # ## 8. Result
 #
-# One run in some lines. Another machine gives somewhat other numbers.
+# One run in four lines. On another machine the numbers differ a little.
 
 # %% tags=["nbval-ignore-output", "summary"]
 print(f"data set   {name}")
@@ -675,7 +674,7 @@ Quiz(
 # %% [markdown]
 # **Remember**
 #
-# - Names and neighbors stay the same; recall, unknown queries and files differ on purpose; what is missing says what to use.
+# - Old names find what new names find; recall, unknown queries and files differ on purpose; what is missing says what to use.
 # - The old recall counts only queries whose nearest neighbor is right, so that it ends at 1 for every search.
 # - Import, calibration, search, batches, and training last: compare the answers at each step, and keep network and index
 #   together.

@@ -193,8 +193,8 @@ Markdown(
 
 # %% [markdown]
 # With ten classes nobody would have noticed. If there are *c* classes of equal size, an image finds no partner among the
-# other *n* - 1 images of a random batch with a chance of (1 - 1/*c*)<sup><i>n</i> - 1</sup>. Expect all to be well up to some number
-# of classes, and not beyond.
+# other *n* - 1 images of a random batch with a chance of (1 - 1/*c*)<sup><i>n</i> - 1</sup>. Expect random batches to be fine up to some
+# number of classes, and to fail beyond it.
 
 
 # %%
@@ -249,7 +249,7 @@ else:
     print("✓ exercise 2: some 2,160 images, 18 times as many. Drawing on purpose is cheaper")
 
 # %% [markdown]
-# ## 3. Does it matter? Train on either
+# ## 3. Does it matter? Train on both kinds
 #
 # One small network, the same number of steps and of images, and the same loss. Only the batches differ. The loss,
 # `SupervisedContrastiveLoss`, asks of each image that its partners are nearer than the rest of the batch. Where an image has no
@@ -445,7 +445,7 @@ for seed in RUNS:
 
 # %% tags=["nbval-ignore-output"]
 reached = {way: np.mean(values) for way, values in runs.items()}
-title = f"Of the same classes 60 in a batch beat 10: {reached[fair]:.2f} against {reached[few]:.2f}"
+title = f"Same classes: 60 in a batch {reached[fair]:.2f}, 10 in a batch {reached[few]:.2f}"
 plots.spread(runs, metric="R@1 over 141 unseen classes", title=title)
 plt.show()
 
@@ -458,8 +458,8 @@ assert min(runs[few]) > max(runs["random"])
 assert reached[fair] > reached["60 x 2"] > reached[few]
 Markdown(
     f"From the same {met[10, 12]} of {len(classes)} classes 60 x 2 reaches **{reached[fair]:.2f}, and 10 x 12 {reached[few]:.2f}: the "
-    f"fewest positive pairs beat the most, in every run**. (With all classes it was {reached['60 x 2']:.2f}, perhaps because each comes less "
-    "often.) [07](07_unseen_classes.ipynb) finds the same with 100 "
+    f"fewest positive pairs beat the most, in every run**. (With all classes it was {reached['60 x 2']:.2f}: in 60 steps each "
+    f"comes {3600 / len(classes):.1f} times, and not {3600 / met[10, 12]:.0f}. So more classes may ask for more steps.) [07](07_unseen_classes.ipynb) finds the same with 100 "
     "classes. A few positive pairs are enough; then it is other classes that teach."
 )
 
@@ -603,7 +603,7 @@ overlap = "" if apart else ", and these runs overlap"
 Markdown(
     f"Rare classes go from {means['rare classes, random']:.2f} to **{means['rare classes, 60 x 2']:.2f}**, and frequent ones from "
     f"{means['frequent classes, random']:.2f} to **{means['frequent classes, 60 x 2']:.2f}**, though these had *more* pairs at random: "
-    f"{of_random_batch[0]:.1f} a batch, not {of_balanced_batch[0]:.1f}. With them they were {ahead:.2f} better than rare classes{overlap}. "
+    f"{of_random_batch[0]:.1f} a batch, not {of_balanced_batch[0]:.1f}. At random the frequent classes were {ahead:.2f} ahead of the rare ones{overlap}. "
     "**More pairs of the same few classes are worth little, even to these classes.**"
 )
 
@@ -776,9 +776,9 @@ with_homoglyphs = np.mean([has_partner(looks[c]).any() for c in drawn_classes])
 assert 50 < twice.sum() < 200
 assert 0.1 < with_homoglyphs < 0.4
 Markdown(
-    f"**{twice.sum()} of {len(classes)}** classes look like another one, and {with_homoglyphs:.0%} of batches of 60 classes hold two that do. "
-    "Where names matter less than looks, give them one label: `looks_like` says which. In photographs the same fault is called "
-    "*label noise*."
+    f"**{twice.sum()} of {len(classes)}** classes look like another one, and {with_homoglyphs:.0%} of batches of 60 classes hold two that look alike. "
+    "Where names matter less than looks, give them one label: `looks_like` says which. Photographs have it, too, where one product has "
+    "two names."
 )
 
 # %% [markdown]

@@ -3,7 +3,7 @@
 #
 # [Open in Colab](https://colab.research.google.com/github/simnb/simnb/blob/HEAD/notebooks/04_indexing.ipynb) · [Open in Binder](https://mybinder.org/v2/gh/simnb/simnb/HEAD?urlpath=lab/tree/notebooks/04_indexing.ipynb) · [← 03](03_training.ipynb) · [05 →](05_choose_a_threshold.ipynb) · [Glossary](GLOSSARY.md)
 #
-# What is an index, and when must it not be exact? You search a gallery in two lines of NumPy, then with an index that also
+# What is an index, and when is exact search too slow? You search a gallery in two lines of NumPy, then with an index that also
 # filters, changes and keeps its rows. Then you walk through a graph that looks at a few rows only, and see what it misses.
 #
 # **You will do**
@@ -243,7 +243,7 @@ letters.add(means, characters, ids=characters)
 print(f"{len(letters):,} characters, of {len(glyphs):,} pictures")
 
 # %% [markdown]
-# `near_duplicates` compares all rows, and joins those that lie nearer than two different images are likely to by chance. It
+# `near_duplicates` compares all rows, and joins those that lie nearer together than different images do by chance. It
 # knows nothing of letters. Expect the three A in one group.
 
 # %% tags=["nbval-ignore-output"]
@@ -268,7 +268,8 @@ scripts = [glyphs.class_metadata["script"][glyphs.labels[row]] for row in thrice
 
 # %% tags=["nbval-ignore-output"]
 title = f"{', '.join(scripts)}: the same {len(large)} shapes three times"
-plots.image_grid(glyphs.images[thrice.ravel()], columns=len(large), title=title)
+of_row = np.repeat(np.arange(3), len(large))
+plots.image_grid(glyphs.images[thrice.ravel()], of_row, class_names=scripts, columns=len(large), title=title)
 plt.show()
 
 # %% tags=["nbval-ignore-output"] jupyter={"source_hidden": true}
@@ -315,7 +316,7 @@ Markdown(
     f"R@1 of the pictures rises from {before:.3f} to **{after:.3f}**, and no embedding has changed. The groups that all look the "
     f"same do most of that ({strictly:.3f} by themselves): these errors were in the labels. Joining the close calls adds the rest, "
     f"but only by no longer counting real errors. Joining as many characters drawn by lot gives {by_lot:.3f}. All these numbers "
-    "flatter a little, since each picture has a share in the mean of its character."
+    "flatter, since each picture has a share in the mean of its character."
 )
 
 # %% [markdown]
@@ -573,8 +574,8 @@ Markdown(
 #
 # ## 7. The gallery grows: what becomes slow
 #
-# So when must an index *not* be exact? When comparing with every row takes too long. We count it, which is the same on
-# every machine: how many rows does a query have to see in a gallery of each size? This is our own graph again, now over the
+# When is exact search too slow? When comparing with every row takes too long. We count rows, not seconds, for that is the
+# same on every machine: how many rows does a query have to see in a gallery of each size? This is our own graph again, now over the
 # photographs with all their numbers.
 
 # %%
@@ -612,7 +613,7 @@ among_million = 1e6 / len(keep) * milliseconds
 Markdown(
     f"From {sizes[0]:,} to {sizes[-1]:,} rows the work of exact search grows {sizes[-1] / sizes[0]:.0f} times, that of the walk "
     f"**{counts[-1] / counts[0]:.1f} times**: it sees {counts[-1]:.0f} rows, {parts[-1]:.0%} of the gallery, and finds the nearest for "
-    f"{hit:.0%} of the queries. On this machine exact search among 7,000 characters took {milliseconds:.2f} ms a query; among a "
+    f"{hit:.0%} of the queries. On this machine exact search among {len(keep):,} pictures of characters took {milliseconds:.2f} ms a query; among a "
     f"million rows it would be about {among_million:.0f} ms, or {1000 / among_million:.0f} queries a second."
 )
 

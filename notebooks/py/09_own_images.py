@@ -201,9 +201,9 @@ else:
 # - **whitened**: then turn and scale them, so that they spread alike in all directions, also where they
 #   hardly differ;
 # - **head**: train one linear layer on top of the embeddings, in seconds;
-# - **fine-tuned**: train network and head on, for two epochs at a learning rate of 0.0001, if the network can be trained.
+# - **fine-tuned**: train network and head on, if the network can be trained; but only for some ten small steps: a first look.
 #
-# Half of each class is learned from. Each image of the other half is asked of all others of that half. Copies are dropped:
+# Half of each class is learned from. Each image of the other half is a query among all others of that half. Copies are dropped:
 # in both halves they would flatter training. The **interval** in brackets says where a measure would mostly lie with other
 # images of these classes: it is *over examples*. *difference* is what a way gains over no training, on the same queries:
 # **only where its interval does not contain 0** do we call a way *measurably* better or worse. Each interval misses about 1
@@ -267,8 +267,9 @@ top = [way for way in tried if by_r1[way] == highest]
 of_all = f"{', '.join(top[:-1])} and {top[-1]} tie at" if len(top) > 1 else f"{top[0]} has"
 beside = "below" if highest < without.value else "above" if highest > without.value else "the same as"
 epochs_gave = by_r1.get("fine-tuned", 0) - by_r1["head"]
-as_head = "is nearly the head itself" if abs(epochs_gave) < 0.02 else "differs from the head"
-tuned = f" *fine-tuned* {as_head}: its two epochs change R@1 by {epochs_gave:+.2f}." if epochs else ""
+as_head = "hardly change the head, and **say nothing of fine-tuning in earnest**"
+as_head = as_head if abs(epochs_gave) < 0.02 else f"change R@1 of the head by {epochs_gave:+.2f}"
+tuned = f" The few small steps of *fine-tuned* {as_head}." if epochs else ""
 Markdown(
     f"Highest R@1 of the ways: {of_all} {highest:.3f}, **{beside} no training** ({without.value:.3f}).{tuned}"
 )
@@ -340,7 +341,7 @@ assert (asked.ids == sides.test.ids).all()
 assert not set(sides.train.labels) & set(asked.labels)
 Markdown(
     f"Of {len(chosen)} characters {len(np.unique(sides.train.labels))} are learned from; **{len(asked)} images** of the other "
-    f"{len(np.unique(asked.labels))} are asked. Drawn are the first three."
+    f"{len(np.unique(asked.labels))} are asked. The figure shows the first three."
 )
 
 # %% tags=["nbval-ignore-output"]
@@ -378,13 +379,14 @@ def draw(worth, title, ax):
         ax.plot(figure.value, row, mark, color=color, ms=10)
     ax.axvline(worth.figures["recall@1"]["no training"].value, color="#5f5f5f", lw=1, ls=":")
     ax.set(yticks=range(row + 1), yticklabels=worth.figures["recall@1"], ylim=(row + 0.5, -0.5))
-    ax.set(xlim=(0, 1.02), xlabel="R@1")
+    ax.set_xlim(0, 1.02)
     ax.set_title(title, loc="left")
 
 
 figure, axes = plt.subplots(2, 1, figsize=(7.2, 6.6), layout="constrained", height_ratios=(5, 7))
 draw(worth, f"This folder: {len(won)} of {len(tried)} ways are measurably better", axes[0])
 draw(on_characters, f"Characters: {len(best)} of {len(reached) - 1} are measurably better", axes[1])
+axes[1].set_xlabel("R@1")
 plt.show()
 
 # %% tags=["nbval-ignore-output"] jupyter={"source_hidden": true}
@@ -394,8 +396,6 @@ than = "the cheap way is worth more" if reached[cheap] > reached["pixels"] else 
 if what_it_is.startswith('"cifar10"'):  # others may know characters
     assert "trained on characters" in best
     assert reached["trained on characters"] > reached[cheap]
-change = reached.get("fine-tuned", 0) - reached["head"]
-tuned = f" Two epochs of fine-tuning change the head's R@1 by {change:+.2f}." if epochs else ""
 Markdown(
     f"On the folder above the embedder reaches R@1 {without.value:.2f} without training, on characters "
     f"**{reached['no training']:.2f}**. The best cheap way, {cheap}, reaches {reached[cheap]:.2f}, and the network that learned "
@@ -653,7 +653,7 @@ assert not OURS or named > 0.7 * len(broken)
 Markdown(
     f"R@1 goes from {healthy:.2f} to **{with_broken:.2f}**. `collection.mislabelled` names **{of_broken}** broken labels, among "
     f"{len(doubtful.ids)} suspects. Of its first {len(first)} suspects **{np.isin(first, broken).sum()}** are broken; at random "
-    f"{len(first) * len(broken) / len(labels):.0f} would be. Look at the first ones, and stop when they become right."
+    f"{len(first) * len(broken) / len(labels):.0f} would be. Look at the first ones, and stop where the labels turn out to be right."
 )
 
 # %% [markdown]
@@ -681,7 +681,7 @@ Markdown(
 )
 
 # %% [markdown]
-# **Fault 3: too few images.** The gallery has 1, 2, 4, ... images of each class, drawn five times. Where an embedder knows the
+# **Fault 3: too few images, or is it?** The gallery has 1, 2, 4, ... images of each class, drawn five times. Where an embedder knows the
 # classes, one image may do, and the curve is flat; where it does not, the curve is steep. Expect the draws to differ most at 1.
 
 # %% tags=["nbval-ignore-output"]
@@ -704,7 +704,7 @@ of_one = f"{by_shots[:, 0].min():.2f} to {by_shots[:, 0].max():.2f}"
 
 # %% tags=["nbval-ignore-output"]
 title = f"R@1 {low:.0%} with 1 image of each class, {high:.0%} with {shots[-1]}"
-plots.rates_by_shots(shots, {"R@1": by_shots}, metric="R@1", chance=1 / len(every), title=title)
+plots.rates_by_shots(shots, {"R@1": by_shots}, metric="R@1", title=title)
 plt.show()
 
 # %% tags=["nbval-ignore-output"] jupyter={"source_hidden": true}
@@ -850,7 +850,7 @@ Quiz(
 #
 # ## Exercises
 #
-# The five above are solved in [solutions/09_own_images](solutions/09_own_images.ipynb).
+# The five above are solved, each with a sentence on what it shows, in [solutions/09_own_images](solutions/09_own_images.ipynb).
 #
 # ## What's next
 #

@@ -399,7 +399,7 @@ if what_it_is.startswith('"cifar10"'):  # others may know characters
 Markdown(
     f"On the folder above the embedder reaches R@1 {without.value:.2f} without training, on characters "
     f"**{reached['no training']:.2f}**. The best cheap way, {cheap}, reaches {reached[cheap]:.2f}, and the network that learned "
-    f"from hundreds of characters **{reached['trained on characters']:.2f}**. Pixels reach {reached['pixels']:.2f}: {than}.{tuned} **Which way is "
+    f"from hundreds of characters **{reached['trained on characters']:.2f}**. Pixels reach {reached['pixels']:.2f}: {than}. **Which way is "
     "the best depends on the images, and one call measures it.**"
 )
 

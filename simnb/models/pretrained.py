@@ -18,18 +18,14 @@ PRETRAINED = ("cifar10", "cifar10-8", "digits-8", "omniglot", "glyphs")
 def pretrained(name: str, *, mirror: bool | None = None, precision: str | None = None) -> KerasObject:
     """A trained embedder of small images; nothing is downloaded.
 
-    ================ ============ ==========================================================================
-    name             images       trained on
-    ================ ============ ==========================================================================
-    ``"cifar10"``    32 x 32      the 50,000 training images of CIFAR-10
-    ``"cifar10-8"``  32 x 32      those of eight classes, without ``provenance(name)["unknown"]``
-    ``"digits-8"``   32 x 32      eight of the bundled digits, without ``provenance(name)["unknown"]``: small,
-                                  and wrong now and then, to stand in for ``"cifar10-8"`` without a network
-    ``"omniglot"``   28 x 28      964 drawn characters, for others: ``data.load("omniglot",
-                                  split="test", image_size=(28, 28))``
-    ``"glyphs"``     32 x 32      Latin and Cyrillic print, for other scripts: ``data.load("glyphs",
-                                  split="test")``
-    ================ ============ ==========================================================================
+    - ``"cifar10"``, 32 x 32: trained on the 50,000 training images of CIFAR-10;
+    - ``"cifar10-8"``, 32 x 32: on those of eight classes, without ``provenance(name)["unknown"]``;
+    - ``"digits-8"``, 32 x 32: on eight of the bundled digits, without ``provenance(name)["unknown"]``:
+      small, and wrong now and then, to stand in for ``"cifar10-8"`` without a network;
+    - ``"omniglot"``, 28 x 28: on 964 drawn characters, for others:
+      ``data.load("omniglot", split="test", image_size=(28, 28))``;
+    - ``"glyphs"``, 32 x 32: on Latin and Cyrillic print, for other scripts:
+      ``data.load("glyphs", split="test")``.
 
     Args:
         name: One of these.

@@ -748,11 +748,8 @@ plt.show()
 says = {piece: verdict(whole, without[piece]) for piece in pieces}
 assert says["Muon"] == "better"
 assert 0.5 < 1 - gains["Muon"] / seems < 0.9
-words = {
-    "better": "With it every run is better than without",
-    "worse": "With it every run is worse",
-    "not told apart": "Not told apart, since the seeds differ as much",
-}
+words = {"better": "With it every run is better than without", "worse": "With it every run is worse"}
+words["not told apart"] = "Not told apart, since the seeds differ as much"
 listed = {word: [f"{p} ({gains[p]:+.2f})" for p in pieces if says[p] == word] for word in words}
 sure = verdict(without[pieces[1]], without[pieces[0]]) == "better"
 largest = max(adam, key=lambda rate: np.mean(adam[rate])) == max(adam)

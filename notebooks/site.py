@@ -8,7 +8,6 @@ At the end every link is followed: a broken one is an error.
 """
 
 import argparse
-import base64
 import json
 import re
 import shutil
@@ -34,8 +33,6 @@ TITLE = "Metric learning for image similarity search, in notebooks"
 FURTHER = {"CHANGELOG.md": "changelog", "tests/benchmarks/README.md": "measurements"}
 #: The how-to whose code writes the page to try on the index, and that page.
 LIVE = ("page_to_send", "threshold.html")
-#: Figures of so many pixels or fewer are not made wider than a phone.
-NARROW = 500
 WRITES_A_PAGE = re.compile(r"""(\w+)\.to_html\(\s*["']build/([\w.-]+\.html)["']""")
 # Of what an output can be shown as, the first that is there. A widget cannot be without a kernel.
 SHOWN = ["image/png", "image/svg+xml", "image/jpeg", "text/html", "text/markdown", "text/plain"]
@@ -99,7 +96,8 @@ class Notebook:
             cell.metadata["folded"] = cell.source.splitlines()[0].removeprefix("# ") if hidden else None
             last = cell.source.strip().splitlines()[-1] if cell.source.strip() else ""
             written = [page for _, page in WRITES_A_PAGE.findall(cell.source)]
-            cell.metadata["pages"] = written or [self.pages[last]] if last in self.pages else written
+            cell.metadata["live"] = self.pages.get(last)
+            cell.metadata["pages"] = [page for page in written if page != self.pages.get(last)]
             for output in cell.outputs:
                 if "image/png" in output.get("data", {}):
                     name = output.data.get("text/plain", "")
@@ -108,8 +106,6 @@ class Notebook:
                     said = output.metadata.get("image/png", {}).get("alt")
                     alone = name if still else f"Figure under: {heading.replace('`', '')}"
                     output.metadata["about"] = said or alone
-                    png = base64.b64decode(output.data["image/png"][:64])
-                    output.metadata["narrow"] = int.from_bytes(png[16:20]) <= NARROW  # its width
         return content
 
 

@@ -134,21 +134,31 @@ def test_a_picture_beside_a_notebook_is_beside_its_page(built):
     assert (built / "drawn" / "by hand.png").read_bytes() == png()
 
 
-def test_a_widget_shows_its_still_and_leads_to_the_page_that_the_notebook_wrote(built):
+def test_where_a_widget_is_shown_the_page_is_that_the_notebook_wrote(built):
     page = (built / "01_first.html").read_text()
-    figure, still = re.findall(r"<figure>(.*?)</figure>", page, re.S)
+    (figure,) = re.findall(r"<figure>(.*?)</figure>", page, re.S)
     assert 'alt="Figure under: 1. See"' in figure
     assert "still picture" not in figure
-    assert "A still picture" in still
     assert "model_id" not in page
     assert scripts(page) == ["search.js"]
-    assert alternatives(still) == [f"Projector({HOSTILE})"]
-    # Under the widget, and under the cell that wrote it.
-    parts = page.split('<a class="open" href="pages/shown.html">Open the interactive page</a>')
-    assert len(parts) == 3
-    assert parts[0].count("</figure>") == 2
-    assert "to_html" in parts[1]
+    assert re.findall(r'<iframe class="live"[^>]* src="(.*?)"', page) == ["pages/shown.html"]
+    assert page.index("<iframe") < page.index("Open it in a window of its own") < page.index("to_html")
+    # Under the cell that wrote it is a link.
+    _, after = page.split('<a class="open" href="pages/shown.html">Open the interactive page</a>')
+    assert "to_html" not in after
     assert (built / "pages" / "shown.html").read_text() == "<p>the page</p>"
+
+
+def test_a_widget_without_a_page_shows_its_still(source, tmp_path):
+    cell = new_code_cell("shown", outputs=[drawn(f"Projector({HOSTILE})")])
+    nbformat.write(new_notebook(cells=[new_markdown_cell("# Third"), cell]), source / "03_third.ipynb")
+    site.main(["--from", str(source), "--to", str(tmp_path / "html")])
+    page = (tmp_path / "html" / "03_third.html").read_text()
+    (still,) = re.findall(r"<figure>(.*?)</figure>", page, re.S)
+    assert "A still picture. Where the notebook runs" in still
+    assert alternatives(still) == [f"Projector({HOSTILE})"]
+    assert scripts(page) == ["search.js"]
+    assert "<iframe" not in page
 
 
 def test_a_solution_is_closed_and_its_title_does_not_tell(built):
@@ -341,14 +351,18 @@ def test_the_site_of_the_committed_notebooks_has_no_broken_link_and_loads_nothin
 @pytest.mark.parametrize("path", PATHS, ids=lambda path: path.stem)
 def test_every_figure_of_a_committed_notebook_is_on_its_page(pages, path):
     cells = nbformat.read(path, 4).cells
+    # Where a page stands for a widget, it needs no still.
+    live = [cell.id for cell in site.Notebook(path).prepare().cells if cell.metadata.get("live")]
+    cells = [cell for cell in cells if cell.id not in live]
     outputs = [output.get("data", {}) for cell in cells for output in cell.get("outputs", [])]
     page = (pages / f"{path.stem}.html").read_text()
-    named = r"""<figure>\s*<img alt=(?:"[^"]+"|'[^']+')(?: class="narrow")?"""
+    named = r"""<figure>\s*<label><img alt=(?:"[^"]+"|'[^']+')"""
     shown = re.findall(named + r' src="data:image/png;base64,([^"]*)"', page)
     # One by one: pytest would print what differs, which is long.
     kept = [data["image/png"].replace("\n", "") for data in outputs if "image/png" in data]
     assert [one == other for one, other in zip(shown, kept, strict=True)] == [True] * len(kept)
     assert len(shown) >= 3
+    assert page.count("<iframe") == len(live)
     for picture in shown:
         Image.open(io.BytesIO(base64.b64decode(picture))).verify()
 

@@ -1,5 +1,6 @@
 """Figures of embeddings of two dimensions: a circle, pulls and pushes on it, and what mining calls hard."""
 
+import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -17,6 +18,7 @@ from simnb.plots import styling
 _SIZE = (4.6, 4.9)  # inches
 _LONGEST = 0.42  # radians, of the longest arrow
 _SHORTEST = 0.01  # radians; arrows below are left out, for their heads would be all of them
+_APART = 0.05  # between arrows that would lie on each other: radians, and outwards
 _ASIDE = 0.35  # radians between the words of two points, at least
 _ROOM = 1.4  # inches inside the circle
 _LEGEND: dict[str, Any] = {"fontsize": 9, "labelspacing": 0.35, "handlelength": 1.6, "frameon": False}
@@ -191,7 +193,8 @@ def mining_rings(
     for radius in (near, near + margin):
         if not 0.05 * limit <= radius <= limit:  # its number would cover the anchor, or stand outside
             continue
-        look = {"ha": "center", "va": "bottom", "fontsize": 8, "zorder": 4}
+        box = {"facecolor": "white", "alpha": 0.8, "edgecolor": "none", "pad": 0.6}  # points lie under it
+        look = {"ha": "center", "va": "bottom", "fontsize": 8, "zorder": 4, "bbox": box}
         styling.write(ax, styling.number(radius), (0, radius), (0, 1), **look)
     look = {"ls": "", "zorder": 3, "color": styling.INK, "mec": "white", "mew": 0.8}
     ax.plot(0, 0, "s", ms=9, label="anchor", **look)
@@ -265,8 +268,13 @@ def _draw_points(ax, points, labels, name):
     return handles
 
 
+def _turned(one, other):
+    """Angle between two directions, in radians."""
+    return abs((one - other + np.pi) % (2 * np.pi) - np.pi)
+
+
 def _draw_turns(ax, points, turns, longest):
-    """Arrows along the circle; return their keys."""
+    """Arrows along the circle, the farther out the more they would lie on others; return their keys."""
     values = {name: np.asarray(turn, np.float64) for name, turn in turns.items()}
     for name, turn in values.items():
         _checks.same_length(turn, points, f"turns of {name!r} and embeddings")
@@ -276,10 +284,15 @@ def _draw_turns(ax, points, turns, longest):
     looks = ((_ARROWS[0][0], _ARROWS[2][1]),) if len(values) == 1 else _ARROWS
     handles, at = [], np.arctan2(points[:, 1], points[:, 0])
     for (name, turn), (radius, look) in zip(values.items(), looks, strict=False):
+        drawn: list[tuple[float, float, int]] = []  # middle, half its length, and how far out
         for begin, angle in zip(at, scale * turn, strict=True):
             if abs(angle) > _SHORTEST:
-                along = begin + np.linspace(0, angle, 24)
-                path = Path(radius * np.stack([np.cos(along), np.sin(along)], axis=1))
+                middle, half = begin + angle / 2, abs(angle) / 2 + _APART
+                beside = {out for other, reach, out in drawn if _turned(middle, other) < half + reach}
+                out = next(number for number in itertools.count() if number not in beside)
+                drawn.append((middle, half, out))
+                along, farther = begin + np.linspace(0, angle, 24), radius + _APART * out
+                path = Path(farther * np.stack([np.cos(along), np.sin(along)], axis=1))
                 style = {"arrowstyle": "-|>", "mutation_scale": 9, "lw": 1.7, "shrinkA": 0, "shrinkB": 0}
                 ax.add_patch(FancyArrowPatch(path=path, **style, **look, zorder=2, gid=name))
         handles.append(Line2D([], [], lw=1.7, **look, label=styling.plain(name)))

@@ -1,9 +1,13 @@
 """The site, opened from disk: its search by keyboard and by touch, and the page to try on its index."""
 
+import base64
+import io
+
 import nbformat
 import numpy as np
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
+from PIL import Image
 from playwright.sync_api import expect
 
 from notebooks import site
@@ -38,8 +42,12 @@ def pages(tmp_path_factory, live):
     source.mkdir()
     (source / "GLOSSARY.md").write_text('# Glossary\n\n- <a id="margin"></a>**margin**: by how much.')
     shown = new_output("display_data", {"text/html": f"{HOSTILE}<p>shown</p>"})
+    drawn = io.BytesIO()
+    Image.new("RGB", (730, 400)).save(drawn, "PNG")
+    figure = new_output("display_data", {"image/png": base64.b64encode(drawn.getvalue()).decode()})
+    text = new_markdown_cell("# Balance\n\nA story.\n\n## 1. Deal cards")
     lessons = {
-        "01_first": [new_markdown_cell("# Balance\n\nA story.\n\n## 1. Deal cards")],
+        "01_first": [text, new_code_cell("1", outputs=[figure])],
         "02_hostile": [new_markdown_cell("# Strange"), new_code_cell("1", outputs=[shown])],
     }
     for name, cells in lessons.items():
@@ -108,6 +116,17 @@ def test_nothing_is_wider_than_a_narrow_screen(tab, pages, page):
     listed = tab.get_by_role("listbox").bounding_box()
     assert listed["x"] >= 0
     assert listed["x"] + listed["width"] <= 390
+
+
+def test_a_figure_is_whole_on_a_narrow_screen_and_larger_after_a_tap(tab, pages):
+    tab.set_viewport_size({"width": 390, "height": 800})
+    tab.goto((pages / "01_first.html").as_uri())
+    figure = tab.locator("figure img")
+    for width, tap in ((350, True), (746, True), (350, False)):  # with the padding of the figure
+        assert round(figure.bounding_box()["width"]) == width
+        assert tab.evaluate("document.documentElement.scrollWidth") == 390
+        if tap:
+            figure.click()
 
 
 def test_the_threshold_on_the_index_can_be_moved(tab, pages):

@@ -56,6 +56,16 @@ def test_arrows_begin_at_their_point_and_turn_the_way_and_as_far_as_they_are_tol
     paint(ax)
 
 
+def test_arrows_that_would_lie_on_each_other_are_drawn_apart():
+    angles = np.radians([175, 178, -178, 0])  # three where angles begin again
+    ax = plots.embedding_circle(unit(angles), LABELS, turns={"sum": [0.2, 0.2, -0.2, 0.2]})
+    arrows = [p._path_original.vertices for p in ax.patches if isinstance(p, FancyArrowPatch)]
+    first, second, third, far = (np.linalg.norm(arrow, axis=1).mean() for arrow in arrows)
+    assert first == far
+    assert second > first + 0.03
+    assert third > second + 0.03
+
+
 def test_arrows_of_nothing_are_left_out():
     ax = plots.embedding_circle(unit(ANGLES), LABELS, turns={"sum": np.zeros(4)})
     assert arrows_of(ax, "sum") == []

@@ -6,8 +6,6 @@ from numpy.typing import NDArray
 from simnb._types import KerasObject
 from simnb.data import Examples
 
-# Low, so that little is forgotten: the network is trained already, and so is the head.
-_LEARNING_RATE = 1e-4
 _CLASSES, _EACH = 8, 4  # of a batch: 32 images of common sizes fit the memory of most machines
 
 
@@ -32,6 +30,7 @@ def fine_tuned(
     test: Examples,
     *,
     epochs: int,
+    learning_rate: float,
     seed: int,
     progress: bool,
 ) -> NDArray[np.float32]:
@@ -41,6 +40,7 @@ def fine_tuned(
     """
     # Not at the top: this half of the library needs no Keras.
     from simnb._keras import keras
+    from simnb.losses import SupervisedContrastiveLoss
     from simnb.models import chain, embed
     from simnb.samplers import BalancedBatches
     from simnb.training import fit
@@ -61,8 +61,16 @@ def fine_tuned(
     try:
         for layer in norms:
             layer.trainable = False
-        verbose = "auto" if progress else 0
-        fit(model, batches, epochs=epochs, learning_rate=_LEARNING_RATE, seed=seed, verbose=verbose)
+        fit(
+            model,
+            batches,
+            # Every pair counts. A loss over hard pairs finds none after the head, which holds them apart.
+            loss=SupervisedContrastiveLoss(),
+            epochs=epochs,
+            learning_rate=learning_rate,
+            seed=seed,
+            verbose="auto" if progress else 0,
+        )
         return embed(model, test.images, progress=progress)
     finally:
         for layer in norms:

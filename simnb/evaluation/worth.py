@@ -81,6 +81,7 @@ def worth_training(
     network: KerasObject | None = None,
     kept: AnyPath | None = None,
     fine_tune: int = 0,
+    learning_rate: float = 1e-4,
     others: Mapping[str, ArrayLike] | None = None,
     head: KerasObject | None = None,
     embedding_size: int = 128,
@@ -117,8 +118,10 @@ def worth_training(
             ``simnb.models.embed`` takes.
         kept: File that keeps these features, as in ``embed``: another call then embeds only what is new.
         fine_tune: Epochs for which what is trainable of the network, batch normalization excepted, trains on
-            below the head, by Adam at a learning rate of 0.0001; 0 for no such row. Network and head are
+            below the head, under ``SupervisedContrastiveLoss``; 0 for no such row. Network and head are
             afterwards as before.
+        learning_rate: The peak of Adam's rate in this training. A large pretrained network asks for 1e-4 or
+            less, a small one can take 1e-3.
         others: Embeddings of the test examples, in their order, by name, each [num_test, any dim]; such as
             ``{"longer": embed(model, images)}``. What made them must not have seen these examples.
         head: A head that was trained on ``train``, which gets features of length 1; None for one of
@@ -154,6 +157,7 @@ def worth_training(
     sure = {"confidence": confidence, "resamples": resamples, "seed": seed}
     Bootstrap.of(**sure)  # complains before the training, not after
     epochs = _checks.not_negative_int(fine_tune, name="fine_tune")
+    rate = _checks.number(learning_rate, name="learning_rate", above=0)
     of_train, of_test = _features(train, test, network, kept, epochs, progress)
     (rows, labels), (asked, truth) = pair(of_train, "train"), pair(of_test, "test")
     size = min(_checks.positive_int(embedding_size, name="embedding_size"), rows.shape[1])
@@ -170,7 +174,7 @@ def worth_training(
     made = dict(zip(_WAYS, (asked, centred, whitened, by_head), strict=True))
     if epochs:
         images: Any = train, test
-        options: Any = {"epochs": epochs, "seed": seed, "progress": progress}
+        options: Any = {"epochs": epochs, "learning_rate": rate, "seed": seed, "progress": progress}
         made[_FINE_TUNED] = _fine_tuned.fine_tuned(network, head, *images, **options)
     scores: Scores = {}
     for name, space in {**embedded(made, truth, "test", "cosine")[0], **given}.items():

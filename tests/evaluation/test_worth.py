@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import pytest
 
-from simnb import data
+from simnb import data, training
 from simnb.evaluation import unseen_classes, worth_training
 from simnb.index import open_index
 from simnb.metrics import compare
@@ -186,6 +186,31 @@ def test_images_are_embedded_and_network_and_head_fine_tuned_and_left_as_they_we
         assert len(index) == len(train) + len(test) + 1  # a row says which embedder they are of
 
 
+def test_fine_tuning_trains_as_fast_as_it_is_told_though_the_head_holds_its_own_images_apart(monkeypatch):
+    rng, labels = np.random.default_rng(0), np.arange(30) % 3
+    images = (200 * np.eye(12)[labels] + rng.integers(0, 20, (30, 12))).astype(np.uint8).reshape(-1, 3, 4, 1)
+    train, test, model = data.from_arrays(images, labels), pictures(range(20, 30), 9, seed=1), network()
+    rows = embed(model, images)
+    head = map_to(np.linalg.lstsq(unit(rows), np.eye(3)[labels], rcond=None)[0])
+    placed = unit(np.asarray(head(unit(rows))))
+    near, same = placed @ placed.T, train.labels == train.labels[:, None]
+    assert near[same].min() > near[~same].max() + 0.3  # a loss over hard pairs would be 0
+    moved, fit = [], training.fit
+
+    def watched(model, *args, **options):
+        before = model.get_weights()
+        fit(model, *args, **options)
+        moved.append(max(np.abs(a - b).max() for a, b in zip(model.get_weights(), before, strict=True)))
+
+    monkeypatch.setattr("simnb.training.fit", watched)
+    for rate in (1e-3, 1e-4):
+        options = {"network": model, "head": head, "learning_rate": rate, "resamples": 10}
+        worth_training(train, test, fine_tune=4, **options)
+    fast, slow = moved
+    assert slow > 5e-5
+    assert fast > 5 * slow
+
+
 def test_fine_tuning_keeps_the_statistics_of_batch_normalization():
     train, test = pictures(range(12), 10), pictures(range(20, 30), 9, seed=1)
     inputs, dense = keras.Input((3, 4, 1)), network()
@@ -232,6 +257,8 @@ def test_images_and_networks_that_do_not_go_together_are_named():
             worth_training(TRAIN, NEW_CLASSES, **options)
     with pytest.raises(ValueError, match="fine_tune must be an integer of at least 0, got -1"):
         worth_training(train, test, network=model, fine_tune=-1)
+    with pytest.raises(ValueError, match=r"learning_rate must be .*above 0, got 0"):
+        worth_training(train, test, network=model, fine_tune=1, learning_rate=0)
     others = {"fine-tuned": test.images.reshape(len(test), -1)}
     with pytest.raises(ValueError, match="others must have names of their own, got 'fine-tuned'"):
         worth_training(train, test, network=model, fine_tune=1, others=others)

@@ -105,15 +105,15 @@ def _umap(embeddings, flat, seed):
 
 
 def _principal_components(embeddings):
-    centred = embeddings - embeddings.mean(axis=0, dtype=np.float64)
-    if len(centred) > centred.shape[1]:  # many short rows: ten times as fast as their singular vectors
-        directions = np.linalg.eigh(centred.T @ centred)[1].T[::-1][:2]
+    centered = embeddings - embeddings.mean(axis=0, dtype=np.float64)
+    if len(centered) > centered.shape[1]:  # many short rows: ten times as fast as their singular vectors
+        directions = np.linalg.eigh(centered.T @ centered)[1].T[::-1][:2]
     else:
-        directions = np.linalg.svd(centred, full_matrices=False)[2][:2]
+        directions = np.linalg.svd(centered, full_matrices=False)[2][:2]
     # The sign of a direction is arbitrary; make its largest entry positive on every machine.
     largest = np.abs(directions).argmax(axis=1)
     directions = directions * np.sign(directions[np.arange(len(directions)), largest])[:, None]
-    flat = centred @ directions.T
+    flat = centered @ directions.T
     return np.pad(flat, ((0, 0), (0, 2 - flat.shape[1])))
 
 

@@ -11,7 +11,7 @@
 # - write a triplet loss in NumPy, and see that it equals simnb's;
 # - draw its gradient as arrows, and train by following them;
 # - drag a point, and watch what the loss wants of it;
-# - make the training collapse, and ask for a margin that nobody can give.
+# - start in a heap that no training can leave, and ask for a margin that nobody can give.
 #
 # **You will learn**
 #
@@ -52,8 +52,8 @@ SEED = 33
 # **embedding**, is a list of numbers. A search then looks for the nearest ones.
 #
 # Real embeddings have 64 numbers or more, and cannot be seen. Ours have two, and are scaled to length 1, as real ones
-# mostly are. So each is a point on a circle, and a single angle says where: in radians in the code, in degrees in the
-# figures.
+# mostly are. So each is a point on a circle, and a single angle says where: in radians in the code, in degrees in figures
+# and text.
 
 # %%
 names = ("bird", "cat", "dog")
@@ -159,8 +159,7 @@ def triplet_loss(angles, margin):
 
 
 # %% [markdown]
-# That is all of it. In Keras one writes `model.compile(loss=losses.BatchAllTripletLoss(margin=0.5))`. It ought to give
-# the same number.
+# In Keras one writes `model.compile(loss=losses.BatchAllTripletLoss(margin=0.5))`. It ought to give the same number.
 
 # %%
 MARGIN = 0.5
@@ -188,7 +187,7 @@ Markdown(
 # - **pulls** anchor and positive together, with strength sin *θ* of the angle between them;
 # - **pushes** anchor and negative apart, in the same way.
 #
-# `arrows` goes through these triplets, and adds up what they do to each embedding.
+# `arrows` adds up what they do to each embedding.
 
 
 # %%
@@ -212,6 +211,9 @@ def arrows(angles, margin, skip_zeros=False):
 # %%
 pull, push = arrows(start, MARGIN)
 against = int(np.sum(pull * push < 0))
+
+# %% jupyter={"source_hidden": true}
+# Figure: the nine embeddings with their pull and push, and with the sum of both.
 figure, axes = plt.subplots(1, 2, figsize=(8.6, 4.7), layout="constrained")
 shown = {"class_names": names, "longest": np.abs(pull).max()}
 for ax, turns, title in (
@@ -227,10 +229,11 @@ most = int(np.abs(pull + push).argmax())
 small = 1e-6 * np.eye(9)
 measured = [(triplet_loss(start + s, MARGIN) - triplet_loss(start - s, MARGIN)) / 2e-6 for s in small]
 assert np.allclose(pull + push, -np.array(measured), atol=1e-7)
+assert pull[most] * push[most] < 0
 Markdown(
     f"For **{against} of 9** embeddings pull and push point in opposite directions: their way home is "
     f"also a way towards others. The other {9 - against} are helped by both. The longest black arrow is that of the **{names[labels[most]]}** at "
-    f"{np.degrees(start[most]):.0f}°, whose pull is {abs(pull[most]):.2f} and whose push is {abs(push[most]):.2f}."
+    f"{np.degrees(start[most]):.0f}°: its pull turns it by {np.degrees(abs(pull[most])):.1f}°, its push by {np.degrees(abs(push[most])):.1f}° back."
 )
 
 # %% [markdown]
@@ -291,7 +294,8 @@ path = train(start, MARGIN)
 curve = loss_along(path, MARGIN)
 end = int(np.argmax(curve == 0))  # the first step without a loss
 
-# %% tags=["picture"]
+# %% jupyter={"source_hidden": true} tags=["picture"]
+# Figure: the circle at three steps, and the loss at all of them.
 figure, axes = plt.subplots(2, 2, figsize=(6.8, 7.2), layout="constrained")
 for ax, step in zip(axes.flat, (0, 8, end), strict=False):
     forces = {"sum": sum(arrows(path[step], MARGIN))}
@@ -313,19 +317,18 @@ assert (path[-1] == path[end]).all()
 assert 5 < width < 120
 Markdown(
     f"After **{end} steps** the loss is 0 and **{num_right(path[end])} of 9** are right. The classes did not shrink to "
-    f"points: the widest still covers {width:.0f}°. Once each anchor has all its negatives farther away than its positives, "
-    "by the margin, no triplet asks for anything, and the arrows are gone."
+    f"points: the widest still covers {width:.0f}°. Once all triplets keep the margin, none asks "
+    "for anything, and the arrows are gone."
 )
 
 # %% [markdown]
 # Here the embeddings move by themselves. In a network they cannot: the arrows are handed on to the weights, and
-# embeddings of images that look alike move together. This is why *new* images can end up near their class as well. The
-# [next lesson](01_quickstart.ipynb) trains such a network.
+# embeddings of images that look alike move together. This is why *new* images can end up near their class as well.
 #
 # ## 5. Try it
 #
-# Below is the same circle to play with. Press *Play*. Then drag a point, or choose one with the Tab key and turn it with
-# the arrow keys: its pull, its push and the gradient stand beside the circle.
+# Here is the same circle. Press *Play*. Then drag a point, or choose one with the Tab key and turn it with
+# the arrow keys: its pull, its push and the gradient stand beside the circle, in radians.
 #
 # 1. After a training, drag a dog among the cats, and press *Play* again. Which points give way?
 # 2. Drag a bird exactly opposite to the middle of the other two. How long is its blue arrow?
@@ -348,17 +351,17 @@ dogs, cats, birds = moved[7:].max(), moved[3:6].max(), moved[:3].max()
 assert moved[6] > dogs > cats > birds
 opposite[0] = opposite[1:3].mean() + np.pi
 (pulled, *_), (pushed, *_) = arrows(opposite, MARGIN)
-assert abs(pulled) < 0.01
+assert np.degrees(abs(pulled)) < 0.05 < np.degrees(abs(pushed))
 Markdown(
     f"The widget starts where we did, at a loss of **{untouched.loss:.3f}** and with our arrows. After our training, to question 1: "
     f"the first dog goes home, by {moved[6]:.0f}°; dogs come to meet it, by up to **{dogs:.0f}°**, cats give way, by up to {cats:.0f}°, birds "
-    f"hardly, {birds:.0f}°. To question 2: the first bird is pulled by **{abs(pulled):.3f}**. It is as far from the other two as it "
-    f"can be, and their pulls cancel; only other classes move it, by {abs(pushed):.3f}."
+    f"hardly, {birds:.0f}°. To question 2: the first bird is pulled by **{np.degrees(abs(pulled)):.1f}°**. It is as far from the other two as it "
+    f"can be, and their pulls cancel; only other classes move it, by {np.degrees(abs(pushed)):.1f}°."
 )
 
 # %% [markdown]
 # **Exercise 3: be the optimizer.** Choose nine angles, in degrees, so that the loss at margin 0.5 is 0: three birds,
-# three cats, three dogs. Do not make the embeddings of a class equal: at least 10° must lie between any two.
+# three cats, three dogs. At least 10° must lie between any two.
 #
 # <details><summary>Hint</summary>Start with 0, 10, 20 for the birds. Where should the middle of the next class
 # be?</details>
@@ -389,9 +392,10 @@ else:
 # ## 6. Collapse: the way to fail
 #
 # What if all embeddings lie in one heap? All distances are 0, so each triplet has the loss 0 - 0 + *m* = *m*. And
-# sin 0° = 0: there is no pull and no push, and nothing ever moves. This is a **collapse**.
+# sin 0° = 0: there is no pull and no push, and nothing ever moves. Embeddings that have fallen into such a heap have
+# **collapsed**. Here we start in one; in [lesson 03](03_training.ipynb) a network runs into one.
 #
-# We start in heaps of 10°, 1°, 0.1° and 0°. Expect the tighter ones to stay at the margin for longer.
+# Our heaps are 10°, 1°, 0.1° and 0° wide. Expect the tighter ones to stay at the margin for longer.
 
 # %%
 spread = np.random.default_rng(SEED).uniform(-0.5, 0.5, size=9)
@@ -413,16 +417,21 @@ stuck = {width: int((heap_curve > 0.9 * MARGIN).sum()) for width, heap_curve in 
 assert stuck[10] < stuck[1] < stuck[0.1] < stuck[0] == 61
 assert np.allclose(curves[0], MARGIN)
 assert np.allclose(arrows(heaps[0][0], MARGIN), 0)
+wide, more = heaps[0.1].std(axis=1), stuck[0.1] - stuck[1]
+growth = wide[11] / wide[10]
+assert np.allclose(wide[9:21] / wide[8:20], growth, atol=0.01)
+assert np.isclose(growth**more, 10, atol=0.5)
 Markdown(
     f"The loss stays within 10% of the margin, or above it, for {stuck[10]}, {stuck[1]} and {stuck[0.1]} steps: "
-    f"each heap ten times as tight costs **{stuck[1] - stuck[10]} and {stuck[0.1] - stuck[1]} steps** more. "
-    "The heap of 0° never comes apart. **Where a loss stands at the margin, look at the distances:** if they are near 0, "
-    "it is a collapse."
+    f"each heap ten times as tight costs **{stuck[1] - stuck[10]} and {more} steps** more. "
+    "Near 0° the sine grows like the angle, so a small heap soon grows by the same factor at each step: "
+    f"{growth:.2f}, and {growth**more:.0f} in {more} steps. The heap of 0° never comes apart. **Where a loss stands at the margin, "
+    "look at the distances:** if they are near 0, it is a collapse."
 )
 
 # %% [markdown]
 # Networks begin near such a heap: untrained, they give all images similar embeddings. A loss that looks at the hardest
-# negatives only can keep a network there. [Lesson 03](03_training.ipynb) lets that happen.
+# negatives only can keep a network there.
 #
 # **Exercise 4: predict.** Somebody wants no margin, and sets *m* = 0. What is the loss of the heap of 0° then?
 #
@@ -517,8 +526,8 @@ near = [distances(path[step])[anchor, positive] for step in (0, end)]
 assert easy[0] < easy[1] == 6
 assert near[0] > near[1]
 Markdown(
-    f"For this bird **{easy[0]} of 6** negatives were easy, and **{easy[1]} of 6** are now. Two things happened: negatives "
-    f"left the coloured arcs, and the arcs became shorter, since the positive came nearer, from {near[0]:.3f} to {near[1]:.3f}."
+    f"For this bird **{easy[0]} of 6** negatives were easy, and **{easy[1]} of 6** are now. Negatives "
+    f"left the colored arcs, and the arcs became shorter, since the positive came nearer, from {near[0]:.3f} to {near[1]:.3f}."
 )
 
 # %% [markdown]
@@ -561,14 +570,13 @@ assert 0 < mined_end < end
 gap, triplet = gaps(start, MARGIN)
 without = losses.BatchAllTripletLoss(margin=MARGIN, skip_zeros=True)(labels, unit(start))
 assert np.isclose(gap[triplet & (gap > 0)].mean(), float(without), atol=1e-6)
-Markdown(
-    f"With longer arrows training takes **{mined_end} steps instead of {end}**. A learning rate that grows while triplets become easy would do the same."
-)
+Markdown(f"With longer arrows training takes **{mined_end} steps instead of {end}**.")
 
 # %% [markdown]
-# To choose which triplets count is called **mining**. Leaving out the easy ones, `BatchAllTripletLoss(skip_zeros=True)`,
+# Choosing which triplets count is called **mining**. Leaving out the easy ones, `BatchAllTripletLoss(skip_zeros=True)`,
 # changes the length of the arrows and not their direction. `TripletLoss(negative_mining="semi-hard")` goes further: it
-# takes one negative for each anchor, and avoids hard ones where it can, since some may simply have a wrong label.
+# takes one negative for each anchor, and avoids hard ones where it can, since the hardest can hold a network in a heap
+# (section 6), and some simply have a wrong label.
 #
 # ## Three questions
 
@@ -603,8 +611,7 @@ Quiz(
 #
 # [01_quickstart](01_quickstart.ipynb) puts photographs in place of the nine points and a network under the arrows, and
 # searches with images it never saw. [03_training](03_training.ipynb) compares more losses, and makes a network collapse.
-# If you have code for TensorFlow Similarity, go to [lesson 10](10_from_tensorflow_similarity.ipynb) after the quickstart;
-# [MIGRATION](MIGRATION.md) lists every old name.
+# If you have code for TensorFlow Similarity, go to [lesson 10](10_from_tensorflow_similarity.ipynb) after the quickstart.
 #
 # When you are done, shut down the kernel: TensorFlow keeps its memory until then.
 #

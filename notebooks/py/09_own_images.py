@@ -21,8 +21,8 @@
 # - what to try when a result looks bad, or too good.
 #
 # **You need** the words *embedding*, *gallery*, *query* and *R@1* of the [quickstart](01_quickstart.ipynb), *calibration* of
-# [05_choose_a_threshold](05_choose_a_threshold.ipynb), and [MAP@R](GLOSSARY.md#map-at-r), which looks at all images of a class; about
-# 3 minutes to run on two cores, and 20 to read.
+# [05_choose_a_threshold](05_choose_a_threshold.ipynb), and [MAP@R](GLOSSARY.md#map-at-r), which also asks whether the *other* images of the
+# class come early; a download of 162 MiB and 18 MiB, once; about 3 minutes to run on two cores, and 20 to read.
 
 # %% jupyter={"source_hidden": true}
 # Set-up: where simnb is missing, as on Colab, this installs it; elsewhere it does nothing.
@@ -132,8 +132,8 @@ Markdown(
 #
 # Four lines. Half of each class goes into the **gallery**, a quarter are **calibration images**, which choose the distance up
 # to which a neighbor is an answer, and a quarter are **queries**, which nothing else has seen.
-# All are of classes that the gallery has; [05](05_choose_a_threshold.ipynb) adds others. The table counts calibration
-# images, which are few: the queries may give other rates.
+# All are of classes that the gallery has; [05](05_choose_a_threshold.ipynb) adds others. The table shows the one *cutpoint*, a
+# threshold with a name. It counts the calibration images.
 
 # %% tags=["nbval-ignore-output"]
 parts = photos.split(train=0, gallery=0.5, calibration=0.25, query=0.25, seed=SEED)
@@ -156,10 +156,13 @@ neighbors, answers = search.lookup(parts.query, k=5), search.match(parts.query)
 right = neighbors.labels[:, 0] == parts.query.labels
 rates = metrics.evaluate_matches(answers.labels, parts.query.labels, known_labels=parts.gallery.labels)
 
+# %% [markdown]
+# We show up to two queries that are right, two that are wrong, and two that get *Unknown*: not a fair sample.
+
 # %% tags=["nbval-ignore-output"]
 limit = search.calibration.threshold
 within = neighbors.distances[:, 0] <= np.float32(limit)
-kinds = (right & within, ~right & within, ~within)  # two of each: right, wrong, answered with Unknown
+kinds = (right & within, ~right & within, ~within)
 some = np.concatenate([np.flatnonzero(kind)[:2] for kind in kinds])
 
 # %% tags=["nbval-ignore-output"]
@@ -177,7 +180,7 @@ of_these = f", and {rates['precision']:.0%} of these answers are right" if withi
 before, get = search.calibration.cutpoint.rates, "gets" if np.sum(~within) == 1 else "get"
 Markdown(
     f"Over all {len(right)} queries the nearest image is right for **{right.mean():.0%}**; blind guessing would give "
-    f"{1 / len(names):.0%}, and one query more or less is {1 / len(right):.1%}. With the threshold {rates['coverage']:.0%} of the "
+    f"{1 / len(names):.0%}. With the threshold {rates['coverage']:.0%} of the "
     f"queries are answered{of_these}; {np.sum(~within)} of {len(right)} {get} *Unknown*. On the calibration images "
     f"these rates were {before['coverage']:.0%} and {before['precision']:.0%}: with so few images they jump."
 )
@@ -195,19 +198,18 @@ else:
 # %% [markdown]
 # ## 3. Do you need to train?
 #
-# Training costs labels, hours and care. First try what is nearly free. One call measures it:
+# First try what is nearly free. One call measures it:
 #
-# - **centred**: subtract the mean of the training embeddings;
+# - **centered**: subtract the mean of the training embeddings;
 # - **whitened**: then turn and scale them, so that they spread alike in all directions, also where they
 #   hardly differ;
 # - **head**: train one linear layer on top of the embeddings, in seconds;
-# - **fine-tuned**: train network and head on, if the network can be trained; but only for some ten small steps: a first look.
+# - **fine-tuned**: train this head and the network on together, if the network can be trained; here for ten epochs.
 #
 # Half of each class is learned from. Each image of the other half is a query among all others of that half. Copies are dropped:
 # in both halves they would flatter training. The **interval** in brackets says where a measure would mostly lie with other
 # images of these classes: it is *over examples*. *difference* is what a way gains over no training, on the same queries:
-# **only where its interval does not contain 0** do we call a way *measurably* better or worse. Each interval misses about 1
-# time in 20: do not trust one that begins just above 0.
+# **only where its interval does not contain 0** do we call a way *measurably* better or worse.
 #
 # **Exercise 2: predict.** What has the highest R@1 on this folder: one of these ways, or no training?
 #
@@ -215,17 +217,16 @@ else:
 # already?</details>
 
 # %%
-my_favourite = ...  # Your code: "no training", "centred", "whitened", "head" or "fine-tuned"
+my_favorite = ...  # Your code: "no training", "centered", "whitened", "head" or "fine-tuned"
 
 # %% tags=["nbval-ignore-output"]
 _, once = np.unique(photos.images.reshape(len(photos), -1), axis=0, return_index=True)
 halves = photos[np.sort(once)].split(train=0.5, gallery=0, calibration=0, query=0.5, seed=SEED)
 
 # %% tags=["nbval-ignore-output"]
-epochs = 2 if getattr(embedder, "trainable_weights", []) else 0  # a frozen network is not fine-tuned
-worth = evaluation.worth_training(
-    halves.train, halves.query, network=embedder, fine_tune=epochs, seed=SEED, progress=False
-)
+epochs = 10 if getattr(embedder, "trainable_weights", []) else 0  # a frozen network is not fine-tuned
+ways = {"network": embedder, "fine_tune": epochs, "learning_rate": 1e-3}  # 1e-5 for a large network
+worth = evaluation.worth_training(halves.train, halves.query, **ways, seed=SEED, progress=False)
 worth
 
 
@@ -250,40 +251,40 @@ advice = (
 )
 known = PHOTOS and what_it_is.startswith('"cifar10"')
 learned = " The embedder learned from other photographs of these very classes." if known else ""
-be = "is" if len(won) == 1 else "are"
 assert all(tried[way].low > 0 for way in won)
 assert without.value > 0.6 or not PHOTOS
 Markdown(
-    f"Without training R@1 is **{without.value:.2f}**; section 2 had fewer queries and another gallery, and found "
-    f"{right.mean():.2f}. **{len(won)} of {len(tried)} ways** {be} measurably better. {advice} Measurably worse by R@1: "
+    f"Without training R@1 is **{without.value:.2f}** (section 2, with another gallery: "
+    f"{right.mean():.2f}). Measurably better: **{' and '.join(won) or 'none'}**. {advice} Measurably worse by R@1: "
     f"{', '.join(lost) or 'none'}; by MAP@R: {', '.join(lost_too) or 'none'}.{learned}"
 )
 
 # %% tags=["nbval-ignore-output"] jupyter={"source_hidden": true}
-# Check: the highest of the ways, also where several tie, and what the two epochs change.
+# Check: the highest of the ways, also where several tie, and what the epochs change: the two rows differ.
 by_r1 = {way: one.value for way, one in worth.figures["recall@1"].items()}
 highest = max(by_r1[way] for way in tried)
 top = [way for way in tried if by_r1[way] == highest]
 of_all = f"{', '.join(top[:-1])} and {top[-1]} tie at" if len(top) > 1 else f"{top[0]} has"
 beside = "below" if highest < without.value else "above" if highest > without.value else "the same as"
-epochs_gave = by_r1.get("fine-tuned", 0) - by_r1["head"]
-as_head = "hardly change the head, and **say nothing of fine-tuning in earnest**"
-as_head = as_head if abs(epochs_gave) < 0.02 else f"change R@1 of the head by {epochs_gave:+.2f}"
-tuned = f" The few small steps of *fine-tuned* {as_head}." if epochs else ""
+tuned = ""
+if epochs:
+    assert not np.array_equal(worth.scores["map@r"]["fine-tuned"], worth.scores["map@r"]["head"])
+    more = {m: own["fine-tuned"].value - own["head"].value for m, own in worth.figures.items()}
+    tuned = f" *Fine-tuned* begins with the head: ten epochs add {more['recall@1']:+.3f} to its R@1 and {more['map@r']:+.3f} to its MAP@R."
 Markdown(
     f"Highest R@1 of the ways: {of_all} {highest:.3f}, **{beside} no training** ({without.value:.3f}).{tuned}"
 )
 
 # %% jupyter={"source_hidden": true}
 # Check: exercise 2
-if my_favourite is ...:
+if my_favorite is ...:
     print("Exercise 2 is open")
 else:
     r1 = {way: figure.value for way, figure in worth.figures["recall@1"].items()}
-    assert my_favourite in r1, f"{my_favourite!r} is none of {', '.join(r1)}"
+    assert my_favorite in r1, f"{my_favorite!r} is none of {', '.join(r1)}"
     most = [way for way in r1 if r1[way] == max(r1.values())]
-    missed = f"{my_favourite!r} has R@1 {r1[my_favourite]:.3f}; the highest is {most[0]}, {r1[most[0]]:.3f}"
-    assert my_favourite in most, missed
+    missed = f"{my_favorite!r} has R@1 {r1[my_favorite]:.3f}; the highest is {most[0]}, {r1[most[0]]:.3f}"
+    assert my_favorite in most, missed
     sure = [way for way in tried if tried[way].low > 0]
     print(f"✓ exercise 2: {' and '.join(most)}, R@1 {r1[most[0]]:.3f}", end="; ")
     print(f"measurably better than no training: {', '.join(sure) or 'none'}")
@@ -303,8 +304,14 @@ by_head = models.embed(better, halves.query.images)
 to_others = by_head @ by_head.T - 9 * np.eye(len(by_head))  # none is its own neighbor
 own = (halves.query.labels[to_others.argmax(axis=1)] == halves.query.labels).mean()
 assert not OURS or abs(own - worth.figures["recall@1"]["head"].value) < 0.05
+strong, spread = len(names) - 1, np.linalg.svd(features - features.mean(axis=0), compute_uv=False) ** 2
+share = spread[:strong].sum() / spread.sum()
+assert share > 0.9 or not OURS
+noise = f" Why is *whitened* worse? Of {len(features[0])} directions {strong} hold {share:.0%} of the spread. Whitening makes the "
+noise += "others as wide, and they are mostly noise."
 Markdown(
     f"Its R@1 on the other half is {own:.2f}; the table says {worth.figures['recall@1']['head'].value:.2f}."
+    f"{noise if 'whitened' in lost else ''}"
 )
 
 # %% [markdown]
@@ -341,7 +348,7 @@ assert (asked.ids == sides.test.ids).all()
 assert not set(sides.train.labels) & set(asked.labels)
 Markdown(
     f"Of {len(chosen)} characters {len(np.unique(sides.train.labels))} are learned from; **{len(asked)} images** of the other "
-    f"{len(np.unique(asked.labels))} are asked. The figure shows the first three."
+    f"{len(np.unique(asked.labels))} are asked. The figure shows three of the {len(chosen)}."
 )
 
 # %% tags=["nbval-ignore-output"]
@@ -355,7 +362,7 @@ others = {
 
 # %% tags=["nbval-ignore-output"]
 on_characters = evaluation.worth_training(
-    sides.train, sides.test, network=embedder, fine_tune=epochs, others=others, seed=SEED, progress=False
+    sides.train, sides.test, **ways, others=others, seed=SEED, progress=False
 )
 on_characters
 
@@ -365,42 +372,45 @@ reached = {way: one.value for way, one in on_characters.figures["recall@1"].item
 cheap = max(tried, key=reached.get)  # the best of the cheap ways
 
 # %% [markdown]
-# Both at a glance: a triangle where a way is measurably better, or worse, than no training, a dot where it cannot be told.
+# Both at a glance: what each way gains over no training. A bar that does not touch the dotted line at 0 is *measurably* better (▲)
+# or worse (▼).
 
 
 # %% tags=["nbval-ignore-output", "picture"] jupyter={"source_hidden": true}
-# Figure: R@1 of each way with its interval, on the folder and on characters.
+# Figure: what each way gains over no training, with its interval, on the folder and on characters.
 def draw(worth, title, ax):
-    for row, (way, figure) in enumerate(worth.figures["recall@1"].items()):
-        gain = worth.differences["recall@1"].get(way)
-        up, down = gain is not None and gain.low > 0, gain is not None and gain.high < 0
+    gains = worth.differences["recall@1"]
+    for row, gain in enumerate(gains.values()):
+        up, down = gain.low > 0, gain.high < 0
         mark, color = ("^", "#0072B2") if up else ("v", "#D55E00") if down else ("o", "#5f5f5f")
-        ax.plot([figure.low, figure.high], [row, row], color=color, lw=2.5)
-        ax.plot(figure.value, row, mark, color=color, ms=10)
-    ax.axvline(worth.figures["recall@1"]["no training"].value, color="#5f5f5f", lw=1, ls=":")
-    ax.set(yticks=range(row + 1), yticklabels=worth.figures["recall@1"], ylim=(row + 0.5, -0.5))
-    ax.set_xlim(0, 1.02)
+        ax.plot([gain.low, gain.high], [row, row], color=color, lw=2.5)
+        ax.plot(gain.value, row, mark, color=color, ms=10)
+    ax.axvline(0, color="#5f5f5f", lw=1, ls=":")
+    ax.set(yticks=range(row + 1), yticklabels=gains, ylim=(row + 0.5, -0.5))
     ax.set_title(title, loc="left")
 
 
-figure, axes = plt.subplots(2, 1, figsize=(7.2, 6.6), layout="constrained", height_ratios=(5, 7))
-draw(worth, f"This folder: {len(won)} of {len(tried)} ways are measurably better", axes[0])
-draw(on_characters, f"Characters: {len(best)} of {len(reached) - 1} are measurably better", axes[1])
-axes[1].set_xlabel("R@1")
+figure, axes = plt.subplots(2, 1, figsize=(7.2, 6), layout="constrained", height_ratios=(4, 6), sharex=True)
+most = [f'"{ways[0]}" gains most' if ways else "no way is measurably better" for ways in (won, best)]
+draw(worth, f"On this folder: {most[0]}", axes[0])
+draw(on_characters, f"On characters: {most[1]}", axes[1])
+axes[1].set_xlabel("R@1 beyond no training (95% interval)")
 plt.show()
 
 # %% tags=["nbval-ignore-output"] jupyter={"source_hidden": true}
 # Check: for the small network a training on characters is worth it, and beats every cheap way.
 assert reached["trained on characters"] > reached["pixels"]
-than = "the cheap way is worth more" if reached[cheap] > reached["pixels"] else "no cheap way is worth more"
+by_map = {way: one.value for way, one in on_characters.figures["map@r"].items()}
+assert by_map[cheap] > by_map["pixels"] or not OURS
 if what_it_is.startswith('"cifar10"'):  # others may know characters
     assert "trained on characters" in best
     assert reached["trained on characters"] > reached[cheap]
 Markdown(
     f"On the folder above the embedder reaches R@1 {without.value:.2f} without training, on characters "
     f"**{reached['no training']:.2f}**. The best cheap way, {cheap}, reaches {reached[cheap]:.2f}, and the network that learned "
-    f"from hundreds of characters **{reached['trained on characters']:.2f}**. Pixels reach {reached['pixels']:.2f}: {than}. **Which way is "
-    "the best depends on the images, and one call measures it.**"
+    f"from hundreds of characters **{reached['trained on characters']:.2f}**. Pixels reach {reached['pixels']:.2f} without "
+    f"any network; by MAP@R they reach {by_map['pixels']:.2f}, and {cheap} {by_map[cheap]:.2f}. **Which way is the best depends on "
+    "the images, and one call measures it.**"
 )
 
 # %% [markdown]
@@ -428,7 +438,7 @@ else:
 # %% [markdown]
 # ## 5. What a better embedder gives
 #
-# The small network that ships with simnb knows ten kinds of objects at 32 x 32 pixels. Others have seen hundreds of millions of
+# The small network that ships with simnb knows ten kinds of objects at 32 x 32 pixels. Some have seen hundreds of millions of
 # photographs. `pip install "simnb[hub]"` and one line make such a network, a **backbone**, your embedder; `models.from_torch` takes one of
 # PyTorch:
 #
@@ -437,13 +447,17 @@ else:
 # ```
 #
 # How good are they for classes that they were not trained to tell apart? These are *published* results, R@1, of Open Metric
-# Learning (OML). **None was measured here.** ViT-S is a small network, ViT-L a large one. OML warns that some networks learned from these collections; the one it names is left out.
+# Learning (OML). **None was measured here.** ViT-S is a small network, ViT-L a large one, "reg" a variant with *registers*, a few
+# further inputs. "Trained on it" means on *other classes* of that collection. OML warns that some networks learned from these
+# collections; the one it names is left out.
 
 # %%
 collections = ("birds (CUB)", "cars (Cars196)", "products (SOP)", "clothes (In-Shop)")
 published = {
     "ResNet50 of ImageNet": (0.455, 0.247, 0.515, 0.284),
+    "DINO ViT-S/16": (0.627, 0.265, 0.648, 0.509),
     "DINOv2 ViT-S/14": (0.797, 0.503, 0.566, 0.334),
+    "DINOv2 ViT-L/14": (0.844, 0.692, 0.576, 0.352),
     "DINOv2 ViT-L/14 (reg)": (0.840, 0.871, 0.571, 0.340),
     "CLIP ViT-L/14": (0.745, 0.844, 0.670, 0.675),
     "ViT-S/16, trained on it": (0.837, 0.907, 0.866, 0.921),
@@ -454,32 +468,38 @@ as_it_is = np.max([values for name, values in published.items() if "trained on" 
 gains = np.array(published["ViT-S/16, trained on it"]) - as_it_is
 
 # %% jupyter={"source_hidden": true}
-# Figure: published R@1 of five networks on four collections.
+# Figure: published R@1 of seven networks on four collections.
 title = f"A small trained network against the best of the others:\n{100 * gains[0]:+.1f} points of R@1 on birds, {100 * gains[3]:+.1f} on clothes"
-figure, ax = plt.subplots(figsize=(7.2, 4.2), layout="constrained")
-for (name, values), mark in zip(published.items(), "sdDo^", strict=True):
+figure, ax = plt.subplots(figsize=(7.2, 4.6), layout="constrained")
+for (name, values), mark in zip(published.items(), "spdDPo^", strict=True):
     filled = {} if "trained on" in name else {"mfc": "none", "mew": 2}
     ax.plot(values, range(4), mark, ms=9, label=name, **filled)
 ax.set(yticks=range(4), yticklabels=collections, ylim=(3.5, -0.5), xlim=(0.2, 1))
-ax.set_xlabel("published R@1 (hollow: not trained on it)")
+ax.set_xlabel("published R@1 (hollow: not trained with its labels)")
 ax.set_title(title, loc="left")
 ax.legend(loc="upper center", bbox_to_anchor=(0.4, -0.2), ncols=2)
 plt.show()
 
 # %% jupyter={"source_hidden": true}
-# Check: on birds the two are as good, on clothes they differ most; neither of the large ones is better everywhere.
-dino, clip = (np.array(published[name]) for name in ("DINOv2 ViT-L/14 (reg)", "CLIP ViT-L/14"))
+# Check: on birds the two are as good, on clothes they differ most; and of no variant all four are the best.
+some = ("DINOv2 ViT-L/14", "DINOv2 ViT-L/14 (reg)", "CLIP ViT-L/14", "DINO ViT-S/16")
+dino, reg, clip, small = (np.array(published[name]) for name in some)
+trained = gains + as_it_is
+taught = 100 * (trained - small)
 assert abs(gains[0]) < 0.01
 assert gains.argmax() == 3
-assert ((dino > clip) == [True, True, False, False]).all()
+assert dino[1] < clip[1] < reg[1]
+assert (clip[2:] > np.maximum(dino, reg)[2:]).all()
+assert taught.argmax() == 1
 Markdown(
-    f"On birds the large DINOv2, not trained on them, is as good as the small network that was: {dino[0]:.1%} and "
-    f"{dino[0] + gains[0]:.1%}. On clothes the trained one is **{100 * gains[3]:.0f} points** better than any other here. Of the large "
-    "ones DINOv2 is better on birds and cars, CLIP on products and clothes: **measure several on your own images**."
+    f"Training pays: the same small network gains {taught[0]:.0f} points on birds, **{taught[1]:.0f}** on cars, {taught[2]:.0f} on products "
+    f"and {taught[3]:.0f} on clothes. On birds the large DINOv2, not trained with their labels, is as good: {dino[0]:.1%} and "
+    f"{trained[0]:.1%}. Of the large ones CLIP is better on products and clothes; on cars ({clip[1]:.1%}) it depends on the variant of DINOv2: {reg[1]:.1%} or "
+    f"{dino[1]:.1%}. **Measure several on your own images.**"
 )
 
 # %% [markdown]
-# **Exercise 4: choose.** On products, by how many points of R@1 is the small trained network better than the best of the four
+# **Exercise 4: choose.** On products, by how many points of R@1 is the small trained network better than the best of the
 # others?
 #
 # <details><summary>Hint</summary>The third number of each row. A point is 0.01.</details>
@@ -537,7 +557,7 @@ says = flat if highest - lowest < 0.1 else "so few images do not settle it"
 Markdown(
     f"The threshold of section 2, {limit:.3g}, has the best F1 of {search.calibration.num_known} images; the one here, "
     f"{chosen_here.threshold:.3g}, {each}. On the queries of section 2 they give F1 **{f1_there:.2f}** and **{f1_here:.2f}**, "
-    f"and all between them {lowest:.2f} to {highest:.2f}: {says}. [06](06_trust_a_threshold.ipynb) says how many images a promise takes."
+    f"and all between them {lowest:.2f} to {highest:.2f}: {says}."
 )
 
 # %% [markdown]
@@ -572,13 +592,13 @@ assert not OURS or (twice == 3 and caught >= 2)
 assert (suspects.labels != suspects.suggested).all()
 moved = np.flatnonzero([file_of[one].startswith("moved_") for one in suspects.ids[:8].tolist()]) + 1
 which = f" (number {', '.join(map(str, moved))})" if len(moved) else ""
-ours = f"Of these {len(at)} we moved **{len(moved)}**{which}. In all {caught} of our 4 wrong labels are named, and {twice} of our 3 copies. "
+ours = f"Of these {len(at)} we moved **{len(moved)}**{which}. Among all **{len(suspects)}** suspects are {caught} of our 4 wrong labels; {twice} of our 3 copies are found, too. "
 doubt = (
     " So many labels are hardly wrong: rather doubt the embedder." if len(suspects) > len(photos) / 5 else ""
 )
 Markdown(
-    f"{ours if OURS else ''}**{len(found.duplicates)}** groups of images are nearly the same. A suspect is no proof: the label is "
-    f"wrong, or the embedder is. Look at them.{doubt}"
+    f"{ours if OURS else f'**{len(found.duplicates)}** groups of images are nearly the same. '}A suspect is no proof: the label is "
+    f"wrong, or the embedder is.{doubt}"
 )
 
 # %% [markdown]
@@ -591,7 +611,7 @@ answer = found.search.match(photo[None])
 print(f"{file.parent.name}/{file.name}: {answer.names[0]}, distance {answer.distances[0]:.3g}")
 
 # %% [markdown]
-# And send it to somebody. One page holds the images, a map, the suspects and a threshold to move; it works offline, without
+# One page to send holds the images, a map, the suspects and a threshold to move; it works offline, without
 # Python.
 
 # %% tags=["nbval-ignore-output"]
@@ -624,8 +644,8 @@ def recall(of_query, query_labels, of_gallery, gallery_labels):
 
 
 # %% tags=["nbval-ignore-output"]
-healthy = recall(rows[query], labels[query], rows[gallery], labels[gallery])
-print(f"healthy: R@1 {healthy:.3f}")
+at_first = recall(rows[query], labels[query], rows[gallery], labels[gallery])
+print(f"before: R@1 {at_first:.3f}, with the faults that the folder has already")
 
 # %% [markdown]
 # **Fault 1: wrong labels.** One label in ten is replaced by another, at random. Expect R@1 to fall by more than a tenth: a
@@ -648,36 +668,38 @@ with_broken = recall(rows[query], sick[query], rows[gallery], sick[gallery])
 named = np.isin(broken, doubtful.ids).sum()
 of_broken = f"all {len(broken)}" if named == len(broken) else f"{named} of the {len(broken)}"
 first = doubtful.ids[: len(broken)]
-assert not OURS or with_broken < 0.9 * healthy
+assert not OURS or with_broken < 0.9 * at_first
 assert not OURS or named > 0.7 * len(broken)
 Markdown(
-    f"R@1 goes from {healthy:.2f} to **{with_broken:.2f}**. `collection.mislabelled` names **{of_broken}** broken labels, among "
+    f"R@1 goes from {at_first:.2f} to **{with_broken:.2f}**. `collection.mislabelled` names **{of_broken}** broken labels, among "
     f"{len(doubtful.ids)} suspects. Of its first {len(first)} suspects **{np.isin(first, broken).sum()}** are broken; at random "
-    f"{len(first) * len(broken) / len(labels):.0f} would be. Look at the first ones, and stop where the labels turn out to be right."
+    f"{len(first) * len(broken) / len(labels):.0f} would be. Look at the first ones."
 )
 
 # %% [markdown]
-# **Fault 2: copies.** A third of the queries gets a near-copy in the gallery, a **leak**, as when a film is cut into frames and these are
-# divided at random. Expect R@1 to rise, though nothing becomes better. (Copies that the folder held before are found, too.)
+# **Fault 2: copies.** A third of the queries gets a near-copy in the gallery, moved by one pixel: a **leak**, as when a film is cut
+# into frames and these are divided at random. Expect R@1 to rise, though nothing becomes better; and not every leak to be found.
 
 # %% tags=["nbval-ignore-output"]
-copied = query[::3]
-copies = rows[copied] + 1e-5 * rng.normal(size=rows[copied].shape).astype(np.float32)
-more, more_labels = np.concatenate([rows[gallery], copies]), np.concatenate([labels[gallery], labels[copied]])
+copied, images = query[::3], found.examples.images[:]
+copies = models.embed(embedder, np.roll(images[copied], 1, axis=2))
+more = np.concatenate([rows[gallery], copies])
+more_labels = np.concatenate([labels[gallery], labels[copied]])
 
 # %% tags=["nbval-ignore-output"]
 flattered = recall(rows[query], labels[query], more, more_labels)
-leaks = collection.leaks({"gallery": more, "query": rows[query]}, threshold=1e-5)
+leaks = collection.leaks({"gallery": more, "query": rows[query]}, threshold=1e-3)
 leaks
 
 # %% tags=["nbval-ignore-output"] jupyter={"source_hidden": true}
-# Check: every copy is found, and on our folder it flatters R@1.
-assert len(leaks) >= len(copied)
-assert not OURS or healthy < flattered
+# Check: on our folder copies flatter R@1, and some of them are found.
+caught = np.isin(query[leaks.ids], copied).sum()
+assert not OURS or at_first < flattered
+assert not OURS or 0 < caught < len(copied)
 Markdown(
-    f"R@1 goes from {healthy:.2f} to **{flattered:.2f}**. `collection.leaks` finds "
-    f"**{len(leaks)}** queries that the gallery holds already; {len(copied)} were put there. Divide by film, day or owner, and "
-    "not by file."
+    f"R@1 goes from {at_first:.2f} to **{flattered:.2f}**. Up to a distance of 0.001 `collection.leaks` finds **{caught} of the "
+    f"{len(copied)}** queries with a copy, and {len(leaks) - caught} others. Exact copies are easy (section 6); of frames some are "
+    "missed, so divide by film, day or owner, and not by file."
 )
 
 # %% [markdown]
@@ -718,7 +740,8 @@ going = "still rises" if step > less else "falls" if step < -less else "hardly c
 Markdown(
     f"One image of each class gives {low:.2f} on average, and it depends on which: the five draws give {of_one}, and differ {differ}. "
     f"With {shots[-1]} it is **{high:.2f}**. From {shots[-2]} to {shots[-1]} it {going} "
-    f"({step:+.3f}). Draw this curve before you collect more: where it is flat, more images of these classes do not help."
+    f"({step:+.3f}). Draw this curve before you collect more: where it is flat, more *gallery* images do not raise R@1. "
+    "(A promise on the threshold still takes more of them: section 6.)"
 )
 
 # %% [markdown]
@@ -726,7 +749,6 @@ Markdown(
 
 # %% tags=["nbval-ignore-output"]
 blind = models.fast_resnet(widths=(16, 32, 32), input_shape=(*size, 3), seed=SEED)
-images = found.examples.images[:]
 ways = {"this embedder": rows, "untrained": models.embed(blind, images)}
 
 # %% tags=["nbval-ignore-output"]
@@ -753,17 +775,18 @@ Markdown(
 # %% [markdown]
 # ### The table to keep
 #
-# The numbers are those of this run.
+# The numbers are R@1 in this run.
 
-# %% tags=["nbval-ignore-output"]
+# %% tags=["nbval-ignore-output"] jupyter={"source_hidden": true}
+# Figure: a table of what you see, what it may be, and what to try.
 Markdown(f"""
-| Your result looks like this | It may be | In this run | Try that |
-| :-- | :-- | :-- | :-- |
-| R@1 is low, and mistakes look right to you | wrong labels | {healthy:.2f} → {with_broken:.2f} | `collection.mislabelled`, and look at the first ones |
-| R@1 is splendid, new photos fail | copies in both parts | {healthy:.2f} → {flattered:.2f} | `collection.leaks`; divide by film, day or owner |
-| R@1 changes with every draw | too few images | {of_one} with 1 image of each class | the curve above; more images, or wider intervals |
-| R@1 is near that of pixels | an embedder for other images | pixels {by_way["pixels"]:.2f}, this one {by_way["this embedder"]:.2f} | another one: `models.backbone`, `models.from_torch` |
-| All of this is fine, some classes fail | classes that look alike | | look at them ([08](08_look_at_it.ipynb)) |
+| You see | It may be | Try |
+| :-- | :-- | :-- |
+| R@1 is low, and mistakes look right to you ({at_first:.2f} → {with_broken:.2f}) | wrong labels | fault 1: look at the first suspects |
+| R@1 is splendid, new photos fail ({at_first:.2f} → {flattered:.2f}) | copies in both parts | fault 2: divide by film, day or owner |
+| R@1 changes with every draw ({of_one} with 1 image of each class) | too few images | fault 3: more images, or wider intervals |
+| R@1 is near that of pixels, or below (characters: {reached["pixels"]:.2f}, this one {reached["no training"]:.2f}) | an embedder for other images | fault 4: another embedder |
+| All of this is fine, some classes fail | classes that look alike | [08](08_look_at_it.ipynb): look at them |
 """)
 
 # %% [markdown]
@@ -793,14 +816,13 @@ else:
 #
 # Begin at the top, and run again after each step: it may change those below.
 
-# %% tags=["nbval-ignore-output"]
+# %% tags=["nbval-ignore-output"] jupyter={"source_hidden": true}
+# Figure: the list, from what was measured above.
 sees = gap > 0.1 and len(suspects) < len(photos) / 5
 keep = "Keep this embedder" if sees else "Try a better embedder first, for this one sees too little"
 train = f"Train: {won[0]} gains measurably" if won else "Do not train yet: nothing cheap gains measurably"
 rely = "Rely on the threshold" if promise.met else "Promise nothing yet: collect more images"
 let_in = "An unknown share" if found.let_in is None else f"{found.let_in:.0%}"
-
-# %% tags=["nbval-ignore-output"]
 Markdown(f"""
 1. {keep} (fault 4; section 5).
 2. Look at {len(suspects)} doubted labels and {len(found.duplicates)} groups of copies, and mend the folder (section 6).
@@ -812,14 +834,19 @@ Markdown(f"""
 # %% [markdown]
 # ## 9. Result
 #
-# One run in five lines. Another folder, or another embedder, gives other numbers.
+# R@1 in this run:
 
-# %% tags=["nbval-ignore-output", "summary"]
-print(f"folder      {len(photos)} images of {len(names)} classes; no training R@1 {without.value:.3f}")
-print(f"better      {', '.join(won) or 'none'}")
-print(f"characters  no training {reached['no training']:.3f}, {cheap} {reached[cheap]:.3f}")
-print(f"            trained on characters {reached['trained on characters']:.3f}")
-print(f"clinic      {healthy:.3f}; labels {with_broken:.3f}, copies {flattered:.3f}, one image {low:.3f}")
+# %% tags=["nbval-ignore-output", "summary"] jupyter={"source_hidden": true}
+# Figure: the run in three lines.
+better_ways = " and ".join(won) or "nothing"
+print(f"Folder: {without.value:.2f} without training; measurably better: {better_ways}.")
+print(f"Characters: {reached['no training']:.2f} without training, {reached[cheap]:.2f} {cheap}, ", end="")
+print(f"{reached['trained on characters']:.2f} trained on characters.")
+print(
+    f"Clinic: {at_first:.2f} before, {with_broken:.2f} with wrong labels, {flattered:.2f} with copies, ",
+    end="",
+)
+print(f"{low:.2f} with one image of each class.")
 
 # %% [markdown]
 # ## Three questions
@@ -843,8 +870,7 @@ Quiz(
 # **Remember**
 #
 # - Train only where a way is measurably better than no training on *your* images: one call tells.
-# - By published results no embedder is the best everywhere. A large one is as good on birds as a small one trained on birds;
-#   on clothes the trained one is far ahead: try several.
+# - By published results no embedder is the best everywhere: try several.
 # - Doubt the folder before the network: wrong labels make a result look bad, copies too good, and pixels say whether the
 #   embedder sees anything.
 #
@@ -857,8 +883,7 @@ Quiz(
 # Put your own folder into `FOLDER`, run all again, and follow its list; the [how-to](howto/own_images.md) has the few lines that
 # you need from then on. If training is worth it, [03_training](03_training.ipynb) shows how, and
 # [07_unseen_classes](07_unseen_classes.ipynb) how to learn for classes to come; the
-# [toolbox](TOOLBOX.md) lists other embedders. Those who come from TensorFlow Similarity go on with
-# [10_from_tensorflow_similarity](10_from_tensorflow_similarity.ipynb).
+# [toolbox](TOOLBOX.md) lists other embedders.
 #
 # When you are done, shut down the kernel: TensorFlow keeps its memory until then.
 #
@@ -869,7 +894,7 @@ Quiz(
 # - Oquab et al., *DINOv2: Learning Robust Visual Features without Supervision*, 2023. <https://arxiv.org/abs/2304.07193>
 # - Radford et al., *Learning Transferable Visual Models From Natural Language Supervision*, 2021 (CLIP).
 #   <https://arxiv.org/abs/2103.00020>
-# - Wang et al., *SimpleShot*, 2019 (centring). <https://arxiv.org/abs/1911.04623>
+# - Wang et al., *SimpleShot*, 2019 (centering). <https://arxiv.org/abs/1911.04623>
 # - Jégou and Chum, *Negative Evidences and Co-occurrences in Image Retrieval*, 2012 (whitening).
 #   <https://doi.org/10.1007/978-3-642-33709-3_55>
 # - Kornblith, Shlens and Le, *Do Better ImageNet Models Transfer Better?*, CVPR 2019 (heads and fine-tuning).

@@ -18,7 +18,7 @@ from simnb.evaluation.unseen import Scores, check_classes, embedded, leave_one_o
 from simnb.metrics import Interval, bootstrap_mean
 from simnb.metrics.intervals import Bootstrap
 
-_WAYS = ("no training", "centred", "whitened", "head")
+_WAYS = ("no training", "centered", "whitened", "head")
 _FINE_TUNED = "fine-tuned"
 _LEAST = 1e-6  # share of the largest variance below which a component is only rounding
 
@@ -95,8 +95,8 @@ def worth_training(
     Each test example is asked of all others, by cosine distance. By way of making embeddings:
 
     - ``no training``: features as they are;
-    - ``centred``: less the mean of the training features;
-    - ``whitened``: centred, turned to their principal components (PCA) and scaled there to equal variance,
+    - ``centered``: less the mean of the training features;
+    - ``whitened``: centered, turned to their principal components (PCA) and scaled there to equal variance,
       the first ``embedding_size`` of them. (ZCA turns them back afterwards, which changes no distance: it
       would find the very same.)
     - ``head``: a linear layer that ``simnb.training.fit_head`` trains, in seconds;
@@ -169,9 +169,9 @@ def worth_training(
     check_classes(truth, 1, 0, 0, 0, seen=False)
     _warn_of_leaks(rows, given[_WAYS[0]])
     asked = given.pop(_WAYS[0])
-    centred, whitened = asked - rows.mean(axis=0), _whitened(rows, asked, size)
+    centered, whitened = asked - rows.mean(axis=0), _whitened(rows, asked, size)
     head, by_head = _by_head(head, rows, labels, asked, size, seed, progress)
-    made = dict(zip(_WAYS, (asked, centred, whitened, by_head), strict=True))
+    made = dict(zip(_WAYS, (asked, centered, whitened, by_head), strict=True))
     if epochs:
         images: Any = train, test
         options: Any = {"epochs": epochs, "learning_rate": rate, "seed": seed, "progress": progress}

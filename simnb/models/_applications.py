@@ -77,8 +77,8 @@ def preprocessing(family):
         mean, variance = (255 * _MEAN).tolist(), ((255 * _STD) ** 2).tolist()
         return [keras.layers.Normalization(mean=mean, variance=variance, dtype="float32")]
     if mode == "caffe":
-        centred = keras.layers.Normalization(mean=_MEAN_BGR, variance=[1.0] * 3, dtype="float32")
-        return [ReverseChannels(dtype="float32"), centred]
+        centered = keras.layers.Normalization(mean=_MEAN_BGR, variance=[1.0] * 3, dtype="float32")
+        return [ReverseChannels(dtype="float32"), centered]
     return []
 
 

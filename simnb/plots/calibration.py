@@ -275,8 +275,7 @@ def promise_kept(
     promise = f"{limit} {styling.percent(target)} {styling.plain(metric)}"
     note = "dashed: promised    vermilion: broken"
     if confidence is not None:
-        allowed, sure = styling.percent(1 - confidence), styling.percent(confidence)
-        note += f", as {allowed} may be with {sure} confidence"
+        note += f" ({styling.percent(1 - confidence)} allowed with confidence)"
     styling.heading(ax, title or _promise_title(promise, broken), note, inches=room)
     return ax
 

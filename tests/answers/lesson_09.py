@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import numpy as np
 
-_GAINS = {"centred": 0.0, "whitened": -0.25, "head": 0.02}
+_GAINS = {"centered": 0.0, "whitened": -0.25, "head": 0.02}
 _TRIED = {way: SimpleNamespace(value=gain, low=gain - 0.03) for way, gain in _GAINS.items()}
 _FOUND = {way: SimpleNamespace(value=0.88 + gain) for way, gain in ({"no training": 0.0} | _GAINS).items()}
 
@@ -19,7 +19,7 @@ NAMES = {
     "tried": _TRIED,
     "reached": {"no training": 0.375, "whitened": 0.625, "trained on characters": 0.975},
     "cheap": "whitened",
-    "gains": np.array([-0.003, 0.036, 0.196, 0.246]),
+    "gains": np.array([-0.007, 0.036, 0.196, 0.246]),
     "rows": _ROWS,
     "labels": _LABELS,
     "sick": _SICK,
@@ -30,7 +30,7 @@ NAMES = {
 
 ANSWERS = [
     ("my_guess", 0.9, [85, 0.1, 1.0 + 1e-6, 0.5]),
-    ("my_favourite", "head", ["no training", "whitened", "a longer training"]),
+    ("my_favorite", "head", ["no training", "whitened", "a longer training"]),
     # 0.42 of the whole gap; the figure itself, the gain, more than all.
     ("part_closed", 0.417, [0.625, 0.25, 2.4]),
     ("points_gained", 19.6, [0.196, 35.1, 30]),

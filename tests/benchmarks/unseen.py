@@ -46,7 +46,7 @@ VARIANTS = {
     "all places of each channel": {"pooling": "flat"},
 }
 #: What is done with the network of the recipe, once it is trained.
-AFTERWARDS = ("features before the last layer", "centred on the seen classes", "both")
+AFTERWARDS = ("features before the last layer", "centered on the seen classes", "both")
 
 
 class Views(keras.losses.Loss):

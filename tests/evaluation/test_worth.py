@@ -66,7 +66,7 @@ def test_every_way_is_measured_as_in_plain_loops():
     variances, components = np.linalg.eigh(np.cov((rows - mean).T))
     ways = {
         "no training": asked,
-        "centred": asked - mean,
+        "centered": asked - mean,
         "whitened": (asked - mean) @ components[:, -4:] / np.sqrt(variances[-4:]),
         "head": asked[:, :5],
     }
@@ -174,7 +174,7 @@ def test_images_are_embedded_and_network_and_head_fine_tuned_and_left_as_they_we
     of_head = head.get_weights()
     options = {"network": model, "head": head, "resamples": 10, "progress": False}
     result = worth_training(train, test, fine_tune=2, kept=tmp_path / "kept.sqlite", **options)
-    assert list(result.figures["map@r"]) == ["no training", "centred", "whitened", "head", "fine-tuned"]
+    assert list(result.figures["map@r"]) == ["no training", "centered", "whitened", "head", "fine-tuned"]
     by_hand = worth_training(*pairs, head=head, resamples=10)
     for way in by_hand.figures["map@r"]:
         np.testing.assert_allclose(result.scores["map@r"][way], by_hand.scores["map@r"][way], atol=1e-9)

@@ -296,7 +296,7 @@ def test_broken_promises_are_apart_from_kept_ones_and_counted():
     assert shares == ["50% broken", "0% broken"]
     assert "2 of 4" in words(ax)
     assert "0 of 5" in words(ax)
-    assert "as 10% may be with 90% confidence" in words(ax)
+    assert "broken (10% allowed with confidence)" in words(ax)
     assert title(ax) == "At least 95% precision: missed in 0% to 50% of trials"
     assert ax.get_xlabel() == "precision (%)"
     paint(ax)

@@ -62,7 +62,8 @@ assert by_luck == 1 / 20
 print(f"1 of {len(on_top)} choices: {by_luck:.2f}")
 
 # %% [markdown]
-# Three runs are the least with which "all above all" says something. With two it is 1 in 6, with five 1 in 252.
+# This is one way round; either way, it is 1 in 10. Three runs are the least with which "all above all" says something:
+# with two it is 1 in 6 one way, with five 1 in 252.
 
 # %% [markdown]
 # ## Exercise 4: triplets of a batch

@@ -120,7 +120,7 @@ def number(distance: float) -> str:
     size = abs(distance)
     if size >= 100:
         return f"{distance:,.0f}"
-    return f"{distance:.3f}" if size >= 0.01 or size == 0 else f"{distance:.2g}"
+    return f"{distance:.3f}" if size >= 0.01 or size == 0 else f"{distance:#.2g}"
 
 
 def percent(rate: float) -> str:

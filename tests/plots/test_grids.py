@@ -216,6 +216,15 @@ def test_neighbors_beyond_the_threshold_are_named_and_faded():
     assert not any("beyond" in text for text in texts(plots.neighbor_grid(*small_search()).axes[0]))
 
 
+def test_small_distances_keep_their_zeros():
+    queries, neighbors, gallery = small_search()
+    distances = np.array([[0.006, 0.00996], [0.0071, 0.0102], [0.02, np.inf]])
+    neighbors = Neighbors(distances, neighbors.ids, neighbors.labels)
+    ax = plots.neighbor_grid(queries, neighbors, gallery, threshold=0.007).axes[0]
+    numbers = [text.removesuffix(" beyond") for text in texts(ax) if text.startswith("0.")]
+    assert numbers == ["0.0060", "0.010", "0.0071", "0.010", "0.020"]
+
+
 def test_one_query_with_one_neighbor_and_a_count_of_queries():
     queries, neighbors, gallery = small_search()
     assert len(plots.neighbor_grid(queries, neighbors, gallery, num_queries=2).axes[0].images) == 6

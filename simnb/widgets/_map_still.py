@@ -77,7 +77,7 @@ def _bar(ax, color, chosen):
         ink, ground = ("white", styling.INK) if sign == "↔" else (styling.INK, "white")
         _box(ax, x, 3.4, ground)
         ax.text(x + 1.7, 0.46, sign, ha="center", va="center", color=ink, family=styling.SYMBOL_FONT)
-    ax.text(13.5, 0.46, "Colour by", va="center", fontsize=9, color=styling.MUTED)
+    ax.text(13.5, 0.46, "Color by", va="center", fontsize=9, color=styling.MUTED)
     _box(ax, 21, 34, "white")
     ax.text(22, 0.46, f"{COLORINGS[color]}  ▾", va="center", fontsize=9, family=styling.SYMBOL_FONT)
     if chosen:

@@ -118,7 +118,7 @@ export class ProjectorView {
     }
     const title = "Show the whole map (double-click, or 0)";
     this.reset = make("button", "simnb-tool simnb-reset", "⤢", { type: "button", title, "aria-label": title });
-    const by = make("label", "simnb-by", "Colour by ");
+    const by = make("label", "simnb-by", "Color by ");
     this.by = make("select", "simnb-color-by");
     for (const [value, text] of COLORINGS) this.by.append(new Option(text, value));
     by.append(this.by);

@@ -16,7 +16,7 @@
 # **You will learn**
 #
 # - what an embedding is, and what a loss on embeddings asks for;
-# - why a loss that stands still at the margin has learned nothing;
+# - why a loss that stands still at the margin teaches nothing;
 # - which examples teach, and why they become rare.
 #
 # **You need** Python and a little Keras, and nothing of metric learning; about a minute to run on two cores, and 15 to read.
@@ -70,7 +70,7 @@ def unit(angles):
 # %% [markdown]
 # The **cosine distance** *d* says how far apart two embeddings *a* and *b* are, *θ* being the angle between them:
 #
-# > *d*(*a*, *b*) = 1 - *a* · *b* = 1 - cos *θ*
+# > *d*(*a*, *b*) = 1 &minus; *a* · *b* = 1 &minus; cos *θ*
 #
 # It is 0 for the same direction, 1 at a right angle, 2 for opposite ones.
 
@@ -136,7 +136,7 @@ else:
 # Together they are a **triplet**. We want the negative to be farther from the anchor than the positive is, by at least a
 # **margin** *m*. The **triplet loss** is what is missing:
 #
-# > loss(*a*, *p*, *n*) = max( *d*(*a*, *p*) - *d*(*a*, *n*) + *m*, 0 )
+# > loss(*a*, *p*, *n*) = max( *d*(*a*, *p*) &minus; *d*(*a*, *n*) + *m*, 0 )
 #
 # The loss of all embeddings is its mean over all triplets.
 
@@ -182,7 +182,7 @@ Markdown(
 # ## 3. The gradient pulls and pushes
 #
 # A training step moves embeddings *against the gradient* of the loss, so that it falls. On a circle the gradient is
-# easy: the derivative of 1 - cos *θ* is sin *θ*. So each triplet that asks for something
+# easy: the derivative of 1 &minus; cos *θ* is sin *θ*. So each triplet that asks for something
 #
 # - **pulls** anchor and positive together, with strength sin *θ* of the angle between them;
 # - **pushes** anchor and negative apart, in the same way.
@@ -353,9 +353,9 @@ opposite[0] = opposite[1:3].mean() + np.pi
 (pulled, *_), (pushed, *_) = arrows(opposite, MARGIN)
 assert np.degrees(abs(pulled)) < 0.05 < np.degrees(abs(pushed))
 Markdown(
-    f"The widget starts where we did, at a loss of **{untouched.loss:.3f}** and with our arrows. After our training, to question 1: "
-    f"the first dog goes home, by {moved[6]:.0f}°; dogs come to meet it, by up to **{dogs:.0f}°**, cats give way, by up to {cats:.0f}°, birds "
-    f"hardly, {birds:.0f}°. To question 2: the first bird is pulled by **{np.degrees(abs(pulled)):.1f}°**. It is as far from the other two as it "
+    f"The widget starts where we did, at a loss of **{untouched.loss:.3f}** and with our arrows. Question 1: after our training "
+    f"the first dog goes home, by {moved[6]:.0f}°. Other dogs come to meet it, by up to **{dogs:.0f}°**; cats give way, by up to {cats:.0f}°; "
+    f"birds hardly move ({birds:.0f}°). Question 2: the first bird is pulled by **{np.degrees(abs(pulled)):.1f}°**. It is as far from the other two as it "
     f"can be, and their pulls cancel; only other classes move it, by {np.degrees(abs(pushed)):.1f}°."
 )
 
@@ -391,7 +391,7 @@ else:
 # %% [markdown]
 # ## 6. Collapse: the way to fail
 #
-# What if all embeddings lie in one heap? All distances are 0, so each triplet has the loss 0 - 0 + *m* = *m*. And
+# What if all embeddings lie in one heap? All distances are 0, so each triplet has the loss 0 &minus; 0 + *m* = *m*. And
 # sin 0° = 0: there is no pull and no push, and nothing ever moves. Embeddings that have fallen into such a heap have
 # **collapsed**. Here we start in one; in [lesson 03](03_training.ipynb) a network runs into one.
 #
@@ -423,7 +423,7 @@ assert np.allclose(wide[9:21] / wide[8:20], growth, atol=0.01)
 assert np.isclose(growth**more, 10, atol=0.5)
 Markdown(
     f"The loss stays within 10% of the margin, or above it, for {stuck[10]}, {stuck[1]} and {stuck[0.1]} steps: "
-    f"each heap ten times as tight costs **{stuck[1] - stuck[10]} and {more} steps** more. "
+    f"a heap ten times as tight costs **{stuck[1] - stuck[10]} steps** more, and one ten times as tight again another **{more}**. "
     "Near 0° the sine grows like the angle, so a small heap soon grows by the same factor at each step: "
     f"{growth:.2f}, and {growth**more:.0f} in {more} steps. The heap of 0° never comes apart. **Where a loss stands at the margin, "
     "look at the distances:** if they are near 0, it is a collapse."
@@ -453,7 +453,7 @@ else:
 # ## 7. The margin says how tight
 #
 # The margin is a wish: *so much farther, please*. Expect a larger one to draw classes together. But a circle has only so
-# much room: three classes can be 120° from one another, at a distance of 1 - cos 120° = 1.5.
+# much room: three classes can be 120° from one another, at a distance of 1 &minus; cos 120° = 1.5.
 
 # %%
 ends = {margin: train(start, margin, steps=300)[-1] for margin in (0.2, 0.5, 1.4, 1.9)}
@@ -599,7 +599,7 @@ Quiz(
 #
 # - An embedding is a list of numbers that says where an image lies; a loss asks that images of one class lie nearer together
 #   than those of others, by a margin.
-# - A loss that stands at its margin has learned nothing: all embeddings may lie in one heap, where nothing pulls or pushes.
+# - A loss that stands at its margin teaches nothing more: all embeddings may lie in one heap, where nothing pulls or pushes.
 #   Look at the distances.
 # - Only triplets that do not keep the margin yet teach; training makes them rare, and mining looks for those that are left.
 #

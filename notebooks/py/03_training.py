@@ -55,7 +55,7 @@ SEED, SEEDS = 0, (0, 1, 2)
 # To tell two ways of training apart one needs many runs, so each must be short. This lesson learns printed characters of
 # 16 x 16 pixels, drawn with the fonts of matplotlib: hundreds of classes, and a training takes seconds.
 #
-# The network learns Latin and Cyrillic. Every R@1 below, except one curve in section 7, is measured on characters that it
+# The network learns Latin and Cyrillic. Every R@1 measured here, except one curve in section 7, is over characters that it
 # never sees: Greek, Armenian and Georgian.
 
 # %%
@@ -87,10 +87,13 @@ classes_seen, classes_compared = np.unique(seen.labels), np.unique(compare.label
 looks = np.array(seen.class_metadata["looks_like"])
 alike = np.isin(looks[classes_compared], looks[classes_seen]).sum()
 assert alike < 0.1 * len(classes_compared)
+characters = np.array(seen.class_metadata["character"])
+assert "Ÿ" in characters[classes_seen]
+assert {"Ϋ", "Α"} <= set(characters[classes_compared])  # noqa: RUF001
 Markdown(
     f"The network learns from {len(seen):,} images of **{len(classes_seen)} seen** characters. We compare ways on {len(compare):,} images "
-    f"of **{len(classes_compared)} unseen** ones: each is a query among all the others. ({alike} of them look like a seen one, "
-    "as the Greek A looks like the Latin one: few, and the same for all ways.)"
+    f"of **{len(classes_compared)} unseen** ones: each is a query among all the others. ({alike} of them cannot be told from a seen one, "
+    "as the Greek A from the Latin one; others, such as Ϋ and Ÿ, hardly. That is the same for all ways.)"
 )
 
 # %% [markdown]
@@ -115,7 +118,8 @@ def recall(model, examples=compare):
 
 
 # %% [markdown]
-# What does a network find that has learned nothing? Expect little, but more than by chance: like pixels give like embeddings.
+# What does a network find before it has learned anything? Expect little, but more than by chance: similar pixels give similar
+# embeddings.
 
 # %% tags=["nbval-ignore-output"]
 untrained = new_network(SEED)
@@ -207,7 +211,7 @@ Markdown(
 # **Supervised contrastive** loss is a quiz: *which of the other images is of my class?* It is a softmax over all others.
 # The **temperature** *t* divides the similarities; a small one makes the quiz strict.
 #
-# > loss(*i*) = mean over *p* in *P* of -log( exp(*S*<sub>ip</sub> / *t*) / Σ exp(*S*<sub>ij</sub> / *t*) ), the sum over all
+# > loss(*i*) = mean over *p* in *P* of &minus;log( exp(*S*<sub>ip</sub> / *t*) / Σ exp(*S*<sub>ij</sub> / *t*) ), the sum over all
 # > others *j*
 
 
@@ -240,15 +244,15 @@ if loss_of_one_point is ...:
 else:
     wrong = f"{loss_of_one_point} is not -log(1 / 127): the anchor is no answer to its own quiz"
     assert np.isclose(loss_of_one_point, np.log(127), atol=0.005), wrong
-    print("✓ exercise 1: log 127 = 4.84, at any temperature. A loss that stands there has learned nothing")
+    print("✓ exercise 1: log 127 = 4.84, at any temperature. A loss that stands there teaches nothing")
 
 # %% [markdown]
 # **Multi-similarity** loss has a line *λ* instead: positives should lie above it and negatives below, and each pair counts
 # the more, the further it is on the wrong side. Two scales, *alpha* and *beta*, say how much more.
 #
 # > loss(*i*) = *pull* + *push*<br>
-# > *pull* = log(1 + Σ over *P* of exp(-*alpha* (*S*<sub>ip</sub> - *λ*))) / *alpha*<br>
-# > *push* = log(1 + Σ over *N* of exp(*beta* (*S*<sub>in</sub> - *λ*))) / *beta*
+# > *pull* = log(1 + Σ over *P* of exp(&minus;*alpha* (*S*<sub>ip</sub> &minus; *λ*))) / *alpha*<br>
+# > *push* = log(1 + Σ over *N* of exp(*beta* (*S*<sub>in</sub> &minus; *λ*))) / *beta*
 
 
 # %%
@@ -269,7 +273,7 @@ print("equal to simnb's")
 # **Normalized softmax** loss compares no two images. It keeps one vector for each class, its **proxy**, which is trained
 # with the network and thrown away after. Let *s* be the similarities of images to proxies, *y* the class of image *i*:
 #
-# > loss(*i*) = -log( exp(*s*<sub>iy</sub> / *t*) / Σ over all classes *c* of exp(*s*<sub>ic</sub> / *t*) )
+# > loss(*i*) = &minus;log( exp(*s*<sub>iy</sub> / *t*) / Σ over all classes *c* of exp(*s*<sub>ic</sub> / *t*) )
 #
 # It is an ordinary classifier, except that all vectors have length 1. Here the means of the classes play the proxies.
 
@@ -402,8 +406,8 @@ Markdown(
 # | compares (needs) | losses |
 # | :--- | :--- |
 # | pairs (a margin) | `Contrastive` |
-# | triplets (a margin, mining) | `Triplet`, `PN`, `BatchAllTriplet` |
-# | all pairs of an anchor (two scales, or a margin) | `MultiSimilarity`, `Circle`, `LiftedStructure` |
+# | triplets (a margin; the first two also mining) | `Triplet`, `PN`, `BatchAllTriplet` |
+# | all pairs of an anchor (scales, a margin, or both) | `MultiSimilarity`, `Circle`, `LiftedStructure` |
 # | a quiz in the batch (a temperature) | `SupervisedContrastive`, `NTXent`, `MultipleNegativesRanking`, `SoftNearestNeighbor` |
 # | images and proxies (known classes, a temperature) | `NormalizedSoftmax`, `CosFace`, `ArcFace`, `ProxyNCA`, `ProxyAnchor` |
 #
@@ -463,20 +467,21 @@ Markdown(
 
 # %% [markdown]
 # This is no ranking for all time. It says which learns fastest *here*: many classes, 40 steps, no loss tuned. In these steps
-# a proxy meets images of its class once or twice. Is that too seldom? We give normalized softmax 32 characters only, so that
-# each proxy meets its class at each step. If so, expect a larger R@1, though the network sees fewer characters.
+# a proxy meets images of its class once or twice. Is that too seldom? We train normalized softmax ten times as long, so that each
+# proxy meets its class about fourteen times. If so, expect a much larger R@1.
 
 # %%
-few = seen.only(np.unique(seen.labels)[100:132])
-often = recall(train(LOSSES["normalized softmax"], fill=lambda seed: batches_of(seed, few))[0])
+longer = {"fill": lambda seed: batches_of(seed, steps=400)}
+often = recall(train(LOSSES["normalized softmax"], **longer)[0])
 
 # %% jupyter={"source_hidden": true} tags=["nbval-ignore-output"]
-# Check: where each proxy meets its class at each step, the loss helps.
+# Check: with ten times the steps R@1 is much larger.
 assert 1 < 40 * 32 / len(classes_seen) < 2
-assert often > max(runs["normalized softmax"]) + 0.1
+assert round(400 * 32 / len(classes_seen)) == 14
+assert often > max(runs["normalized softmax"]) + 0.3
 Markdown(
-    f"With {len(classes_seen)} proxies R@1 over unseen characters is {np.mean(runs['normalized softmax']):.2f}, with 32 it is "
-    f"**{often:.2f}** (one run). **So it probably was too seldom**; but 32 answers are an easier quiz, too."
+    f"After 40 steps R@1 is {np.mean(runs['normalized softmax']):.2f}, after 400 **{often:.2f}** (one run). "
+    "**It was too seldom: a proxy loss needs more steps.** (The others may gain from them, too.)"
 )
 
 # %% [markdown]
@@ -519,15 +524,15 @@ positives = (labels[:, None] == labels) & ~itself
 
 
 # %%
-def shares(apart, margin=MARGIN):
+def shares(apart, labels):
     """Shares of hard, semi-hard and easy among all triplets."""
-    i, p = np.nonzero(positives)
+    i, p = np.nonzero((labels[:, None] == labels) & ~itself)
     farther = (apart[i] - apart[i, p][:, None])[labels[i][:, None] != labels]
-    return np.bincount(np.digitize(farther, [0, margin]), minlength=3) / len(farther)
+    return np.bincount(np.digitize(farther, [0, MARGIN]), minlength=3) / len(farther)
 
 
 # %%
-kinds = {"Untrained": shares(before), "Trained": shares(after)}
+kinds = {"Untrained": shares(before, labels), "Trained": shares(after, labels)}
 farthest = int(np.where(positives[0], after[0], 0).argmax())
 
 # %% [markdown]
@@ -537,8 +542,9 @@ farthest = int(np.where(positives[0], after[0], 0).argmax())
 figure, axes = plt.subplots(1, 2, figsize=(8.6, 5), layout="constrained")
 pair = {"anchor": 0, "positive": farthest, "margin": MARGIN}
 edges = [1.1 * apart[0].max() for apart in (before, after)]
-for ax, edge, (name, rows) in zip(axes, edges, places.items(), strict=True):
-    title = f"{name}: {kinds[name][2]:.0%} easy"
+for ax, apart, edge, (name, rows) in zip(axes, (before, after), edges, places.items(), strict=True):
+    near = apart[0][labels != labels[0]]
+    title = f"{name}: {(near >= apart[0, farthest] + MARGIN).sum()} of {len(near)} are easy"
     plots.mining_rings(rows, labels, ax=ax, limit=edge, title=title, **pair)
 plt.show()
 
@@ -547,11 +553,15 @@ plt.show()
 (hard, semi, easy), (hard_after, semi_after, easy_after) = kinds.values()
 assert easy_after > easy + 0.2
 assert before[0, farthest] + MARGIN > edges[0], "the outer ring is in the figure"
+learned = seen.only(np.unique(seen.labels)[:32]).take_per_class(4, seed=SEED)
+rows = models.embed(trained, learned.images, progress=False)
+easy_seen = shares(distances.pairwise(rows, rows), learned.labels)[2]
+assert easy_after - 0.05 < easy_seen < 1
 Markdown(
     f"A point's distance from the middle is its distance to the anchor; its direction means nothing. The left panel is enlarged **{edges[1] / edges[0]:.0f} times**: "
-    f"untrained, all lie in one heap, within the margin. {easy:.0%} of all triplets are easy, {semi:.0%} semi-hard, {hard:.0%} hard. Trained, **{easy_after:.0%}** are easy, {semi_after:.0%} "
-    f"semi-hard, {hard_after:.0%} hard. An average over all triplets is now mostly one over zeros: "
-    f"**only {1 - easy_after:.0%} still teach.**"
+    f"untrained, all lie in one heap, within the margin. {easy:.1%} of all triplets of the batch are easy, {semi:.1%} semi-hard, {hard:.1%} hard. Trained, **{easy_after:.1%}** are easy, {semi_after:.1%} "
+    f"semi-hard, {hard_after:.1%} hard. Of 32 seen characters it is {easy_seen:.1%}: an average over all triplets is now mostly one over zeros, "
+    f"and **only {1 - easy_seen:.1%} still teach.**"
 )
 
 # %% [markdown]
@@ -654,7 +664,7 @@ Markdown(
 # %% [markdown]
 # What helps: a loss that spreads its push (section 3), semi-hard negatives, or a few epochs of another loss first.
 #
-# **Exercise 5: predict.** A colleague uses the *soft margin*, log(1 + exp(*d*(*i*, *p*) - *d*(*i*, *n*))), where *d* is the
+# **Exercise 5: predict.** A colleague uses the *soft margin*, log(1 + exp(*d*(*i*, *p*) &minus; *d*(*i*, *n*))), where *d* is the
 # distance, and the network collapses. Where does the loss stand?
 #
 # <details><summary>Hint</summary>All distances are 0.</details>
@@ -669,17 +679,18 @@ if stands_at is ...:
 else:
     wrong = f"{stands_at} is not log(1 + exp(0 - 0)), and np.log is the natural logarithm"
     assert np.isclose(stands_at, np.log(2), atol=0.002), wrong
-    print("✓ exercise 5: log 2 = 0.693. Know the value at which your loss has learned nothing")
+    print("✓ exercise 5: log 2 = 0.693. Know the value at which your loss stops teaching")
 
 # %% [markdown]
 # ## 7. Over-fitting
 #
-# The other failure looks like a success: the loss falls and falls. This network gets the 32 characters of section 4 only.
+# The other failure looks like a success: the loss falls and falls. This network gets 32 characters only.
 # After each epoch we ask for these, and for 32 others that it never saw.
 # Each search is among 32 characters, an easier one than among the 212 of before. Expect the first curve to reach 1, and the
 # second to stay behind.
 
 # %%
+few = seen.only(np.unique(seen.labels)[100:132])
 others = compare.only(np.unique(compare.labels)[:32])
 
 
@@ -691,12 +702,14 @@ def of_both(model):
 
 # %%
 watch = Watch(of_both)
-of_few = {"fill": lambda seed: batches_of(seed, few, steps=15), "epochs": 5, "callbacks": watch}
-_, curve = train(losses.SupervisedContrastiveLoss(), **of_few)
+of_few = {"fill": lambda seed: batches_of(seed, few, steps=15), "epochs": 5}
+_, curve = train(LOSSES["supervised contrastive"], callbacks=watch, **of_few)
 
 # %%
 own, other = np.transpose(watch.values)
-many = recall(trained, others)
+again = [train(LOSSES["supervised contrastive"], seed, **of_few)[0] for seed in SEEDS[1:]]
+again = [other[-1]] + [recall(model, others) for model in again]
+many = [recall(model, others) for model, _ in results["supervised contrastive"]]
 num_seen = len(np.unique(seen.labels))
 
 # %% jupyter={"source_hidden": true} tags=["nbval-ignore-output"]
@@ -706,7 +719,7 @@ left.plot(range(1, 6), curve, "-o", color="#222222")
 left.set(xlabel="epoch", ylabel="loss", xticks=range(1, 6), title="The loss falls ...")
 right.plot(own, "-o", label="characters trained on")
 right.plot(other, "--s", label="other characters")
-right.axhline(many, color="C2", ls=":", label=f"others, by {num_seen} characters")
+right.axhline(np.mean(many), color="C2", ls=":", label=f"others, by {num_seen} characters")
 right.set(xlabel="epoch", ylabel="R@1", title=f"... others stay {own[-1] - other[-1]:.2f} behind")
 right.legend(loc="lower right")
 plt.show()
@@ -715,14 +728,13 @@ plt.show()
 # Check: what was trained on is found more often than what was not, and many classes help more than many steps.
 assert curve[-1] < curve[0]
 assert own[-1] > other[-1] + 0.03
-assert many > other[-1]
-assert other[-1] < other[3] + 0.03
-way = "a fall" if other[-1] < other[3] else "hardly a gain"
+assert verdict(many, again) == "better"
+assert other[-1] < other[3] + 0.01
 Markdown(
     f"R@1 is **{own[-1]:.2f}** over the 32 characters trained on, and **{other[-1]:.2f}** over 32 others. "
     f"In the last two epochs the loss still went from {curve[2]:.2f} to {curve[-1]:.2f}, and R@1 of the others from "
-    f"{other[3]:.2f} to {other[-1]:.2f}: {way}. The network of section 1 saw {num_seen} characters for 40 steps, not 32 "
-    f"for 75, and reaches **{many:.2f}** over the others. (One run of each.) "
+    f"{other[3]:.2f} to {other[-1]:.2f}: no gain. The networks of section 4 saw {num_seen} characters for 40 steps, not 32 "
+    f"for 75, and reach **{np.mean(many):.2f}** over the others: more, in each of three runs. "
     "**More classes, with their images, were worth more than more steps.**"
 )
 
@@ -774,7 +786,7 @@ pieces = sorted(gains, key=gains.get, reverse=True)
 # %% tags=["nbval-ignore-output"]
 rows = {"the recipe": whole} | {f"without Muon: Adam at {rate}": values for rate, values in adam.items()}
 rows |= {f"without {piece}": without[piece] for piece in pieces if piece != "Muon"}
-title = f"Muon gains {seems:.2f} over default Adam, {gains['Muon']:.2f} over tuned"
+title = f"Muon: +{seems:.2f} over default Adam, +{gains['Muon']:.2f} over its best rate"
 plots.spread(rows, metric="R@1 over unseen characters", title=title)
 plt.show()
 
@@ -822,10 +834,10 @@ networks = {
 
 # %%
 held = {name: [recall(model, held_back) for model in of_way] for name, of_way in networks.items()}
-gain = np.mean(held["only what gained"]) - np.mean(held["the recipe"])
+better, recipe = np.mean(held["only what gained"]), np.mean(held["the recipe"])
 
 # %% tags=["nbval-ignore-output"]
-title = f"Without two of its pieces the recipe gains {gain:.2f}"
+title = f"Without two of its pieces: {better:.2f}, not {recipe:.2f}"
 plots.spread(held, metric="R@1 over the characters held back", title=title)
 plt.show()
 
@@ -872,7 +884,7 @@ Quiz(
 # **Remember**
 #
 # - A loss over pairs is known by how many negatives share its push. Where it has a temperature, that is the knob.
-# - A way is better only if every run of it is. Where runs overlap, say that they do not tell the two apart.
+# - One way is better than another only if each of its runs beats every run of the other. Where runs overlap, say so.
 # - Tune both sides: most of what Muon seemed to gain was an untuned rate of Adam.
 # - A loss that stands at its margin while the distances shrink: a collapse. A loss that falls while R@1 of unseen classes does
 #   not rise: over-fitting.

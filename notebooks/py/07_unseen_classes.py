@@ -3,8 +3,8 @@
 #
 # [Open in Colab](https://colab.research.google.com/github/simnb/simnb/blob/HEAD/notebooks/07_unseen_classes.ipynb) · [Open in Binder](https://mybinder.org/v2/gh/simnb/simnb/HEAD?urlpath=lab/tree/notebooks/07_unseen_classes.ipynb) · [← 06](06_trust_a_threshold.ipynb) · [08 →](08_look_at_it.ipynb) · [Glossary](GLOSSARY.md)
 #
-# A shop adds a product, a museum a coin. Must the network be trained again? Here it learns on hundreds of characters,
-# and then searches among hundreds of others that it has never seen.
+# A shop adds a product, a museum a coin. Must the network be trained again? Here a network that learned from hundreds of
+# characters searches among hundreds of others that it has never seen.
 #
 # **You will do**
 #
@@ -21,7 +21,7 @@
 # - which mistakes remain, and how to notice that an embedding does not carry over.
 #
 # **You need** the words *embedding*, *gallery*, *query* and *R@1* of the [quickstart](01_quickstart.ipynb), and *false
-# acceptance* of [05_choose_a_threshold](05_choose_a_threshold.ipynb); about 3 minutes to run on two cores, and 25 to read. The
+# acceptance* and *coverage* of [05_choose_a_threshold](05_choose_a_threshold.ipynb); about 3 minutes to run on two cores, and 25 to read. The
 # characters are those of Omniglot (a download of 18 MiB, once), or printed ones where it cannot be had.
 
 # %% jupyter={"source_hidden": true}
@@ -227,10 +227,7 @@ plt.show()
 assert np.sum(shots.labels == asked.labels[0]) == 1
 assert asked.ids[0] not in shots.ids
 assert not set(shots.labels) & set(seen.labels)
-Markdown(
-    f"Exactly **one of the {len(shots)}** is the character of the query, in another image of it. "
-    f"The network has never seen any of the {len(np.unique(shots.labels))} characters either."
-)
+Markdown(f"Exactly **one of the {len(shots)}** is the character of the query, in another image of it.")
 
 # %% [markdown]
 # **Exercise 2: be the network.** Which of the numbers is the query?
@@ -281,7 +278,7 @@ def episode(embeddings, labels, ways, shots, rng):
 by_hand = np.mean([episode(rows["trained"], unseen.labels, 20, 5, rng) for _ in range(600)])
 
 # %% [markdown]
-# The library does the same; *nearest* in its table: the nearest shot answers, and not the prototype. Guess which is better.
+# The library does the same. In the rows marked *nearest* the nearest single shot answers, not the prototype. Guess which is better.
 
 # %% tags=["nbval-ignore-output"]
 trained_first = {"trained": rows["trained"], **rows}
@@ -301,7 +298,7 @@ Markdown(
     f"{of_nearest['pixels'].value:.0%}. By the trained network it is {of_mean['trained'].value:.1%} and "
     f"{of_nearest['trained'].value:.1%} (by hand {by_hand:.1%}): where the images of a class lie together, their mean stands for them all. "
     f"One shot among 20 classes is right more often, {of_one:.1%}, than all images among {num_unseen}, {of_all:.1%}: **never compare "
-    "figures of different numbers of classes.**"
+    "results among different numbers of classes.**"
 )
 
 # %% [markdown]
@@ -317,9 +314,10 @@ published = {
 
 # %% tags=["nbval-ignore-output"]
 once = measured.figures["20-way 1-shot"]
+wrong = {way: 1 - share.value for way, share in once.items()}
 plots.few_shot_errors(
     measured.figures, published=published if name == "omniglot" else None,
-    title=f"One shot of each of 20 classes: {1 - once['trained'].value:.1%} wrong",
+    title=f"One shot of each of 20 classes: {wrong['trained']:.1%} wrong, pixels {wrong['pixels']:.0%}",
 )  # fmt: skip
 plt.show()
 
@@ -329,9 +327,13 @@ for setting in settings:
     one = measured.figures[setting]
     assert one["trained"].low > max(one["pixels"].high, one["untrained"].high) + 0.1
 assert measured.figures["20-way 5-shot"]["trained"].value > once["trained"].value > 0.93
-theirs = published["Prototypical Networks (2017)"]["20-way 1-shot"]
+rival = published["Prototypical Networks (2017)"]
+apart = [rival[setting] - measured.figures[setting]["trained"].value for setting in settings]
+ahead = sum(gap > 0 for gap in apart)
+assert name != "omniglot" or (0 < ahead < len(settings) and max(np.abs(apart)) < 0.005)
 company = (
-    f"Prototypical Networks report {theirs:.1%}. They learned from 1,200 characters and were measured on others than ours: "
+    f"Prototypical Networks report {rival['20-way 1-shot']:.1%}. In {ahead} of the {len(settings)} settings they are a little "
+    "ahead, in the rest our network is. They learned from 1,200 characters and were measured on others than ours: "
     "take it as good company, not as a contest."
     if name == "omniglot"
     else "(The published results are of Omniglot, which is not at hand, so that they are not drawn.)"
@@ -342,7 +344,8 @@ Markdown(
 )
 
 # %% [markdown]
-# The bars are 95% intervals over the episodes, as papers print them: how well *these* classes were measured.
+# The bars are 95% intervals over the episodes, as papers print them: they say how well *these* classes were measured, not
+# what others would give.
 
 # %% [markdown]
 # **Exercise 3: predict, then measure.** What is the accuracy among *100* characters, by one example of each? Is it
@@ -371,8 +374,8 @@ else:
 # %% [markdown]
 # ## 5. A class comes to a gallery in use
 #
-# A gallery holds 100 characters, and queries of another one come: every answer is wrong. How much of that does one
-# example mend? Nothing is trained; a row is added to the index.
+# A gallery holds 100 characters, and queries of another one come: every answer is wrong. How many of these answers
+# does one example put right? Nothing is trained; a row is added to the index.
 
 # %% tags=["nbval-ignore-output"]
 drawn = np.random.default_rng(SEED).permutation(characters)
@@ -395,16 +398,21 @@ correct = {stage: int((n.labels[:, 0] == newcomers[0]).sum()) for stage, n in st
 
 # %% tags=["nbval-ignore-output"]
 by_stage = "{}, {} and {}".format(*correct.values())
-title = f"A new character: {by_stage} of {len(asked)} found"
+title = f"A new character, by 0, 1 and 5 examples: {by_stage} of {len(asked)} found"
 plots.compare_neighbors(asked, stages, gallery, num_queries=4, title=title)
 plt.show()
 
 # %% tags=["nbval-ignore-output"] jupyter={"source_hidden": true}
 # Check: nothing is found before, and something after.
 assert correct["before"] == 0 < correct["5 examples"]
+then = f"and four more make it **{correct['5 examples']}**"
+if correct["1 example"] == correct["5 examples"] == len(asked):
+    then = (
+        "and four more rows change nothing: this newcomer was an easy one, as the average over 100 will show"
+    )
 Markdown(
     f"Before, **{correct['before']} of {len(asked)}** queries are right: what they ask for is not there. One row more makes it "
-    f"**{correct['1 example']}**, five make it **{correct['5 examples']}**. No weight has changed."
+    f"**{correct['1 example']}**, {then}. No weight has changed."
 )
 
 # %% [markdown]
@@ -485,15 +493,14 @@ where = (
     if let_in.low > 0.05
     else "lies below 5%"
     if let_in.high < 0.05
-    else ("includes 5%, so that the target may be kept or missed")
+    else "includes 5%: these queries do not tell whether the target is kept or missed"
 )
 assert at_5["false_acceptance"] < 0.1
 assert at_5["coverage"] > 0.5
 Markdown(
     f"Asked for at most 5%, the calibration accepts neighbors up to a distance of {careful.threshold:.2f}. On the "
     f"other half **{at_5['false_acceptance']:.1%}** of the unknown queries are let in. The interval, {let_in.low:.1%} to {let_in.high:.1%}, {where}. "
-    f"{at_5['coverage']:.0%} of the "
-    f"known queries are answered, and {at_5['precision']:.0%} of all answers are right."
+    f"{at_5['coverage']:.0%} of the known queries are answered (the *coverage*), and {at_5['precision']:.0%} of all answers are right."
 )
 
 # %% [markdown]
@@ -550,8 +557,8 @@ Markdown(
 # ## 8. Why it works: many classes
 #
 # What made the network so good: many classes, many images, or batches of many classes? You train a smaller one in four
-# ways, for 60 steps of 120 images, from the same first weights. Each changes one thing of the way before it (way 2 has more images in all, too; way 4 takes
-# that back):
+# ways, for 60 steps of 120 images, from the same first weights. Each changes one thing in the
+# way before it. (Way 2 also has more images in all; way 4 has about as few as way 1.)
 #
 # 1. 10 classes, with all their images; a batch holds 12 images of each.
 # 2. **100 classes**, as many images of each; the same batches, of 10 classes x 12 images.
@@ -628,22 +635,23 @@ plt.show()
 
 # %% tags=["nbval-ignore-output"] jupyter={"source_hidden": true}
 # Check: the number of classes matters most; which ways three runs tell apart; the ten were learned by heart.
+images = [len(part) for part, _ in four_ways(0).values()]
 counts = [f"{len(part):,} images of {len(np.unique(part.labels))}" for part, _ in four_ways(0).values()]
 low, high = (np.array([end(values) for values in runs.values()]) for end in (min, max))
 ten, wider, hundred, two_each = mean.values()
 overlap = np.triu((low <= high[:, None]) & (low[:, None] <= high), 1)
 mixed = [f"{a} and {b}" for a, b in 1 + np.argwhere(overlap)]
 told = f"do not tell the ways {' or '.join(mixed)} apart" if mixed else "tell all four apart"
+fewer = "no more images than" if images[3] == images[0] else f"{images[3]} images, not the {images[0]} that"
 assert high[0] < low[1:].min()
-assert hundred > max(wider, two_each)
-assert wider - ten > max(hundred - wider, hundred - two_each)
-assert two_each - ten > 0.15
+assert wider - ten > hundred - min(wider, two_each) >= hundred - max(wider, two_each) > 0
+assert round(images[1] / images[0]) == 10
 assert np.mean(of_ten) > 0.95
 Markdown(
     f"{counts[0]} classes give R@1 {ten:.2f}, {counts[1]} classes in the same batches **{wider:.2f}**. Batches of 60 "
-    f"classes make it {hundred:.2f}, and {counts[3]} classes still give {two_each:.2f}. **More classes gain {wider - ten:.2f}, batches of "
-    f"more classes {hundred - wider:.2f}, more images a class {hundred - two_each:.2f}.** With no more images than the ten had "
-    f"(way 4) it is still {two_each - ten:.2f} more. Three runs {told}. The ten classes were no failure of "
+    f"classes make it {hundred:.2f}, and {counts[3]} classes still give {two_each:.2f}. **Ten times the classes, and with them about ten times the "
+    f"images, gain {wider - ten:.2f}; batches of more classes {hundred - wider:.2f}; more images a class {hundred - two_each:.2f}.** With {fewer} the ten had, "
+    f"but in batches of 60 classes (way 4), it is still {two_each - ten:.2f} more than with ten. Three runs {told}. The ten classes were no failure of "
     f"training: on its own training images the first way is right for {np.mean(of_ten):.0%}."
 )
 
@@ -651,10 +659,10 @@ Markdown(
 # A few tricks may tell ten classes apart, such as how much ink there is; a hundred take more. They also fill batches of
 # more classes ([02_sampling](02_sampling.ipynb)). So collect classes first, and then images.
 #
-# **Exercise 5: predict, then train.** What does the network reach with 30 classes?
+# **Exercise 5: predict, then train.** What does way 2 reach with 30 classes?
 #
 # <details><summary>Hint</summary>Take <code>part, _ = four_ways(0)["2. 100 classes"]</code>, keep 30 labels of it by
-# <code>.only(...)</code>, then <code>recall(train(part, 0, 30), fresh)</code>.</details>
+# <code>.only(...)</code>, then <code>recall(train(part, 0, 10), fresh)</code>.</details>
 
 # %%
 with_thirty = ...  # Your code
@@ -667,9 +675,9 @@ else:
     high = (
         f"{with_thirty:.2f} is more than with 100 classes; did you measure on fresh, not on its own classes?"
     )
-    assert with_thirty <= hundred + 0.02, high
+    assert with_thirty <= wider + 0.02, high
     assert with_thirty >= ten, f"{with_thirty:.2f} is less than with 10 classes; did you train the network?"
-    print(f"✓ exercise 5: {with_thirty:.2f}, between {ten:.2f} with 10 classes and {hundred:.2f} with 100")
+    print(f"✓ exercise 5: {with_thirty:.2f}, between {ten:.2f} with 10 classes and {wider:.2f} with 100")
 
 # %% [markdown]
 # ## 9. A warning: when it does not carry over
@@ -752,13 +760,16 @@ assert others < known - 0.1
 assert alone > others
 assert lost["narrow"] > 0.8 * lost["pixels"]
 assert lost["broad trained"] < 0.5 * lost["broad pixels"]
-saves = "saves hardly any" if lost["narrow"] < lost["pixels"] else "saves none"
+keeps = "hardly more" if lost["narrow"] < lost["pixels"] else "no more"
+harder = (
+    " (Photographs are also harder than characters: the number of classes need not be all of the difference.)"
+)
 Markdown(
     f"On classes that it knows, the narrow network is right for {known:.0%}, on others for **{others:.0%}**, where pixels reach "
     f"{reached['unseen']['pixels']:.0%}. (Searched among the unseen ones alone, {alone:.0%} would be right: a small gallery "
     f"flatters.) Of the unseen queries {lost['narrow']:.0%} land in a seen class, and by pixels {lost['pixels']:.0%}: **this "
-    f"network {saves}**. The network of {num_seen} characters, with its own seen classes in the gallery, loses "
-    f"**{lost['broad trained']:.0%}**, where pixels lose {lost['broad pixels']:.0%}."
+    f"network keeps {keeps} of them apart than pixels do**. The network of {num_seen} characters, with its own seen classes in the gallery, loses "
+    f"**{lost['broad trained']:.0%}**, where pixels lose {lost['broad pixels']:.0%}.{harder if source == 'cifar10' else ''}"
 )
 
 # %% [markdown]
@@ -794,7 +805,7 @@ Quiz(
 #
 # - The network learns which differences count and which do not. That holds for classes to come: one example of each finds most
 #   of them.
-# - More classes help even in the same batches, and with no more images: collect classes first, then images.
+# - A hundred classes teach more than ten, even with 2 images of each: collect classes first, then images.
 # - For most of the mistakes that remain the right class is among the first five; the pairs mixed up most often look alike.
 # - Whether an embedding carries over is seen on classes held out of the training, measured beside pixels.
 #

@@ -20,9 +20,9 @@ _MOST_BINS = 50
 _MOST_POINTS = 2_000
 #: How each kind of query is drawn, and what the legend calls it.
 _KINDS: dict[str, tuple[str, dict[str, Any]]] = {
-    "right": ("matched correctly", {"color": styling.RIGHT, "fill": True, "alpha": 0.45}),
-    "wrong": ("matched wrongly", {"color": styling.WRONG, "lw": 1.9, "ls": styling.DASHED}),
-    "unknown": ("of unknown classes", {"color": styling.INK, "lw": 1.7, "ls": (0, (1, 1.2))}),
+    "right": ("right", {"color": styling.RIGHT, "fill": True, "alpha": 0.45}),
+    "wrong": ("wrong", {"color": styling.WRONG, "lw": 1.9, "ls": styling.DASHED}),
+    "unknown": ("unknown", {"color": styling.INK, "lw": 1.7, "ls": (0, (1, 1.2))}),
 }
 _CONFIDENCE = 0.95
 _STRIP = (-0.15, -0.03)  # where the histogram of the probabilities stands
@@ -152,7 +152,7 @@ def distance_shift(
     if p_value is not None:
         p_value = _checks.number(p_value, name="p_value", at_least=0, at_most=1)
         note += f", p-value {f'{p_value:.3f}' if p_value >= 0.001 else 'below 0.001'}"
-    styling.heading(ax, title or f"Largest gap: {styling.percent(gap)}{where}", note)
+    styling.heading(ax, title or f"Largest gap: {styling.points(gap)}{where}", note)
     return ax
 
 
@@ -346,7 +346,7 @@ def _steps(distances, gap, axis):
 def _mark_gap(ax, axis, distance, shares):
     x, (low, high) = float(axis.place(distance)), axis.limits
     ax.plot([x, x], shares, color=styling.INK, lw=2.4, marker="_", ms=9, mew=2.4, gid="gap")
-    text = f"gap {styling.percent(shares[1] - shares[0])}"
+    text = f"gap {styling.points(shares[1] - shares[0])}"
     # Curves rise: above them there is room to the left, and below them to the right.
     if x - low > 0.18 * (high - low):
         styling.write(ax, text, (x, shares[1]), (-8, 2), ha="right", va="bottom")

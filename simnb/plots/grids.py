@@ -227,7 +227,7 @@ def rejected_grid(
     """Draw queries that were rejected, each beside its nearest neighbor, and say what that did.
 
     An unknown query, whose class the gallery lacks, is kept out (✓, solid blue border). A known one is
-    missed: its nearest neighbor was right (✗, dashed vermilion), or wrong (?, dotted grey).
+    missed: its nearest neighbor is right (✗, dashed vermilion), or wrong (?, dotted grey).
 
     Args:
         queries: ``Examples`` that were searched.
@@ -235,7 +235,7 @@ def rejected_grid(
         matches: ``Matches`` of these neighbors.
         gallery: ``Examples`` that were indexed.
         num_queries: Draw this many: the first whose rejection loses nothing, then the first whose nearest
-            neighbor was right, half and half where there are enough of each.
+            neighbor is right, half and half where there are enough of each.
         title: Heading of the figure; counted over all rejected queries by default.
 
     Returns:
@@ -269,7 +269,7 @@ def rejected_grid(
             _draw(ax, found[places[query]], beside, neighbor_name(nearest[query]))
             _caption(ax, styling.number(neighbors.distances[query, 0]), beside, line=1)
         verdict = "wrong" if lost[query] else "right" if held_out[query] else "unknown"
-        why = f"nearest {'was right' if lost[query] else 'is wrong'}" if places[query] >= 0 else "no neighbor"
+        why = f"nearest is {'right' if lost[query] else 'wrong'}" if places[query] >= 0 else "no neighbor"
         symbol, color = _border(ax, both, verdict)
         text = f"{symbol} kept out" if held_out[query] else f"{symbol} missed: {why}"
         _caption(ax, text, both, line=2, color=color)

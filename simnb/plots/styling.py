@@ -129,6 +129,11 @@ def percent(rate: float) -> str:
     return f"{text}%"
 
 
+def points(difference: float) -> str:
+    """A difference of two rates as figures print it: in points, for it is no share of anything."""
+    return f"{percent(difference).removesuffix('%')} points"
+
+
 def limit_name(threshold: float, before: str = "") -> str:
     """A threshold as figures print it, with a word before it; what it does where it is infinite."""
     extremes = {-np.inf: "reject everything", np.inf: "accept everything"}

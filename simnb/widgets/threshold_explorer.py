@@ -176,7 +176,10 @@ class ThresholdExplorer(ipywidgets.VBox):
             self._show()
 
     def _written(self):
-        return "none" if np.isneginf(self.threshold) else f"{self.threshold:.6g}"
+        """The threshold as the box shows it: in short, though it is what was typed or chosen."""
+        if np.isneginf(self.threshold):
+            return "none"
+        return f"{self.threshold:{'.3g' if abs(self.threshold) < 1000 else '.6g'}}"
 
     def _show(self):
         """Let every part follow the threshold."""

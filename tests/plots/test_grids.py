@@ -342,7 +342,7 @@ def test_rejections_are_told_apart_into_right_ones_and_losses():
     assert verdicts == [
         "? missed: nearest is wrong",
         "✓ kept out",
-        "✗ missed: nearest was right",
+        "✗ missed: nearest is right",
     ]
     assert shown_ids(ax) == [51, 40, 52, 30, 50, 20]
     assert [b.get_linestyle() in ("-", "solid") for b in borders(ax)] == [False, True, False]

@@ -118,6 +118,17 @@ def test_a_number_can_be_typed_and_what_is_none_is_refused_with_a_word(explorer)
         explorer.threshold = np.nan
 
 
+def test_the_box_shows_a_threshold_in_short_and_does_not_round_it(explorer):
+    explorer.threshold = 0.00569868
+    assert explorer.value.value == "0.0057"
+    assert explorer.threshold == 0.00569868
+    explorer.value.value = "0.0712345"
+    assert (explorer.value.value, explorer.threshold) == ("0.0712", 0.0712345)
+    explorer.threshold = 12345.6
+    assert explorer.value.value == "12345.6"
+    assert "threshold 12345.6" in repr(explorer)
+
+
 def test_a_threshold_that_is_a_distance_accepts_it(given, explorer):
     # In the float32 of the distances: the double next to it is the same threshold.
     nearest = np.sort(given[1].distances[:, 0])

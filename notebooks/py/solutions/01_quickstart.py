@@ -4,7 +4,7 @@
 # The exercises are in [01_quickstart](../01_quickstart.ipynb). Try them first.
 #
 # To be short, nothing is trained here. `models.pretrained("cifar10-8")` learned from eight classes of photographs for much longer
-# than the network of the lesson, so that its figures are better. With digits the pixels are good enough.
+# than the network of the lesson, so that its numbers are better. With digits the pixels are good enough.
 
 # %%
 import matplotlib.pyplot as plt
@@ -42,7 +42,7 @@ r1 = metrics.recall_at_k(by_pixels.lookup(queries, k=1), queries.labels, 1)
 assert 0.2 < r1 <= 1
 Markdown(
     f"Here, with a smaller gallery, R@1 by pixels is **{r1:.2f}**. It is well above chance, 1 of {len(known)}, because images of one "
-    "class often share colours and places. It is the figure that any network has to beat."
+    "class often share colors and places. It is the number that any network has to beat."
 )
 
 # %% [markdown]
@@ -55,8 +55,8 @@ for steps, training_images, of in ((240, 32_400, "CIFAR-10"), (10, 969, "digits"
     print(f"{of}: {epochs * steps} batches of {images_in_batch} images, each image {times_seen:.1f} times")
 
 # %% [markdown]
-# Few, compared with the hundreds of times that are usual in research. Shifted and mirrored, they are never quite the same, so that
-# there is little danger of learning them by heart.
+# Few, compared with the hundreds of times that are usual in research. Shifted and mirrored, they are mostly not the same, so that
+# there is less danger of learning them by heart.
 
 # %% [markdown]
 # ## Exercise 3: the loss of a network that knows nothing

@@ -20,7 +20,7 @@
 # - how to notice a collapse and over-fitting.
 #
 # **You need** the *triplet loss*, *margin* and *collapse* of [00_circle](00_circle.ipynb), and *R@1* of the
-# [quickstart](01_quickstart.ipynb); about 5 minutes to run on two cores, and 20 to read. Nothing is downloaded.
+# [quickstart](01_quickstart.ipynb); about 3 minutes to run on two cores, and 20 to read. Nothing is downloaded.
 
 # %% jupyter={"source_hidden": true}
 # Set-up: where simnb is missing, as on Colab, this installs it; elsewhere it does nothing.

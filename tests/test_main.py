@@ -118,7 +118,7 @@ def test_a_search_says_what_it_found_and_writes_page_and_search(made):
         "Right at first",
         "Threshold",
         "Promise",
-        "Other things",
+        "Other classes",
         "Saved",
         "Page",
     ]

@@ -15,7 +15,7 @@ NOTEBOOKS = Path(__file__).parents[1] / "notebooks"
 PATHS = sorted(NOTEBOOKS.glob("*.ipynb"))
 SOLUTIONS = sorted(NOTEBOOKS.glob("solutions/*.ipynb"))
 #: First lines of cells that are folded.
-FOLDED = ("# Check", "# Set-up", "# Figure", "# Quiz")
+FOLDED = ("# Check", "# Set-up", "# Figure", "# Table", "# List", "# Quiz")
 TAGS = {"nbval-ignore-output", "picture", "summary", "raises-exception"}
 
 each_notebook = pytest.mark.parametrize("path", PATHS, ids=lambda path: path.stem)

@@ -16,10 +16,10 @@
 # **You will learn**
 #
 # - what an embedding is, and what a loss on embeddings asks for;
-# - why a loss that stands still at the margin teaches nothing;
+# - why a loss can stand still at its margin, and what to look at then;
 # - which examples teach, and why they become rare.
 #
-# **You need** Python and a little Keras, and nothing of metric learning; about a minute to run on two cores, and 15 to read.
+# **You need** Python and a little Keras, and nothing of metric learning; about a minute to run on two cores, and 20 to read.
 # Nothing is downloaded.
 
 # %% jupyter={"source_hidden": true}
@@ -599,8 +599,8 @@ Quiz(
 #
 # - An embedding is a list of numbers that says where an image lies; a loss asks that images of one class lie nearer together
 #   than those of others, by a margin.
-# - A loss that stands at its margin teaches nothing more: all embeddings may lie in one heap, where nothing pulls or pushes.
-#   Look at the distances.
+# - Where a loss stands at its margin, all embeddings may lie in one heap, where next to nothing pulls or pushes: training may
+#   leave it late, or never. Look at the distances.
 # - Only triplets that do not keep the margin yet teach; training makes them rare, and mining looks for those that are left.
 #
 # ## Exercises

@@ -20,7 +20,7 @@
 # - how a single loss makes images of one class neighbors;
 # - what R@1, coverage, precision and false acceptance say, and why one of them alone deceives.
 #
-# **You need** Python and a little Keras; about 5 minutes to run on two cores, and 20 to read. The photographs are those of
+# **You need** Python and a little Keras; about 5 minutes to run on two cores, and 25 to read. The photographs are those of
 # CIFAR-10 (a download of 162 MiB, once). Where it cannot be had, handwritten digits take their place, in one minute.
 
 # %% jupyter={"source_hidden": true}
@@ -57,8 +57,8 @@ start = time.perf_counter()
 # ## 1. Four parts that share no image
 #
 # Somebody brings an image, the **query**. The search knows many images, its **gallery**, and shows those that are nearest
-# to the query, its **neighbors**. The class of the nearest one is the answer. You can tell whether this works only on
-# images that were used for nothing else. So there are four parts:
+# to the query, its **neighbors**. The class of the nearest one is the answer. Only images that were used for
+# nothing else can tell whether this works. So there are four parts:
 #
 # > **train** → network<br>
 # > **gallery** → network → index<br>
@@ -66,7 +66,7 @@ start = time.perf_counter()
 # > **query** → network → index → distance threshold → answer
 #
 # One class is held out: the network is not trained on it, and the gallery does not have it. It stands for everything that
-# people will ask and you did not think of. An **unknown query** is one of such a class; all others are **known queries**.
+# people will ask for and that you did not think of. An **unknown query** is one of such a class; all others are **known queries**.
 
 # %% tags=["nbval-ignore-output"]
 name = data.default_name()
@@ -273,7 +273,7 @@ model.summary()
 # | `MetricEmbedding` | 128 weighted sums of these, scaled to length 1: the embedding |
 #
 # The filters of the first layer, `patches`, need no training, which saves time. From the images, `whitening_kernel` computes the
-# twelve directions in which patches of 2 x 2 pixels differ (their *principal components*), and scales each to the same variance.
+# twelve directions in which patches of 2 x 2 pixels differ (their *principal components*), and scales each to nearly the same variance.
 # The filters are these directions, and their opposites, since ReLU lets only one sign pass.
 
 # %%
@@ -373,7 +373,7 @@ assert r1_by_epoch[-1] > max(untrained, 0.6)
 Markdown(
     f"The loss fell from {history['loss'][0]:.2f}, the mean of the first epoch, to **{history['loss'][-1]:.2f}** (knowing "
     f"nothing: 2.20), and R@1 rose from {untrained:.2f} before training to **{r1_by_epoch[-1]:.2f}**. The network learns "
-    "by the loss, of training images; R@1, of others, is what we want."
+    "from the loss, measured on training images; what we want is R@1, measured on others."
 )
 
 # %% [markdown]
@@ -436,7 +436,7 @@ Markdown(
     f"Over all known queries R@1 is **{r1:.3f}**, by pixels {r1_pixels:.3f}. "
     f"MAP@R, over the first {len(ranked):,} of them, is **{map_at_r:.3f}**, lower than R@1: farther down the list, images of other classes "
     f"are mixed in. Of {len(sample):,} *training* images {r1_train:.0%} find their class, of the queries {r1:.0%}"
-    + (": so we do not choose a threshold on those." if r1_train > r1 else ", no fewer.")
+    + (": the network flatters training images, so we choose no threshold on them." if r1_train > r1 else ", no fewer.")
 )
 
 # %% [markdown]
@@ -505,7 +505,7 @@ if lets_in[0] > 0.2:
     )
 else:
     said += f", which is what we need anyway: these images are easy. The strict one answers {strict.rates['coverage']:.0%}."
-said += f" (Thresholds look small, but so do most distances here: half of all pairs of images are less than {np.median(apart):.2g} apart.)"
+said += f" (Thresholds look small, but so do most distances here: half of all pairs of the first 300 queries are less than {np.median(apart):.2g} apart.)"
 Markdown(said)
 
 # %% [markdown]

@@ -20,7 +20,7 @@
 # - how to notice a collapse and over-fitting.
 #
 # **You need** the *triplet loss*, *margin* and *collapse* of [00_circle](00_circle.ipynb), and *R@1* of the
-# [quickstart](01_quickstart.ipynb); about 3 minutes to run on two cores, and 20 to read. Nothing is downloaded.
+# [quickstart](01_quickstart.ipynb); about 3 minutes to run on two cores, and 30 to read. Nothing is downloaded.
 
 # %% jupyter={"source_hidden": true}
 # Set-up: where simnb is missing, as on Colab, this installs it; elsewhere it does nothing.
@@ -191,7 +191,8 @@ itself = np.eye(len(labels), dtype=bool)
 
 # %% tags=["nbval-ignore-output"]
 figure, ax = plt.subplots(figsize=(4.8, 3.8))
-figure.colorbar(ax.imshow(S[:24, :24], cmap="Blues", vmin=0), label="cosine similarity")
+colors = ax.imshow(S[:24, :24], cmap="Blues", vmin=0)
+figure.colorbar(colors, label="cosine similarity (white: 0 or less)", extend="min")
 ax.set(xticks=range(0, 24, 4), yticks=range(0, 24, 4), xlabel="image", ylabel="anchor")
 ax.set_title("S: a square of 4 x 4 for each character")
 ax.grid(False)
@@ -409,7 +410,7 @@ Markdown(
 # | triplets (a margin; the first two also mining) | `Triplet`, `PN`, `BatchAllTriplet` |
 # | all pairs of an anchor (scales, a margin, or both) | `MultiSimilarity`, `Circle`, `LiftedStructure` |
 # | a quiz in the batch (a temperature) | `SupervisedContrastive`, `NTXent`, `MultipleNegativesRanking`, `SoftNearestNeighbor` |
-# | images and proxies (known classes, a temperature) | `NormalizedSoftmax`, `CosFace`, `ArcFace`, `ProxyNCA`, `ProxyAnchor` |
+# | images and proxies (known classes, a temperature or scale, often a margin) | `NormalizedSoftmax`, `CosFace`, `ArcFace`, `ProxyNCA`, `ProxyAnchor` |
 #
 # `CrossBatchMemory` lends a loss over pairs the images of earlier batches.
 #
@@ -536,7 +537,8 @@ kinds = {"Untrained": shares(before, labels), "Trained": shares(after, labels)}
 farthest = int(np.where(positives[0], after[0], 0).argmax())
 
 # %% [markdown]
-# The anchor is the first image, with its farthest positive; each panel has its own scale. Expect training to empty the rings.
+# The anchor is the first image; its positive is the one that is farthest after training, in both panels. Each panel has its own
+# scale. Expect training to empty the rings.
 
 # %% tags=["nbval-ignore-output"]
 figure, axes = plt.subplots(1, 2, figsize=(8.6, 5), layout="constrained")
@@ -560,8 +562,8 @@ assert easy_after - 0.05 < easy_seen < 1
 Markdown(
     f"A point's distance from the middle is its distance to the anchor; its direction means nothing. The left panel is enlarged **{edges[1] / edges[0]:.0f} times**: "
     f"untrained, all lie in one heap, within the margin. {easy:.1%} of all triplets of the batch are easy, {semi:.1%} semi-hard, {hard:.1%} hard. Trained, **{easy_after:.1%}** are easy, {semi_after:.1%} "
-    f"semi-hard, {hard_after:.1%} hard. Of 32 seen characters it is {easy_seen:.1%}: an average over all triplets is now mostly one over zeros, "
-    f"and **only {1 - easy_seen:.1%} still teach.**"
+    f"semi-hard, {hard_after:.1%} hard. Over 32 characters that it was trained on, {easy_seen:.1%} are easy: a mean over all triplets is now "
+    f"mostly a mean of zeros, and **only {1 - easy_seen:.1%} still teach.**"
 )
 
 # %% [markdown]
@@ -655,9 +657,9 @@ assert apart["semi-hard"][-1] > 5 * apart["hard"][-1]
 assert at_first < found["hard"] < found["semi-hard"]
 Markdown(
     f"With hard negatives the loss ends at {ends['hard'][1][-1]:.3f}, and the mean distance falls from {apart['hard'][0]:.3f} to "
-    f"**{apart['hard'][-1]:.5f}**: a collapse. With semi-hard negatives it is {apart['semi-hard'][-1]:.3f}. R@1 is "
-    f"{found['hard']:.2f}: less than the {found['semi-hard']:.2f} with semi-hard negatives, but more than the {at_first:.2f} of the "
-    "untrained network, since small distances still rank. **So R@1 alone does not show a collapse; the distances do.** "
+    f"**{apart['hard'][-1]:.5f}**: a collapse. With semi-hard negatives it ends at {apart['semi-hard'][-1]:.3f}. R@1 after hard negatives "
+    f"is {found['hard']:.2f}: less than the {found['semi-hard']:.2f} after semi-hard ones, but more than the {at_first:.2f} of the "
+    "untrained network, since small distances still rank (one run each). **So R@1 alone does not show a collapse; the distances do.** "
     "Measure them when a loss stands at its margin."
 )
 
@@ -731,7 +733,7 @@ assert own[-1] > other[-1] + 0.03
 assert verdict(many, again) == "better"
 assert other[-1] < other[3] + 0.01
 Markdown(
-    f"R@1 is **{own[-1]:.2f}** over the 32 characters trained on, and **{other[-1]:.2f}** over 32 others. "
+    f"R@1 is **{own[-1]:.2f}** over the 32 characters trained on, and **{other[-1]:.2f}** over 32 others (one run). "
     f"In the last two epochs the loss still went from {curve[2]:.2f} to {curve[-1]:.2f}, and R@1 of the others from "
     f"{other[3]:.2f} to {other[-1]:.2f}: no gain. The networks of section 4 saw {num_seen} characters for 40 steps, not 32 "
     f"for 75, and reach **{np.mean(many):.2f}** over the others: more, in each of three runs. "
@@ -786,7 +788,7 @@ pieces = sorted(gains, key=gains.get, reverse=True)
 # %% tags=["nbval-ignore-output"]
 rows = {"the recipe": whole} | {f"without Muon: Adam at {rate}": values for rate, values in adam.items()}
 rows |= {f"without {piece}": without[piece] for piece in pieces if piece != "Muon"}
-title = f"Muon: +{seems:.2f} over default Adam, +{gains['Muon']:.2f} over its best rate"
+title = f"Muon gains {gains['Muon']:.2f} over tuned Adam, not {seems:.2f}"
 plots.spread(rows, metric="R@1 over unseen characters", title=title)
 plt.show()
 

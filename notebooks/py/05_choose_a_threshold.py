@@ -21,7 +21,7 @@
 # - why no threshold is the best one until you say what an error costs.
 #
 # **You need** the words *embedding*, *gallery*, *query* and *neighbor* of the [quickstart](01_quickstart.ipynb), and
-# *index* of [04_indexing](04_indexing.ipynb); about a minute to run on two cores, and 25 to read. CIFAR-10 is downloaded
+# *index* of [04_indexing](04_indexing.ipynb); about a minute to run on two cores, and 20 to read. CIFAR-10 is downloaded
 # once (162 MiB); digits stand in where it cannot be had.
 
 # %% jupyter={"source_hidden": true}
@@ -71,7 +71,7 @@ unknown = models.provenance(f"{name}-8")["unknown"]
 # - more of the images that the network was **trained** on, to show a mistake with;
 # - the **gallery**;
 # - **calibration images**, on which a threshold is chosen;
-# - **test images**, on which it is judged. They stand for the queries of tomorrow.
+# - **test images** (*query* in the quickstart), on which it is judged. They stand for the queries of tomorrow.
 
 # %%
 seen = data.load(split="train")
@@ -110,8 +110,8 @@ Markdown(
 # A query **matches** where its nearest neighbor lies within the threshold, and gets that neighbor's class as its answer.
 # Otherwise the answer is *Unknown*: it is **rejected**.
 #
-# Four of five queries are known. So why not answer four of five, those with the nearest neighbors? Let us try that
-# threshold. Expect all five outcomes, three of them bad.
+# Four of five queries are known. So why not answer four of five, those with the nearest neighbors?
+# Expect all five outcomes, three of them bad.
 
 # %% tags=["nbval-ignore-output"]
 naive = float(np.quantile(of_calibration.distances, 0.8))
@@ -235,8 +235,7 @@ Markdown(
 # %% [markdown]
 # ## 4. All thresholds in one picture
 #
-# Why not look at all thresholds? Every vertical line through the next figure is one, and cuts the queries into the five
-# outcomes. Blue is good. Expect no line that is blue all the way.
+# Every vertical line through the next figure is a threshold, and cuts the queries into the five outcomes. Blue is good. Expect no line that is blue all the way.
 
 # %% tags=["nbval-ignore-output"]
 targets = {"careful": "precision >= 0.9"}
@@ -269,7 +268,7 @@ Markdown(
 # ## 5. The trap: calibrating on images the network knows
 #
 # We ask for a threshold with *a precision of at least 0.9*. `calibrate` tries all of them, and among those that meet this
-# **target** takes the one with the most right answers. On which images? It is tempting to take those that are at hand:
+# **target** takes the one with the most right answers. On which images?
 #
 # - **indexed** images, which are in the gallery;
 # - images that the network was **trained** on. [TensorFlow Similarity's tutorial](https://keras.io/examples/vision/metric_learning_tf_similarity/) did so;
@@ -349,7 +348,7 @@ Markdown(
 
 # %% [markdown]
 # Why? The network knows its training images: nearly all of them find their class, so even answering everything has the
-# precision that we asked for. The target excludes nothing. And there are no unknown classes among them, so nothing tells the
+# precision that we asked for. And there are no unknown classes among them, so nothing tells the
 # threshold that some queries have no right answer. Would fresh images help, without unknown classes?
 #
 # **Exercise 3: find the cause.** Calibrate on the *known* calibration images only. What precision is kept on test images?
@@ -377,8 +376,7 @@ else:
 # %% [markdown]
 # ## 6. Say what you need
 #
-# Which threshold is best depends on what an error costs you. So you give each purpose a name and a target; a threshold that
-# has both is a **cutpoint**. Four purposes:
+# Give each purpose a name and a target; a threshold that has both is a **cutpoint**. Four purposes:
 #
 # - *careful*: wrong answers are expensive;
 # - *strict*: unknown queries must stay out;
@@ -398,7 +396,8 @@ chosen = calibrate(of_calibration, calibration.labels, known_labels=known, targe
 chosen
 
 # %% [markdown]
-# A target that is not met is in the table, too, with the threshold that comes nearest. (*F1* is the harmonic mean of precision and recall; *accuracy* is the
+# A target that is not met is in the table, too, with the threshold that comes nearest. (`gallery=index` notes
+# which gallery this is; `match` warns if it has changed. *F1* is the harmonic mean of precision and recall; *accuracy* is the
 # share of all queries that end well, as in section 4.)
 #
 # Do the others keep on test images what they promise? A cutpoint is used by its name: `chosen.match(neighbors, "strict")`. We
@@ -424,21 +423,24 @@ assert all(chosen[cutpoint].met for cutpoint in ("careful", "strict", "generous"
 largest = max(abs(kept) for _, kept in off.values())
 assert largest < 8
 assert chosen["strict"].threshold < chosen["careful"].threshold < chosen["generous"].threshold
+answered = match(of_calibration, chosen["careful"].threshold).accepted.sum()
+goals = zip((answered, curves.num_unknown, curves.num_known), ("careful", "strict", "generous"), strict=True)
+spare = [of * abs(chosen[one].rates[chosen[one].goal.metric] - chosen[one].goal.target) for of, one in goals]
+assert max(spare) < 1.01  # queries
 at_careful = chosen["careful"].rates
 assert abs(1 - is_known.mean() - 1 / 5) < 0.02
 as_many = at_careful["recall"] / (at_careful["coverage"] + at_careful["false_acceptance"])
 assert as_many < at_careful["precision"]
 Markdown(
-    f"On test images no rate is more than **{largest:.1f} points** off its target. *Strict* answers only "
-    f"{chosen['strict'].rates['coverage']:.0%} of the known calibration queries, *generous* lets "
+    f"On test images no rate is more than **{largest:.1f} points** off its target. *Strict* answers only {chosen['strict'].rates['coverage']:.0%} of the known calibration queries, *generous* lets "
     f"{chosen['generous'].rates['false_acceptance']:.0%} of the unknown ones in. *Dream* fails at any distance: "
     f"{1 - chosen['dream'].rates['recall']:.0%} of the known queries have a nearest neighbor of another class. "
-    "And a precision holds only while one query of five is unknown: if every second one were, *careful* would have "
-    f"{as_many:.0%}."
+    f"And a precision holds only while one query of five is unknown: if every second one were, *careful* would have {as_many:.0%}."
 )
 
 # %% [markdown]
-# Nor is any of it certain: each threshold meets its target with nothing to spare. What *can* be promised is the question of
+# Nor is any of it certain: on the calibration images each of the three has one query to spare at most, so on
+# others chance decides. What *can* be promised is the question of
 # [06_trust_a_threshold](06_trust_a_threshold.ipynb).
 #
 # **Exercise 4: a door.** Let in at most 1 of 100 unknown queries. What share of the known *test* queries is then answered?
@@ -476,6 +478,7 @@ else:
 # %%
 def price(threshold, wrong_answer=5):
     """What a calibration query costs at a threshold, on average."""
+    # right, wrong, missed, let in, kept out
     _, wrong, missed, let_in, _ = (count[curves.position(threshold)] for count in curves.counts)
     return (missed + wrong_answer * (wrong + let_in)) / (curves.num_known + curves.num_unknown)
 
@@ -534,9 +537,9 @@ else:
 # ## 8. One threshold for all, or one for each class?
 #
 # Some classes lie close together, others are spread out, and some are what unknown queries are taken for.
-# `per_class=True` gives each class its own threshold, here the one of best F1. Which class gets the smallest? And are they
-# worth it, on images that chose none of them? `compare_per_class` asks by cross-validation: each fifth of the images is
-# judged with thresholds that the other four fifths chose. We divide five times.
+# `per_class=True` gives each class its own threshold, here the one of best F1. Which class gets the smallest? And are
+# such thresholds worth it, on images that did not choose them? `compare_per_class` asks by cross-validation: each fifth of the images is
+# judged with thresholds that the other four fifths chose. We do this five times, each time divided anew.
 
 # %% tags=["nbval-ignore-output"]
 each = calibrate(of_calibration, calibration.labels, known_labels=known, per_class=True).cutpoint
@@ -568,13 +571,13 @@ attracted = np.array([np.mean(nearest.labels[~is_known] == label) for label in k
 magnet = gallery.class_names[known[attracted.argmax()]]
 own = each.by_class[int(known[attracted.argmax()])]
 Markdown(
-    f"{attracted.max():.0%} of the unknown queries have their nearest neighbor in the class **{magnet}**, more than of any other; its own "
-    f"threshold is {own:.2g}, where the one for all is {each.threshold:.2g}. On the images that chose them, thresholds by class "
+    f"{attracted.max():.0%} of the unknown queries have their nearest neighbor in the class **{magnet}**, more than in any other; its own "
+    f"threshold is {own:.2g}, where the single one is {each.threshold:.2g}. On the images that chose them, thresholds by class "
     f"raise F1 by {seeming:.3f}, on others by **{gain:+.3f}** (from {min(gains):+.3f} to {max(gains):+.3f} in the five divisions)."
 )
 
 # %% jupyter={"source_hidden": true} tags=["nbval-ignore-output"]
-# Check: thresholds by class let in fewer unknown queries; where that is no luck, they answer more than one could.
+# Check: thresholds by class let in fewer unknown queries; if in all five divisions, a single one as strict answers fewer known ones.
 let_in_by, answered_by = (
     {way: np.array([one[way][rate] for one in judged]) for way in ("single", "per_class")}
     for rate in ("false_acceptance", "coverage")
@@ -585,11 +588,11 @@ verdict = "The five divisions overlap: with so few images one threshold is enoug
 if let_in_by_class.max() < let_in_by["single"].min():
     as_few = curves.coverage[curves.false_acceptance <= let_in_by_class.mean()].max()
     assert as_few < answered_by["per_class"].min()
-    verdict = f"One for all that lets in as few would answer only {as_few:.0%}: **thresholds by class are worth it here**. "
-    verdict += "But the unknown queries that judge are of the same two classes as those that chose: with others the gain may vanish."
+    verdict = f"A single threshold that lets in as few would answer only {as_few:.0%}: **thresholds by class are worth it here**. "
+    verdict += "But the five divisions share their images, and the unknown queries are of the same two classes as those that chose: with others the gain may vanish."
 Markdown(
     f"F1 does not show all: thresholds by class let in **{let_in_by_class.mean():.0%}** of the unknown queries and answer "
-    f"{answered_by['per_class'].mean():.0%} of the known ones, one for all {let_in_by['single'].mean():.0%} and "
+    f"{answered_by['per_class'].mean():.0%} of the known ones; a single threshold lets in {let_in_by['single'].mean():.0%} and answers "
     f"{answered_by['single'].mean():.0%}. {verdict}"
 )
 
@@ -597,7 +600,7 @@ Markdown(
 # ## 9. Who is let in, and as what?
 #
 # Rows of the **confusion matrix** are true classes, columns are answers. The last column holds the rejected queries; for the
-# two unknown classes, the last rows, it is the right one. Look there first.
+# two unknown classes, the last rows, it is the right one.
 
 # %% tags=["nbval-ignore-output"]
 answers = chosen.match(of_test, "careful", gallery=index)
@@ -690,8 +693,8 @@ Quiz(
 # **Remember**
 #
 # - Choose a threshold on fresh images with unknown classes among them. Training images promise what they do not keep.
-# - Precision counts right answers among all that are given, coverage the known queries that get one, false acceptance the unknown
-#   ones that get one. None of them tells you the other two.
+# - Precision is the share of the answers that are right, coverage the share of known queries that get any answer, right or wrong,
+#   and false acceptance the share of unknown queries that get one. None of them tells you the other two.
 # - A threshold is best for a price: say what a missed query and a wrong answer cost you, or name the rate that must hold.
 #
 # ## Exercises

@@ -21,7 +21,7 @@
 #
 # **You need** the words *precision*, *coverage*, *false acceptance*, *known* and *unknown query* of
 # [05_choose_a_threshold](05_choose_a_threshold.ipynb), and what a probability is; about 2 minutes to run on two cores,
-# and 25 to read. CIFAR-10 is downloaded once (162 MiB); digits stand in where it cannot be had.
+# and 20 to read. CIFAR-10 is downloaded once (162 MiB); digits stand in where it cannot be had.
 
 # %% jupyter={"source_hidden": true}
 # Set-up: where simnb is missing, as on Colab, this installs it; elsewhere it does nothing.
@@ -195,7 +195,7 @@ else:
     )
     assert 0.99 ** (fewest - 1) > 0.05, f"{fewest} are enough, and fewer would do"
     print(
-        "✓ exercise 2: 299. The rule of three: n tosses without a failure cannot rule out a share of failures of about 3 / n"
+        "✓ exercise 2: 299. The rule of three: n tosses without a failure rule out only shares of failures above about 3 / n"
     )
 
 # %% [markdown]
@@ -238,8 +238,9 @@ Markdown(
 
 # %% [markdown]
 # `calibrate(..., confidence=0.95)` tests thresholds like this, each by the sum above. However many they are, at most 5 of 100 draws
-# break the promise ([Learn then Test](https://arxiv.org/abs/2110.01052)). For a precision, a fifth of the calibration
-# images is set aside to choose the threshold to begin with; the rest tests.
+# break the promise ([Learn then Test](https://arxiv.org/abs/2110.01052)). For a precision the order runs from strict to loose: strict
+# thresholds are the good coins, loose ones the bad. A fifth of the calibration images is set aside to choose where to begin.
+# The rest tests that threshold, then looser ones, until the first that fails.
 #
 # ## 3. Count the broken promises
 #
@@ -413,8 +414,8 @@ assert max(broken_by) <= 1 - nothing
 bound = f"More than {1 - nothing:.0%} cannot break: the other draws promised nothing. " if nothing else ""
 Markdown(
     f"With as many unknown queries as before the promise breaks in {broken_by[1]:.1%} of the draws, with twice as many in "
-    f"**{broken_by[3]:.0%}**. {bound}A precision depends on who asks. A promise on false acceptance "
-    "does not, for it counts unknown queries only. Where you do not know how many will come, promise that."
+    f"**{broken_by[3]:.0%}**. {bound}A precision depends on **how many** unknown queries come. A promise on false acceptance "
+    "does not, for it counts unknown queries only: where you do not know how many will come, promise that. (**Which** ones come matters to both.)"
 )
 
 # %% [markdown]
@@ -445,7 +446,7 @@ first, second = (name if name == "deer" else f"{name}s" for name in surprise)
 Markdown(
     f"Calibrated with {first}, a threshold lets in {own:.0%} of the {first}, but **{other:.0%} of the {second}**: more of "
     f"these lie near the gallery. The other way round it lets in {let_in[surprise[::-1]][1]:.0%} of the {first}. So calibrate with several "
-    "unknown classes, and choose those that are most like yours."
+    "unknown classes, and choose those most like the ones that you expect."
 )
 
 # %% [markdown]
@@ -485,7 +486,7 @@ assert 0.45 < surest.mean() < 0.55
 assert sure[surest].min() >= sure[~surest].max()
 Markdown(
     f"The dots lie **{100 * error:.1f} points** from the diagonal on average (the *expected calibration error*). To give every "
-    f"answer the same {constant:.0%} would be off by {100 * flat:.1f} points, and say nothing. These differ: of the surer half of the "
+    f"answer the same {constant:.0%} would be off by {100 * flat:.1f} points, and say nothing. The learned probabilities differ from answer to answer: of the surer half of the "
     f"answers **{is_right[surest].mean():.0%}** are right, of the other half {is_right[~surest].mean():.0%}."
 )
 
@@ -595,8 +596,8 @@ assert answered["dark"] < answered["light"] - 0.1
 broke = ": **the promise of 90% is broken**" if right_of["dark"] < 0.9 else ""
 Markdown(
     f"By chance the two curves would hardly lie {100 * (then - now):.1f} points apart, and `match` **warns**. Ordinary test images raise no alarm (p = {as_before.p_value:.2f}). "
-    f"The same {len(truth_dark)} images, in the light and in the dark: **{answered['light']:.0%} and {answered['dark']:.0%}** of the known queries are answered, and "
-    f"{right_of['light']:.0%} of {yes['light'].accepted.sum()} and {right_of['dark']:.0%} of {yes['dark'].accepted.sum()} answers are right{broke}. "
+    f"The same {len(truth_dark)} images: in the light {answered['light']:.0%} of the known queries are answered, and {right_of['light']:.0%} of all "
+    f"{yes['light'].accepted.sum()} answers are right. In the dark it is **{answered['dark']:.0%}**, and {right_of['dark']:.0%} of {yes['dark'].accepted.sum()}{broke}. "
     "What this test does not see: classes that are confused at the same distances as before. Look at labeled queries now and then."
 )
 

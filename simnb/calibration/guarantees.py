@@ -55,7 +55,7 @@ def promised(goal, confidence, queries, seed):
 
 
 def fewest(goal, confidence):
-    """What a promise takes at the least, in words."""
+    """What a promise takes at least, in words."""
     share = 1 - goal.target if goal.metric == "false_acceptance" else goal.target
     if share >= 1:
         return "no number of queries can promise that there is never an exception"
@@ -64,7 +64,7 @@ def fewest(goal, confidence):
         count = count / (1 - SPLIT)
     kind = {"false_acceptance": "unknown queries, all rejected", "precision": "answers, all of them right"}
     kind = kind.get(goal.metric, "queries, all of them right")
-    return f"such a promise takes at the least about {np.ceil(count):.0f} {kind}"
+    return f"such a promise takes at least about {np.ceil(count):.0f} {kind}"
 
 
 def _p_values(goal, curves, scale=1.0):

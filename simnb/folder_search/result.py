@@ -85,7 +85,7 @@ class FolderSearch:
             "Right at first": self._right(),
             "Threshold": self._threshold(),
             "Promise": self._promise(),
-            "Other things": self._let_in(),
+            "Other classes": self._let_in(),
             "Labels": self._labels(),
         }
         return tuple((label, sentence) for label, sentence in facts.items() if sentence)
@@ -194,8 +194,10 @@ class FolderSearch:
         if self.leaks is None:
             return ""
         drawn = f"of {self.leaks.sizes['asked']:,} images drawn to be asked"
-        mended = "; these are indexed instead, so that they flatter nothing" if len(self.leaks) else ""
-        were = "was" if len(self.leaks) == 1 else "were"
+        one = len(self.leaks) == 1
+        they = ("it is", "it flatters") if one else ("they are", "they flatter")
+        mended = f"; {they[0]} indexed instead, so that {they[1]} nothing" if len(self.leaks) else ""
+        were = "was" if one else "were"
         return f"{len(self.leaks):,} {drawn} {were} nearly the same as one to be indexed{mended}."
 
     def _right(self):

@@ -65,7 +65,7 @@ def test_too_few_queries_make_no_promise_and_the_best_threshold_is_shown(populat
     assert not chosen.met
     assert np.isfinite(chosen.threshold)
     assert "NOT MET: precision >= 0.99 with confidence 0.95" in repr(calibration)
-    with pytest.raises(ValueError, match=r"'precision' is not met: .* takes at the least about 373 answers"):
+    with pytest.raises(ValueError, match=r"'precision' is not met: .* takes at least about 373 answers"):
         _ = calibration.threshold
 
 

@@ -68,7 +68,7 @@ def test_unknown_queries_let_in_are_counted_again_by_a_loop(found):
         given += row[labels[~asked] != label].min() <= np.float32(found.search.calibration.threshold)
     assert found.let_in == given / asked.sum()
     assert found.let_in > 0
-    assert f"{100 * found.let_in:.0f}% of those asked" in facts_of(found)["Other things"]
+    assert f"{100 * found.let_in:.0f}% of those asked" in facts_of(found)["Other classes"]
 
 
 def test_a_promise_that_is_kept_is_the_first_cutpoint(pictures, pixels):
@@ -89,7 +89,7 @@ def test_a_promise_that_takes_more_images_says_how_many_and_best_f1_takes_its_pl
     assert not found.search.calibration["promise"].met
     promise = facts_of(found)["Promise"]
     assert promise.startswith("None. No threshold keeps precision >= 0.99 with confidence 0.95")
-    assert "at the least about 373 answers" in promise
+    assert "at least about 373 answers" in promise
     assert f"{len(found.asked)} images were asked" in promise
 
 
@@ -247,7 +247,7 @@ def test_few_images_a_class_give_figures_and_no_promise(folder, pixels):
     assert facts["Images"] == "8 images of 3 classes: nine (3), three (3), пять (2)."
     assert "nothing tells what is near by chance" in facts["Near-duplicates"]
     assert "interval 29.2 to 100.0" in facts["Right at first"] or found.recall.value < 1
-    assert "takes at the least about 36 answers, all of them right" in facts["Promise"]
+    assert "takes at least about 36 answers, all of them right" in facts["Promise"]
     assert "here 3 images were asked" in facts["Promise"]
 
 
@@ -273,7 +273,7 @@ def test_where_nothing_can_be_asked_it_is_said_why_and_all_is_indexed(left, why,
     assert found.recall is found.let_in is found.leaks is None
     facts = facts_of(found)
     assert why in facts["Right at first"]
-    assert not {"Threshold", "Promise", "Other things", "Leaks"} & set(facts)
+    assert not {"Threshold", "Promise", "Other classes", "Leaks"} & set(facts)
     assert found.search.lookup(found.examples, k=1).ids[:, 0].tolist() == found.examples.ids.tolist()
 
 
@@ -305,7 +305,7 @@ def test_an_embedder_that_finds_nothing_gives_no_threshold(folder, pixels):
     facts = facts_of(found)
     assert facts["Threshold"].startswith("None: no image that was asked finds its own class")
     assert facts["Promise"].startswith("None.")
-    assert "0% of those asked would get a wrong name" in facts["Other things"]
+    assert "0% of those asked would get a wrong name" in facts["Other classes"]
 
 
 @pytest.fixture

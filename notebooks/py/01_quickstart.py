@@ -436,7 +436,11 @@ Markdown(
     f"Over all known queries R@1 is **{r1:.3f}**, by pixels {r1_pixels:.3f}. "
     f"MAP@R, over the first {len(ranked):,} of them, is **{map_at_r:.3f}**, lower than R@1: farther down the list, images of other classes "
     f"are mixed in. Of {len(sample):,} *training* images {r1_train:.0%} find their class, of the queries {r1:.0%}"
-    + (": the network flatters training images, so we choose no threshold on them." if r1_train > r1 else ", no fewer.")
+    + (
+        ": the network flatters training images, so we choose no threshold on them."
+        if r1_train > r1
+        else ", no fewer."
+    )
 )
 
 # %% [markdown]

@@ -521,13 +521,16 @@ for ax, step, when, count in zip(axes, (0, end), ("Before", "After"), easy, stri
 plt.show()
 
 # %% jupyter={"source_hidden": true}
-# Check: the negatives of this pair have become easy, and its arcs shorter.
+# Check: the negatives of this pair have become easy, and its arcs end nearer to the anchor.
 near = [distances(path[step])[anchor, positive] for step in (0, end)]
 assert easy[0] < easy[1] == 6
-assert near[0] > near[1]
+inner, outer = (np.degrees(np.arccos(1 - np.array(near) - more)) for more in (0, MARGIN))
+assert inner[1] < inner[0] < outer[0]
+assert outer[1] < outer[0]
 Markdown(
     f"For this bird **{easy[0]} of 6** negatives were easy, and **{easy[1]} of 6** are now. Negatives "
-    f"left the colored arcs, and the arcs became shorter, since the positive came nearer, from {near[0]:.3f} to {near[1]:.3f}."
+    f"left the colored arcs, and since the positive came nearer, from {near[0]:.3f} to {near[1]:.3f}, the arcs came nearer, too: the hard "
+    f"one ended {inner[0]:.0f}° from the anchor, and ends {inner[1]:.0f}° from it now; the semi-hard ones ended at {outer[0]:.0f}°, now at {outer[1]:.0f}°."
 )
 
 # %% [markdown]

@@ -398,7 +398,7 @@ Markdown(
     f"A triplet pushes **1** negative. On average over {len(S)} anchors, supervised contrastive loss puts 90% of its push on the "
     f"nearest **{cold}**, **{warm}** and **{hot}**, at temperatures of 0.05, 0.1 and 0.5; multi-similarity on **{most['multi-similarity']}**. "
     "Its *beta* = 40 is a temperature of 1/40: there, the two share out their push alike. "
-    "**To negatives, these losses differ in how widely they spread the push**, and the temperature is the knob."
+    "**In what they do to negatives, these losses differ by how widely they spread the push**, and the temperature is the knob."
 )
 
 # %% [markdown]
@@ -468,8 +468,8 @@ Markdown(
 
 # %% [markdown]
 # This is no ranking for all time. It says which learns fastest *here*: many classes, 40 steps, no loss tuned. In these steps
-# a proxy meets images of its class once or twice. Is that too seldom? We train normalized softmax ten times as long, so that each
-# proxy meets its class about fourteen times. If so, expect a much larger R@1.
+# a proxy meets images of its class once or twice. Perhaps that is too seldom. We train normalized softmax ten times as long, so that each
+# proxy meets its class about fourteen times. Expect a much larger R@1.
 
 # %%
 longer = {"fill": lambda seed: batches_of(seed, steps=400)}
@@ -482,7 +482,8 @@ assert round(400 * 32 / len(classes_seen)) == 14
 assert often > max(runs["normalized softmax"]) + 0.3
 Markdown(
     f"After 40 steps R@1 is {np.mean(runs['normalized softmax']):.2f}, after 400 **{often:.2f}** (one run). "
-    "**It was too seldom: a proxy loss needs more steps.** (The others may gain from them, too.)"
+    "**It learns, but needs more steps than these 40.** That its proxies met their classes too seldom fits this, and is not proved: the "
+    "others may gain from more steps, too."
 )
 
 # %% [markdown]
@@ -569,7 +570,8 @@ Markdown(
 # %% [markdown]
 # `TripletLoss(negative_mining=...)` takes one negative for each anchor: the *nearest* (hard), the *nearest of those
 # beyond the positive* (semi-hard) or the *farthest* (easy). Losses with a temperature need no mining: in section 3 they did
-# it softly.
+# it softly. `MultiSimilarityLoss` leaves out pairs: by default (*epsilon* = 0.1) an anchor keeps a negative only if its similarity is above
+# that of the farthest positive, less 0.1, and a positive only if its similarity is below that of the nearest negative, plus 0.1.
 #
 # **Exercise 4: count.** How many triplets are there in a batch of 32 characters x 4?
 #
@@ -657,7 +659,7 @@ assert apart["semi-hard"][-1] > 5 * apart["hard"][-1]
 assert at_first < found["hard"] < found["semi-hard"]
 Markdown(
     f"With hard negatives the loss ends at {ends['hard'][1][-1]:.3f}, and the mean distance falls from {apart['hard'][0]:.3f} to "
-    f"**{apart['hard'][-1]:.5f}**: a collapse. With semi-hard negatives it ends at {apart['semi-hard'][-1]:.3f}. R@1 after hard negatives "
+    f"**{apart['hard'][-1]:.5f}**: a collapse. With semi-hard negatives the mean distance ends at {apart['semi-hard'][-1]:.3f}. R@1 after hard negatives "
     f"is {found['hard']:.2f}: less than the {found['semi-hard']:.2f} after semi-hard ones, but more than the {at_first:.2f} of the "
     "untrained network, since small distances still rank (one run each). **So R@1 alone does not show a collapse; the distances do.** "
     "Measure them when a loss stands at its margin."
@@ -806,7 +808,7 @@ edge = " (the largest tried: a larger one may be better still)" if largest else 
 unsure = f"which gains most, {pieces[0]} or {pieces[1]}, three runs do not say"
 Markdown(
     f"Muon gains {seems:.2f} over Adam's default rate, and {gains['Muon']:.2f} over the best of Adam's three{edge}. "
-    f"**At least {1 - gains['Muon'] / seems:.0%} of what Muon seemed to gain was an untuned rate.** "
+    f"**Most of what Muon seemed to gain, about {1 - gains['Muon'] / seems:.0%} by these means, was an untuned rate.** "
     + " ".join(f"{words[word]}: **{', '.join(names)}**." for word, names in listed.items() if names)
     + f" And {f'{pieces[0]} gains most' if sure else unsure}. (The best and the worst loss of section 4 differ by "
     f"{np.ptp([np.mean(values) for values in runs.values()]):.2f}.)"
@@ -820,7 +822,7 @@ Markdown(
 # The recipe was put together on photographs, in longer trainings, and what whitening and a shift are worth changes with
 # these. So take no piece on trust, not even ours.
 #
-# ## 9. The images held back
+# ## 9. The characters held back
 #
 # We looked at one half of the unseen characters dozens of times. Does what we found hold for the other half? We ask three
 # networks each: untrained, of the recipe, and with only the pieces that gained, Muon and the temperature. Nothing was chosen

@@ -559,7 +559,8 @@ else:
 #
 # Are today's queries like the calibration images? Nobody knows their labels, but their
 # distances can be seen. `Calibration.match` compares them with those of the calibration (the test of Kolmogorov
-# and Smirnov: the largest gap between two curves), and warns. Somebody dims the lights. Expect larger distances.
+# and Smirnov: the largest gap between two curves), and warns. Its *p-value* is how likely so large a gap, or a larger one, is by
+# chance alone. Somebody dims the lights. Expect larger distances.
 
 # %% tags=["nbval-ignore-output"]
 wanted = {"targets": {"careful": "precision >= 0.9"}, "confidence": 0.95}
@@ -595,7 +596,7 @@ right_of = {where: (found.labels == truth_dark)[found.accepted].mean() for where
 assert answered["dark"] < answered["light"] - 0.1
 broke = ": **the promise of 90% is broken**" if right_of["dark"] < 0.9 else ""
 Markdown(
-    f"By chance the two curves would hardly lie {100 * (then - now):.1f} points apart, and `match` **warns**. Ordinary test images raise no alarm (p = {as_before.p_value:.2f}). "
+    f"By chance the two curves would hardly lie {100 * (then - now):.1f} points apart, and `match` **warns**. Ordinary test images raise no alarm (p = {as_before.p_value:.2f}: chance alone makes such a gap in {100 * as_before.p_value:.0f} of 100 cases). "
     f"The same {len(truth_dark)} images: in the light {answered['light']:.0%} of the known queries are answered, and {right_of['light']:.0%} of all "
     f"{yes['light'].accepted.sum()} answers are right. In the dark it is **{answered['dark']:.0%}**, and {right_of['dark']:.0%} of {yes['dark'].accepted.sum()}{broke}. "
     "What this test does not see: classes that are confused at the same distances as before. Look at labeled queries now and then."

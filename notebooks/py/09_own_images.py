@@ -121,19 +121,21 @@ plt.show()
 # %% tags=["nbval-ignore-output"] jupyter={"source_hidden": true}
 # Check: the images are of the size that the embedder takes.
 assert photos.images.shape[1:3] == tuple(size)
+known = PHOTOS and what_it_is.startswith('"cifar10"')
+learned = " The embedder learned from other photographs of these very classes." if known else ""
 each = f"{counts.min()} to {counts.max()}" if counts.min() < counts.max() else f"{counts.min()}"
 Markdown(
     f"**{len(photos):,} images of {len(names)} classes**, {each} of each. The first eight of {len(names[:4])} classes are shown at "
-    f"{size[0]} x {size[1]} pixels, as the embedder gets them: what cannot be seen at this size, it cannot see either."
+    f"{size[0]} x {size[1]} pixels, as the embedder gets them: what cannot be seen at this size, it cannot see either.{learned}"
 )
 
 # %% [markdown]
 # ## 2. A search that may say no, without training
 #
 # Four lines. Half of each class goes into the **gallery**, a quarter are **calibration images**, which choose the distance up
-# to which a neighbor is an answer, and a quarter are **queries**, which no other part should hold (copies may: section 6).
+# to which a neighbor is an answer, and a quarter are **queries**, which should be in no other part (a copy may slip in: section 6).
 # All are of classes that the gallery has; [05](05_choose_a_threshold.ipynb) adds others. The table shows the one *cutpoint*, a
-# threshold with a name. It counts the calibration images.
+# threshold with a name. Its rates are those of the calibration images.
 
 # %% tags=["nbval-ignore-output"]
 parts = photos.split(train=0, gallery=0.5, calibration=0.25, query=0.25, seed=SEED)
@@ -181,7 +183,8 @@ Markdown(
     f"Over all {len(right)} queries the nearest image is right for **{right.mean():.0%}**; blind guessing would give "
     f"{1 / len(names):.0%}. With the threshold {rates['coverage']:.0%} of the "
     f"queries are answered{of_these}; {np.sum(~within)} of {len(right)} {get} *Unknown*. On the calibration images "
-    f"these rates were {before['coverage']:.0%} and {before['precision']:.0%}: with so few images they jump."
+    f"these rates were {before['coverage']:.0%} and {before['precision']:.0%}. The threshold was chosen to be best on just those "
+    "images, and they are few: rates elsewhere may differ much."
 )
 
 # %% jupyter={"source_hidden": true}
@@ -232,13 +235,13 @@ plt.show()
 plain, to_middle, widened = (of_made[way].value for way in panels)
 assert widened < plain < to_middle
 Markdown(
-    f"**Centered**, the classes lie on two sides of 0, and MAP@R rises from {plain:.2f} to {to_middle:.2f}. **Whitened**, up and down, where they do not differ, is as wide as left and right: {widened:.2f}."
+    f"**Centered**, the classes lie on two sides of 0, and MAP@R rises from {plain:.2f} to {to_middle:.2f}. **Whitened**, they spread as far up and down, where they do not differ, as left and right, and MAP@R falls to {widened:.2f}."
 )
 
 # %% [markdown]
 # Half of each class is learned from. Each image of the other half is a query among all others of that half. Copies are dropped:
 # in both halves they would flatter training. The **interval** in brackets says where a measure would mostly lie with other
-# images of these classes: it is *over examples*. *difference* is what a way gains over no training, on the same queries:
+# images of these classes: it is *over examples*. The *difference* is what a way gains over no training, on the same queries:
 # **only where its interval does not contain 0** do we call a way *measurably* better or worse.
 #
 # **Exercise 2: predict.** What has the highest R@1 on this folder: one of these ways, or no training?
@@ -279,13 +282,11 @@ advice = (
     if won
     else "So **take the embedder as it is**, or collect more images before you train."
 )
-known = PHOTOS and what_it_is.startswith('"cifar10"')
-learned = " The embedder learned from other photographs of these very classes." if known else ""
 assert all(tried[way].low > 0 for way in won)
 assert without.value > 0.6 or not PHOTOS
 Markdown(
     f"Without training R@1 is **{without.value:.2f}**. Measurably better: **{' and '.join(won) or 'none'}**. {advice} Measurably worse by R@1: "
-    f"{', '.join(lost) or 'none'}; by MAP@R: {', '.join(lost_too) or 'none'}.{learned}"
+    f"{', '.join(lost) or 'none'}; by MAP@R: {', '.join(lost_too) or 'none'}."
 )
 
 # %% tags=["nbval-ignore-output"] jupyter={"source_hidden": true}
@@ -432,9 +433,9 @@ def draw(worth, title, ax):
 
 
 figure, axes = plt.subplots(2, 1, figsize=(7.2, 6), layout="constrained", height_ratios=(4, 6), sharex=True)
-most = [f'"{ways[0]}" gains most' if ways else "no way is measurably better" for ways in (won, best)]
-draw(worth, f"On this folder: {most[0]}", axes[0])
-draw(on_characters, f"On characters: {most[1]}", axes[1])
+says = [f"{len(ways)} ways gain{f', {ways[0]} most' if ways else ''}" for ways in (won, best)]
+draw(worth, f"On this folder {says[0]}", axes[0])
+draw(on_characters, f"On characters {says[1]}", axes[1])
 axes[1].set_xlabel("R@1 beyond no training (95% interval)")
 plt.show()
 
@@ -446,16 +447,17 @@ assert by_map[cheap] > by_map["pixels"] or not OURS
 if what_it_is.startswith('"cifar10"'):  # others may know characters
     assert "trained on characters" in best
     assert reached["trained on characters"] > reached[cheap]
-low_ones = [way for way in ("no training", *tried) if reached[way] < reached["pixels"]]
-do = "does" if len(low_ones) == 1 else "do"
-below = f": {', '.join(low_ones)} {do} not even reach that" if low_ones else ""
+pix = on_characters.differences["recall@1"]["pixels"]
+luck = f" ({pix.value:+.2f} over no training, which may be luck: [{pix.low:+.2f}, {pix.high:+.2f}] holds 0)"
+luck = luck if pix.low <= 0 <= pix.high else ""
+below = ", ".join(way for way in ("no training", *tried) if reached[way] < reached["pixels"])
 turned = known and "fine-tuned" in lost and "fine-tuned" in best
-price = " *Fine-tuned* is measurably worse on the folder and better here: it lost what it knew, and learned what it did not."
+price = " *Fine-tuned* is measurably worse on the folder and better here: a few images made it worse at what it knew, and better at what it did not know."
 Markdown(
     f"On the folder above the embedder reaches R@1 {without.value:.2f} without training, on characters "
     f"**{reached['no training']:.2f}**. The highest of the cheap ways, {cheap}, reaches {reached[cheap]:.2f}, and the network that learned "
     f"from hundreds of characters **{reached['trained on characters']:.2f}**. Pixels reach {reached['pixels']:.2f} without "
-    f"any network{below}. By MAP@R pixels reach {by_map['pixels']:.2f}, and {cheap} {by_map[cheap]:.2f}.{price if turned else ''} "
+    f"any network{f': {below} not even that' if below else ''}{luck}. By MAP@R pixels reach {by_map['pixels']:.2f}, and {cheap} {by_map[cheap]:.2f}.{price if turned else ''} "
     "**Which way to take depends on the images, and one call measures it.**"
 )
 
@@ -607,7 +609,7 @@ Markdown(
 )
 
 # %% [markdown]
-# Images that more neighbors place into another class than into their own may have a wrong label. Here are the likeliest.
+# Images with more neighbors of another class than of their own may have a wrong label. Here are the likeliest.
 # The label stands before the arrow, and what the neighbors say behind it.
 
 # %% tags=["nbval-ignore-output"]
@@ -744,13 +746,15 @@ caught = np.isin(finds, copied).sum()
 ours_too = np.isin(found.examples.ids[finds[~np.isin(finds, copied)]], found.duplicates.ids).sum()
 alike = len(leaks) - caught - ours_too
 more_copies = f", {ours_too} of the copies of section 6" if ours_too else ""
-warned = f" (its caption warned of about {leaks.chance_pairs:.0f} such pairs)"
+warned = f" (its caption warned of about {leaks.chance_pairs:.0f} such *pairs*; one image can be in many)"
 warned = warned if np.isfinite(leaks.chance_pairs) else ""
+mixed = alike and caught < len(copied)  # some copies are farther away than some that are only alike
+beyond = " This embedder puts different images that close together, so no threshold tells copies from them: compare pixels, too."
 assert not OURS or at_first < flattered
 assert not OURS or (0 < caught < len(copied) and alike > 0)
 Markdown(
     f"R@1 goes from {at_first:.2f} to **{flattered:.2f}**. Up to a distance of 0.001 `collection.leaks` finds **{caught} of the "
-    f"{len(copied)}** queries with a copy{more_copies}, and {alike} that are only alike{warned}. So divide by film, day or owner, and not by file."
+    f"{len(copied)}** queries with a copy{more_copies}, and {alike} that are only alike{warned}.{beyond if mixed else ''} And divide by film, day or owner, and not by file."
 )
 
 # %% [markdown]
@@ -786,6 +790,9 @@ assert shots[-1] <= fewest
 step = by_shots.mean(axis=0)[-1] - by_shots.mean(axis=0)[-2]
 most = np.ptp(by_shots, axis=0).argmax() == 0
 differ = "more than with any other number" if most else "no more than with other numbers"
+peak = by_shots.mean(axis=0).argmax()
+peaked = peak < len(shots) - 1 and (by_shots[:, peak].min() <= by_shots[:, peak + 1 :].max(axis=0)).all()
+lucky = f" The highest mean, {by_shots[:, peak].mean():.2f}, is that of {shots[peak]}, but its draws overlap all those with more: this may be luck."
 less = max(0.01, 1 / len(query))  # than one query is nothing
 going = "still rises" if step > less else "falls" if step < -less else "hardly changes any more"
 apart = by_shots[:, -1].min() > by_shots[:, -2].max()  # no two draws of the last two numbers overlap
@@ -793,7 +800,7 @@ fault = "does not have" if step <= less else "has" if apart else "may have"
 Markdown(
     f"One image of each class gives {low:.2f} on average, and it depends on which: the five draws give {of_one}, and differ {differ}. "
     f"With {shots[-1]} it is **{high:.2f}**. From {shots[-2]} to {shots[-1]} it {going} "
-    f"({step:+.3f}): **this folder {fault} this fault**. (A promise on the threshold takes more images all the same: section 6.)"
+    f"({step:+.3f}): **this folder {fault} this fault**.{lucky if peaked else ''} (A promise takes more images all the same: section 6.)"
 )
 
 # %% [markdown]
@@ -830,7 +837,7 @@ Markdown(
 # The numbers are R@1 in this run.
 
 # %% tags=["nbval-ignore-output"] jupyter={"source_hidden": true}
-# Figure: a table of what you see, what it may be, and what to try.
+# Table: what you see, what it may be, and what to try.
 Markdown(f"""
 | You see | It may be | Try |
 | :-- | :-- | :-- |
@@ -869,9 +876,13 @@ else:
 # Begin at the top, and run again after each step: it may change those below.
 
 # %% tags=["nbval-ignore-output"] jupyter={"source_hidden": true}
-# Figure: the list, from what was measured above.
+# List: what to do, from what was measured above.
 sees = gap > 0.1 and len(suspects) < len(photos) / 5
-keep = "Keep this embedder" if sees else "Try a better embedder first, for this one sees too little"
+keep = (
+    "This embedder sees your images: keep it until another measures better"
+    if sees
+    else "Try a better embedder first, for this one sees too little"
+)
 train = f"Train: {won[0]} gains measurably" if won else "Do not train yet: nothing cheap gains measurably"
 rely = "Rely on the threshold" if promise.met else "Promise nothing yet: collect more images"
 let_in = "An unknown share" if found.let_in is None else f"{found.let_in:.0%}"
@@ -880,7 +891,7 @@ Markdown(f"""
 2. Look at {len(suspects)} doubted labels and {len(found.duplicates)} groups of copies, and mend the folder (section 6).
 3. {train} (section 3).
 4. {rely} ([06](06_trust_a_threshold.ipynb)).
-5. {let_in} of unknown queries would be let in: calibrate with some ([05](05_choose_a_threshold.ipynb)).
+5. {let_in} of unknown queries would be let in: calibrate with some of them ([05](05_choose_a_threshold.ipynb)).
 """)
 
 # %% [markdown]
@@ -889,7 +900,7 @@ Markdown(f"""
 # R@1 in this run:
 
 # %% tags=["nbval-ignore-output"] jupyter={"source_hidden": true}
-# Figure: the run in three lines.
+# List: the run in three lines.
 better_ways = " and ".join(won) or "nothing"
 Markdown(f"""
 - Folder: {without.value:.2f} without training; measurably better: {better_ways}.

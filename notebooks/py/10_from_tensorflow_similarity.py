@@ -191,7 +191,7 @@ model.index(x_index, y_index, data=parts.gallery.ids)
 
 # %% [markdown]
 # `calibrate` chooses the distance up to which the nearest neighbor is an answer. Expect the columns that the old
-# library prints.
+# library prints, without *value*, which repeats the F1.
 
 # %% tags=["nbval-ignore-output"]
 x_tune, y_tune = parts.calibration.images, parts.calibration.labels
@@ -201,7 +201,8 @@ calibration = model.calibrate(
 )
 
 # %% [markdown]
-# And the calls of a search: the three nearest neighbors of each test image, and the name of its class, or -1 for no match.
+# And the calls of a search: the three nearest neighbors of each test image, and the label that it gets from the nearest one, or -1 for no
+# match.
 
 # %%
 x_test, y_test = parts.query.images, parts.query.labels
@@ -604,7 +605,8 @@ else:
 #
 # The tutorial trains a larger network on CIFAR-10, for 12,000 steps of 10 classes x 8 images. [Its
 # script](https://keras.io/examples/vision/metric_learning_tf_similarity/)
-# runs here as well, with its import changed, but it takes about an hour. It is a script of its own: the gallery and the queries are photographs, too.
+# runs here as well, with its import changed, but it takes about an hour. It is not run here: its gallery and its queries are photographs, as its
+# training images are.
 # These lines train it:
 #
 # ```python
@@ -623,8 +625,8 @@ else:
 # | simnb's recipe | 800 | 2.4 | 0.791 |
 #
 # So a new *training* gains more than new names do: here R@1 was no lower,
-# in about a twentieth of the time (1/31 by the seconds of a step alone, as our
-# [measurements](https://github.com/simnb/simnb/blob/HEAD/tests/benchmarks/README.md) count).
+# in about a twentieth of the time (1/31 if only the seconds of the training steps count, as in our
+# [measurements](https://github.com/simnb/simnb/blob/HEAD/tests/benchmarks/README.md)).
 # [03_training](03_training.ipynb) takes a recipe of this kind apart, with one loss and on characters. There two of its pieces
 # do harm, so measure each on your own images. For the characters of this lesson, simnb comes with trained weights. Expect a higher R@1 from them than from 120 steps of the old script.
 
@@ -685,7 +687,7 @@ print(f", at careful {careful['false_acceptance']:.3f}")
 # Quiz: three questions
 Quiz(
     ("Your old report says: precision 0.9, recall 1. What do you know about the search?",
-     ["nine of ten answers are right; the recall says nothing", "it finds everything", "it rejects what is unknown"],
+     ["nine of ten answers are right, and not how many queries find their class", "it finds everything", "it rejects what is unknown"],
      "That recall is 1 at the largest threshold for any network, since wrong neighbors are not counted in it."),
     ("After the import is changed, a threshold differs a little from the old one. Is that an error?",
      ["no, thresholds now lie midway between two distances, and recall counts other queries",

@@ -192,8 +192,8 @@ still = still_right[right].mean()
 assert still > 0.7
 Markdown(
     f"Every neighbor on the right is dark. The nearest lies **{times:.1f} times** as far away "
-    f"(median), with a quarter of the rows to choose from. Here {still_right[some].sum()} of 4 are still right, of all that were right "
-    f"{still:.0%}."
+    f"(median), with a quarter of the rows to choose from. Here {still_right[some].sum()} of 4 are still right, and "
+    f"{still:.0%} of all that were right before."
 )
 
 # %% [markdown]
@@ -561,15 +561,20 @@ graphs, tried = {}, {}
 for kind, rows in kinds.items():
     graphs[kind] = open_index(search="hnsw", recall=0.1)
     graphs[kind].add(rows[keep], glyphs.labels[keep], ids=keep)
-    tried[kind] = graphs[kind].tune(rows[ask], target_recall=1.0)
+    repeats = [graphs[kind].tune(rows[ask], target_recall=1.0) for _ in range(5)]
+    # of each breadth the quickest of five, as the others waited for the machine
+    tried[kind] = [min(same, key=lambda one: one.milliseconds) for same in zip(*repeats, strict=True)]
 
 # %% tags=["nbval-ignore-output"]
 exact = open_index()
 exact.add(drawn[keep], glyphs.labels[keep], ids=keep)
 truth = exact.search(drawn[ask], k=10)
-begun = time.perf_counter()
-exact.search(drawn[ask], k=10)  # the second search, as the first has to warm up
-milliseconds = 1000 * (time.perf_counter() - begun) / len(ask)
+seconds = []
+for _ in range(5):
+    begun = time.perf_counter()
+    exact.search(drawn[ask], k=10)
+    seconds.append(time.perf_counter() - begun)
+milliseconds = 1000 * min(seconds) / len(ask)  # the quickest of five, too
 begun = time.perf_counter()
 for one in drawn[ask[:100]]:
     exact.search(one[None], k=10)
@@ -603,7 +608,7 @@ Markdown(
     f"**{least['random directions']:.1%}** among random directions. On this machine it took {tried['images'][0].milliseconds:.2g} ms a query "
     f"among images, exact search {milliseconds:.2g} ms. R@1 of the images "
     f"is {' and '.join(dict.fromkeys(f'{one:.3f}' for one in r1))} by exact search and by this graph. (In section 3, where a row was the "
-    f"mean of a character, it was {before:.3f} at first.) Among random directions {hit}% took {slow.milliseconds:.2g} ms: **{verdict}** "
+    f"mean of a character, it was {before:.3f} at first.) To find {hit}% among random directions took {slow.milliseconds:.2g} ms: **{verdict}** "
     f"than exact search, and {100 - hit}% were missed."
 )
 
@@ -657,7 +662,7 @@ Markdown(
     f"With {sizes[-1]:,} rows instead of {sizes[0]:,}, exact search compares {sizes[-1] / sizes[0]:.0f} times as many, the walk "
     f"**{counts[-1] / counts[0]:.1f} times**: it sees {counts[-1]:.0f} rows, {parts[-1]:.0%} of the gallery, and finds the nearest for "
     f"{hit:.0%} of the queries. On this machine exact search among {len(keep):,} images of characters took {milliseconds:.2g} ms a query, many asked "
-    f"at once; asked one at a time, {alone:.2g} ms. If time grows in step with the rows, a million rows take about {among_million:.0f} ms a query of many."
+    f"at once; asked one at a time, {alone:.2g} ms. If time grows in step with the rows, a million rows take about {among_million:.0f} ms a query, if many are asked at once."
 )
 
 # %% [markdown]

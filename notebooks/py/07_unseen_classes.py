@@ -433,7 +433,7 @@ as_rows, as_means = (rates["few"].mean(axis=0) for rates in by_shots.values())
 
 # %% tags=["nbval-ignore-output"]
 lines = {way: rates["few"] for way, rates in by_shots.items()}
-title = f"One example finds {as_means[0]:.0%} of the newcomers, {most} find {as_means[-1]:.0%}"
+title = f"One example answers {as_means[0]:.0%} of newcomers' queries, {most} answer {as_means[-1]:.0%}"
 plots.rates_by_shots((1, 5, most), lines, metric="R@1", title=title)
 plt.show()
 
@@ -499,7 +499,7 @@ assert at_5["false_acceptance"] < 0.1
 assert at_5["coverage"] > 0.5
 Markdown(
     f"Asked for at most 5%, the calibration accepts neighbors up to a distance of {careful.threshold:.2f}. On the "
-    f"other half **{at_5['false_acceptance']:.1%}** of the unknown queries are let in. The interval, {let_in.low:.1%} to {let_in.high:.1%}, {where}. "
+    f"other half **{at_5['false_acceptance']:.1%}** of the unknown queries are let in. The 95% interval over these queries, {let_in.low:.1%} to {let_in.high:.1%}, {where}; other characters may differ by more. "
     f"{at_5['coverage']:.0%} of the known queries are answered (the *coverage*), and {at_5['precision']:.0%} of all answers are right."
 )
 
@@ -641,7 +641,7 @@ low, high = (np.array([end(values) for values in runs.values()]) for end in (min
 ten, wider, hundred, two_each = mean.values()
 overlap = np.triu((low <= high[:, None]) & (low[:, None] <= high), 1)
 mixed = [f"{a} and {b}" for a, b in 1 + np.argwhere(overlap)]
-told = f"do not tell the ways {' or '.join(mixed)} apart" if mixed else "tell all four apart"
+told = f"do not tell ways {' or '.join(mixed)} apart" if mixed else "tell all four apart"
 fewer = "no more images than" if images[3] == images[0] else f"{images[3]} images, not the {images[0]} that"
 assert high[0] < low[1:].min()
 assert wider - ten > hundred - min(wider, two_each) >= hundred - max(wider, two_each) > 0
@@ -656,7 +656,7 @@ Markdown(
 )
 
 # %% [markdown]
-# A few tricks may tell ten classes apart, such as how much ink there is; a hundred take more. They also fill batches of
+# A few tricks may tell ten classes apart, such as how much ink there is; a hundred take more. A hundred classes also fill batches of
 # more classes ([02_sampling](02_sampling.ipynb)). So collect classes first, and then images.
 #
 # **Exercise 5: predict, then train.** What does way 2 reach with 30 classes?
@@ -718,7 +718,7 @@ reached = {
 }
 
 # %% [markdown]
-# For comparison the same with the network of section 3: 150 unseen characters, and ten images of each seen one in the
+# For comparison the same with the network of section 3: 150 unseen characters, and ten images of each seen one (training images: there are no others) in the
 # gallery, too.
 
 # %% tags=["nbval-ignore-output"]
@@ -761,9 +761,7 @@ assert alone > others
 assert lost["narrow"] > 0.8 * lost["pixels"]
 assert lost["broad trained"] < 0.5 * lost["broad pixels"]
 keeps = "hardly more" if lost["narrow"] < lost["pixels"] else "no more"
-harder = (
-    " (Photographs are also harder than characters: the number of classes need not be all of the difference.)"
-)
+harder = " (Photographs are also harder than characters, and the seen images in the broad gallery are training images: the number of classes need not be all of the difference.)"
 Markdown(
     f"On classes that it knows, the narrow network is right for {known:.0%}, on others for **{others:.0%}**, where pixels reach "
     f"{reached['unseen']['pixels']:.0%}. (Searched among the unseen ones alone, {alone:.0%} would be right: a small gallery "

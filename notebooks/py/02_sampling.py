@@ -619,12 +619,13 @@ Markdown(
     f"Rare classes go from {means['rare classes, random']:.2f} to **{means['rare classes, 60 x 2']:.2f}**, and frequent ones from "
     f"{means['frequent classes, random']:.2f} to **{means['frequent classes, 60 x 2']:.2f}**, though these had *more* pairs at random: "
     f"{of_random_batch[0]:.1f} a batch, not {of_balanced_batch[0]:.1f}. "
-    f"(By pixels R@1 is {means['rare classes, pixels']:.2f} for rare and {means['frequent classes, pixels']:.2f} for frequent ones: random "
-    "batches taught little.) "
-    f"(Do not compare with the {reached['60 x 2']:.2f} of section 3: here {len(classes)} classes are searched, not "
+    f"By pixels R@1 is {means['rare classes, pixels']:.2f} and {means['frequent classes, pixels']:.2f}, so random batches taught little. "
+    "**Half as many pairs of their own, but many more of other classes, served even the frequent classes better.**\n\n"
+    f"A balanced batch also holds more pairs in all, 60 and not {of_random_batch[1]:.1f}: how much is due to the balance, and how much to the number, "
+    "this does not tell.\n\n"
+    f"Do not compare with the {reached['60 x 2']:.2f} of section 3: here {len(classes)} classes are searched, not "
     f"{len(np.unique(searched.labels))}, a query has {len(held_out) // len(classes) - 1} right images only, and most classes had 2 to "
-    "learn from.) **Half as many pairs of their own, but many more of other classes, served even the frequent classes better.** "
-    f"(A balanced batch holds 60 pairs, a random one {of_random_batch[1]:.1f}: how much is the balance, and how much the number, this does not tell.)"
+    "learn from."
 )
 
 # %% [markdown]
@@ -668,7 +669,7 @@ changed = {
 # %%
 plots.image_grid(
     np.concatenate(list(changed.values())), np.repeat(np.arange(4), 8), class_names=list(changed),
-    columns=8, title="Three changes: which row is no longer the same letters?",
+    columns=8, title="Three changes: in which row are they no longer the same letters?",
 )  # fmt: skip
 plt.show()
 

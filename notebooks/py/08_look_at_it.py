@@ -191,7 +191,7 @@ ten_around = labels[apart_on(maps["tsne"]).argsort(axis=1)[:, :10]]
 own_around = (ten_around == labels[:, None]).mean(axis=1)
 followed = labels == names.index(worst)
 
-# %%
+# %% tags=["nbval-ignore-output"]
 no_island = own_around[followed].mean() < 0.5
 title = (
     f"{worst} has no island: it lies on those of others"
@@ -204,7 +204,7 @@ ax.get_legend().get_texts()[0].set_text("other classes")
 plt.setp(ax.texts[0], visible=False)  # their name on the map
 plt.show()
 
-# %% jupyter={"source_hidden": true}
+# %% jupyter={"source_hidden": true} tags=["nbval-ignore-output"]
 # Check: the class that we follow has fewer of its own around it than the others.
 elsewhere = own_around[~followed & (labels != names.index(absent))].mean()
 assert own_around[followed].mean() < min(elsewhere - 0.1, 0.9)

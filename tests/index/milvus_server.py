@@ -46,7 +46,7 @@ class MilvusServer:
     def __init__(self):
         """Prepare the files and choose the ports."""
         self.folder = Path(tempfile.mkdtemp(prefix="simnb-milvus-"))
-        self.process = None
+        self.process, self._was_killed = None, False
         try:
             package = _package()
             ports = [key for key in package.default_server.config_keys if key.endswith("_port")]
@@ -64,7 +64,24 @@ class MilvusServer:
             raise
 
     def start(self, timeout=180):
-        """Start it and wait until it answers."""
+        """Start it and wait until it answers.
+
+        A server of this release that was killed may end as it starts, up to three times, before it comes up
+        (milvus-io/milvus#25182, #30355); so it is started again, as what keeps a service up does.
+        """
+        until = time.monotonic() + timeout
+        try:
+            for _ in range(4 if self._was_killed else 1):
+                self._launch()
+                if self._answers(until):
+                    return
+            raise RuntimeError(f"Milvus ended as it started: {self._log()}")
+        except BaseException:
+            self.stop()
+            raise
+
+    def _launch(self):
+        """Start the process."""
         binaries = CACHE / "bin"
         environment = {
             **os.environ,
@@ -84,18 +101,13 @@ class MilvusServer:
                 stderr=log,
                 preexec_fn=_die_with_parent,
             )
-        try:
-            self._wait(time.monotonic() + timeout)
-        except BaseException:
-            self.stop()
-            raise
 
     def kill(self):
         """End it as a power cut does."""
         if self.process is not None:
             self.process.kill()
             self.process.wait()
-            self.process = None
+            self.process, self._was_killed = None, True
 
     def stop(self):
         """End it and remove its files."""
@@ -115,10 +127,11 @@ class MilvusServer:
         text = "".join(f"{key}: {value}\n" for key, value in lines.items())
         (self.folder / "etcd.yaml").write_text(text)
 
-    def _wait(self, until):
+    def _answers(self, until):
+        """Wait for its answer; false where it ends before one."""
         while time.monotonic() < until:
             if self.process.poll() is not None:
-                raise RuntimeError(f"Milvus ended as it started: {self._log()}")
+                return False
             address = f"http://127.0.0.1:{self._health_port}/healthz"
             # Until it is ready, nobody listens, nobody answers, or the answer is an error of HTTP.
             with (
@@ -126,7 +139,7 @@ class MilvusServer:
                 urllib.request.urlopen(address, timeout=5) as answer,
             ):
                 if b"OK" in answer.read():
-                    return
+                    return True
             time.sleep(0.1)
         raise TimeoutError(f"Milvus did not start in time: {self._log()}")
 

@@ -29,6 +29,7 @@ def rates_by_class(
     low: ArrayLike | None = None,
     high: ArrayLike | None = None,
     class_names: Sequence[str] | None = None,
+    held_out: Collection[int] = (),
     reference: float | None = None,
     metric: str = "recall",
     ax: Axes | None = None,
@@ -42,6 +43,7 @@ def rates_by_class(
         low: Where the interval of each begins, shape [num_classes]; None for no intervals.
         high: Where it ends.
         class_names: Name of each class; the labels themselves by default.
+        held_out: Classes that training never saw; drawn as hollow diamonds.
         reference: Where a line is drawn for the rate over all classes; None for none.
         metric: What the rates are.
         ax: Axes to draw into; new ones by default.
@@ -69,7 +71,13 @@ def rates_by_class(
     if intervals:
         begin, end = (ends[order] for ends in intervals)
         ax.hlines(rows, begin, end, color=styling.RIGHT, lw=1.6, alpha=0.6, gid="intervals")
-    ax.plot(values[order], rows, "o", color=styling.RIGHT, ms=size, mec="white", gid="values")
+    unseen = np.isin(labels[order], list(held_out))
+    for gid, those, marker, look in (
+        ("values", ~unseen, "o", {"color": styling.RIGHT, "mec": "white"}),
+        ("held out", unseen, "D", {"mfc": "white", "mec": styling.WRONG, "mew": 1.8}),
+    ):
+        if those.any():
+            ax.plot(values[order][those], rows[those], marker, ms=size, gid=gid, **look)
     if reference is not None:
         reference = _checks.number(reference, name="reference", at_least=0, at_most=1)
         ax.axvline(reference, color=styling.INK, lw=1.3, ls=":", gid="reference")
@@ -80,6 +88,7 @@ def rates_by_class(
     styling.percent_axis(ax, "x")
     note = ["bar: interval"] if intervals else []
     note += [] if reference is None else [f"dotted: over all, {reference:.1%}"]
+    note = [*(["diamond: held out of training"] if unseen.any() else []), *note]
     styling.heading(ax, title or found, "    ".join(["dot: a class", *note]), inches=room)
     return ax
 

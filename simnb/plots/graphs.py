@@ -25,7 +25,8 @@ def graph_walk(
 ) -> Axes:
     """Draw a walk over a graph of points on a plane: which rows it compared with the query, what it found.
 
-    A walk compares the query with all rows that are linked to the row it leaves. The nearest of the rows that
+    A walk begins at the black square, and compares the query with all rows that are linked to the row it
+    leaves. The nearest of the rows that
     were compared has a solid blue ring if it is the nearest of all; else a dashed vermilion one, and a dotted
     black ring is around the row that was missed.
 
@@ -65,6 +66,7 @@ def graph_walk(
     _dots(
         ax, places[seen], "seen", "o", ms=5.5, color=styling.RIGHT, zorder=4, label="compared with the query"
     )
+    _dots(ax, places[seen[:1]], "start", "s", ms=8, color=styling.INK, zorder=4.5, label="start")
     star: dict[str, Any] = {"ms": 13, "color": "#E69F00", "mec": styling.INK, "mew": 0.9, "zorder": 6}
     _dots(ax, target[None], "query", "*", label="query", **star)
     if found != nearest:
@@ -72,8 +74,6 @@ def graph_walk(
     color, line = (styling.RIGHT, "-") if found == nearest else (styling.WRONG, (0, (2.2, 1.2)))
     label = "nearest of all, found" if found == nearest else "nearest of those compared"
     _ring(ax, places[found], "found", color, line, label)
-    ground = {"boxstyle": "round,pad=0.1", "fc": "white", "ec": "none", "alpha": 0.8}
-    styling.write(ax, "start", tuple(places[seen[0]]), (7, -13), weight="bold", bbox=ground, zorder=7)
     ax.margins(0.05)
     if own:
         ax.legend(frameon=False, fontsize=9, loc="upper center", bbox_to_anchor=(0.5, 0.0), ncols=3)

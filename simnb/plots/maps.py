@@ -34,6 +34,7 @@ def embedding_map(
     images: ArrayLike | None = None,
     class_names: Sequence[str] | None = None,
     held_out: Collection[int] = (),
+    highlight: Collection[int] = (),
     links: ArrayLike = (),
     points: ArrayLike | None = None,
     method: str = "tsne",
@@ -53,6 +54,7 @@ def embedding_map(
             are drawn over their points, where they do not cover one another.
         class_names: Name of each class; the labels themselves by default.
         held_out: Classes that training never saw; drawn hollow and named so.
+        highlight: Classes to look at: all others are small grey dots. By default every class has its colour.
         links: Pairs of positions to join by lines, shape [num_links, 2], such as queries and what they
             found: solid and blue between examples of one class, dashed and vermilion between two. The points
             are paler then.
@@ -68,7 +70,8 @@ def embedding_map(
 
     Raises:
         ValueError: If there is no embedding, lengths differ, a label has no name, the method is unknown, a
-            link leads nowhere, or t-SNE or UMAP is asked for fewer than 4 embeddings.
+            link leads nowhere, no example is of a class to highlight, or t-SNE or UMAP is asked for fewer
+            than 4 embeddings.
     """
     embeddings = _checks.not_empty(_checks.embeddings(embeddings), name="embeddings")
     labels = _checks.labels(labels, count=len(embeddings))
@@ -87,10 +90,12 @@ def embedding_map(
     bottom = (at[:, 1].min() + at[:, 1].max() - height) / 2
     ax.set(xlim=(-0.04, 1.04), ylim=(bottom, bottom + height), aspect="equal", xticks=[], yticks=[])
     ax.set(xlabel=f"{METHODS[method]} 1", ylabel=f"{METHODS[method]} 2")
-    classes = np.unique(labels)
-    _draw_points(ax, at, labels, classes, set(held_out), name, alpha=0.35 if len(pairs) else 0.9)
+    drawn, namer = _highlighted(labels, highlight, name)
+    classes = np.unique(drawn)
+    _draw_points(ax, at, drawn, classes, set(held_out), namer, alpha=0.35 if len(pairs) else 0.9)
     _draw_links(ax, at, labels, pairs)
-    taken = _write_names(ax, at, labels, classes, set(held_out), name)
+    named = classes[classes != UNKNOWN] if len(highlight) else classes
+    taken = _write_names(ax, at, drawn, named, set(held_out), namer)
     if images is not None:
         _draw_images(ax, at, images, np.random.default_rng(seed).permutation(len(images)), num_images, taken)
     note = "Two directions out of many: what overlaps here may lie far apart in the embedding."
@@ -280,6 +285,16 @@ def hubness(
     most = f"one row {times.max(initial=0):,} times"
     styling.heading(ax, title or f"{found}, {most}", f"skewness {skewness:.2f}")
     return ax
+
+
+def _highlighted(labels, highlight, name):
+    """Labels as they are drawn, and their names: the classes that are not highlighted are one, and grey."""
+    if not len(highlight):
+        return labels, name
+    if missing := sorted(set(highlight) - set(labels.tolist())):
+        raise ValueError(f"highlight must hold labels of the examples, got {missing[0]}, which none has")
+    drawn = np.where(np.isin(labels, list(highlight)), labels, UNKNOWN)
+    return drawn, lambda label: "other classes" if label == UNKNOWN else name(label)
 
 
 def _draw_points(ax, points, labels, classes, held_out, name, alpha):

@@ -37,6 +37,16 @@ def test_without_intervals_and_reference_only_dots_are_drawn():
     paint(ax)
 
 
+def test_classes_held_out_are_diamonds():
+    ax = plots.rates_by_class([4, 0, 2], [0.5, 0.9, 0.7], held_out={0, 4})
+    assert points(ax, "values") == [[0.7, 1]]
+    assert points(ax, "held out") == [[0.5, 0], [0.9, 2]]
+    assert drawn(ax, "held out").get_marker() != drawn(ax, "values").get_marker()
+    assert "dot: a class diamond: held out of training" in words(ax)
+    paint(ax)
+    assert gids(plots.rates_by_class([4], [0.5], held_out={5})) == {"values"}
+
+
 def test_classes_without_a_rate_come_last_and_are_named_so():
     ax = plots.rates_by_class([1, 2, 3], [NAN, 0.0, 0.5], low=[NAN, 0.0, 0.4], high=[NAN, 0.2, 0.6])
     assert tick_names(ax.yaxis) == ["1 (not defined)", "2", "3"]

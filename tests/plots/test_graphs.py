@@ -29,7 +29,8 @@ def test_a_walk_compares_what_is_linked_to_the_rows_it_leaves():
     assert len(segments(ax, "links")) == 4  # each once
     assert points(ax, "query") == [QUERY]
     assert title(ax) == "4 of 5 rows compared with the query"
-    assert legend(ax)[:4] == ["way of the walk", "row", "compared with the query", "query"]
+    assert points(ax, "start") == [[1, 0]]
+    assert legend(ax)[:5] == ["way of the walk", "row", "compared with the query", "start", "query"]
     paint(ax)
 
 

@@ -90,6 +90,21 @@ def test_held_out_classes_are_hollow_and_named_so():
     paint(ax)
 
 
+def test_classes_that_are_not_highlighted_are_grey_and_one():
+    embeddings, labels = blobs()
+    links = [(0, 3), (0, 1)]  # of one class, which is grey; and of two
+    ax = plots.embedding_map(embeddings, labels, method="pca", class_names="abc", highlight=[2], links=links)
+    whole = positions(plots.embedding_map(embeddings, labels, method="pca"))
+    assert set(positions(ax)) == {"-1", "2", "right links", "wrong links"}
+    np.testing.assert_array_equal(positions(ax)["2"], whole["2"])
+    assert len(positions(ax)["-1"]) == 40
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["other classes", "c"]
+    assert [text.get_text() for text in ax.texts[:-1]] == ["c"]  # the last is the note
+    paint(ax)
+    with pytest.raises(ValueError, match="highlight must hold labels of the examples, got 3, which none has"):
+        plots.embedding_map(embeddings, labels, method="pca", highlight=[2, 3])
+
+
 def test_links_join_positions_solid_within_a_class_and_dashed_between_two():
     embeddings, labels = blobs()
     ax = plots.embedding_map(embeddings, labels, points=embeddings[:, :2], links=[(0, 3), (0, 1), (2, 1)])

@@ -230,10 +230,13 @@ small = 1e-6 * np.eye(9)
 measured = [(triplet_loss(start + s, MARGIN) - triplet_loss(start - s, MARGIN)) / 2e-6 for s in small]
 assert np.allclose(pull + push, -np.array(measured), atol=1e-7)
 assert pull[most] * push[most] < 0
+still = int(np.abs(pull + push).argmin())
+assert abs(pull[still] + push[still]) < 0.1 * abs(pull[still])
 Markdown(
     f"For **{against} of 9** embeddings pull and push point in opposite directions: their way home is "
     f"also a way towards others. The other {9 - against} are helped by both. The longest black arrow is that of the **{names[labels[most]]}** at "
-    f"{np.degrees(start[most]):.0f}°: its pull turns it by {np.degrees(abs(pull[most])):.1f}°, its push by {np.degrees(abs(push[most])):.1f}° back."
+    f"{np.degrees(start[most]):.0f}°: its pull turns it by {np.degrees(abs(pull[most])):.1f}°, its push by {np.degrees(abs(push[most])):.1f}° back. "
+    f"At the **{names[labels[still]]}** at {np.degrees(start[still]):.0f}° they cancel, and its arrow is too short to see."
 )
 
 # %% [markdown]

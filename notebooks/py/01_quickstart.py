@@ -167,8 +167,8 @@ Markdown(
 #
 # A network learns from a **batch** of images at a time. `BalancedBatches` puts 25 images of each of the nine classes into every
 # batch: each step teaches something about every class, and about the differences between them. All images are used once before
-# any comes again. Each time, `Augment` shifts it by up to two pixels, and mirrors half of the photographs: an image comes in 50
-# versions (a digit in 25), and mostly in another one than the last time. (A mirrored digit is no longer a digit.)
+# any comes again. Each time, `Augment` shifts it by up to two pixels, and mirrors half of the photographs: an image mostly
+# comes in another version than the last time. (A mirrored digit is no longer a digit.)
 
 # %%
 batches = samplers.BalancedBatches(
@@ -338,10 +338,8 @@ else:
     print("✓ exercise 3: log 9 = 2.20. A network whose loss stays there has learned nothing")
 
 # %% [markdown]
-# `MetricModel` puts the proxies beside the network; afterwards the network is used without them. `Muon` is an optimizer. In
-# [03_training](03_training.ipynb) it gains over Adam in every run, though much less once Adam's learning rate is tuned. Here
-# its rate rises at first, and then falls to 0: `one_cycle`. (Other losses compare the images of a batch with one
-# another, as in [00](00_circle.ipynb).)
+# `MetricModel` puts the proxies beside the network; afterwards the network is used without them. `Muon` is an optimizer, which
+# [03_training](03_training.ipynb) compares with Adam. Its rate rises at first, and then falls to 0: `one_cycle`.
 #
 # Expect the loss to fall below 2.20, and R@1 (`recall_at_1`) to rise far above that of the untrained network. The other
 # measure, MAP@R (`map_at_r`), is explained in section 6.
@@ -352,7 +350,8 @@ trainer = training.MetricModel(model, loss, classes=known, seed=SEED)
 trainer.compile(optimizer=training.Muon(training.one_cycle(0.3, steps=EPOCHS * len(batches))))
 history = trainer.fit(batches, epochs=EPOCHS, callbacks=[monitor], shuffle=False, verbose=2).history
 
-# %% tags=["nbval-ignore-output"]
+# %% jupyter={"source_hidden": true} tags=["nbval-ignore-output"]
+# Figure: loss and R@1 after each epoch
 r1_by_epoch = history["recall_at_1"]
 title = f"The loss falls, and R@1 rises to {r1_by_epoch[-1]:.2f}"
 figure = plots.training_curves(history, title=title)
@@ -720,7 +719,8 @@ Markdown(
 #
 # One run in four lines. Another seed or another machine gives somewhat other numbers.
 
-# %% tags=["nbval-ignore-output", "summary"]
+# %% jupyter={"source_hidden": true} tags=["nbval-ignore-output", "summary"]
+# Table: the result in four lines
 print(f"data set   {name}, {time.perf_counter() - start:.0f} s")
 print(f"retrieval  R@1 {r1:.3f}   MAP@R {map_at_r:.3f}   (pixels: {r1_pixels:.3f})")
 print(
@@ -764,8 +764,7 @@ Quiz(
 # ## What's next
 #
 # [02_sampling](02_sampling.ipynb) asks what a batch should hold, [03_training](03_training.ipynb) which loss, and how to
-# get more out of the network. With images of your own, `data.from_folder("my_images")` reads a folder of images
-# for each class; [09_own_images](09_own_images.ipynb) shows the rest.
+# get more out of the network. [09_own_images](09_own_images.ipynb) searches a folder of your own.
 #
 # When you are done, shut down the kernel: TensorFlow keeps its memory until then.
 #

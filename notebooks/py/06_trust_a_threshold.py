@@ -560,14 +560,30 @@ else:
 # Are today's queries like the calibration images? Nobody knows their labels, but their
 # distances can be seen. `Calibration.match` compares them with those of the calibration (the test of Kolmogorov
 # and Smirnov: the largest gap between two curves), and warns. Its *p-value* is how likely so large a gap, or a larger one, is by
-# chance alone. Somebody dims the lights. Expect larger distances.
+# chance alone. Somebody dims the lights:
 
 # %% tags=["nbval-ignore-output"]
 wanted = {"targets": {"careful": "precision >= 0.9"}, "confidence": 0.95}
 chosen = calibrate(world[half], truth[half], known_labels=known, gallery=index, **wanted)
 
 # %% tags=["nbval-ignore-output"]
-dark = (fresh.images[~half][:500] * 0.4).astype(np.uint8)
+light = fresh.images[~half][:500]
+dark = (0.4 * light).astype(np.uint8)
+title = "Eight queries as they were, and in the dark"
+plots.image_grid(
+    np.concatenate([light[:8], dark[:8]]), np.repeat([0, 1], 8), class_names=("light", "dark"), title=title
+)
+plt.show()
+
+# %% jupyter={"source_hidden": true} tags=["nbval-ignore-output"]
+# Check: the dark queries are darker.
+brightness = dark.mean() / light.mean()
+assert 0.35 < brightness < 0.45
+Markdown(
+    f"With **{brightness:.0%}** of the light you still recognize most of them. Does the network? Expect larger distances."
+)
+
+# %% tags=["nbval-ignore-output"]
 of_dark = index.search(models.embed(model, dark, batch_size=256), k=5)
 drift, as_before = chosen.compare_distances(of_dark), chosen.compare_distances(world[~half])
 then, now = drift.shares

@@ -163,6 +163,23 @@ def test_a_notebook_says_what_it_teaches(path):
         assert text.count(part) == 1, part
 
 
+@each_notebook
+def test_a_lesson_is_read_in_the_minutes_it_says_and_in_25_at_most(path):
+    # Readers took a minute for 213 words of prose, or for 12 lines of code that is not folded.
+    cells, prose, lines = cells_of(path), [], 0
+    for cell in cells:
+        if cell.cell_type == "markdown":
+            prose.append(re.sub(r"<details>.*?</details>", "", cell.source, flags=re.S))
+        elif not cell.metadata.get("jupyter", {}).get("source_hidden"):
+            lines += sum(bool(line.strip()) for line in cell.source.splitlines())
+        prose += [output.get("data", {}).get("text/markdown", "") for output in cell.get("outputs", [])]
+    words = " ".join(prose).split()
+    minutes = len(words) / 213 + lines / 11.8
+    (said,) = re.findall(r"and (\d+) to read", " ".join(words))
+    assert minutes <= 25.5
+    assert abs(minutes - int(said)) <= 2.5, f"{minutes:.1f} minutes"
+
+
 @pytest.mark.parametrize("path", SOLUTIONS, ids=lambda path: path.stem)
 def test_five_exercises_stand_in_the_text_with_a_hint_a_cell_to_write_in_and_a_folded_check(path):
     cells = cells_of(NOTEBOOKS / path.name)

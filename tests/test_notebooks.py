@@ -178,6 +178,8 @@ def test_a_lesson_is_read_in_the_minutes_it_says_and_in_25_at_most(path):
     (said,) = re.findall(r"and (\d+) to read", " ".join(words))
     assert minutes <= 25.5
     assert abs(minutes - int(said)) <= 2.5, f"{minutes:.1f} minutes"
+    index = (NOTEBOOKS / "README.md").read_text().partition(f"({path.name})\n")[2]
+    assert re.search(r"\*About (\d+) minutes to read", index)[1] == said
 
 
 @pytest.mark.parametrize("path", SOLUTIONS, ids=lambda path: path.stem)

@@ -8,11 +8,10 @@
 #
 # **You will do**
 #
-# - index a gallery of photographs, and search it with and without conditions;
-# - find characters that look the same, and mend the gallery;
-# - write an index to a file, and open it again;
+# - search a gallery of photographs, with and without conditions;
+# - find characters that look the same, mend their labels, and keep an index in a file;
 # - build a graph of a hundred rows, walk through it, and get stuck;
-# - measure what a graph misses, and what a growing gallery does to speed and to a threshold.
+# - let a gallery grow, and see what becomes of speed and of a threshold.
 #
 # **You will learn**
 #
@@ -21,7 +20,7 @@
 # - why a distance threshold belongs to a gallery of a certain size.
 #
 # **You need** the words *embedding*, *gallery*, *query* and *R@1* of the [quickstart](01_quickstart.ipynb); about a minute to
-# run on two cores, and 25 to read. The photographs are those of CIFAR-10 (a download of 162 MiB, once), or handwritten digits
+# run on two cores, and 20 to read. The photographs are those of CIFAR-10 (a download of 162 MiB, once), or handwritten digits
 # where it cannot be had.
 
 # %% jupyter={"source_hidden": true}
@@ -55,9 +54,9 @@ SEED = 0
 # %% [markdown]
 # ## 1. Search is a table of distances
 #
-# A network that comes with simnb makes the embeddings; nothing is trained here. It was trained on images of eight of ten
-# classes, and the gallery is a part of these. The queries are new to it, and of all ten classes. So two classes are **unknown**
-# to the gallery: no answer to them can be right.
+# A network that comes with simnb makes the embeddings. It was trained on images of eight of ten classes, and the gallery is a
+# part of these. The queries are new to it, and of all ten classes. So two classes are **unknown** to the gallery: no answer to
+# them can be right.
 
 # %% tags=["nbval-ignore-output"]
 name = f"{data.default_name()}-8"
@@ -67,12 +66,7 @@ unknown = models.provenance(name)["unknown"]
 # %% tags=["nbval-ignore-output"]
 queries, gallery = data.load(split="test"), data.load(split="train")
 gallery = gallery.only([one for one in gallery.class_names if one not in unknown])
-
-# %% [markdown]
-# A part of both, drawn at random, is enough.
-
-# %% tags=["nbval-ignore-output"]
-rng = np.random.default_rng(SEED)
+rng = np.random.default_rng(SEED)  # a part of both, drawn at random, is enough
 gallery = gallery[rng.permutation(len(gallery))[:2000]]
 queries = queries[rng.permutation(len(queries))[:600]]
 
@@ -82,8 +76,8 @@ asked = models.embed(model, queries.images, batch_size=256)
 print(f"{len(gallery):,} gallery rows and {len(queries):,} queries; unknown: {', '.join(unknown)}")
 
 # %% [markdown]
-# Search needs two lines. The first makes a table: the cosine distance of each query to each image of the gallery. (All
-# embeddings have length 1.) The second sorts each line of it.
+# Search needs two lines: a table of the cosine distance of each query to each image of the gallery (all embeddings have
+# length 1), and a sort of each line of it.
 
 # %%
 distances = 1 - asked @ embeddings.T
@@ -97,8 +91,6 @@ by_hand = distances.argsort(axis=1)[:, :5]
 brightness = gallery.images.mean(axis=(1, 2, 3)) / 255
 index = open_index(class_names=gallery.class_names)
 ids = index.add(embeddings, gallery.labels, {"brightness": brightness.tolist()}, ids=gallery.ids)
-
-# %%
 neighbors = index.search(asked, k=5)
 
 # %% jupyter={"source_hidden": true}
@@ -107,26 +99,23 @@ assert np.allclose(np.take_along_axis(distances, by_hand, axis=1), neighbors.dis
 print("✓ the index finds the distances that the table has")
 
 # %% [markdown]
-# Two queries for you to judge. The first is of a known class, and its neighbor is right, though not very near: 9 of 10
-# right queries are nearer to theirs. The second is of an *unknown* class: of all queries of it, the one that lies nearest
-# to a row. Which of the two distances do you expect to be smaller?
+# Two queries for you to judge. The first is of a known class, and its neighbor is right, but rather far: 9 of 10 right
+# queries are nearer to theirs. The second is of an *unknown* class: of all queries of it, the one that lies nearest to a row.
+# Which of the two distances do you expect to be smaller?
 
 # %% tags=["nbval-ignore-output"]
 near, first = neighbors.distances[:, 0], neighbors.labels[:, 0]
 is_known = np.isin(queries.labels, gallery.labels)
 right = is_known & (first == queries.labels)
 
-# %% tags=["nbval-ignore-output"]
-by_distance = near.argsort()  # the queries, the one with the nearest neighbor first
+# %% tags=["nbval-ignore-output"] jupyter={"source_hidden": true}
+# Figure: the neighbors of a right query that is far from them, and of the unknown query that is nearest to them.
+by_distance = near.argsort()
 of_right = by_distance[right[by_distance]]
 of_unknown = by_distance[queries.labels[by_distance] == queries.class_names.index(unknown[0])]
-
-# %% tags=["nbval-ignore-output"]
 pair = [of_right[int(0.9 * len(of_right))], of_unknown[0]]
 own, taken_for = (queries.class_names[label] for label in first[pair])
 far, close = near[pair]
-
-# %% tags=["nbval-ignore-output"]
 title = f"Unknown, and yet nearer: {unknown[0]} to {taken_for} {close:.2g}, {own} to {own} {far:.2g}"
 plots.neighbor_grid(queries[pair], neighbors[pair], gallery, title=title)
 plt.show()
@@ -138,9 +127,8 @@ assert close < far
 assert farther > 0.1
 Markdown(
     f"**The class {unknown[0]} is not in the gallery, and yet this query lies nearer to its neighbor ({taken_for}) than this "
-    f"{own} to its own ({own}).** {farther:.0%} of all right queries lie farther from theirs. An index answers "
-    "whatever it is asked. Whether the nearest row is near enough is another question, which "
-    "[lesson 05](05_choose_a_threshold.ipynb) is about."
+    f"{own} to its own ({own}).** {farther:.0%} of all right queries lie farther from theirs. An index always answers; whether "
+    "the nearest row is near enough is the question of [lesson 05](05_choose_a_threshold.ipynb)."
 )
 
 # %% [markdown]
@@ -164,16 +152,16 @@ else:
 # %% [markdown]
 # ## 2. Filter: search among some rows only
 #
-# `where=` names conditions, and all have to hold: a value, a list of values, or a range. We look for the nearest rows among
-# the darkest quarter of the gallery. The figure shows four queries that the whole gallery answers right. Expect darker
-# neighbors, and farther ones. Will they still be right?
+# `where=` names conditions, and all have to hold: a value, a list of values, or a range; `where={"label": "cat"}` finds the
+# nearest cat. We search among the darkest quarter of the gallery. The figure shows four queries that the whole gallery answers
+# right. Expect darker neighbors, and farther ones. Will they still be right?
 
 # %% tags=["nbval-ignore-output"]
 dark = {"brightness": {"<": float(np.quantile(brightness, 0.25))}}
 among_dark = index.search(asked, k=5, where=dark)
-times = np.median(among_dark.distances[:, 0] / near)
 
 # %% tags=["nbval-ignore-output"]
+times = np.median(among_dark.distances[:, 0] / near)
 some = [np.flatnonzero(right & (queries.labels == label))[0] for label in np.unique(gallery.labels)[:4]]
 both = {"all rows": neighbors[some].first(4), "dark rows": among_dark[some].first(4)}
 
@@ -191,15 +179,11 @@ still_right = among_dark.labels[:, 0] == queries.labels
 still = still_right[right].mean()
 assert still > 0.7
 Markdown(
-    f"Every neighbor on the right is dark. The nearest lies **{times:.1f} times** as far away "
-    f"(median), with a quarter of the rows to choose from. Here {still_right[some].sum()} of 4 are still right, and "
-    f"{still:.0%} of all that were right before."
+    f"Every neighbor on the right is dark, and the nearest lies **{times:.1f} times** as far away (median). Here "
+    f"{still_right[some].sum()} of 4 are still right, and {still:.0%} of all that were right before."
 )
 
 # %% [markdown]
-# The label is a condition like any other: `where={"label": "cat"}` finds the nearest cat. A name that no row has raises
-# an error.
-#
 # **Exercise 2: filter yourself.** How far is query 0 from its nearest row in the *brightest* quarter of the gallery?
 #
 # <details><summary>Hint</summary>A range from below is <code>{">=": value}</code>. Search with <code>asked[:1]</code> and
@@ -223,21 +207,17 @@ else:
 # %% [markdown]
 # ## 3. Change: find near-duplicates, and mend the gallery
 #
-# The same image may be in a gallery twice, under two labels. Then each query of it has two nearest rows, and luck decides
-# which comes first. Such rows are **near-duplicates**.
+# The same image may be in a gallery twice, under two labels. Then luck decides which of the two comes first. Such rows are
+# **near-duplicates**.
 #
 # Letters show it well. A data set of printed characters comes with simnb: Latin, Greek, Cyrillic, Armenian and Georgian, each
 # drawn in a dozen faces or more. Some look the same, such as the A of the Latin, the Greek and the Cyrillic script: they are
-# **homoglyphs**. We leave out letters with accents. The gallery gets one row for each character that is left: the mean
-# embedding of its images. The network that embeds them was trained on the Latin and Cyrillic ones; the Greek, Armenian and
-# Georgian ones are new to it.
+# **homoglyphs**. The gallery gets one row for each character without an accent: the mean embedding of its images.
 
 # %% tags=["nbval-ignore-output"]
 glyphs = data.load("glyphs", split="all")
 glyphs = glyphs.only([one for one in glyphs.class_names if " WITH " not in one])
 drawn = models.embed(models.pretrained("glyphs", precision="auto"), glyphs.images, batch_size=256)
-
-# %% tags=["nbval-ignore-output"]
 characters = np.unique(glyphs.labels)
 means = np.stack([drawn[glyphs.labels == character].mean(axis=0) for character in characters])
 
@@ -257,43 +237,15 @@ alike = ["".join(written[group]) for group in found.groups]
 print("\n".join("  ".join(alike[i : i + 11]) for i in range(0, len(alike), 11)))
 
 # %% [markdown]
-# Are they homoglyphs? The data set has a strict rule of its own, which compared outlines. Groups that it does not agree with
-# are **close calls**. In the figure, expect a group in each column and a script in each line.
+# Are they homoglyphs? The data set has a strict rule of its own, which compares outlines. Groups that it does not agree with
+# are **close calls**; the figure shows them, a pair in each column. Expect no easy answer.
 
 # %% tags=["nbval-ignore-output"]
 looks = np.array(glyphs.class_metadata["looks_like"])
 close_calls = [group for group in found.groups if len(set(looks[group])) > 1]
-pure = len(found) - len(close_calls)
 
-# %% tags=["nbval-ignore-output"]
-large = [group for group in found.groups if len(group) >= 3][:8]
-# the first image of each character; labels are sorted
-thrice = np.searchsorted(glyphs.labels, np.array([group[:3] for group in large]).T)
-scripts = [glyphs.class_metadata["script"][glyphs.labels[row]] for row in thrice[:, 0]]
-
-# %% tags=["nbval-ignore-output"]
-title = f"{', '.join(scripts)}: the same {len(large)} shapes three times"
-of_row = np.repeat(np.arange(3), len(large))
-plots.image_grid(glyphs.images[thrice.ravel()], of_row, class_names=scripts, title=title)
-plt.show()
-
-# %% tags=["nbval-ignore-output"] jupyter={"source_hidden": true}
-# Check: most groups hold homoglyphs only, and the largest ones have a character of each of three scripts.
-assert len(large) == 8
-assert scripts == ["Latin", "Greek", "Cyrillic"]
-script_of = np.array(glyphs.class_metadata["script"])
-assert all(len(set(script_of[glyphs.labels[line]])) == 1 for line in thrice)
-assert 0.6 * len(found) < pure < len(found)
-Markdown(
-    f"**{len(found)} groups** with {len(found.ids)} characters, and in **{pure}** of them all look the same by the strict rule. "
-    f"The other {len(close_calls)} are close calls."
-)
-
-# %% [markdown]
-# Here are all the close calls, a pair in each column. Expect no easy answer.
-
-# %%
-# the first image of each character; labels are sorted
+# %% jupyter={"source_hidden": true}
+# Figure: the first image of each character of a close call (labels are sorted).
 two = np.searchsorted(glyphs.labels, np.array([group[:2] for group in close_calls]).T)
 plots.image_grid(
     glyphs.images[two.ravel()], np.repeat([0, 1], len(close_calls)), class_names=["one", "the other"],
@@ -302,24 +254,23 @@ plots.image_grid(
 plt.show()
 
 # %% jupyter={"source_hidden": true} tags=["nbval-ignore-output"]
-# Check: the search mixes up close calls less than homoglyphs, but often.
-first_of = np.arange(len(glyphs.class_names))
-for group in found.groups:
-    first_of[group] = group[0]
-taken = letters.search(drawn, k=1).ids[:, 0]
-mixed = (taken != glyphs.labels) & (first_of[taken] == first_of[glyphs.labels])
+# Check: most groups hold homoglyphs only, and the search mixes up the others, too.
+pure = len(found) - len(close_calls)
+partner = {one: other for pair in close_calls for one, other in (pair, pair[::-1])}
 of_close = np.isin(glyphs.labels, np.concatenate(close_calls))
-of_same = np.isin(glyphs.labels, found.ids) & ~of_close
+taken = letters.search(drawn[of_close], k=1).ids[:, 0]
+mixed = np.mean(taken == [partner[label] for label in glyphs.labels[of_close]])
 assert all(len(group) == 2 for group in close_calls)
-assert 0.15 < mixed[of_close].mean() < mixed[of_same].mean() < 0.5
+assert 0.6 * len(found) < pure < len(found)
+assert 0.15 < mixed < 0.5
 Markdown(
-    f"The search is in doubt, too: it takes **{mixed[of_close].mean():.0%}** of the images of these {2 * len(close_calls)} characters for "
-    f"the other of the pair. Where all look the same by the strict rule, {mixed[of_same].mean():.0%} go to another of their group."
+    f"In **{pure} of {len(found)}** groups all look the same by the strict rule. Of the other {len(close_calls)} the search is in doubt, too: it "
+    f"takes **{mixed:.0%}** of their images for the other of the pair."
 )
 
 # %% [markdown]
-# No search can tell apart what looks the same. You have seen the close calls; we join them, too, so each group gets *one*
-# label, that of its first character. `update` changes rows: all that it is asked to, or none. Expect a higher R@1.
+# No search can tell apart what looks the same. So each group gets *one* label, that of its first character; we join the close
+# calls, too. `update` changes all rows that it is asked to, or none. Expect a higher R@1.
 
 # %%
 one_name = np.arange(len(glyphs.class_names))
@@ -329,19 +280,15 @@ for group in found.groups:
 # %%
 answers = letters.search(drawn, k=1).labels[:, 0]
 before = np.mean(answers == glyphs.labels)
-
-# %%
 letters.update(found.ids, labels=one_name[found.ids])
 after = np.mean(letters.search(drawn, k=1).labels[:, 0] == one_name[glyphs.labels])
 
-# %%
+# %% tags=["nbval-ignore-output"] jupyter={"source_hidden": true}
+# Check: no row went, and R@1 rose, mostly by the groups that the strict rule agrees with; fewer labels alone do not raise it.
 apart = np.concatenate(close_calls)
 strict_name = one_name.copy()
 strict_name[apart] = apart  # the close calls keep their own names
 strictly = np.mean(strict_name[answers] == strict_name[glyphs.labels])
-
-# %% tags=["nbval-ignore-output"] jupyter={"source_hidden": true}
-# Check: no row went, and R@1 rose; fewer labels alone do not raise it.
 swapped = np.arange(len(one_name))
 swapped[characters] = np.random.default_rng(SEED).permutation(characters)
 by_lot = np.mean(one_name[swapped[answers]] == one_name[swapped[glyphs.labels]])
@@ -349,16 +296,14 @@ assert len(letters) == len(characters)
 assert after > before + 0.01 > by_lot
 assert strictly - before > 0.5 * (after - before)
 Markdown(
-    f"R@1 of the images rises from {before:.3f} to **{after:.3f}**, and no embedding has changed. The groups whose characters all look "
-    f"the same do most of that ({strictly:.3f} by themselves): these errors were in the labels. The close calls add the rest. No "
-    "number tells whether that mends labels or hides errors, since R@1 rises in both cases: **look at such groups before you join them.** "
-    f"(Joining as many characters at random gives {by_lot:.3f}. All these numbers flatter: each image has a share in the mean of its character, and the "
-    "network was trained on the Latin and Cyrillic ones.)"
+    f"R@1 of the images rises from {before:.3f} to **{after:.3f}**, and to {strictly:.3f} without the close calls; no embedding has changed. As many "
+    f"characters joined at random give {by_lot:.3f}. (All these flatter: each image has a share in its own row.) No number tells whether joining the "
+    "close calls mends labels or hides errors, since R@1 rises in both cases: **look before you join.**"
 )
 
 # %% [markdown]
-# **Exercise 3: keep one of each.** Where the same image is twice under the same label, the second only costs time. Suppose
-# that you remove all rows of a group but its first, by `letters.remove(ids)`. How many rows are left? Work it out first.
+# **Exercise 3: keep one of each.** Where the same image is twice under the same label, the second only costs time. If
+# `letters.remove(ids)` removed all rows of each group but its first, how many rows would be left? Work it out first.
 #
 # <details><summary>Hint</summary>How many rows does one group lose? <code>found.ids</code> are the rows of all groups, and
 # <code>len(found)</code> counts the groups.</details>
@@ -384,7 +329,7 @@ else:
 # ## 4. Keep: one string says where the rows live
 #
 # `save` writes a file, and `open_index` with its name opens it. From then on every change is in the file when the call
-# returns, as a whole or not at all.
+# returns, as a whole or not at all, even if the process is killed (more in the [toolbox](TOOLBOX.md)).
 
 # %%
 with tempfile.TemporaryDirectory() as folder:
@@ -404,22 +349,20 @@ print("✓ the file answers the same, and 10 rows that were removed from it stay
 # %% [markdown]
 # The string decides, and all else stays as it is:
 #
-# | `open_index(...)` | where the rows live | for |
-# | :-- | :-- | :-- |
-# | `"memory:"` | in this process | trying things out |
-# | `"gallery.sqlite"` | in one file | one machine, several processes |
-# | `"gallery.db"` | in a folder of Milvus Lite | trying Milvus |
-# | `"http://host:19530"` | on a Milvus server | more rows than one machine holds, many writers |
+# | `open_index(...)` | where the rows live |
+# | :-- | :-- |
+# | `"memory:"` | in this process |
+# | `"gallery.sqlite"` | in one file, for several processes |
+# | `"gallery.db"` | in Milvus Lite, to try Milvus |
+# | `"http://host:19530"` | on a Milvus server, for many writers |
 #
 # ## 5. Not exact: a walk through a graph
 #
 # Exact search compares a query with *every* row. A **graph** avoids that: each row is linked to a few rows near it, as towns
-# are by roads. A search starts at some row (ours at the first), and walks along the links to ever nearer ones. It never sees most
-# of the gallery.
+# are by roads. A search starts at some row (ours at the first), and walks along the links to ever nearer ones.
 #
 # To see a walk, we need a map on which nothing is squeezed. So for this section an embedding has two numbers only: a hundred
-# images, placed by the two directions in which their pixels vary most. (We take ranks, which spread them evenly.) The
-# distance is the one that you see.
+# images, placed by the two directions in which their pixels vary most (as ranks, which spread them evenly).
 
 # %%
 images = np.concatenate([gallery.images[:100], queries.images[:100]])
@@ -477,17 +420,14 @@ ends = {breadth: [min(seen, key=seen.get) for _, seen in walks[breadth]] for bre
 hits = {breadth: np.array(ends[breadth]) == true for breadth in walks}
 
 # %% [markdown]
-# Here is one that gets stuck, step by step, and below on the right the same with breadth 4. Expect long steps at first, then
-# short ones.
+# Of the queries that only breadth 4 finds, here is the one with the longest walk. Expect long steps at first, then short ones.
 
-# %% tags=["nbval-ignore-output"]
-# of the queries that only breadth 4 finds, the longest walk
+# %% tags=["nbval-ignore-output", "picture"] jupyter={"source_hidden": true}
+# Figure: a walk that gets stuck, step by step, and below on the right the same with breadth 4.
 stuck = max(np.flatnonzero(~hits[1] & hits[4]), key=lambda query: len(walks[1][query][0]))
 narrow, wide = walks[1][stuck][0], walks[4][stuck][0]
 panels = {"At the start": narrow[:1], "Two steps on": narrow[:3]}
 panels |= {"Breadth 1 gets stuck": narrow, "Breadth 4 finds it": wide}
-
-# %% tags=["nbval-ignore-output", "picture"]
 figure, axes = plt.subplots(2, 2, figsize=(8.2, 8.8), layout="constrained")
 for ax, (title, visited) in zip(axes.flat, panels.items(), strict=True):
     plots.graph_walk(points, links, targets[stuck], left=visited, ax=ax, title=title)
@@ -509,8 +449,8 @@ Markdown(
 
 # %% [markdown]
 # That is approximate search: most rows are never seen, and now and then the nearest is one of them. HNSW (*hierarchical
-# navigable small world*), which libraries use, is this walk with more care: sparse graphs lie on top of the full one, for
-# the long steps; and a row keeps only so many links, chosen so that they lead in different directions.
+# navigable small world*), which libraries use, is this walk with sparser graphs on top, for the long steps, and with links
+# chosen so that they lead in different directions.
 #
 # **Exercise 4: predict.** A walk has breadth 100, and there are 100 rows; from each, links lead step by step to every
 # other. How many rows does it see?
@@ -536,7 +476,6 @@ else:
 #
 # `open_index(search="hnsw")` searches over such a graph. Its **recall** is the share of the true 10 nearest rows that it finds.
 # (This is not R@1, which asks for the class.) `tune` tries ever larger breadths with queries of your own, and measures.
-# (`recall=0.1` asks for little while the graph is built, so that it begins with the smallest breadth.)
 #
 # We do it on 7,000 images of characters, and on as many random directions, among which no row is near any other. Both have
 # 128 numbers a row. Do you expect the same recall?
@@ -554,67 +493,49 @@ if importlib.util.find_spec("faiss") is None:
 order = rng.permutation(len(drawn))
 ask, keep = order[:400], order[400:7400]
 noise = rng.normal(size=drawn.shape).astype(np.float32)
-kinds = {"images": drawn, "random directions": noise}
 
 # %%
-graphs, tried = {}, {}
-for kind, rows in kinds.items():
-    graphs[kind] = open_index(search="hnsw", recall=0.1)
-    graphs[kind].add(rows[keep], glyphs.labels[keep], ids=keep)
-    repeats = [graphs[kind].tune(rows[ask], target_recall=1.0) for _ in range(5)]
+tried = {}
+for kind, rows in {"images": drawn, "random directions": noise}.items():
+    graph = open_index(search="hnsw", recall=0.1)  # reached soon: tune begins with a small breadth
+    graph.add(rows[keep], ids=keep)
+    repeats = [graph.tune(rows[ask], target_recall=1.0) for _ in range(5)]
     # of each breadth the quickest of five, as the others waited for the machine
     tried[kind] = [min(same, key=lambda one: one.milliseconds) for same in zip(*repeats, strict=True)]
 
-# %% tags=["nbval-ignore-output"]
+# %% tags=["nbval-ignore-output"] jupyter={"source_hidden": true}
+# Figure: recall and time of each breadth, and of exact search, of which the quickest of five counts, too.
 exact = open_index()
-exact.add(drawn[keep], glyphs.labels[keep], ids=keep)
-truth = exact.search(drawn[ask], k=10)
+exact.add(drawn[keep], ids=keep)
 seconds = []
 for _ in range(5):
     begun = time.perf_counter()
     exact.search(drawn[ask], k=10)
     seconds.append(time.perf_counter() - begun)
-milliseconds = 1000 * min(seconds) / len(ask)  # the quickest of five, too
-begun = time.perf_counter()
-for one in drawn[ask[:100]]:
-    exact.search(one[None], k=10)
-alone = 1000 * (time.perf_counter() - begun) / 100  # asked one at a time
-
-# %% tags=["nbval-ignore-output"]
+milliseconds = 1000 * min(seconds) / len(ask)
 least = {kind: settings[0].recall for kind, settings in tried.items()}
 title = "A narrow search finds {:.1%} of the neighbors\namong images, {:.1%} among random directions"
-title = title.format(*least.values())
-
-# %% tags=["nbval-ignore-output"]
-ax = plots.recall_against_time(tried, title=title)
+ax = plots.recall_against_time(tried, title=title.format(*least.values()))
 ax.plot(milliseconds, 1, "*", ms=15, color="#222222", label="exact")
 ax.legend(loc="lower right")
 plt.show()
 
 # %% tags=["nbval-ignore-output"] jupyter={"source_hidden": true}
 # Check: the narrowest search misses little among images, and most among random directions.
-graphs["images"].tune(drawn[ask], target_recall=0.1)
-both = truth, graphs["images"].search(drawn[ask], k=10)
-r1 = [np.mean(one.labels[:, 0] == glyphs.labels[ask]) for one in both]
 slow = next(setting for setting in tried["random directions"] if setting.recall > 0.9)
 ratio = slow.milliseconds / milliseconds
-hit = round(100 * slow.recall)
-verdict = "clearly slower" if ratio > 1.5 else "no faster" if ratio > 0.7 else "faster"
+verdict = "clearly slower than" if ratio > 1.5 else "about as slow as" if ratio > 0.6 else "quicker than"
 assert least["images"] > 0.9 > 2 * least["random directions"] - 0.2
-assert abs(r1[0] - r1[1]) < 0.03
-assert r1[0] < before
 Markdown(
     f"The narrowest search finds **{least['images']:.1%}** of the true neighbors among images, but "
     f"**{least['random directions']:.1%}** among random directions. On this machine it took {tried['images'][0].milliseconds:.2g} ms a query "
-    f"among images, exact search {milliseconds:.2g} ms. R@1 of the images "
-    f"is {' and '.join(dict.fromkeys(f'{one:.3f}' for one in r1))} by exact search and by this graph. (In section 3, where a row was the "
-    f"mean of a character, it was {before:.3f} at first.) To find {hit}% among random directions took {slow.milliseconds:.2g} ms: **{verdict}** "
-    f"than exact search, and {100 - hit}% were missed."
+    f"among images, exact search {milliseconds:.2g} ms. To find {slow.recall:.0%} among random directions took {slow.milliseconds:.2g} ms: "
+    f"**{verdict}** exact search."
 )
 
 # %% [markdown]
-# Each dot is a breadth; `tune` stops at the first that finds all. Trained embeddings form groups, most tightly those of images
-# that were trained on, as many of these are; here a walk finds its way into them easily. Random directions are a hard case. Where yours lie between the two, only a measurement tells. So
+# Each dot is a breadth; `tune` stops at the first that finds all. Trained embeddings form groups, and a walk finds its way
+# into them easily; random directions are a hard case. Where yours lie between the two, only a measurement tells. So
 # `search="hnsw"` measures itself while it is built: it widens its breadth until `recall=0.95` is reached, and warns if it
 # never is.
 #
@@ -624,7 +545,8 @@ Markdown(
 # ## 7. The gallery grows: what becomes slow
 #
 # When is exact search too slow? We count rows, not seconds, for that is the same on every machine: how many rows does a query
-# have to see in a gallery of each size? This is our own graph again, now over the photographs with all their numbers.
+# see in galleries of five sizes? This is our own graph again, over the photographs with all their numbers. Expect a line
+# that is less steep than that of exact search.
 
 # %%
 sizes = [len(gallery) // part for part in (16, 8, 4, 2, 1)]
@@ -659,22 +581,20 @@ assert counts[-1] < 4 * counts[0]
 assert hit > 0.8
 among_million = 1e6 / len(keep) * milliseconds
 Markdown(
-    f"With {sizes[-1]:,} rows instead of {sizes[0]:,}, exact search compares {sizes[-1] / sizes[0]:.0f} times as many, the walk "
-    f"**{counts[-1] / counts[0]:.1f} times**: it sees {counts[-1]:.0f} rows, {parts[-1]:.0%} of the gallery, and finds the nearest for "
-    f"{hit:.0%} of the queries. On this machine exact search among {len(keep):,} images of characters took {milliseconds:.2g} ms a query, many asked "
-    f"at once; asked one at a time, {alone:.2g} ms. If time grows in step with the rows, a million rows take about {among_million:.0f} ms a query, if many are asked at once."
+    f"With {sizes[-1] / sizes[0]:.0f} times the rows the walk compares **{counts[-1] / counts[0]:.1f} times** as many: it sees {counts[-1]:.0f} of "
+    f"{sizes[-1]:,}, and finds the nearest for {hit:.0%} of the queries. On this machine exact search among {len(keep):,} images took "
+    f"{milliseconds:.2g} ms a query (section 6); if time grows in step with the rows, a million take about {among_million:.0f} ms, asked many at once."
 )
 
 # %% [markdown]
-# Is it quick enough for your users? Then stay exact. With many
-# more rows, or many more queries a second, a graph pays off, and it has three prices: time to build it, memory for a
-# second copy of the rows, and what it misses.
+# Is that quick enough for your users? Then stay exact. If not, a graph pays off, at three prices: time to build it, memory for
+# a second copy of the rows, and what it misses.
 #
 # ## 8. The gallery grows: a threshold ages
 #
-# A **distance threshold** says how near the nearest row must be to count as an answer. Suppose
-# that you chose one with a small gallery, so that about 10% of the unknown queries get an answer, that is, are let in. Then
-# the gallery grows, and the threshold stays. Will it still be 10%? We ask with all test images of the unknown classes.
+# A **distance threshold** says how near the nearest row must be to count as an answer. Suppose that you chose one with a small
+# gallery, so that about 10% of the unknown queries get an answer, that is, are let in. Then the gallery grows. Will it still be
+# 10%? We ask with all test images of the unknown classes.
 
 # %% tags=["nbval-ignore-output"]
 others = data.load(split="test").only(unknown)
@@ -686,8 +606,6 @@ sizes = [len(gallery) // part for part in (40, 20, 10, 4, 2, 1)]
 nearest = {}
 for kind, table in tables.items():
     nearest[kind] = np.array([table[:, :size].min(axis=1) for size in sizes])
-
-# %%
 threshold = np.quantile(nearest["unknown"][0], 0.1)
 rates = {
     "coverage (known queries)": (nearest["known"] <= threshold).mean(axis=1),
@@ -708,10 +626,9 @@ assert all((np.diff(rate) >= 0).all() for rate in rates.values())
 assert let_in[-1] > 1.2 * let_in[0]
 covered = rates["coverage (known queries)"]
 Markdown(
-    f"With {sizes[0]:,} rows {let_in[0]:.0%} of the {len(others):,} unknown queries were let in, with {sizes[-1]:,} rows "
-    f"**{let_in[-1]:.0%}**, by the same threshold. Coverage, the share of the known queries that get an answer, grew as well, from {covered[0]:.0%} to "
-    f"{covered[-1]:.0%}. No row moved: among more rows the nearest is nearer or the same, for every query. Known queries gain "
-    f"by that, and the limit for unknown ones is broken. (The first {sizes[0]} rows are one draw; others would begin at another threshold.)"
+    f"With {sizes[0]:,} rows {let_in[0]:.0%} of the {len(others):,} unknown queries were let in, with {sizes[-1]:,} rows **{let_in[-1]:.0%}**, by the "
+    f"same threshold. No row moved: among more rows the nearest is nearer or the same. So coverage, the share of the known queries "
+    f"that get an answer, grew as well, from {covered[0]:.0%} to {covered[-1]:.0%}."
 )
 
 # %% [markdown]

@@ -21,7 +21,7 @@
 #
 # **You need** the words *precision*, *coverage*, *false acceptance*, *known* and *unknown query* of
 # [05_choose_a_threshold](05_choose_a_threshold.ipynb), and what a probability is; about 2 minutes to run on two cores,
-# and 20 to read. CIFAR-10 is downloaded once (162 MiB); digits stand in where it cannot be had.
+# and 25 to read. CIFAR-10 is downloaded once (162 MiB); digits stand in where it cannot be had.
 
 # %% jupyter={"source_hidden": true}
 # Set-up: where simnb is missing, as on Colab, this installs it; elsewhere it does nothing.

@@ -243,7 +243,7 @@ Markdown(
 # images of these classes: it is *over examples*. The *difference* is what a way gains over no training, on the same queries:
 # **only where its interval does not contain 0** do we call a way *measurably* better or worse.
 #
-# **Exercise 2: predict.** What has the highest R@1 on this folder: one of these ways, or no training?
+# **Exercise 2: predict.** What has the highest R@1 on this folder?
 #
 # <details><summary>Hint</summary>How much can be learned from this many images, and how much of it does the network know
 # already?</details>

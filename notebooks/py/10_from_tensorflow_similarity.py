@@ -21,7 +21,7 @@
 # - in which order to move, and what to watch on the way.
 #
 # **You need** code for TensorFlow Similarity, or curiosity, and the words *embedding*, *gallery*, *query* and *R@1* of the
-# [quickstart](01_quickstart.ipynb); about 2 minutes to run on two cores, and 25 to read. The images are handwritten
+# [quickstart](01_quickstart.ipynb); about 2 minutes to run on two cores, and 20 to read. The images are handwritten
 # characters (a download of 18 MiB, once), or printed ones where these cannot be had.
 
 # %% jupyter={"source_hidden": true}

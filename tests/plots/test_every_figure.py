@@ -164,7 +164,7 @@ def test_a_title_of_any_text_can_be_saved(name, given, monkeypatch):
 
 
 @each_figure
-def test_axes_are_labelled_or_hold_nothing_but_images_under_a_title(name, given):
+def test_axes_are_labelled_or_hold_nothing_but_images_or_what_a_legend_names_under_a_title(name, given):
     figure = draw(name, given)
     assert figure.axes
     for ax in figure.axes:
@@ -174,7 +174,7 @@ def test_axes_are_labelled_or_hold_nothing_but_images_under_a_title(name, given)
             assert ax.get_xlabel()
             assert ax.get_ylabel() or any(label.get_text() for label in ax.get_yticklabels())
         else:
-            assert ax.images or ax.texts
+            assert ax.images or ax.texts or ax.get_legend()
     titles = [ax.get_title(loc="left") for ax in figure.axes]
     assert any(titles) or figure.get_suptitle()
 

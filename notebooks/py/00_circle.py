@@ -42,7 +42,7 @@ from simnb import losses, plots
 from simnb.widgets import CircleExplorer, Quiz
 
 plots.style()
-SEED = 33
+SEED = 8527
 
 # %% [markdown]
 # ## 1. Nine images on a circle
@@ -138,7 +138,8 @@ else:
 #
 # > loss(*a*, *p*, *n*) = max( *d*(*a*, *p*) &minus; *d*(*a*, *n*) + *m*, 0 )
 #
-# The loss of all embeddings is its mean over all triplets.
+# The loss of all embeddings is its mean over all triplets. The code computes all at once: entry `[a, p, n]` of an array is that
+# of anchor *a*, positive *p* and negative *n*, and `None` adds a missing axis. A second array says which entries are triplets.
 
 
 # %%
@@ -206,7 +207,7 @@ def arrows(angles, margin, skip_zeros=False):
 
 # %% [markdown]
 # Expect blue arrows that lead towards an embedding's own class, and dashed ones that lead away from the others. The black arrow on
-# the right is their sum: there the embedding goes.
+# the right is their sum: that is where the embedding goes.
 
 # %%
 pull, push = arrows(start, MARGIN)
@@ -234,7 +235,7 @@ still = int(np.abs(pull + push).argmin())
 assert abs(pull[still] + push[still]) < 0.1 * abs(pull[still])
 Markdown(
     f"For **{against} of 9** embeddings pull and push point in opposite directions: their way home is "
-    f"also a way towards others. The other {9 - against} are helped by both. The longest black arrow is that of the **{names[labels[most]]}** at "
+    f"also a way towards others. {'The other is' if against == 8 else f'The other {9 - against} are'} helped by both. The longest black arrow is that of the **{names[labels[most]]}** at "
     f"{np.degrees(start[most]):.0f}°: its pull turns it by {np.degrees(abs(pull[most])):.1f}°, its push by {np.degrees(abs(push[most])):.1f}° back. "
     f"At the **{names[labels[still]]}** at {np.degrees(start[still]):.0f}° they cancel, and its arrow is too short to see."
 )
@@ -359,7 +360,7 @@ Markdown(
     f"The widget starts where we did, at a loss of **{untouched.loss:.3f}** and with our arrows. Question 1: after our training "
     f"the first dog goes home, by {moved[6]:.0f}°. Other dogs come to meet it, by up to **{dogs:.0f}°**; cats give way, by up to {cats:.0f}°; "
     f"birds hardly move ({birds:.0f}°). Question 2: the first bird is pulled by **{np.degrees(abs(pulled)):.1f}°**. It is as far from the other two as it "
-    f"can be, and their pulls cancel; only other classes move it, by {np.degrees(abs(pushed)):.1f}°."
+    f"can be, and their pulls cancel; only other classes move it, by {np.degrees(abs(pushed)):.1f}° (the widget says {abs(pushed):.3f}, in radians)."
 )
 
 # %% [markdown]
@@ -455,8 +456,8 @@ else:
 # %% [markdown]
 # ## 7. The margin says how tight
 #
-# The margin is a wish: *so much farther, please*. Expect a larger one to draw classes together. But a circle has only so
-# much room: three classes can be 120° from one another, at a distance of 1 &minus; cos 120° = 1.5.
+# The margin is a wish: *so much farther, please*. Expect a larger one to make each class narrower, and to move the classes apart. But a
+# circle has only so much room: three classes can be 120° from one another, at a distance of 1 &minus; cos 120° = 1.5.
 
 # %%
 ends = {margin: train(start, margin, steps=300)[-1] for margin in (0.2, 0.5, 1.4, 1.9)}
@@ -532,8 +533,8 @@ assert inner[1] < inner[0] < outer[0]
 assert outer[1] < outer[0]
 Markdown(
     f"For this bird **{easy[0]} of 6** negatives were easy, and **{easy[1]} of 6** are now. Negatives "
-    f"left the colored arcs, and since the positive came nearer, from {near[0]:.3f} to {near[1]:.3f}, the arcs came nearer, too: the hard "
-    f"one ended {inner[0]:.0f}° from the anchor, and ends {inner[1]:.0f}° from it now; the semi-hard ones ended at {outer[0]:.0f}°, now at {outer[1]:.0f}°."
+    f"left the colored arcs, and since the positive came nearer, from a distance of {near[0]:.3f} to {near[1]:.3f}, the arcs shrank, too: the hard "
+    f"one reached {inner[0]:.0f}° from the anchor, and now reaches {inner[1]:.0f}°; the semi-hard ones reached {outer[0]:.0f}°, now {outer[1]:.0f}°."
 )
 
 # %% [markdown]
@@ -547,10 +548,10 @@ hard, asking = (of_triplets > MARGIN).mean(axis=1), (of_triplets > 0).mean(axis=
 # %%
 figure, ax = plt.subplots(figsize=(7.2, 3.6))
 looks = {"labels": ("hard", "semi-hard", "easy: no loss"), "colors": ("#D55E00", "#E69F00", "#dddddd")}
-ax.stackplot(range(end + 1), hard, asking - hard, 1 - asking, **looks)
+ax.stackplot(range(end + 1), hard, asking - hard, 1 - asking, hatch=["", "///", ""], ec="white", **looks)
 ax.set(xlabel="step", ylabel="share of all triplets", xlim=(0, end), ylim=(0, 1))
 ax.set_title("Easy triplets take over")
-ax.legend(loc="center right", frameon=True)
+ax.legend(loc="center right", frameon=True, reverse=True)
 plt.show()
 
 # %% jupyter={"source_hidden": true}

@@ -16,13 +16,13 @@
 #
 # **You will learn**
 #
-# - what a network learns that is of use for other classes;
+# - that what a network learned from some classes serves for others;
 # - why it takes many classes to learn it;
 # - which mistakes remain, and how to notice that an embedding does not carry over.
 #
 # **You need** the words *embedding*, *gallery*, *query* and *R@1* of the [quickstart](01_quickstart.ipynb); about 3 minutes to
 # run on two cores, and 25 to read. The characters are those of Omniglot (a download of 18 MiB, once), or printed ones
-# where it cannot be had.
+# where it cannot be had; section 8 takes photographs of CIFAR-10 (162 MiB, once), or digits.
 
 # %% jupyter={"source_hidden": true}
 # Set-up: where simnb is missing, as on Colab, this installs it; elsewhere it does nothing.
@@ -101,8 +101,17 @@ Markdown(
 # Let every unseen image be a query, and all the others the gallery. How often is the nearest one of the same character?
 #
 # The simplest embedding is the image itself: two images are near if they have ink in the same places. A second one is
-# the network before training, with random weights. We measure R@1, and MAP@R, which is 1 only if all images of the query's
-# character come before any other.
+# the network before training, with random weights. We measure R@1 (in tables `recall@1`) and **MAP@R** (`map@r`), which looks at
+# all *R* other images of the query's character. Take the *R* nearest neighbors. At each one that is right, note the share of
+# right ones so far; the sum of these shares, divided by *R*, is the average precision of the query. MAP@R is its mean.
+
+# %%
+hits = np.array([1, 1, 0, 1])  # R = 4: of the four nearest the third is wrong
+shares = np.cumsum(hits) / np.arange(1, 5)  # 1, 1, 2/3, 3/4
+print(f"average precision {np.sum(hits * shares) / 4:.2f}")
+
+# %% [markdown]
+# It is 1 only if all images of the character come before any other.
 #
 # **Exercise 1: predict.** What is R@1 by pixels?
 #
@@ -151,8 +160,8 @@ else:
 # ## 3. The same search with a trained network
 #
 # The trained network has never seen these characters either. It learned to place images of *other* characters: those of
-# one together, those of two apart. For that it had to find out which differences count (one more stroke, a gap) and which
-# do not (a tilt, a thicker pen). This may hold for characters that come later, too. Expect far more right neighbors.
+# one together, those of two apart. For that it must have found differences that count (one more stroke, a gap) and others
+# that do not (a tilt, a thicker pen). This may hold for characters that come later, too. Expect far more right neighbors.
 
 # %% tags=["nbval-ignore-output"]
 rows["trained"] = models.embed(model, unseen.images, batch_size=256)
@@ -394,7 +403,7 @@ plt.show()
 assert correct["before"] == 0 < correct["5 examples"]
 then = f"and four more make it **{correct['5 examples']}**"
 if correct["1 example"] == correct["5 examples"] == len(asked):
-    then = "and four more rows change nothing: this newcomer was an easy one"
+    then = "and four more rows change no answer: this newcomer was an easy one"
 Markdown(
     f"Before, **{correct['before']} of {len(asked)}** queries are right: what they ask for is not there. One row more makes it "
     f"**{correct['1 example']}**, {then}. No weight has changed."
@@ -426,7 +435,7 @@ assert by_one > 0.6
 assert by_five - by_one > by_most - by_five > 0
 assert before[0] > before[-1] > before[0] - 0.1
 Markdown(
-    f"With one example of each, **{by_one:.0%}** of the newcomers' queries are right, with five {by_five:.0%}, with {most} "
+    f"With one example of each, **{by_one:.0%}** of the newcomers' queries are right, with five examples {by_five:.0%}, with {most} examples "
     f"{by_most:.0%}: the first examples matter most. The 100 before pay: beside one row of each newcomer "
     f"{1 - before[0]:.1%} of their queries are wrong, beside {most} rows **{1 - before[-1]:.1%}**."
 )
@@ -481,9 +490,9 @@ Markdown(
 # %% [markdown]
 # ## 7. Why it works: many classes
 #
-# What made the network so good: many classes, many images, or batches of many classes? You train a smaller one in four
-# ways, for 60 steps of 120 images, from the same first weights. Each changes one thing in the
-# way before it.
+# What made the network so good: many classes, many images, or batches of many classes? You train a smaller one by four
+# recipes, for 60 steps of 120 images, from the same first weights. Each changes one thing in the
+# one before it. More classes also bring more images; the last recipe takes these away again.
 #
 # 1. 10 classes, with all their images; a batch holds 12 images of each.
 # 2. **100 classes**, as many images of each; the same batches, of 10 classes x 12 images.
@@ -492,7 +501,7 @@ Markdown(
 
 
 # %%
-def four_ways(seed):
+def recipes(seed):
     """Images to learn from, and how many classes a batch holds."""
     order = np.random.default_rng(seed).permutation(np.unique(seen.labels))
     ten, hundred = seen.only(order[:10]), seen.only(order[:100])
@@ -538,27 +547,27 @@ runs, of_ten = {}, []
 
 # %% tags=["nbval-ignore-output"]
 for seed in range(3):
-    for way, (part, classes) in four_ways(seed).items():
+    for recipe, (part, classes) in recipes(seed).items():
         network = train(part, seed, classes)
-        runs.setdefault(way, []).append(recall(network, fresh))
-        if way == "1. 10 classes":
+        runs.setdefault(recipe, []).append(recall(network, fresh))
+        if recipe == "1. 10 classes":
             of_ten.append(recall(network, part))
 
 # %% tags=["nbval-ignore-output"]
-mean = {way: np.mean(values) for way, values in runs.items()}
+mean = {recipe: np.mean(values) for recipe, values in runs.items()}
 title = f"More classes, same batches: R@1 {mean['1. 10 classes']:.2f} to {mean['2. 100 classes']:.2f}"
 plots.spread(runs, metric="R@1 over 150 unseen characters", title=title)
 plt.show()
 
 # %% tags=["nbval-ignore-output"] jupyter={"source_hidden": true}
-# Check: the number of classes matters most; which ways three runs tell apart; the ten were learned by heart.
-images = [len(part) for part, _ in four_ways(0).values()]
-counts = [f"{len(part):,} images of {len(np.unique(part.labels))}" for part, _ in four_ways(0).values()]
+# Check: the number of classes matters most; which recipes three runs tell apart; the ten were learned by heart.
+images = [len(part) for part, _ in recipes(0).values()]
+counts = [f"{len(part):,} images of {len(np.unique(part.labels))}" for part, _ in recipes(0).values()]
 low, high = (np.array([end(values) for values in runs.values()]) for end in (min, max))
 ten, wider, hundred, two_each = mean.values()
 overlap = np.triu((low <= high[:, None]) & (low[:, None] <= high), 1)
 mixed = [f"{a} and {b}" for a, b in 1 + np.argwhere(overlap)]
-told = f"do not tell ways {' or '.join(mixed)} apart" if mixed else "tell all four apart"
+told = f"do not tell recipes {' or '.join(mixed)} apart" if mixed else "tell all four apart"
 assert high[0] < low[1:].min()
 assert wider - ten > hundred - min(wider, two_each) >= hundred - max(wider, two_each) > 0
 assert round(images[1] / images[0]) == 10
@@ -567,16 +576,16 @@ Markdown(
     f"{counts[0]} classes give R@1 {ten:.2f}, {counts[1]} classes in the same batches **{wider:.2f}**. Batches of 60 "
     f"classes make it {hundred:.2f}, and there {counts[3]} classes still give **{two_each:.2f}**. Ten times the classes, with all their "
     f"images, gain {wider - ten:.2f}; batches of more classes {hundred - wider:.2f}; more images a class {hundred - two_each:.2f}. Three runs {told}. "
-    f"The ten classes were no failure of training: on its own training images way 1 is right for {np.mean(of_ten):.0%}."
+    f"The ten classes were no failure of training: on its own training images recipe 1 is right for {np.mean(of_ten):.0%}."
 )
 
 # %% [markdown]
 # A few tricks may tell ten classes apart, such as how much ink there is; a hundred take more. A hundred classes also fill batches of
 # more classes ([02_sampling](02_sampling.ipynb)). So collect classes first, and then images.
 #
-# **Exercise 5: predict, then train.** What does way 2 reach with 30 classes?
+# **Exercise 5: predict, then train.** What does recipe 2 reach with 30 classes?
 #
-# <details><summary>Hint</summary>Take <code>part, _ = four_ways(0)["2. 100 classes"]</code>, keep 30 labels of it by
+# <details><summary>Hint</summary>Take <code>part, _ = recipes(0)["2. 100 classes"]</code>, keep 30 labels of it by
 # <code>.only(...)</code>, then <code>recall(train(part, 0, 10), fresh)</code>.</details>
 
 # %%
@@ -622,13 +631,13 @@ def among(network, asked, others):
     return evaluation.unseen_classes(embeddings[0], asked.labels, **beside)
 
 
+# %% [markdown]
+# In the table *seen added* means: the images of the seen classes are in the gallery, too. *lost to seen* is the share of queries
+# whose nearest image is of a seen class.
+
 # %% tags=["nbval-ignore-output"]
 narrowly = {"seen": among(narrow, old, new), "unseen": among(narrow, new, old)}
 narrowly["unseen"]
-
-# %% [markdown]
-# *seen added* means: the images of the seen classes are in the gallery, too. *lost to seen* is the share of queries whose nearest
-# image is of a seen class.
 
 # %% [markdown]
 # For comparison the network of section 3: 150 unseen characters, beside ten training images of each seen one.
@@ -645,7 +654,7 @@ classes, of_class, _ = metrics.per_class(scores, np.concatenate([old.labels, new
 
 # %% tags=["nbval-ignore-output"]
 known, others = (one.figures["recall@1, seen added"]["network"].value for one in narrowly.values())
-title = f"R@1 {known:.2f} on the classes it knows, {others:.2f} on others"
+title = f"R@1 {known:.2f} on seen classes, {others:.2f} on unseen ones"
 look = {"class_names": new.class_names, "held_out": np.unique(new.labels), "metric": "R@1"}
 plots.rates_by_class(classes, of_class, title=title, **look)
 plt.show()
@@ -665,7 +674,7 @@ harder = (
     " (Photographs are also harder than characters: the number of classes need not be all of the difference.)"
 )
 Markdown(
-    f"On classes that it knows, the narrow network is right for {known:.0%}, on others for **{others:.0%}**, where pixels reach {flat:.0%}. (Among the unseen "
+    f"On seen classes the narrow network is right for {known:.0%}, on unseen ones for **{others:.0%}**, where pixels reach {flat:.0%}. (Among the unseen "
     f"ones alone {alone:.0%} would be right: a small gallery flatters.) Of the unseen queries {by_network:.0%} land in a seen class, by "
     f"pixels {by_pixels:.0%}: **this network keeps {keeps} of them apart than pixels do**. The network of {num_seen} characters "
     f"loses **{broad:.0%}**, where pixels lose {broad_pixels:.0%}.{harder if source == 'cifar10' else ''}"
@@ -702,8 +711,7 @@ Quiz(
 # %% [markdown]
 # **Remember**
 #
-# - The network learns which differences count and which do not. That holds for classes to come: one example of each finds most
-#   of them.
+# - What the network learned from some characters holds for characters to come: one example of each finds most of them.
 # - A hundred classes teach more than ten, even with 2 images of each: collect classes first, then images.
 # - For most of the mistakes that remain the right class is among the first five; the pairs mixed up most often look alike.
 # - Whether an embedding carries over is seen on classes held out of the training, measured beside pixels.

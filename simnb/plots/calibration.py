@@ -273,7 +273,7 @@ def promise_kept(
     if room:
         room -= 0.25 + 0.08 * max(len(line) for label in labels for line in label.split("\n"))
     promise = f"{limit} {styling.percent(target)} {styling.plain(metric)}"
-    note = "dashed: promised    vermilion: broken"
+    note = "dashed: promised    orange: broken"
     if confidence is not None:
         note += f" ({styling.percent(1 - confidence)} allowed with confidence)"
     styling.heading(ax, title or _promise_title(promise, broken), note, inches=room)

@@ -80,7 +80,7 @@ Markdown(
 # %% [markdown]
 # ## Exercise 5: trained on 30 classes
 #
-# The network and its batches are those of way 2 in section 7. To compare, it learns from 10 and from 100 classes, too.
+# The network and its batches are those of recipe 2 in section 7. To compare, it learns from 10 and from 100 classes, too.
 
 # %% tags=["nbval-ignore-output"]
 seen, fresh = data.load(name, split="train", image_size=size), unseen.only(drawn[:150])

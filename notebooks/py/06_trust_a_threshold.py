@@ -426,12 +426,13 @@ Markdown(
 
 # %%
 def let_in_of(met, new):
-    """Shares of both classes that are let in by a threshold that has met only the first."""
+    """Shares of both classes that a threshold lets in that has met only the first; how the second is called."""
     of_met, of_new = (truth == fresh.class_names.index(name) for name in (met, new))
     some, options = np.isin(truth, known) | of_met, {"targets": ["false_acceptance <= 0.2"]}
     one = calibrate(world[some], truth[some], known_labels=known, **options)
-    found = match(world, one.threshold)
-    return found.accepted[of_met].mean(), found.accepted[of_new].mean(), found.labels[of_new & found.accepted]
+    answers = match(world, one.threshold)
+    shares = [answers.accepted[part].mean() for part in (of_met, of_new)]
+    return *shares, answers.labels[of_new & answers.accepted]
 
 
 # %% tags=["nbval-ignore-output"]

@@ -426,7 +426,7 @@ Markdown(
 
 # %%
 def let_in_of(met, new):
-    """Shares of both classes that a threshold lets in that has met only the first; how the second is called."""
+    """What a threshold that met only the first class lets in of both; what it calls the second."""
     of_met, of_new = (truth == fresh.class_names.index(name) for name in (met, new))
     some, options = np.isin(truth, known) | of_met, {"targets": ["false_acceptance <= 0.2"]}
     one = calibrate(world[some], truth[some], known_labels=known, **options)

@@ -434,8 +434,9 @@ Markdown(
 )
 
 # %% [markdown]
-# Networks begin near such a heap: untrained, they give all images similar embeddings. A loss that looks at the hardest
-# negatives only can keep a network there.
+# The heap of the widget is about 9° wide (question 3): it comes apart like that of 10° here. Networks begin near a heap, too:
+# untrained, they give all images similar embeddings, and a loss that looks at the hardest negatives only can keep a network there
+# ([lesson 03](03_training.ipynb) measures it).
 #
 # **Exercise 4: predict.** Somebody wants no margin, and sets *m* = 0. What is the loss of the heap of 0° then?
 #
@@ -456,7 +457,7 @@ else:
 # %% [markdown]
 # ## 7. The margin says how tight
 #
-# The margin is a wish: *so much farther, please*. Expect a larger one to make each class narrower, and to move the classes apart. But a
+# The margin is a wish: *so much farther, please*. Expect a larger one to make each class narrower. But a
 # circle has only so much room: three classes can be 120° from one another, at a distance of 1 &minus; cos 120° = 1.5.
 
 # %%

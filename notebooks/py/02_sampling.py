@@ -228,7 +228,7 @@ assert share_with_partner(10) > 0.99 > 0.2 > measured
 half = num_classes[share_with_partner(num_classes) > 0.5].max()
 Markdown(
     f"With 10 classes practically every image has a partner, with {ours} it is **{measured:.0%}**, as measured "
-    f"(the orange dot). From about {half:.0f} classes on, most images of a random batch of {BATCH} are alone."
+    f"(the orange dot; the formula, in which an image may also meet itself, says {share_with_partner(ours):.0%}). From about {half:.0f} classes on, most images of a random batch of {BATCH} are alone."
 )
 
 # %% [markdown]
@@ -277,11 +277,11 @@ class RandomBatches(keras.utils.PyDataset):
 
 
 # %%
-def balanced_batches(examples, C, K, seed, **options):
+def balanced_batches(examples, C, K, seed):
     """Batches of C classes and K images of each."""
     return samplers.BalancedBatches(
         examples.images, examples.labels, classes_per_batch=C, examples_per_class=K,
-        steps_per_epoch=STEPS, seed=seed, **options,
+        steps_per_epoch=STEPS, seed=seed,
     )  # fmt: skip
 
 
@@ -351,7 +351,7 @@ assert gap > 0.1
 assert min(runs["60 x 2"]) > by_pixels + 0.1
 no_better = ", no more than pixels do" if reached["random"] <= by_pixels else ""
 if min(runs["random"]) <= by_pixels < reached["random"]:
-    no_better = ", which three runs do not tell from pixels"
+    no_better = ", which three runs cannot tell apart from pixels"
 Markdown(
     f"By pixels {by_pixels:.0%} of the queries find their class. By the network it is {reached['random']:.0%} after {STEPS} random batches"
     f"{no_better}, and **{reached['60 x 2']:.0%}** after {STEPS} balanced ones. Of three runs each the worst balanced one is {gap:.2f} above the "
@@ -374,7 +374,7 @@ paired = np.mean([has_partner(labels) for labels in filled])
 of_paired = np.mean(mean_losses["random"]) / paired
 assert of_paired > max(mean_losses["60 x 2"])
 Markdown(
-    f"The worse network has the lower loss, in every run: only {paired:.0%} of its images had a partner, and all others count as 0. Over "
+    f"The worse network has the lower loss, in every run: only about one in {1 / paired:.0f} of its images had a partner, and all others count as 0. Over "
     f"those with a partner its mean loss is **{of_paired:.1f}**, the higher of the two."
 )
 
@@ -429,7 +429,7 @@ Markdown(
 )
 
 # %% [markdown]
-# If positive pairs were all that counts, 10 x 12 would have to win. But in 60 steps it can meet only 60 · 10 = 600 of
+# If positive pairs were all that counts, 10 x 12 would have to win. Yet in 60 steps 10 x 12 can meet only 60 · 10 = 600 of
 # the 937 classes. To be fair, all shapes train on the same 600, drawn anew for each run. What do you expect?
 
 # %%
@@ -560,7 +560,7 @@ Markdown(
 
 # %% [markdown]
 # Now train on the thinned set, and ask for the held-out images of frequent and of rare classes. Expect balance to help the
-# rare ones. Does it take from the frequent ones what it gives to them?
+# rare ones. Does it take from the frequent ones what it gives to the rare ones?
 
 
 # %%
@@ -586,7 +586,7 @@ of_kind = {
 means = {row: np.mean(values) for row, values in of_kind.items()}
 
 # %% tags=["nbval-ignore-output"]
-title = "Balanced batches: " + ", ".join(
+title = "Balanced: " + ", ".join(
     f"{kind} {means[f'{kind} classes, random']:.2f} to {means[f'{kind} classes, 60 x 2']:.2f}"
     for kind in ("rare", "frequent")
 )

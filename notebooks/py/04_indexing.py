@@ -127,8 +127,8 @@ assert close < far
 assert farther > 0.1
 Markdown(
     f"**The class {unknown[0]} is not in the gallery, and yet this query lies nearer to its neighbor ({taken_for}) than this "
-    f"{own} to its own ({own}).** {farther:.0%} of all right queries lie farther from theirs. An index always answers; whether "
-    "the nearest row is near enough is the question of [lesson 05](05_choose_a_threshold.ipynb)."
+    f"{own} to its own ({own}).** {farther:.0%} of all right queries lie farther from theirs. Whether "
+    "the nearest row is near *enough* is the question of [lesson 05](05_choose_a_threshold.ipynb)."
 )
 
 # %% [markdown]
@@ -270,8 +270,8 @@ Markdown(
 )
 
 # %% [markdown]
-# No search can tell apart what looks the same. So each group gets *one* label, that of its first character; we join the close
-# calls, too. `update` changes all rows that it is asked to, or none. Expect a higher R@1.
+# No search can tell homoglyphs apart. So each group gets *one* label, that of its first character. We join the close calls, too,
+# to see what the number says about that. `update` changes all rows that it is asked to, or none. Expect a higher R@1.
 
 # %%
 one_name = np.arange(len(glyphs.class_names))
@@ -298,7 +298,7 @@ assert after > before + 0.01 > by_lot
 assert strictly - before > 0.5 * (after - before)
 Markdown(
     f"R@1 of the images rises from {before:.3f} to **{after:.3f}**, and to {strictly:.3f} without the close calls; no embedding has changed. As many "
-    f"characters joined at random give {by_lot:.3f}. (All these flatter: each image has a share in its own row.) No number tells whether joining the "
+    f"characters joined at random give {by_lot:.3f}. (All these numbers are too high: each image is part of the mean that is its own row.) No number tells whether joining the "
     "close calls mends labels or hides errors, since R@1 rises in both cases: **look before you join.**"
 )
 
@@ -536,13 +536,14 @@ for kind, rows in {"images": drawn, "random directions": noise}.items():
     far = 1 - unit[:400] @ unit[400:].T
     close[kind] = np.median(far.min(axis=1) / np.median(far, axis=1))
 assert close["images"] < 0.5 * close["random directions"]
+assert drawn.shape[1] == 128
 Markdown(
     f"The narrowest search finds **{least['images']:.1%}** of the true neighbors among images, but "
     f"**{least['random directions']:.1%}** among random directions. On this machine it took {tried['images'][0].milliseconds:.2g} ms a query "
     f"among images, exact search {milliseconds:.2g} ms. To find {slow.recall:.0%} among random directions took {slow.milliseconds:.2g} ms: "
     f"**{verdict}** exact search. Why so different? Among images the nearest row lies at {close['images']:.0%} of the "
-    f"distance of a middling one, among random directions at {close['random directions']:.0%}: there all rows are about equally far, and "
-    f"no way leads nearer. (To build the graph of images took {built['images']:.1f} s.)"
+    f"distance of the median row, among random directions at {close['random directions']:.0%}: there all rows are about equally far, and "
+    f"few links lead clearly nearer. (To build the graph of images took {built['images']:.1f} s.)"
 )
 
 # %% [markdown]

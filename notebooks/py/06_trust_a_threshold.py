@@ -16,7 +16,7 @@
 #
 # **You will learn**
 #
-# - why a target that is just met is missed about every second time;
+# - why a target that is just met is often missed;
 # - what a confidence of 95% means, what it costs and what it assumes.
 #
 # **You need** the words *precision*, *coverage*, *false acceptance*, *known* and *unknown query* of
@@ -337,7 +337,8 @@ assert broken["with confidence"] <= 0.065
 assert broken["plain"] > 0.25
 Markdown(
     f"Of 2,000 plain thresholds **{broken['plain']:.0%}** have less than 90% precision in the world, though every one of them had 90% "
-    f"on the images that chose it. Of 2,000 confident ones it is **{broken['with confidence']:.1%}**, where 5% were allowed."
+    f"on the images that chose it. With confidence {np.isnan(confident).sum():,} draws promise nothing, and **{broken['with confidence']:.1%}** of "
+    "all give a threshold that breaks its promise, where 5% were allowed. (The 5% are of all draws, not of the promises made.)"
 )
 
 # %% [markdown]
@@ -449,7 +450,7 @@ first, second = (name if name == "deer" else f"{name}s" for name in surprise)
 Markdown(
     f"Calibrated with {first}, a threshold lets in {own:.0%} of the {first}, but **{other:.0%} of the {second}**: {np.mean(called == most):.0%} of "
     f"these are called *{gallery.class_names[most]}*. The other way round it lets in {let_in[surprise[::-1]][1]:.0%} of the {first}. So calibrate with several "
-    "unknown classes, and choose those most like the ones that you expect."
+    "unknown classes, some of which **look like known ones**: of our two, the harder one gave the threshold that held for both."
 )
 
 # %% [markdown]
@@ -572,8 +573,8 @@ else:
 #
 # Are today's queries like the calibration images? Nobody knows their labels, but their
 # distances can be seen. `Calibration.match` compares them with those of the calibration (the test of Kolmogorov
-# and Smirnov: the largest gap between two curves), and warns. Its *p-value* says how likely so large a gap, or a larger one, would be
-# by chance alone. Somebody dims the lights:
+# and Smirnov: the largest gap between two curves). The *p-value* says how likely so large a gap, or a larger one, would be
+# by chance alone; below 0.001 `match` warns. Somebody dims the lights:
 
 # %% tags=["nbval-ignore-output"]
 wanted = {"targets": {"careful": "precision >= 0.9"}, "confidence": 0.95}
@@ -593,7 +594,7 @@ plt.show()
 brightness = dark.mean() / light.mean()
 assert 0.35 < brightness < 0.45
 Markdown(
-    f"With **{brightness:.0%}** of the light you still recognize most of them. Does the network? Expect larger distances."
+    f"The pixels have **{brightness:.0%}** of their values. Would you still name all eight? Expect larger distances."
 )
 
 # %% tags=["nbval-ignore-output"]
@@ -683,7 +684,7 @@ Quiz(
 #   and it holds for queries like the calibration images, no others.
 # - A precision depends on how many unknown queries come; false acceptance does not.
 # - A measured rate is a coin as well: give it an interval, and compare two systems on the same queries.
-# - Watch the distances: they show that queries have changed, without labels.
+# - Watch the distances: without labels they can show that queries have changed, though not every change.
 #
 # ## Exercises
 #

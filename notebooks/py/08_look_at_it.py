@@ -181,7 +181,10 @@ plt.show()
 # %% jupyter={"source_hidden": true} tags=["nbval-ignore-output"]
 # Check: t-SNE puts more images beside their own class than PCA.
 assert beside["pca"].mean() < beside["tsne"].mean()
-Markdown(f"On the map of t-SNE **{beside['tsne'].mean():.0%}** of the points do.")
+Markdown(
+    f"On the map of t-SNE **{beside['tsne'].mean():.0%}** lie next to their own class: more than on that of PCA, and "
+    f"{'fewer than' if beside['tsne'].mean() < in_truth else 'no fewer than'} in the embedding."
+)
 
 # %% [markdown]
 # Now only the class that we follow is in color. Does it have an island?
@@ -252,7 +255,7 @@ middle_rank = np.median(ranks[ranks > 10])
 assert middle_rank < len(rows) / 10
 Markdown(
     f"Of the ten true neighbors PCA keeps **{pca:.0%}** among the ten nearest, t-SNE **{tsne:.0%}**, and "
-    f"points scattered at random {strewn.preservation:.1%}. Of the false ones that t-SNE shows half are among the "
+    f"points scattered at random {strewn.preservation:.1%}. Half of the false neighbors that t-SNE shows are among the "
     f"{middle_rank:.0f} nearest of {len(rows) - 1:,} in the embedding: not far off."
 )
 
@@ -284,7 +287,7 @@ at_home, torn = spread.argmin(), np.where(known, spread, 0).argmax()
 ends = [len(gallery) + at_home, len(gallery) + torn]
 links = [(end, near) for end in ends for near in ten[end - len(gallery)]]
 close, far = spread[[at_home, torn]]
-title = f"Ten neighbors lie {close:.1%} of the map's width away from one query, {far:.0%} from another"
+title = f"Ten neighbors: {close:.1%} of the map's width from one query, {far:.0%} from another"
 ax = plots.embedding_map(rows, labels, points=points, class_names=names, links=links, title=title)
 middle = (points.min(axis=0) + points.max(axis=0)) / 2
 rings = 0.5 + (points[ends] - middle) / np.ptp(points, axis=0).max()  # the map is drawn from 0 to 1
@@ -305,7 +308,7 @@ Markdown(
 )
 
 # %% [markdown]
-# So read a map as a table of contents, and look up in the embedding whatever you conclude.
+# So read a map as a table of contents, and check in the embedding whatever you conclude from it.
 #
 # ## 3. Every mistake is a line
 #
@@ -451,8 +454,9 @@ plt.show()
 # Check: some mistakes are near misses, and some are not.
 among = (neighbors.labels[mistaken] == query.labels[mistaken, None]).any(axis=1).mean()
 assert 0 < among < 1
+two = (neighbors.labels[shown[1:3]] == names.index(worst)).any(axis=1).sum()
 Markdown(
-    f"For **{among:.0%}** of all {len(mistaken)} mistakes the right class is among the five nearest: show "
+    f"Of the two {worst} queries {two if two else 'none'} {'have' if two == 2 else 'has'} a {worst} among the five. For **{among:.0%}** of all {len(mistaken)} mistakes the right class is among the five nearest: show "
     "five answers instead of one, and these are not lost."
 )
 
@@ -535,7 +539,7 @@ assert why.query_map.max() > 0
 assert middle > 0.25
 changed = [np.abs(one).max() for one in (why.query_map, why.neighbor_map)]
 paler = changed[1] < changed[0] / 2
-pale = f": the {taken_as}'s picture is nearly white" if paler else ""
+pale = ", so that on one scale of colors its map is nearly white" if paler else ""
 Markdown(
     f"Spread evenly, 25% of the orange would lie in this middle quarter; in truth **{middle:.0%}** "
     f"does. Hiding a square of the {worst} changes the similarity by {changed[0]:.2g} at most, of the {taken_as} by {changed[1]:.2g}{pale}."
@@ -673,10 +677,13 @@ assert recalls[-1] > max(recalls[0], 1.5 / len(classes))
 top = int(np.argmax(recalls))
 rises = np.sum(np.diff(recalls) > 0)
 steps = round((recalls[-1] - recalls[-2]) * len(watched))  # in queries
+by_luck = np.sqrt(len(watched) * recalls[-1] * (1 - recalls[-1]))  # a binomial's standard deviation
 says = (
-    f"It rose at {rises} of 5 steps, at the last by {steps} of {len(watched)} queries: **the training still helps**."
+    f"It rose after {rises} of the 5 later epochs, so nothing says stop. The last rise, of {steps} of {len(watched)} queries, "
+    f"{'is no more than' if steps <= by_luck else 'exceeds'} the {by_luck:.0f} by which the choice of images alone moves such a "
+    "count: **train on, and look again.**"
     if top == 5
-    else f"Its highest, {recalls[top]:.2f}, came after epoch **{top + 1}**, and no later epoch beat it: **you could have stopped there**."
+    else f"Its highest, {recalls[top]:.2f}, came after epoch **{top + 1}**, and no later epoch beat it in this run: **you could have stopped there**."
 )
 Markdown(
     f"From the first epoch to the sixth the mean loss fell from {falling[0]:.2f} to {falling[-1]:.2f}, and R@1 went from "

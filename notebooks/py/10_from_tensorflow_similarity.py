@@ -353,7 +353,8 @@ every = search.calibration.curves
 shares = f"{careful['false_acceptance']:.1%} let in instead of {best['false_acceptance']:.0%}"
 title = f"{shares}, at the price of coverage"
 
-# %% tags=["nbval-ignore-output"]
+# %% tags=["nbval-ignore-output"] jupyter={"source_hidden": true}
+# Figure: coverage and false acceptance of every threshold, and of the two.
 figure, ax = plt.subplots(figsize=(7.2, 3.8))
 ax.plot(every.false_acceptance, every.coverage, color="0.6", label="every threshold, calibration images")
 for (cutpoint, one), marker in zip(rates.items(), "sD", strict=True):
@@ -376,7 +377,7 @@ if best["coverage"] < within[0] and careful["coverage"] < within[1]:
     lost = "Both points lie below the curve: at the same false acceptance, the calibration images had more coverage."
 Markdown(
     f"The threshold of the best F1 lets in **{best['false_acceptance']:.0%}** of the unknown queries, the careful one "
-    f"**{careful['false_acceptance']:.1%}** ({let} of {(~known).sum()}, where 5% would be {0.05 * (~known).sum():.0f}), {than_asked} than the 5% that we asked for on the calibration images; "
+    f"**{careful['false_acceptance']:.1%}** ({let} of {(~known).sum()}, where 5% would be {0.05 * (~known).sum():.1f}), {than_asked} than the 5% that we asked for on the calibration images; "
     f"[06_trust_a_threshold](06_trust_a_threshold.ipynb) shows what can be promised. The price: {careful['coverage']:.0%} of the known queries are answered instead of {best['coverage']:.0%}. {lost}"
 )
 
@@ -532,8 +533,9 @@ else:
 # %% [markdown]
 # ## 5. Bring a model and an index over
 #
-# An old SavedModel and an old pickled index cannot be read here: both run code when they are opened, and need the old
-# versions. But weights and embeddings are plain arrays. Run this in the **old environment**:
+# An old pickled index is not read here: a pickle can run any code when it is opened. Nor does an old SavedModel come back as a
+# model: Keras 3 opens it at most as a layer that embeds (`keras.layers.TFSMLayer`). But weights and embeddings are plain arrays.
+# Run this in the **old environment**:
 #
 # ```python
 # np.savez("weights.npz", *model.get_weights())
@@ -612,7 +614,7 @@ else:
 #
 # The tutorial trains a larger network on CIFAR-10, for 12,000 steps of 10 classes x 8 images. [Its
 # script](https://keras.io/examples/vision/metric_learning_tf_similarity/)
-# runs here as well, with its import changed, but it takes about an hour. It is not run here. It searches photographs of the ten classes
+# runs here as well, with its import changed, but it takes about an hour. It is not run here. The script searches photographs of the ten classes
 # that it was trained on, so its R@1 cannot be compared with ours, which is of characters never seen. These lines train it:
 #
 # ```python
@@ -631,10 +633,10 @@ else:
 # | simnb: 800 steps | 2.4 | 0.791 |
 #
 # So a new *training* gains more than new names do: here R@1 was no lower,
-# in about a twentieth of the time (1/31 if only the seconds of the training steps count, as in our
+# about 22 times as fast (31 times if only the seconds of the training steps count, as in our
 # [measurements](https://github.com/simnb/simnb/blob/HEAD/tests/benchmarks/README.md)).
-# [03_training](03_training.ipynb) takes a recipe of this kind apart, with one loss and on characters. There two of its pieces
-# do harm, so measure each on your own images. For the characters of this lesson, simnb comes with weights that were trained on the same training
+# [03_training](03_training.ipynb) takes a recipe of this kind apart, with one loss and on characters. On the characters of that lesson
+# two of its pieces do harm, so measure each on your own images. For the characters of this lesson, simnb comes with weights that were trained on the same training
 # characters. Expect a higher R@1 from them than from 120 steps of the old script.
 
 # %% tags=["nbval-ignore-output"]
@@ -647,7 +649,8 @@ asked = again[np.isin(again.ids, parts.query.ids[known])]
 by_recipe = metrics.recall_at_k(recipe.lookup(asked, k=1), asked.labels, 1)
 values = {"pixels": pixels, "the old script,\n120 steps": recall, "weights in\nthe package": by_recipe}
 
-# %% tags=["nbval-ignore-output"]
+# %% tags=["nbval-ignore-output"] jupyter={"source_hidden": true}
+# Figure: R@1 by pixels, by the old script and by the weights in the package.
 figure, ax = plt.subplots(figsize=(7.2, 3.2))
 bars = ax.barh(list(values), list(values.values()), color=["#999999", "C1", "C0"])
 ax.bar_label(bars, fmt="%.2f", padding=4)
@@ -689,9 +692,9 @@ Quiz(
      ["no, thresholds now lie midway between two distances, and recall counts other queries",
       "yes, they must be equal", "yes, the weights are broken"],
      "Calibrate anew and compare what the search answers, not the number."),
-    ("Which file of an old project can be read here?",
+    ("What of an old project becomes a model that you can train, and an index that you can change?",
      ["arrays that you save there by np.savez", "the pickled index", "the SavedModel"],
-     "Pickles and SavedModels run code and need the old versions; arrays do not."),
+     "A pickle can run any code when opened, and Keras 3 opens a SavedModel at most as a layer that embeds."),
 )  # fmt: skip
 
 # %% [markdown]

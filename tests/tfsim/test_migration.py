@@ -160,7 +160,7 @@ def test_the_lesson_gives_the_figures_of_the_kept_trainings():
         steps, minutes = records[name]["steps"], records[name]["seconds_of_training"] / 60
         recall = records[name]["figures"]["recall_at_1"]
         spent = f"{minutes:.0f}" if minutes > 10 else f"{minutes:.1f}"
-        assert f" | {steps:,} | {spent} | {recall:.3f} |" in LESSON
+        assert f": {steps:,} steps | {spent} | {recall:.3f} |" in LESSON
 
 
 # What is different, row by row.

@@ -227,7 +227,7 @@ def rejected_grid(
     """Draw queries that were rejected, each beside its nearest neighbor, and say what that did.
 
     An unknown query, whose class the gallery lacks, is kept out (✓, solid blue border). A known one is
-    missed: its nearest neighbor is right (✗, dashed vermilion), or wrong (?, dotted grey).
+    missed (?, dotted grey border); the words below it say whether its nearest neighbor was right or wrong.
 
     Args:
         queries: ``Examples`` that were searched.
@@ -235,7 +235,8 @@ def rejected_grid(
         matches: ``Matches`` of these neighbors.
         gallery: ``Examples`` that were indexed.
         num_queries: Draw this many: the first whose rejection loses nothing, then the first whose nearest
-            neighbor is right, half and half where there are enough of each.
+            neighbor is right, half and half where there are enough of each. Where others are left out, the
+            line below the title says so.
         title: Heading of the figure; counted over all rejected queries by default.
 
     Returns:
@@ -268,12 +269,11 @@ def rejected_grid(
         if places[query] >= 0:
             _draw(ax, found[places[query]], beside, neighbor_name(nearest[query]))
             _caption(ax, styling.number(neighbors.distances[query, 0]), beside, line=1)
-        verdict = "wrong" if lost[query] else "right" if held_out[query] else "unknown"
-        why = f"nearest is {'right' if lost[query] else 'wrong'}" if places[query] >= 0 else "no neighbor"
-        symbol, color = _border(ax, both, verdict)
+        why = f"nearest was {'right' if lost[query] else 'wrong'}" if places[query] >= 0 else "no neighbor"
+        symbol, color = _border(ax, both, "right" if held_out[query] else "unknown")
         text = f"{symbol} kept out" if held_out[query] else f"{symbol} missed: {why}"
         _caption(ax, text, both, line=2, color=color)
-    return _headed_rejected(ax, held_out[rejected], lost[rejected], shown, neighbors, title)
+    return _headed_rejected(ax, held_out[rejected], lost[rejected], lost[shown], neighbors, title)
 
 
 def confused_pairs(
@@ -367,15 +367,17 @@ def _headed_neighbors(ax, neighbors, right, known, unlabelled, threshold, title)
     return _headed(ax, title or found, "    ".join([*notes, f"number: {number}"]))
 
 
-def _headed_rejected(ax, held_out, lost, shown, neighbors, title):
+def _headed_rejected(ax, held_out, lost, lost_shown, neighbors, title):
     total = styling.count(len(neighbors), "query")
     if not len(lost):
         ax.text(0, 0.25, "✓ Every query got a label.", **_ALONE)
         return _headed(ax, title or f"None of {total} was rejected")
     number = styling.distance_name(neighbors.distance)
-    note = f"Left: the query. Right: its nearest neighbor and their {number}."
-    if len(shown) < len(lost):
-        note += f" Shown: {len(shown)} of {len(lost):,}."
+    note = f"left: query    right: its nearest neighbor, {number}    ✓ solid: kept out    ? dotted: missed"
+    if len(lost_shown) < len(lost):
+        kinds = {"not right": (~lost_shown).sum(), "right": lost_shown.sum()}
+        first = [f"the first {count} whose nearest was {kind}" for kind, count in kinds.items() if count]
+        note += f"    shown of {len(lost):,}: {', and '.join(first)}"
     counts = f"{held_out.sum():,} kept out, {(~held_out).sum():,} missed"
     counts += f"; {lost.sum():,} had the right neighbor"
     return _headed(ax, title or f"{len(lost):,} of {total} rejected: {counts}", note)

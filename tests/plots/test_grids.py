@@ -340,10 +340,14 @@ def test_rejections_are_told_apart_into_right_ones_and_losses():
     ax = figure.axes[0]
     verdicts = [text for text in texts(ax) if text[0] in "✓✗?"]
     assert verdicts == [
-        "? missed: nearest is wrong",
+        "? missed: nearest was wrong",
         "✓ kept out",
-        "✗ missed: nearest is right",
+        "? missed: nearest was right",
     ]
+    assert [b.get_gid() for b in borders(ax)] == ["unknown", "right", "unknown"]
+    said = " ".join(" ".join(texts(ax)).split())
+    assert "✓ solid: kept out ? dotted: missed" in said
+    assert "shown of" not in said  # all are
     assert shown_ids(ax) == [51, 40, 52, 30, 50, 20]
     assert [b.get_linestyle() in ("-", "solid") for b in borders(ax)] == [False, True, False]
     assert (
@@ -360,7 +364,8 @@ def test_only_rejected_queries_are_drawn_and_only_so_many():
     assert shown_ids(ax) == [51, 40, 52, 30]
     ax = plots.rejected_grid(queries, neighbors, matches, gallery, num_queries=1).axes[0]
     assert shown_ids(ax) == [51, 40]
-    assert any("Shown: 1 of 2" in text.replace("\n", " ") for text in texts(ax))
+    said = " ".join(" ".join(texts(ax)).split())
+    assert said.endswith("shown of 2: the first 1 whose nearest was not right")
 
 
 def test_half_of_the_shown_rejections_are_losses_where_there_are_enough():
@@ -373,6 +378,9 @@ def test_half_of_the_shown_rejections_are_losses_where_there_are_enough():
     neighbors = Neighbors(np.full((count, 1), 0.5), labels, labels)
     ax = plots.rejected_grid(queries, neighbors, match(neighbors, 0.1), gallery, num_queries=4).axes[0]
     assert shown_ids(ax)[::2] == [10, 11, 13, 17]
+    said = " ".join(" ".join(texts(ax)).split())
+    chosen = "the first 2 whose nearest was not right, and the first 2 whose nearest was right"
+    assert f"shown of 12: {chosen}" in said
     ax = plots.rejected_grid(queries, neighbors, match(neighbors, 0.1), gallery, num_queries=8).axes[0]
     assert shown_ids(ax)[::2] == [10, 11, 12, 14, 15, 13, 17, 21]
 

@@ -33,6 +33,8 @@ TITLE = "Metric learning for image similarity search, in notebooks"
 FURTHER = {"CHANGELOG.md": "changelog", "tests/benchmarks/README.md": "measurements"}
 #: The how-to whose code writes the page to try on the index, and that page.
 LIVE = ("page_to_send", "threshold.html")
+#: Where the scripts and words of that page are.
+MAKERS = [HERE.parent / "simnb" / room for room in ("page", "widgets")]
 WRITES_A_PAGE = re.compile(r"""(\w+)\.to_html\(\s*["']build/([\w.-]+\.html)["']""")
 # Of what an output can be shown as, the first that is there. A widget cannot be without a kernel.
 SHOWN = ["image/png", "image/svg+xml", "image/jpeg", "text/html", "text/markdown", "text/plain"]
@@ -51,7 +53,7 @@ class Notebook:
         self.text = "\n\n".join(c.source for c in self.content.cells if c.cell_type == "markdown")
         title, *paragraphs = [p for p in self.text.split("\n\n") if not re.match(r"\[?!?\[.*\)$", p)]
         self.title = title.removeprefix("# ").strip()
-        self.story = markdown2html(paragraphs[0]) if paragraphs else ""
+        self.story = markdown2html(without_sections(paragraphs[0])) if paragraphs else ""
         needed = " ".join(self.text.partition("**You need**")[2].split())
         minutes = re.search(r"(about \w+ minutes?)\b(?: to run on two cores, and (\w+) to read)?", needed)
         read = f"{minutes[2]} minutes to read, " if minutes and minutes[2] else ""
@@ -109,6 +111,12 @@ class Notebook:
         return content
 
 
+def without_sections(paragraph):
+    """A paragraph without what it says of numbered sections, which away from its page say nothing."""
+    paragraph = re.sub(r"\s\((?:sections? )?\d[\d to,and]*\)", "", paragraph)
+    return re.sub(r"(?<=[.!?])\s+Sections? \d[^.]*\.", "", paragraph)
+
+
 def content_of(path):
     """A notebook as it is, and a text in Markdown as a notebook of one cell."""
     if path.suffix == ".ipynb":
@@ -138,12 +146,13 @@ def pages_of(notebooks, folder):
 
 
 def live_page(source):
-    """The page to try on the index: the code of its how-to is run, unless the page is there and not older."""
+    """The page to try on the index: the code of its how-to is run, unless the page is newer than what makes it."""
     name, page = LIVE
     text, path = source / "howto" / f"{name}.md", source / "build" / page
     if not text.exists():
         return {}
-    if not path.exists() or path.stat().st_mtime < text.stat().st_mtime:
+    makers = [text, *(file for room in MAKERS for file in room.glob("*.*"))]
+    if not path.exists() or path.stat().st_mtime < max(file.stat().st_mtime for file in makers):
         print(f"{text.name} is run, since it writes {page}", flush=True)
         path.parent.mkdir(exist_ok=True)
         code = "\n".join(block for _, block in Notebook(text).code())
@@ -228,7 +237,14 @@ def export(notebook, site):
     )
     page, _ = exporter.from_notebook_node(notebook.prepare(), {"site": site})
     page = links.distinct(links.to_pages(page, notebook.path, notebook.page, site["pages"]))
-    return site["names"].link(page, root=site["root"], old_names=notebook.name == "MIGRATION")
+    page = site["names"].link(page, root=site["root"], old_names=notebook.name == "MIGRATION")
+    # Code that is longer than a line of a telephone goes on where a name or an argument begins.
+    return re.sub(r"<code>[^<>\s]{35,}</code>", lambda code: may_go_on(code[0]), page)
+
+
+def may_go_on(code):
+    """Code that may go on in the next line where a name or an argument begins."""
+    return re.sub(r"(?=\.[a-z])|(?<=\()", "<wbr>", code)
 
 
 def write_templates(target, site):

@@ -43,7 +43,7 @@ def test_the_examples_of_a_folder_run(tmp_path, monkeypatch, capsys):
     answers = names["search"].match(names["parts"].query).names
     assert capsys.readouterr().out == f"{answers}\n"
     assert len(answers) == QUERIES
-    assert len(untrained.split("\n\n")[1].splitlines()) == 5
+    assert len(untrained.split("\n\n")[1].splitlines()) == 6
     assert "epochs=5" in code
     exec(code.replace("epochs=5", "epochs=1, verbose=0"), names)
     printed = capsys.readouterr().out

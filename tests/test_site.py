@@ -390,6 +390,19 @@ def test_a_file_of_the_repository_without_a_page_is_led_to_there():
     assert changed == f'href="{there}/test_site.py" href="{there}" href="../no_such_file"'
 
 
+def test_away_from_its_page_a_paragraph_names_no_section():
+    said = (
+        "Find it (section 1), see it (2 to 4, and 6), and learn (why).\nSections 8 and 9 show more. The end."
+    )
+    assert site.without_sections(said) == "Find it, see it, and learn (why). The end."
+
+
+def test_long_code_goes_on_where_a_name_or_an_argument_begins():
+    assert site.may_go_on('<code>a.b(c=0.5).d("x.y")</code>').replace("<wbr>", "|") == (
+        '<code>a|.b(|c=0.5)|.d(|"x|.y")</code>'
+    )
+
+
 def test_headings_that_are_alike_have_anchors_of_their_own():
     page = '<h3 id="a">A<a href="#a">¶</a></h3>'
     assert links.distinct(page * 2) == page + page.replace('a"', 'a-2"')

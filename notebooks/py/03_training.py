@@ -56,8 +56,8 @@ SEED, SEEDS = 0, (0, 1, 2)
 # 16 x 16 pixels, drawn with the fonts of matplotlib: hundreds of classes, and a training takes seconds.
 #
 # The network learns Latin and Cyrillic. Every R@1 measured here, except one curve in section 7, is over characters that it
-# never sees: Greek, Armenian and Georgian. One half of these we **compare** ways with. The other half is **held back** to
-# the end: whoever picks the best of many numbers picks a lucky one.
+# never sees: Greek, Armenian and Georgian. With one half of these we **compare** ways to train. The other half is **held
+# back** to the end: whoever picks the best of many numbers picks a lucky one.
 
 # %%
 seen = data.load("glyphs", split="train", image_size=(16, 16), progress=False)
@@ -65,9 +65,17 @@ unseen = data.load("glyphs", split="test", image_size=(16, 16), progress=False)
 parts = unseen.split_classes(train=0.5, seed=SEED)
 compare, held_back = parts.train, parts.test
 
+# %% [markdown]
+# Some look the same as a seen one, as the Greek A does. The *distinct* ones do not.
+
+# %%
+classes_seen, classes_compared = np.unique(seen.labels), np.unique(compare.labels)
+looks = np.array(seen.class_metadata["looks_like"])
+distinct = classes_compared[~np.isin(looks[classes_compared], looks[classes_seen])]
+
 # %% jupyter={"source_hidden": true}
 # Figure: images of four unseen characters.
-some = compare.only(np.unique(compare.labels)[20:24]).take_per_class(8, seed=SEED)
+some = compare.only(distinct[[7, 22, 66, 88]]).take_per_class(8, seed=SEED)
 some = some[np.argsort(some.labels, kind="stable")]
 letters = some.class_metadata["character"]
 plots.image_grid(some.images, some.labels, class_names=letters, title="Four of the unseen characters")
@@ -77,8 +85,6 @@ plt.show()
 # Check: no class is in two parts, and few unseen characters look like a seen one.
 assert not set(seen.labels) & set(unseen.labels)
 assert not set(compare.labels) & set(held_back.labels)
-classes_seen, classes_compared = np.unique(seen.labels), np.unique(compare.labels)
-looks = np.array(seen.class_metadata["looks_like"])
 alike = np.isin(looks[classes_compared], looks[classes_seen]).sum()
 assert alike < 0.1 * len(classes_compared)
 characters = np.array(seen.class_metadata["character"])
@@ -86,9 +92,8 @@ greek = np.flatnonzero(characters == "Α")  # noqa: RUF001
 assert np.isin(greek, classes_compared).all()
 assert np.isin(looks[greek], looks[classes_seen]).all()
 Markdown(
-    f"The network learns from {len(seen):,} images of **{len(classes_seen)} seen** characters. We compare ways on {len(compare):,} images "
-    f"of **{len(classes_compared)} unseen** ones: each is a query among all the others. ({alike} of them look the same as a seen one, "
-    "as the Greek A does.)"
+    f"The network learns from {len(seen):,} images of **{len(classes_seen)} seen** characters. We compare on {len(compare):,} images "
+    f"of **{len(classes_compared)} unseen** ones, all but {alike} distinct: each image is a query among all the others."
 )
 
 # %% [markdown]
@@ -154,7 +159,7 @@ Markdown(
 # marks its positives, and that of *N* its negatives.
 
 # %%
-batch = compare.only(np.unique(compare.labels)[:32]).take_per_class(4, seed=SEED)
+batch = compare.only(distinct[:32]).take_per_class(4, seed=SEED)
 embeddings = models.embed(trained, batch.images, progress=False).astype(np.float64)
 labels = np.unique(batch.labels, return_inverse=True)[1]  # 0 to 31
 S = embeddings @ embeddings.T
@@ -410,7 +415,8 @@ assert 1 < 40 * 32 / len(classes_seen) < 2
 assert often > max(runs["normalized softmax"]) + 0.3
 Markdown(
     f"After 40 steps R@1 is {np.mean(runs['normalized softmax']):.2f}, after 400 **{often:.2f}** (one run). "
-    "**It learns, but needs more steps than these 40**, whether for its proxies or for another reason."
+    "**It learns, but needs more steps than these 40**, whether for its proxies or for another reason. "
+    "(This is no comparison with supervised contrastive loss, which had a tenth of the steps.)"
 )
 
 # %% [markdown]
@@ -440,7 +446,7 @@ else:
 # ## 5. Mining: who is still worth a push
 #
 # Fix an anchor and a positive. A negative is **hard** if it is nearer than the positive, **semi-hard** if it is farther by
-# less than the margin, and **easy** beyond that: its triplet has no loss. Drawn, these are rings around the anchor. To
+# less than the margin, and **easy** beyond that: its triplet has no loss. Drawn, these are rings around the anchor; to
 # choose among them is **mining**.
 
 # %%
@@ -596,13 +602,14 @@ else:
 # %% [markdown]
 # ## 7. Over-fitting
 #
-# The other failure looks like a success: the loss falls and falls. This network gets 32 characters only.
-# After each epoch we ask for these, and for 32 others that it never saw. (Among 32 a search is easier than among all.)
-# Expect the first curve to reach 1, and the second to stay behind.
+# The other failure looks like a success: the loss falls and falls. This network gets 32 characters only, drawn at random.
+# After each epoch we ask for these, and for 32 others, unseen and distinct. (Among 32 a search is easier than among all.)
+# Expect the first curve to reach 1, and the second to stay behind. A second network gets all seen characters, for as many steps.
 
 # %%
-few = seen.only(np.unique(seen.labels)[100:132])
-others = compare.only(np.unique(compare.labels)[:32])
+rng = np.random.default_rng(SEED)
+few = seen.only(rng.choice(classes_seen, 32, replace=False))
+others = compare.only(rng.choice(distinct, 32, replace=False))
 
 
 # %%
@@ -612,10 +619,12 @@ def of_both(model):
 
 
 # %%
-watch = Watch(of_both)
-_, curve = train(LOSSES["supervised contrastive"], examples=few, steps=15, epochs=5, callbacks=watch)
+watch, watch_many = Watch(of_both), Watch(of_both)
+options = {"steps": 15, "epochs": 5}
+_, curve = train(LOSSES["supervised contrastive"], examples=few, callbacks=watch, **options)
+train(LOSSES["supervised contrastive"], callbacks=watch_many, **options)
 own, other = np.transpose(watch.values)
-many = [recall(model, others) for model, _ in results["supervised contrastive"]]
+many = np.transpose(watch_many.values)[1]
 
 # %% jupyter={"source_hidden": true} tags=["nbval-ignore-output"]
 # Figure: the loss, and R@1 of the characters trained on and of others.
@@ -624,7 +633,7 @@ left.plot(range(1, 6), curve, "-o", color="#222222")
 left.set(xlabel="epoch", ylabel="loss", xticks=range(1, 6), title="The loss falls ...")
 right.plot(own, "-o", label="characters trained on")
 right.plot(other, "--s", label="other characters")
-right.axhline(np.mean(many), color="C2", ls=":", label=f"others, by {len(classes_seen)} characters")
+right.plot(many, ":^", label=f"others, trained on {len(classes_seen)}")
 right.set(xlabel="epoch", ylabel="R@1", title=f"... others stay {own[-1] - other[-1]:.2f} behind")
 right.legend(loc="lower right")
 plt.show()
@@ -633,13 +642,14 @@ plt.show()
 # Check: what was trained on is found more often than what was not, and many classes help more than many steps.
 assert curve[-1] < curve[2] < curve[0]
 assert own[-1] > other[-1] + 0.03
-assert min(many) > max(other)
+assert many[-1] > max(other) + 0.02
+assert not np.isin(looks[others.labels], looks[classes_seen]).any()
 assert other[-1] < other[3] + 0.01
 Markdown(
-    f"R@1 is **{own[-1]:.2f}** over the characters trained on, and **{other[-1]:.2f}** over the others (one run). "
+    f"R@1 is **{own[-1]:.2f}** over the characters trained on, and **{other[-1]:.2f}** over the others (one run each). "
     f"In the last two epochs the loss still fell, from {curve[2]:.2f} to {curve[-1]:.2f}, and R@1 of the others went from "
-    f"{other[3]:.2f} to {other[-1]:.2f}: no gain. The three networks of section 4 saw {len(classes_seen)} characters for 40 steps, not 32 "
-    f"for 75, and reach **{min(many):.2f}** or more. **More classes, with their images, were worth more than more steps.**"
+    f"{other[3]:.2f} to {other[-1]:.2f}: no gain. The network of {len(classes_seen)} characters reaches **{many[-1]:.2f}** in the same 75 steps. "
+    "**More classes, with their images, help where more steps do not.**"
 )
 
 # %% [markdown]
@@ -654,8 +664,8 @@ Markdown(
 # | piece | what it does | without it |
 # | :--- | :--- | :--- |
 # | Muon | an optimizer: each update of a weight matrix is equally large in all directions | Adam, the usual one |
-# | temperature 0.1 | most of the push falls on the nearest negatives | 0.5: most share it |
-# | whitening | the first layer is computed from the images | it starts at random, and is trained |
+# | *t* = 0.1 | a small temperature: most of the push falls on the nearest negatives | *t* = 0.5: most share it |
+# | whitening | the first layer is not trained, but computed from training images: its outputs are uncorrelated and of equal size | it starts at random, and is trained |
 # | shift | an image moves by up to one pixel, differently each time | images as they are |
 #
 # An optimizer is only as good as its learning rate. Muon comes with 0.3; Adam comes with 0.002, and we also try 0.01, 0.03 and 0.1.
@@ -753,7 +763,7 @@ Quiz(
     ("Two ways, one run each: R@1 0.71 and 0.73. What do you say?",
      ["train both with more seeds", "the second is better", "they are equal"],
      "One run of each says nothing of how much runs differ. Overlapping runs are not told apart."),
-    ("The loss falls every epoch, R@1 of classes held back does not rise. What is it?",
+    ("The loss falls every epoch, R@1 of unseen classes does not rise. What is it?",
      ["over-fitting", "a collapse", "a learning rate that is too low"],
      "What is trained on is learned by heart. More classes help, and more steps do not."),
 )  # fmt: skip
@@ -774,7 +784,7 @@ Quiz(
 # ## What's next
 #
 # [04_indexing](04_indexing.ipynb) puts embeddings where they can be searched. To go on here, add a row to `LOSSES` or a
-# piece to section 8: another loss, a constant learning rate (`schedule="constant"`), averaged weights (`average=0.9`).
+# piece to section 8 (`schedule="constant"`, `average=0.9`).
 #
 # When you are done, shut down the kernel: TensorFlow keeps its memory until then.
 #

@@ -22,8 +22,8 @@ export function tally(nearest, verdicts, threshold) {
 /** A tally of images in words. */
 export function inWords({ matched, right, wrong, rejected }, labelled) {
   const count = matched + rejected;
-  const some = `For ${matched.toLocaleString("en")} of ${counted(count, "image")} (${percent(matched / count)})`;
-  const within = `${some} the nearest other image lies within it`;
+  const some = `for ${matched.toLocaleString("en")} of ${counted(count, "image")} (${percent(matched / count)})`;
+  const within = `Each image searched among the others: ${some} the nearest lies within the threshold`;
   const judged = right + wrong;
   if (!labelled || !judged) return `${within}.`;
   const these = judged === matched ? "these" : `the ${judged.toLocaleString("en")} of these that can be judged`;
@@ -92,7 +92,7 @@ export function fixed(distance, decimals) {
 }
 
 export function percent(share) {
-  return Number.isFinite(share) ? `${(100 * share).toFixed(1)}\u00a0%` : "n/a";
+  return Number.isFinite(share) ? `${(100 * share).toFixed(1)}%` : "n/a";
 }
 
 export function counted(number, one, several = `${one}s`) {

@@ -66,6 +66,6 @@ export class ThresholdBar {
     const rates = Object.fromEntries(this.rates.map(([name, values]) => [name, values[this.slider.value]]));
     const queries = `${counted(known, "query", "queries")} of known classes and ${unknown.toLocaleString("en")} of others`;
     const by = vote ? `, answered by a vote of ${vote} neighbors` : "";
-    return `On the calibration set (${queries}${by}): ${promised(rates)}.`;
+    return `The calibration set searched in the gallery (${queries}${by}): ${promised(rates)}.`;
   }
 }

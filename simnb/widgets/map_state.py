@@ -57,8 +57,9 @@ def in_words(trusted: MapTrust | None, method: str) -> str:
     """What a reader of the map is told of it."""
     if trusted is None:
         return ""
+    made_by = f"{METHODS[method]}{'s' if method == 'pca' else ''}"  # of both axes
     return (
-        f"How far to trust this map ({METHODS[method]}): of the {trusted.k} nearest neighbors in the "
+        f"How far to trust this map ({made_by}): of the {trusted.k} nearest neighbors in the "
         f"embedding {trusted.preservation:.0%} are among the {trusted.k} nearest here; trustworthiness "
         f"{trusted.trustworthiness:.2f} (1 at best, about 0.5 by chance). "
         f"Measured at {trusted.num_sampled:,} points."

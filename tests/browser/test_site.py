@@ -134,7 +134,7 @@ def test_the_threshold_on_the_index_can_be_moved(tab, pages):
     tab.locator("iframe.live").scroll_into_view_if_needed()
     frame = tab.frame_locator("iframe.live")
     slider = frame.locator("input[type=range]")
-    said = frame.get_by_text("the nearest other image lies within it")
+    said = frame.get_by_text("the nearest lies within the threshold")
     before = said.inner_text()
     slider.focus()
     slider.press("Home")

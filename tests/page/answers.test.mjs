@@ -21,8 +21,8 @@ test("an image without a neighbor is matched by no threshold but infinity", () =
 
 test("a share of right ones is of those alone that can be judged", () => {
   const counts = { matched: 8, right: 3, wrong: 1, rejected: 2 };
-  const some = "For 8 of 10 images (80.0\u00a0%) the nearest other image lies within it";
-  const share = "; for 75.0\u00a0% of";
+  const some = "Each image searched among the others: for 8 of 10 images (80.0%) the nearest lies within the threshold";
+  const share = "; for 75.0% of";
   const same = "it is of the same class.";
   assert.equal(inWords(counts, true), `${some}${share} the 4 of these that can be judged ${same}`);
   assert.equal(inWords({ ...counts, right: 6, wrong: 2 }, true), `${some}${share} these ${same}`);
@@ -35,7 +35,7 @@ test("where nothing is answered no answer is called right", () => {
   assert.equal(promised({ precision: 1, coverage: 0, false_acceptance: NaN }), "no answer at all");
   assert.equal(promised({ precision: NaN, coverage: NaN, false_acceptance: NaN }), "no answer at all");
   const few = promised({ precision: 0, coverage: 0, false_acceptance: 0.25 });
-  assert.match(few, /^0\.0\u00a0% of the answers are right .*, 25\.0\u00a0% of the others/);
+  assert.match(few, /^0\.0% of the answers are right .*, 25\.0% of the others/);
   assert.equal(promised({ precision: 1, coverage: 0.5, false_acceptance: NaN }).split("%").length, 3);
 });
 
@@ -101,7 +101,7 @@ test("what rounding leaves of 0 has no sign", () => {
 });
 
 test("numbers are written as people do", () => {
-  assert.equal(percent(0.9766), "97.7\u00a0%");
+  assert.equal(percent(0.9766), "97.7%");
   assert.equal(percent(NaN), "n/a");
   assert.equal(counted(1, "image"), "1 image");
   assert.equal(counted(4200, "query", "queries"), "4,200 queries");

@@ -92,7 +92,7 @@ deal = {"classes_per_batch": 10, "examples_per_class": 12, "steps_per_epoch": 60
 reached = {}
 for number in (10, 30, 100):
     part = seen.only(order[:number])
-    network = models.fast_resnet(**shape, whiten=seen.images[::10], seed=SEED)
+    network = models.fast_resnet(**shape, whiten=part.images, seed=SEED)
     batches = samplers.BalancedBatches(part.images, part.labels, augment=Augment(crop=2, flip=False), **deal)
     loss = losses.SupervisedContrastiveLoss()
     training.fit(network, batches, loss=loss, optimizer="muon", seed=SEED, verbose=0)

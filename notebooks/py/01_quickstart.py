@@ -21,7 +21,7 @@
 # - what R@1, coverage, precision and false acceptance say, and why one of them alone deceives.
 #
 # **You need** Python and a little Keras; about 5 minutes to run on two cores, and 25 to read. The photographs are those of
-# CIFAR-10 (a download of 162 MiB, once). Where it cannot be had, handwritten digits take their place, in one minute.
+# CIFAR-10 (a download of 162 MiB, once). Where it cannot be had, handwritten digits take their place, and the lesson runs in one minute.
 
 # %% jupyter={"source_hidden": true}
 # Set-up: where simnb is missing, as on Colab, this installs it; elsewhere it does nothing.
@@ -110,7 +110,7 @@ Markdown(
 # ## 2. Pixels first
 #
 # An **embedding** is a list of numbers that stands for an image; near embeddings should mean similar images. The simplest one
-# needs no network: the pixels themselves. Whatever you train must do better.
+# needs no network: the pixels themselves. Whatever you train must do better. (Near is measured by the angle between two lists: section 4.)
 
 
 # %%
@@ -272,8 +272,8 @@ model.summary()
 # | `GlobalMaxPooling2D` | keeps the strongest answer of each channel, wherever it was |
 # | `MetricEmbedding` | 128 weighted sums of these, scaled to length 1: the embedding |
 #
-# The filters of the first layer, `patches`, need no training, which saves time. From the images, `whitening_kernel` computes the
-# twelve directions in which patches of 2 x 2 pixels differ (their *principal components*), and scales each to nearly the same variance.
+# The filters of the first layer, `patches`, need no training, which saves time. From the images, `whitening_kernel` computes
+# twelve directions of patches of 2 x 2 pixels (their *principal components*, without subtracting the mean), and scales each to about the same size.
 # The filters are these directions, and their opposites, since ReLU lets only one sign pass.
 
 # %%
@@ -283,7 +283,7 @@ patches.set_weights([np.concatenate([directions, -directions], axis=-1)])
 
 # %% [markdown]
 # Between embeddings of length 1 we measure the **cosine distance**, 1 &minus; *a* · *b*: 0 for the same direction, 1 at a right
-# angle, 2 for opposite ones. A callback, the `monitor`, will search after every **epoch** (here `len(batches)` batches), with
+# angle, 2 for opposite ones. After every **epoch** (here `len(batches)` batches) a callback, the `monitor`, searches for
 # some calibration images in a part of the gallery. (Nothing is chosen by what it says, so that they can still choose the threshold.) Expect the untrained network to be no better than pixels.
 
 # %% tags=["nbval-ignore-output"]
@@ -546,7 +546,7 @@ else:
 # %% [markdown]
 # ## 8. Right, wrong, kept out, let in
 #
-# What the threshold does to the queries, by which nothing was chosen, is the result. Below is one query of each kind, drawn at random, with its five neighbors. (The fifth kind, a missed one, comes in
+# Nothing was chosen by the queries. So what the threshold does to them is the result. Below is one query of each kind, drawn at random, with its five neighbors. (The fifth kind, a missed one, comes in
 # section 10.)
 
 # %%

@@ -66,7 +66,7 @@ parts = unseen.split_classes(train=0.5, seed=SEED)
 compare, held_back = parts.train, parts.test
 
 # %% [markdown]
-# Some look the same as a seen one, as the Greek A does. The *distinct* ones do not.
+# Some unseen characters look the same as a seen one, as the Greek A does. The *distinct* ones do not.
 
 # %%
 classes_seen, classes_compared = np.unique(seen.labels), np.unique(compare.labels)
@@ -146,10 +146,7 @@ at_first, first = recall(untrained), recall(trained)
 # Check: training helps.
 assert 1 / len(classes_compared) < at_first / 5
 assert first > at_first + 0.2
-Markdown(
-    f"R@1 over unseen characters: untrained {at_first:.2f}, after 40 steps **{first:.2f}**. Seconds of training help with "
-    "characters that were never seen."
-)
+Markdown(f"R@1 over unseen characters: untrained {at_first:.2f}, after 40 steps **{first:.2f}**, in seconds.")
 
 # %% [markdown]
 # ## 2. Three losses, taken apart
@@ -603,7 +600,7 @@ else:
 # ## 7. Over-fitting
 #
 # The other failure looks like a success: the loss falls and falls. This network gets 32 characters only, drawn at random.
-# After each epoch we ask for these, and for 32 others, unseen and distinct. (Among 32 a search is easier than among all.)
+# After each epoch we ask for these, and for 32 others, unseen and distinct.
 # Expect the first curve to reach 1, and the second to stay behind. A second network gets all seen characters, for as many steps.
 
 # %%
@@ -619,12 +616,18 @@ def of_both(model):
 
 
 # %%
+loss, options = LOSSES["supervised contrastive"], {"steps": 15, "epochs": 5}
 watch, watch_many = Watch(of_both), Watch(of_both)
-options = {"steps": 15, "epochs": 5}
-_, curve = train(LOSSES["supervised contrastive"], examples=few, callbacks=watch, **options)
-train(LOSSES["supervised contrastive"], callbacks=watch_many, **options)
+_, curve = train(loss, examples=few, callbacks=watch, **options)
+train(loss, callbacks=watch_many, **options)
 own, other = np.transpose(watch.values)
 many = np.transpose(watch_many.values)[1]
+
+# %%
+by_few, by_many = [other[-1]], [many[-1]]
+for seed in SEEDS[1:]:  # one run may be luck
+    by_few.append(recall(train(loss, seed, examples=few, **options)[0], others))
+    by_many.append(recall(train(loss, seed, **options)[0], others))
 
 # %% jupyter={"source_hidden": true} tags=["nbval-ignore-output"]
 # Figure: the loss, and R@1 of the characters trained on and of others.
@@ -642,14 +645,15 @@ plt.show()
 # Check: what was trained on is found more often than what was not, and many classes help more than many steps.
 assert curve[-1] < curve[2] < curve[0]
 assert own[-1] > other[-1] + 0.03
-assert many[-1] > max(other) + 0.02
+assert verdict(by_many, by_few) == "better"
+assert many[-1] > max(other)
 assert not np.isin(looks[others.labels], looks[classes_seen]).any()
 assert other[-1] < other[3] + 0.01
 Markdown(
-    f"R@1 is **{own[-1]:.2f}** over the characters trained on, and **{other[-1]:.2f}** over the others (one run each). "
+    f"R@1 is **{own[-1]:.2f}** over the characters trained on, and **{other[-1]:.2f}** over the others. "
     f"In the last two epochs the loss still fell, from {curve[2]:.2f} to {curve[-1]:.2f}, and R@1 of the others went from "
-    f"{other[3]:.2f} to {other[-1]:.2f}: no gain. The network of {len(classes_seen)} characters reaches **{many[-1]:.2f}** in the same 75 steps. "
-    "**More classes, with their images, help where more steps do not.**"
+    f"{other[3]:.2f} to {other[-1]:.2f}: no gain. In three runs each, networks of {len(classes_seen)} characters reach {min(by_many):.2f} to **{max(by_many):.2f}** in as many steps, those of 32 "
+    f"{min(by_few):.2f} to {max(by_few):.2f}. **More classes, with their images, help where more steps do not.**"
 )
 
 # %% [markdown]
@@ -665,7 +669,7 @@ Markdown(
 # | :--- | :--- | :--- |
 # | Muon | an optimizer: each update of a weight matrix is equally large in all directions | Adam, the usual one |
 # | *t* = 0.1 | a small temperature: most of the push falls on the nearest negatives | *t* = 0.5: most share it |
-# | whitening | the first layer is not trained, but computed from training images: its outputs are uncorrelated and of equal size | it starts at random, and is trained |
+# | whitening | the first layer is computed from training images, and not trained: each direction in which patches of 2 x 2 pixels vary is scaled to the same size | it starts at random, and is trained |
 # | shift | an image moves by up to one pixel, differently each time | images as they are |
 #
 # An optimizer is only as good as its learning rate. Muon comes with 0.3; Adam comes with 0.002, and we also try 0.01, 0.03 and 0.1.
@@ -709,47 +713,56 @@ taken = {"Muon": best} | {piece: piece for piece in ("temperature 0.1", "shift",
 says = {piece: verdict(whole, without[key]) for piece, key in taken.items()}
 assert [piece for piece in taken if says[piece] == "better"] == ["Muon", "temperature 0.1"]
 assert 0.5 < 1 - tuned / seems < 0.9
-words = {
-    "better": "With it every run is better",
-    "worse": "With it every run is worse",
-    "not told apart": "Not told apart",
-}
+words = {"better": "With it every run is better", "worse": "With it every run is worse"}
+words["not told apart"] = "Not told apart"
 listed = {word: [f"{p} ({gains[key]:+.2f})" for p, key in taken.items() if says[p] == word] for word in words}
 sure = verdict(without[best], without["temperature 0.1"]) != "not told apart"
 Markdown(
     f"Muon gains {seems:.2f} over Adam's default rate, and {tuned:.2f} over the best of the four{' (the largest tried)' if best.endswith('at 0.1') else ''}. "
-    f"**About {1 - tuned / seems:.0%} of what Muon seemed to gain was an untuned rate.** "
+    f"**About {1 - tuned / seems:.0%} of what Muon seemed to gain came from an untuned rate.** "
     + " ".join(f"{words[word]}: **{', '.join(names)}**." for word, names in listed.items() if names)
     + ("" if sure else " Which of Muon and temperature gains more, three runs do not say.")
 )
 
+# %% jupyter={"source_hidden": true}
+# Check: of gray characters few of the whitened directions say anything.
+kernel = models.whitening_kernel(seen.images[:2000].astype(np.float32) / 64 - 2, 2).reshape(12, 12)
+corner = seen.images[:2000, 7:9, 7:9].astype(np.float32).reshape(-1, 12) / 64 - 2
+answering = (np.square(corner @ kernel).mean(axis=0) > 0.01).sum()
+assert answering == 4
+print(f"✓ of 12 whitened directions {answering} answer to gray characters")
+
 # %% [markdown]
 # Where three runs do not tell two ways apart, say so: such a **null result** is a result, too. And take no piece on trust, not
-# even ours: we tuned Adam and not Muon, and this recipe was put together on photographs, in longer trainings.
+# even ours: we tuned Adam and not Muon, and this recipe was put together on photographs, in longer trainings and in color. (Patches of
+# gray characters vary in 4 directions of 12: two thirds of the whitened filters answer nothing. Whether that is why whitening does
+# harm here we did not test.)
 #
 # ## 9. The characters held back
 #
 # We looked at one half of the unseen characters dozens of times. Does what we found hold for the other half? We ask networks
-# of the recipe, and of only the pieces that gained, Muon and the temperature. Expect the second to find more on both halves.
+# of new seeds: of the recipe, and of only the pieces that gained, Muon and the temperature. Expect the second to find more on both halves.
 
 # %%
-only_gained = [train(recipe, seed, whiten=False, crop=0)[0] for seed in SEEDS]
+NEW = (3, 4, 5)  # the first seeds have been looked at, too
+of_recipe = [train(recipe, seed)[0] for seed in NEW]
+only_gained = [train(recipe, seed, whiten=False, crop=0)[0] for seed in NEW]
+held_whole = [recall(model, held_back) for model in of_recipe]
 held_gained = [recall(model, held_back) for model in only_gained]
-held_whole = [recall(model, held_back) for model, _ in results["supervised contrastive"]]
 
 # %% jupyter={"source_hidden": true} tags=["nbval-ignore-output"]
 # Check: leaving out what did harm helps on both halves.
-ours_gained = [recall(model) for model in only_gained]
-assert verdict(ours_gained, whole) == verdict(held_gained, held_whole) == "better"
+ours_whole, ours_gained = ([recall(one) for one in ones] for ones in (of_recipe, only_gained))
+assert verdict(ours_gained, ours_whole) == verdict(held_gained, held_whole) == "better"
 Markdown(
     f"**The same order on both halves.** Muon and the temperature alone reach {np.mean(ours_gained):.2f} on the half that we compared with, "
-    f"and **{np.mean(held_gained):.2f}** on the one held back, which is the number to quote; the recipe {np.mean(whole):.2f} and {np.mean(held_whole):.2f}. "
+    f"and **{np.mean(held_gained):.2f}** on the one held back, which is the number to quote; the recipe {np.mean(ours_whole):.2f} and {np.mean(held_whole):.2f}. "
     "**Here two pieces of our own recipe do harm, in every run.**"
 )
 
 # %% [markdown]
 # So, **which loss?** With many classes and few images of each, begin with supervised contrastive loss: with default settings, it
-# found the most here. Then try one piece at a time, and keep only those that gain. And whatever you compare: several seeds,
+# found the most here, in 40 steps. Then try one piece at a time, and keep only those that gain. And whatever you compare: several seeds,
 # both sides tuned, and classes held back.
 #
 # ## Three questions
@@ -773,7 +786,7 @@ Quiz(
 #
 # - Losses over pairs differ in how many negatives share the push. Where a loss has a temperature, that is the knob.
 # - One way is better than another only if each of its runs beats every run of the other. Where runs overlap, say so.
-# - Tune both sides: most of what Muon seemed to gain was an untuned rate of Adam.
+# - Tune both sides: most of what Muon seemed to gain came from an untuned rate of Adam.
 # - A loss that stands at its margin while the distances shrink: a collapse. A loss that falls while R@1 of unseen classes does
 #   not rise: over-fitting.
 #

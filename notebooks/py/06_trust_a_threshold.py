@@ -473,7 +473,7 @@ error = expected_calibration_error(sure, is_right)
 
 # %% tags=["nbval-ignore-output"]
 plots.reliability_diagram(
-    sure, is_right, title=f"A probability is off by {100 * error:.1f} points on average"
+    sure, is_right, title=f"Predicted and measured lie {100 * error:.1f} points apart on average"
 )
 plt.show()
 
@@ -485,11 +485,13 @@ assert error < 0.12
 assert own < 0.9 * same
 assert probability(np.inf) == 0
 flat = abs(constant - is_right.mean())
+luck = np.random.default_rng(SEED)
+by_luck = np.mean([expected_calibration_error(sure, luck.random(len(sure)) < sure) for _ in range(200)])
 surest = nearest.distances[~half] <= np.median(nearest.distances[~half])
 assert 0.45 < surest.mean() < 0.55
 assert sure[surest].min() >= sure[~surest].max()
 Markdown(
-    f"The dots lie **{100 * error:.1f} points** from the diagonal on average (the *expected calibration error*). To give every "
+    f"The dots lie **{100 * error:.1f} points** from the diagonal on average (the *expected calibration error*); probabilities that mean exactly what they say would show {100 * by_luck:.1f} by chance. To give every "
     f"answer the same {constant:.0%} would be off by {100 * flat:.1f} points, and say nothing. The learned probabilities differ from answer to answer: of the surer half of the "
     f"answers **{is_right[surest].mean():.0%}** are right, of the other half {is_right[~surest].mean():.0%}."
 )
@@ -619,7 +621,7 @@ assert "not like those of the calibration" in str(caught[0].message)
 assert drift.p_value < 0.001 < as_before.p_value
 assert now < then
 Markdown(
-    f"By chance the two curves would hardly lie {100 * (then - now):.1f} points apart, and `match` **warns**. Ordinary test images raise no alarm (p = {as_before.p_value:.2f}: chance alone makes such a gap in {100 * as_before.p_value:.0f} of 100 cases)."
+    f"By chance the two curves would hardly lie {100 * (then - now):.1f} points apart, and `match` **warns**. Ordinary test images raise no alarm (p = {as_before.p_value:.2f}: chance alone makes so large a gap, or a larger one, in {100 * as_before.p_value:.0f} of 100 cases)."
 )
 
 # %% jupyter={"source_hidden": true} tags=["nbval-ignore-output"]
@@ -634,7 +636,7 @@ num = yes["dark"].accepted.sum()
 chance = stats.binom.cdf(round(num * right_of["dark"]), num, 0.9)
 few = f" (a precision of 90% would give so few in {chance:.1%} of cases): **the promise is broken**"
 Markdown(
-    f"The same {len(truth_dark)} images: in the light {answered['light']:.0%} of the known queries are answered, and {right_of['light']:.0%} of all "
+    f"The same {len(truth_dark)} images: in the light {answered['light']:.0%} of the known queries are answered (in section 4 {coverage['confident'].mean():.0%}, with {DRAWN:,} calibration images and not {half.sum():,}), and {right_of['light']:.0%} of all "
     f"{yes['light'].accepted.sum()} answers are right. In the dark it is **{answered['dark']:.0%}**, and {right_of['dark']:.0%} of {num}{few if chance < 0.05 else ''}. "
     "What this test does not see: classes that are confused at the same distances as before. So look at labeled queries now and then. **If `match` warns, the promise is void:** label some of the new queries, and calibrate with them."
 )

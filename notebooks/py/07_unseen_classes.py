@@ -576,7 +576,7 @@ plt.show()
 images = [len(part) for part, _ in recipes(0).values()]
 counts = [f"{len(part):,} images of {len(np.unique(part.labels))}" for part, _ in recipes(0).values()]
 low, high = (np.array([end(values) for values in runs.values()]) for end in (min, max))
-ten, wider, hundred, two_each = mean.values()
+ten, wider, hundred, two_each = (round(float(value), 2) for value in mean.values())
 overlap = np.triu((low <= high[:, None]) & (low[:, None] <= high), 1)
 mixed = [f"{a} and {b}" for a, b in 1 + np.argwhere(overlap)]
 told = f"do not tell recipes {' or '.join(mixed)} apart" if mixed else "tell all four apart"
@@ -588,7 +588,8 @@ Markdown(
     f"{counts[0]} classes give R@1 {ten:.2f}, {counts[1]} classes in the same batches **{wider:.2f}**. Batches of 60 "
     f"classes make it {hundred:.2f}, and there {counts[3]} classes still give **{two_each:.2f}**. Ten times the classes, with all their "
     f"images, gain {wider - ten:.2f}; batches of more classes {hundred - wider:.2f}; more images a class {hundred - two_each:.2f}. Three runs {told}. "
-    f"The ten classes were no failure of training: on its own training images recipe 1 is right for {np.mean(of_ten):.0%}."
+    f"On its own training images recipe 1 is right for {np.mean(of_ten):.0%}. "
+    f"**The number of classes matters most:** {images[3]} images of 100 classes, in batches that ten classes cannot fill, teach far more than {images[0]} of 10."
 )
 
 # %% [markdown]
@@ -691,7 +692,7 @@ Markdown(
 )
 
 # %% [markdown]
-# Nothing in the training said so. **How to notice**, before your users do:
+# **How to notice**, before your users do:
 #
 # 1. **Hold whole classes out** (`examples.split_classes()`) and measure on them.
 # 2. **Measure pixels beside it**, or whatever is simplest.
@@ -715,7 +716,7 @@ Quiz(
      "Section 7 shows it: 2 images of each of 100 classes teach more than all images of 10."),
     ("Your 5-way 1-shot accuracy is 98%. Is it a good search among 5,000 classes?",
      ["it says little about that", "yes, 98% of the answers are right", "no, it is 98% / 1,000"],
-     "More classes are more that look alike. Measure R@1 in a gallery of the size you will have."),
+     "Among more classes more look alike. Measure R@1 in a gallery of the size you will have."),
 )  # fmt: skip
 
 # %% [markdown]

@@ -358,8 +358,12 @@ title = f"{shares}, at the price of coverage"
 figure, ax = plt.subplots(figsize=(7.2, 3.8))
 ax.plot(every.false_acceptance, every.coverage, color="0.6", label="every threshold, calibration images")
 for (cutpoint, one), marker in zip(rates.items(), "sD", strict=True):
-    ax.plot(one["false_acceptance"], one["coverage"], marker, ms=10, label=f"{cutpoint}, test images")
-ax.set(xlabel="false acceptance: unknown queries let in", ylabel="coverage: known queries answered")
+    ax.plot(one["false_acceptance"], one["coverage"], marker, ms=6, label=f"{cutpoint}, test images")
+ax.set(
+    xlabel="false acceptance: unknown queries let in",
+    ylabel="coverage: known queries answered",
+    xlim=(-0.01, 0.5),
+)
 ax.set_title(title)
 ax.legend(loc="lower right")
 plt.show()
@@ -480,7 +484,7 @@ assert np.isclose(2 * 0.869 / (1 + 0.869), 0.929909, atol=1e-5)
 Markdown(
     "By the old definition **all three end at 1**. Ours ends at R@1, the share of known queries that find their class with no "
     f"threshold at all: {ends['network']:.2f} for the network, {ends['pixels']:.2f} for pixels, and **{by_luck} of {num_known} "
-    f"for random numbers**, by luck (about {num_known / len(np.unique(y_index)):.0f} are to be expected): the {by_luck} steps of its dotted line. In the published row it would be 869 / 1,000 = **0.869, not 1**."
+    f"for random numbers**, by luck (about {num_known / len(np.unique(y_index)):.0f} are to be expected): the {by_luck} steps of its dotted line on the left. In the published row it would be 869 / 1,000 = **0.869, not 1**."
 )
 
 # %% [markdown]
@@ -561,7 +565,8 @@ keras.utils.set_random_seed(SEED + 1)
 moved = SimilaritySearch(keras.models.clone_model(network))  # in your case: the code that built it
 
 # %% [markdown]
-# Set its weights (`MetricEmbedding` has a kernel and a bias in both libraries, so that `set_weights` fits):
+# Set its weights (`MetricEmbedding` has a kernel and a bias in both libraries, so that `set_weights` fits; where an old network
+# has other layers, compare `[w.shape for w in ...]` of both first):
 
 # %%
 with np.load(folder / "weights.npz") as weights:
@@ -614,7 +619,7 @@ else:
 #
 # The tutorial trains a larger network on CIFAR-10, for 12,000 steps of 10 classes x 8 images. [Its
 # script](https://keras.io/examples/vision/metric_learning_tf_similarity/)
-# runs here as well, with its import changed, but it takes about an hour. It is not run here. The script searches photographs of the ten classes
+# runs with simnb, too, with its import changed, but it takes about an hour, so this lesson does not run it. It searches photographs of the ten classes
 # that it was trained on, so its R@1 cannot be compared with ours, which is of characters never seen. These lines train it:
 #
 # ```python
@@ -632,11 +637,13 @@ else:
 # | tutorial: 12,000 steps | 52 | 0.752 |
 # | simnb: 800 steps | 2.4 | 0.791 |
 #
-# So a new *training* gains more than new names do: here R@1 was no lower,
-# about 22 times as fast (31 times if only the seconds of the training steps count, as in our
+# So a new *training* gains more than new names do: its R@1 was no lower,
+# and it was about 22 times as fast (31 times if only the seconds of the training steps count, as in our
 # [measurements](https://github.com/simnb/simnb/blob/HEAD/tests/benchmarks/README.md)).
 # [03_training](03_training.ipynb) takes a recipe of this kind apart, with one loss and on characters. On the characters of that lesson
-# two of its pieces do harm, so measure each on your own images. For the characters of this lesson, simnb comes with weights that were trained on the same training
+# two of its pieces do harm, so measure each on your own images.
+#
+# For the characters of this lesson, simnb comes with weights that were trained on the same training
 # characters. Expect a higher R@1 from them than from 120 steps of the old script.
 
 # %% tags=["nbval-ignore-output"]

@@ -101,7 +101,7 @@ print("✓ the less confidence, the more promises break")
 
 # %%
 def right(matcher):
-    """Whether each known query is answered rightly."""
+    """Whether each known query is answered correctly."""
     return (match(world, matcher=matcher).labels == truth)[np.isin(truth, known)].astype(float)
 
 

@@ -674,7 +674,7 @@ Markdown(
 #
 # An optimizer is only as good as its learning rate. Muon comes with 0.3; Adam comes with 0.002, and we also try 0.01, 0.03 and 0.1.
 #
-# What a piece **gains** is R@1 with it, less R@1 without it. Guess first: which gains most? Does any of them gain nothing?
+# What a piece **gains** is R@1 with it, less R@1 without it. Guess first: which gains most?
 
 
 # %%
